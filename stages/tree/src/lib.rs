@@ -1,0 +1,298 @@
+//! Names, metadata and content references in → one frozen, canonical file tree out.
+//!
+//! A [`Tree`] is what a disk will hold, and nothing else: it knows neither archives nor filesystems. Every later stage
+//! reads it, none changes it.
+//!
+//! * **Inodes and names are apart.** An [`Inode`] carries what a file *is* (kind, owner, times, extended attributes); a
+//!   directory entry carries a name and points at an inode, so hard links are ordinary.
+//! * **It is canonical.** [`Builder::finish`] sorts every directory by the bytes of its names and numbers the inodes in
+//!   depth-first order of their first names. Two builders that describe the same files yield equal trees, whatever the
+//!   order of the calls; so a number derived from a tree (an inode number, a block number) is deterministic.
+//! * **Content is a reference.** A regular file says which blocks of which *pack* hold its bytes ([`FileData`]); bytes are
+//!   only read through [`Packs`]. Blocks of zeros are absent: a file is a list of [`Segment`]s with holes between them.
+//! * **It is small.** Names live in one arena, extended attributes are interned, rare times stand in a side table: about
+//!   100 bytes per file.
+//!
+//! [`Tree::listing`] writes a tree as text, one line per inode: the form in which expected results are kept.
+#![forbid(unsafe_code)]
+
+mod build;
+mod content;
+mod listing;
+mod meta;
+
+pub use build::{BuildError, Builder};
+pub use content::{BLOCK_SIZE, FileData, Packs, Segment};
+pub use listing::{escape, unescape};
+pub use meta::{Device, Kind, Meta, Time, Xattr};
+
+/// Names an inode of one [`Tree`] (or of the [`Builder`] that makes it). The root directory is [`Ino::ROOT`].
+///
+/// It counts from zero in canonical order and is *not* an inode number of any filesystem.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ino(pub(crate) u32);
+
+impl Ino {
+    /// The root directory.
+    pub const ROOT: Ino = Ino(0);
+
+    /// The position in canonical order, for tables beside the tree.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The inode at a position below [`Tree::inode_count`].
+    ///
+    /// # Panics
+    /// If `index` does not fit 32 bits, which no tree's index exceeds.
+    #[must_use]
+    pub fn from_index(index: usize) -> Ino {
+        Ino(u32::try_from(index).expect("a tree holds fewer than 2^32 inodes"))
+    }
+}
+
+/// A file tree, frozen and canonical; made by [`Builder::finish`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Tree {
+    inodes: Vec<InodeRecord>,
+    /// Directory entries, those of one directory side by side and sorted by name.
+    entries: Vec<Entry>,
+    names: Vec<u8>,
+    segments: Vec<Segment>,
+    /// Interned sets; number 0 is the empty one.
+    xattrs: Vec<Vec<Xattr>>,
+    /// Access and change times of the inodes that have their own, sorted by inode.
+    extra_times: Vec<(Ino, Time, Time)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct InodeRecord {
+    kind: KindRecord,
+    mode: u16,
+    uid: u32,
+    gid: u32,
+    mtime: Time,
+    xattrs: u32,
+    names: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum KindRecord {
+    /// `parent` is the directory's own parent (the root's is the root).
+    Directory {
+        first_entry: u32,
+        entries: u32,
+        parent: Ino,
+    },
+    File {
+        size: u64,
+        pack: u32,
+        pack_block: u64,
+        first_segment: u32,
+        segments: u32,
+    },
+    Symlink {
+        name: u32,
+        len: u16,
+    },
+    CharDevice(Device),
+    BlockDevice(Device),
+    Fifo,
+    Socket,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    name: u32,
+    len: u16,
+    ino: Ino,
+}
+
+/// One inode of a [`Tree`].
+#[derive(Clone, Copy)]
+pub struct Inode<'t> {
+    tree: &'t Tree,
+    ino: Ino,
+}
+
+impl Tree {
+    /// How many inodes there are, the root included.
+    #[must_use]
+    pub fn inode_count(&self) -> usize {
+        self.inodes.len()
+    }
+
+    /// How many directory entries there are, all directories together.
+    #[must_use]
+    pub fn entry_count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// All inodes in canonical order: the root, then depth first by the bytes of the names.
+    pub fn inodes(&self) -> impl ExactSizeIterator<Item = Inode<'_>> + DoubleEndedIterator {
+        (0..self.inodes.len()).map(|index| Inode { tree: self, ino: Ino::from_index(index) })
+    }
+
+    /// The inode of a number.
+    ///
+    /// # Panics
+    /// If `ino` belongs to another, larger tree.
+    #[must_use]
+    pub fn inode(&self, ino: Ino) -> Inode<'_> {
+        assert!(ino.index() < self.inodes.len(), "inode of another tree");
+        Inode { tree: self, ino }
+    }
+
+    /// The root directory.
+    #[must_use]
+    pub fn root(&self) -> Inode<'_> {
+        self.inode(Ino::ROOT)
+    }
+
+    /// The inode at a path of plain names separated by `/`; symbolic links are not followed.
+    #[must_use]
+    pub fn lookup(&self, path: &[u8]) -> Option<Inode<'_>> {
+        path.split(|&byte| byte == b'/')
+            .filter(|name| !name.is_empty())
+            .try_fold(self.root(), |dir, name| dir.child(name))
+    }
+
+    fn name(&self, start: u32, len: u16) -> &[u8] {
+        &self.names[start as usize..start as usize + usize::from(len)]
+    }
+}
+
+impl<'t> Inode<'t> {
+    fn record(&self) -> &'t InodeRecord {
+        &self.tree.inodes[self.ino.index()]
+    }
+
+    /// The number of this inode.
+    #[must_use]
+    pub fn ino(&self) -> Ino {
+        self.ino
+    }
+
+    /// What kind of file it is, with what only that kind has.
+    #[must_use]
+    pub fn kind(&self) -> Kind<'t> {
+        match self.record().kind {
+            KindRecord::Directory { .. } => Kind::Directory,
+            KindRecord::File { size, pack, pack_block, first_segment, segments } => {
+                let first = first_segment as usize;
+                let segments = &self.tree.segments[first..first + segments as usize];
+                Kind::File(FileData { size, pack, pack_block, segments })
+            }
+            KindRecord::Symlink { name, len } => Kind::Symlink(self.tree.name(name, len)),
+            KindRecord::CharDevice(device) => Kind::CharDevice(device),
+            KindRecord::BlockDevice(device) => Kind::BlockDevice(device),
+            KindRecord::Fifo => Kind::Fifo,
+            KindRecord::Socket => Kind::Socket,
+        }
+    }
+
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_dir(&self) -> bool {
+        matches!(self.record().kind, KindRecord::Directory { .. })
+    }
+
+    /// The permission bits with setuid, setgid and sticky: never more than `0o7777`.
+    #[must_use]
+    pub fn mode(&self) -> u16 {
+        self.record().mode
+    }
+
+    /// The owner.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.record().uid
+    }
+
+    /// The group.
+    #[must_use]
+    pub fn gid(&self) -> u32 {
+        self.record().gid
+    }
+
+    /// When the content last changed.
+    #[must_use]
+    pub fn mtime(&self) -> Time {
+        self.record().mtime
+    }
+
+    /// When it was last read: the modification time unless the image says otherwise.
+    #[must_use]
+    pub fn atime(&self) -> Time {
+        self.extra_times().map_or(self.mtime(), |times| times.0)
+    }
+
+    /// When the inode last changed: the modification time unless the image says otherwise.
+    #[must_use]
+    pub fn ctime(&self) -> Time {
+        self.extra_times().map_or(self.mtime(), |times| times.1)
+    }
+
+    fn extra_times(&self) -> Option<(Time, Time)> {
+        let extra = &self.tree.extra_times;
+        extra.binary_search_by_key(&self.ino, |times| times.0).ok().map(|at| (extra[at].1, extra[at].2))
+    }
+
+    /// The extended attributes, sorted by name.
+    #[must_use]
+    pub fn xattrs(&self) -> &'t [Xattr] {
+        &self.tree.xattrs[self.record().xattrs as usize]
+    }
+
+    /// A number that two inodes share exactly when their extended attributes are equal; 0 where there are none.
+    #[must_use]
+    pub fn xattr_set(&self) -> usize {
+        self.record().xattrs as usize
+    }
+
+    /// How many names the inode has: directory entries that point at it. The root has none.
+    #[must_use]
+    pub fn name_count(&self) -> u32 {
+        self.record().names
+    }
+
+    /// A directory's parent; the root's is the root itself. `None` for anything but a directory.
+    #[must_use]
+    pub fn parent(&self) -> Option<Inode<'t>> {
+        match self.record().kind {
+            KindRecord::Directory { parent, .. } => Some(self.tree.inode(parent)),
+            _ => None,
+        }
+    }
+
+    /// How many entries a directory has; 0 for anything else.
+    #[must_use]
+    pub fn child_count(&self) -> usize {
+        self.entry_records().len()
+    }
+
+    fn entry_records(&self) -> &'t [Entry] {
+        match self.record().kind {
+            KindRecord::Directory { first_entry, entries, .. } => {
+                let first = first_entry as usize;
+                &self.tree.entries[first..first + entries as usize]
+            }
+            _ => &[],
+        }
+    }
+
+    /// The entries of a directory, sorted by the bytes of their names; none for anything else.
+    pub fn children(&self) -> impl ExactSizeIterator<Item = (&'t [u8], Inode<'t>)> + DoubleEndedIterator + use<'t> {
+        let tree = self.tree;
+        self.entry_records().iter().map(move |entry| (tree.name(entry.name, entry.len), tree.inode(entry.ino)))
+    }
+
+    /// The entry of a directory with this name.
+    #[must_use]
+    pub fn child(&self, name: &[u8]) -> Option<Inode<'t>> {
+        let entries = self.entry_records();
+        let at = entries.binary_search_by(|entry| self.tree.name(entry.name, entry.len).cmp(name)).ok()?;
+        Some(self.tree.inode(entries[at].ino))
+    }
+}
