@@ -1,1 +1,20 @@
-//! placeholder
+//! Blocks in → one finished file out, or none.
+//!
+//! * [`Sink`] is where a format's writer puts its bytes: positioned writes, no order, no state, any number of threads.
+//! * [`Raw`] is the sink that is a plain file.
+//! * [`Draft`] is an output under construction. It has a temporary name beside the target, and gets the target's name
+//!   only when it is whole and on stable storage. Whatever happens before that leaves no file that looks finished, and
+//!   the next run for the same target removes what a killed one left.
+//!
+//! A container around the blocks (a partition table, a virtual disk's block map) is another sink over a sink.
+#![forbid(unsafe_code)]
+
+mod draft;
+mod error;
+mod raw;
+mod sink;
+
+pub use draft::Draft;
+pub use error::Error;
+pub use raw::Raw;
+pub use sink::Sink;

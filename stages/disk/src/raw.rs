@@ -1,0 +1,65 @@
+//! The sink that is a plain file.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::sink::copy_through_memory;
+use crate::{Error, Sink};
+
+/// A plain file as a [`Sink`]: a block's position is its offset.
+///
+/// Copies are left to the kernel. `copy_file_range` shares the blocks instead of copying them where the filesystem can
+/// (Linux tries what `FICLONERANGE` does before it copies, so there is nothing to gain from asking for that first) and
+/// both offsets are multiples of its block size, which those of ext4 and of packs are. Where the kernel can't copy between
+/// these two files at all, the bytes go through memory.
+#[derive(Debug)]
+pub struct Raw<'f> {
+    file: &'f File,
+    path: &'f Path,
+    /// Set by the first refusal: all packs of a disk lie in the same store, so what is refused once is refused always.
+    kernel_cannot_copy: AtomicBool,
+}
+
+impl<'f> Raw<'f> {
+    /// A sink that writes to `file`; `path` is what errors call it.
+    #[must_use]
+    pub fn new(file: &'f File, path: &'f Path) -> Raw<'f> {
+        Raw { file, path, kernel_cannot_copy: AtomicBool::new(false) }
+    }
+
+    /// How many of the `len` bytes the kernel copied before it had to give up.
+    fn copy_in_kernel(&self, offset: u64, from: &File, from_offset: u64, len: u64) -> u64 {
+        let mut done = 0;
+        while done < len && !self.kernel_cannot_copy.load(Ordering::Relaxed) {
+            let (mut read_at, mut write_at) = (from_offset + done, offset + done);
+            let rest = usize::try_from(len - done).unwrap_or(usize::MAX);
+            match rustix::fs::copy_file_range(from, Some(&mut read_at), self.file, Some(&mut write_at), rest) {
+                // The end of the source; or a filesystem that can't and doesn't say so. Reading will tell which.
+                Ok(0) => break,
+                Ok(copied) => done += copied as u64,
+                Err(rustix::io::Errno::INTR) => {}
+                // Which of the two files an error is about is unknown here: reading and writing will tell.
+                Err(_) => self.kernel_cannot_copy.store(true, Ordering::Relaxed),
+            }
+        }
+        done
+    }
+}
+
+impl Sink for Raw<'_> {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all_at(bytes, offset).map_err(|source| Error::Write {
+            path: self.path.to_owned(),
+            offset,
+            len: bytes.len() as u64,
+            source,
+        })
+    }
+
+    fn copy_at(&self, offset: u64, from: &File, from_offset: u64, len: u64) -> Result<(), Error> {
+        let done = self.copy_in_kernel(offset, from, from_offset, len);
+        copy_through_memory(self, offset + done, from, from_offset + done, len - done)
+    }
+}
