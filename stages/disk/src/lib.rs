@@ -9,6 +9,7 @@
 //! A container around the blocks (a partition table, a virtual disk's block map) is another sink over a sink.
 #![forbid(unsafe_code)]
 
+mod directory;
 mod draft;
 mod error;
 mod raw;

@@ -1,0 +1,209 @@
+//! The directory of a target: temporary files, locks and names in it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
+use rustix::io::Errno;
+
+use crate::Error;
+
+/// The names of temporary files for one target: `.disk.ext4.0.cvbake-tmp` and so on.
+#[derive(Debug)]
+pub(crate) struct TemporaryNames {
+    prefix: Vec<u8>,
+}
+
+const SUFFIX: &[u8] = b".cvbake-tmp";
+
+/// Longer targets are named by a hash in their temporary's name, which must not get longer than the shortest limit
+/// in use: 143 bytes on eCryptfs.
+const LONGEST_SPELLED: usize = 100;
+
+impl TemporaryNames {
+    pub(crate) fn of(target_name: &OsStr) -> TemporaryNames {
+        let target = target_name.as_bytes();
+        let mut prefix = vec![b'.'];
+        if target.len() <= LONGEST_SPELLED {
+            prefix.extend_from_slice(target);
+        } else {
+            // FNV-1a. Two targets with one hash only share their numbers.
+            let hash = target
+                .iter()
+                .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+            prefix.extend_from_slice(format!("{hash:016x}").as_bytes());
+        }
+        prefix.push(b'.');
+        TemporaryNames { prefix }
+    }
+
+    fn number(&self, number: u32) -> OsString {
+        OsString::from_vec([&self.prefix, number.to_string().as_bytes(), SUFFIX].concat())
+    }
+
+    fn contains(&self, name: &[u8]) -> bool {
+        let number = name.strip_prefix(&self.prefix[..]).and_then(|rest| rest.strip_suffix(SUFFIX));
+        number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    }
+}
+
+/// How many temporary files one target may have at once: as many runs, and more than any user starts.
+const MAX_DRAFTS: u32 = 1000;
+
+/// The target's directory. All names are looked up in this open directory, so it does not matter when a path to it
+/// changes its meaning.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) fd: OwnedFd,
+    pub(crate) path: PathBuf,
+    /// Whether `fd` can be listed and synced, or only be looked up in.
+    readable: bool,
+}
+
+impl Directory {
+    pub(crate) fn open(path: &Path) -> Result<Directory, Error> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = match rustix::fs::open(path, flags | OFlags::RDONLY, Mode::empty()) {
+            // A directory one may write to but not list is unusual, but a directory.
+            Err(Errno::ACCESS) => rustix::fs::open(path, flags | OFlags::PATH, Mode::empty()).map(|fd| (fd, false)),
+            other => other.map(|fd| (fd, true)),
+        };
+        let path = path.to_owned();
+        match opened {
+            Ok((fd, readable)) => Ok(Directory { fd, path, readable }),
+            Err(source) => Err(Error::Open { path, source: source.into() }),
+        }
+    }
+
+    /// Whether `name` is a name of `file`.
+    pub(crate) fn names(&self, name: &OsStr, file: &File) -> bool {
+        let here = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+        let same = |a: &Stat, b: &Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
+        matches!((here, rustix::fs::fstat(file)), (Ok(here), Ok(file)) if same(&here, &file))
+    }
+
+    /// Removes the temporary files of dead runs. It is no error if that fails: they are only in the way.
+    pub(crate) fn remove_stale(&self, names: &TemporaryNames) {
+        if !self.readable {
+            return;
+        }
+        let Ok(entries) = rustix::fs::Dir::read_from(&self.fd) else { return };
+        for entry in entries.filter_map(Result::ok) {
+            let name = entry.file_name().to_bytes();
+            if names.contains(name) {
+                self.remove_if_stale(OsStr::from_bytes(name));
+            }
+        }
+    }
+
+    fn remove_if_stale(&self, name: &OsStr) {
+        // Whatever is not a regular file is not ours; opening it must neither follow it nor wait for it.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(fd) = rustix::fs::openat(&self.fd, name, flags, Mode::empty()) else { return };
+        let file = File::from(fd);
+        let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        // Looked up again under the lock: the name may be another run's new file by now.
+        if regular && file.try_lock().is_ok() && self.names(name, &file) {
+            let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::empty());
+        }
+    }
+
+    pub(crate) fn create_locked(&self, names: &TemporaryNames) -> Result<(File, OsString), Error> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let create = |name: &OsStr| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o666));
+        for number in 0..MAX_DRAFTS {
+            let name = names.number(number);
+            let error = |source| Err(Error::Create { path: self.path.join(&name), source });
+            let file = match create(&name) {
+                Ok(fd) => File::from(fd),
+                Err(Errno::EXIST) => continue,
+                Err(source) => return error(source.into()),
+            };
+            match file.try_lock() {
+                // Between creation and lock another run may have taken the file for stale.
+                Ok(()) if self.names(&name, &file) => return Ok((file, name)),
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                // A filesystem without locks: nobody can lock the file, so nobody takes it for stale.
+                Err(TryLockError::Error(_)) => return Ok((file, name)),
+            }
+        }
+        let path = self.path.join(names.number(MAX_DRAFTS - 1));
+        Err(Error::Create { path, source: io::ErrorKind::AlreadyExists.into() })
+    }
+
+    pub(crate) fn rename_to_free_name(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
+        match rustix::fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.link_to_free_name(from, to),
+            other => other,
+        }
+    }
+
+    /// The same on a filesystem that only renames as POSIX says (NFS, FUSE, 9p).
+    fn link_to_free_name(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
+        match rustix::fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty()) {
+            Ok(()) => {
+                // Should this fail, the target is nevertheless whole, and the next run removes the other name.
+                let _ = rustix::fs::unlinkat(&self.fd, from, AtFlags::empty());
+                Ok(())
+            }
+            // Nor hard links: the target was free a moment ago, and nothing better can be had.
+            Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => rustix::fs::renameat(&self.fd, from, &self.fd, to),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Brings the new name to stable storage.
+    pub(crate) fn sync(&self, renamed: &File) -> Result<(), Error> {
+        let synced = if self.readable { rustix::fs::fsync(&self.fd) } else { rustix::fs::syncfs(renamed) };
+        match synced {
+            // Some filesystems sync no directories (EINVAL); there is nothing else to ask them for.
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(source) => Err(Error::Sync { path: self.path.clone(), source: source.into() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_temporary_files_belong_to_one_target() {
+        let names = TemporaryNames::of(OsStr::new("disk.ext4"));
+        assert_eq!(names.number(7), ".disk.ext4.7.cvbake-tmp");
+        for (name, ours) in [
+            (".disk.ext4.0.cvbake-tmp", true),
+            (".disk.ext4.123.cvbake-tmp", true),
+            (".disk.ext4..cvbake-tmp", false),
+            (".disk.ext4.x.cvbake-tmp", false),
+            (".disk.ext4.0.0.cvbake-tmp", false),
+            (".disk.ext4.0.cvbake-tmp2", false),
+            (".disk.0.cvbake-tmp", false),
+            ("disk.ext4", false),
+        ] {
+            assert_eq!(names.contains(name.as_bytes()), ours, "{name}");
+        }
+        let (long, other) = ("x".repeat(255), "x".repeat(254));
+        let long = TemporaryNames::of(OsStr::new(&long));
+        assert!(long.number(MAX_DRAFTS - 1).len() <= 143);
+        assert!(!long.contains(TemporaryNames::of(OsStr::new(&other)).number(0).as_bytes()));
+    }
+
+    #[test]
+    fn without_a_no_replace_rename_nothing_is_replaced_either() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = Directory::open(scratch.path()).unwrap();
+        std::fs::write(scratch.path().join("from"), "new").unwrap();
+        std::fs::write(scratch.path().join("taken"), "old").unwrap();
+        let rename = |to: &str| dir.link_to_free_name(OsStr::new("from"), OsStr::new(to));
+        assert_eq!(rename("taken"), Err(Errno::EXIST));
+        assert_eq!(std::fs::read(scratch.path().join("taken")).unwrap(), b"old");
+        rename("free").unwrap();
+        assert_eq!(std::fs::read(scratch.path().join("free")).unwrap(), b"new");
+        assert!(!scratch.path().join("from").exists());
+    }
+}
