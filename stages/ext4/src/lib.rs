@@ -1,1 +1,4 @@
-//! placeholder
+//! File tree → ext4 filesystem.
+#![forbid(unsafe_code)]
+
+pub mod mkfs;

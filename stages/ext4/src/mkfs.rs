@@ -1,0 +1,1 @@
+//! The `mkfs` engine: the e2fsprogs program instead of our own writer.
