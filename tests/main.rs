@@ -1,0 +1,3 @@
+//! The tests of the whole program, written from its specification: image in, disk out, disk read back by others.
+
+mod support;
