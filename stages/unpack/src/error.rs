@@ -1,0 +1,152 @@
+//! What can be wrong with a layer, alone or on top of the others.
+
+use std::io;
+
+/// Why a layer could not be unpacked, or layers not merged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An entry means nothing a filesystem can hold.
+    #[error("entry {path:?} at offset {offset}: {problem}")]
+    Entry {
+        /// The entry's path as the archive has it, escaped.
+        path: String,
+        /// Where its header starts in the uncompressed stream.
+        offset: u64,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// An entry can't be applied to the files below it.
+    #[error("entry {path:?} at offset {offset}: {problem}")]
+    Merge {
+        /// The layer, counted from 0.
+        layer: usize,
+        /// The entry's path within the image, escaped.
+        path: String,
+        /// Where its header starts in the layer's uncompressed stream.
+        offset: u64,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+    /// The merged files do not make a tree.
+    #[error("the merged files do not make a tree")]
+    Tree(#[source] cvbake_tree::BuildError),
+    /// The pack could not be written.
+    #[error("cannot write unpacked data")]
+    Pack(#[source] io::Error),
+    /// The stream could not be read.
+    #[error("cannot read the layer")]
+    Read(#[source] io::Error),
+    /// A layer replayed from its index does not give the bytes it gave before.
+    #[error("the layer no longer matches its index: {what}")]
+    Replay {
+        /// What differs.
+        what: &'static str,
+    },
+    /// More than the 32-bit numbers of an index can count.
+    #[error("more than 2^32 {what} in one layer")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+    },
+}
+
+/// What is wrong with one entry.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone)]
+#[non_exhaustive]
+pub enum Problem {
+    /// No name at all.
+    #[error("the name is empty")]
+    EmptyName,
+    /// A NUL byte, which no file name can have.
+    #[error("the {what} contains a NUL byte")]
+    Nul {
+        /// Which name.
+        what: &'static str,
+    },
+    /// `..` beyond the root.
+    #[error("the {what} {name:?} climbs above the root")]
+    Climbs {
+        /// Which name.
+        what: &'static str,
+        /// The name, escaped.
+        name: String,
+    },
+    /// A component longer than a directory entry holds.
+    #[error("a name of {len} bytes, where 255 are possible")]
+    LongName {
+        /// Its length.
+        len: usize,
+    },
+    /// A path too long.
+    #[error("a path of {len} bytes, where {limit} are allowed")]
+    LongPath {
+        /// Its length.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The root as something else than a directory.
+    #[error("the root can be nothing but a directory, found a {found}")]
+    Root {
+        /// What the entry is.
+        found: &'static str,
+    },
+    /// A whiteout of nothing that can be removed.
+    #[error("a whiteout of {name:?}, which is not a name")]
+    Whiteout {
+        /// What follows `.wh.`, escaped.
+        name: String,
+    },
+    /// A directory whose name is reserved for whiteouts.
+    #[error("the directory name {name:?} starts with the prefix that is reserved for whiteouts")]
+    Reserved {
+        /// The name, escaped.
+        name: String,
+    },
+    /// A number that no inode holds.
+    #[error("{what} {found} is out of range (at most {limit})")]
+    Range {
+        /// Which number.
+        what: &'static str,
+        /// What the archive says.
+        found: u64,
+        /// The largest that is possible.
+        limit: u64,
+    },
+    /// A symbolic link to nowhere.
+    #[error("the symbolic link has {len} bytes of target, where 1 to 4095 are possible")]
+    Target {
+        /// Its length.
+        len: usize,
+    },
+    /// A hard link whose target is not there (yet).
+    #[error("hard link to {target:?}, which no earlier entry or lower layer has")]
+    LinkMissing {
+        /// The target, escaped.
+        target: String,
+    },
+    /// A hard link to itself.
+    #[error("hard link to itself")]
+    LinkSelf,
+    /// A hard link to a directory.
+    #[error("hard link to {target:?}, which is a directory")]
+    LinkDirectory {
+        /// The target, escaped.
+        target: String,
+    },
+    /// A path below something that is no directory.
+    #[error("below {parent:?}, which the same layer has as a {found}")]
+    NotDirectory {
+        /// The thing that is no directory, escaped.
+        parent: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// Symbolic links without end.
+    #[error("more than {limit} symbolic links on the way")]
+    Loop {
+        /// The limit.
+        limit: u8,
+    },
+}

@@ -1,0 +1,279 @@
+//! Names and inodes while layers are being applied.
+
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+
+use crate::index::{Index, RecordKind};
+
+/// An inode of the graph.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NodeId(u32);
+
+impl NodeId {
+    pub(super) const ROOT: NodeId = NodeId(0);
+
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where the attributes of an inode stand: a record of a layer, or nowhere for a directory that is only implied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Origin {
+    layer: u32,
+    record: u32,
+}
+
+const IMPLIED: u32 = u32::MAX;
+
+impl Origin {
+    pub(super) fn record(layer: usize, record: usize) -> Origin {
+        Origin { layer: number(layer), record: number(record) }
+    }
+
+    pub(super) fn implied(layer: usize) -> Origin {
+        Origin { layer: number(layer), record: IMPLIED }
+    }
+}
+
+fn number(number: usize) -> u32 {
+    u32::try_from(number).expect("layers, records and names are counted in 32 bits")
+}
+
+/// No such entry, or no such directory.
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Node {
+    origin: Origin,
+    /// For a directory its parent, else [`NONE`].
+    parent: u32,
+    /// For a directory its newest entry.
+    first: u32,
+}
+
+/// A file name: bytes that stay in the index of a layer, which has them as a name or as part of a link's target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name {
+    layer: u32,
+    start: u32,
+    len: u8,
+}
+
+impl Name {
+    pub(super) fn new(layer: usize, (start, len): (u32, u8)) -> Name {
+        Name { layer: number(layer), start, len }
+    }
+
+    pub(super) fn bytes<'l>(self, layers: &[&'l Index]) -> &'l [u8] {
+        layers[self.layer as usize].paths.text(self.start, usize::from(self.len))
+    }
+}
+
+/// A name in a directory.
+#[derive(Debug)]
+struct Entry {
+    directory: u32,
+    name: Name,
+    node: u32,
+    next: u32,
+    previous: u32,
+}
+
+/// Inodes and their names.
+pub(super) struct Graph {
+    nodes: Vec<Node>,
+    entries: Vec<Entry>,
+    /// The entries that are in force, by directory and name.
+    table: HashTable<u32>,
+    /// The entries that the markers of the layer being applied took away.
+    shadow: HashTable<u32>,
+    /// Randomly keyed, because an image chooses the names; the order of the tables is never looked at.
+    hasher: RandomState,
+}
+
+impl Graph {
+    pub(super) fn new() -> Graph {
+        let root = Node { origin: Origin { layer: 0, record: IMPLIED }, parent: 0, first: NONE };
+        Graph {
+            nodes: vec![root],
+            entries: Vec::new(),
+            table: HashTable::new(),
+            shadow: HashTable::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    pub(super) fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The layer and record that describe an inode; `None` where none does.
+    pub(super) fn record<'l>(&self, layers: &'l [&'l Index], node: NodeId) -> Option<(&'l Index, usize)> {
+        let Origin { layer, record } = self.nodes[node.index()].origin;
+        (record != IMPLIED).then(|| (layers[layer as usize], record as usize))
+    }
+
+    /// The layer that last described an inode.
+    pub(super) fn layer(&self, node: NodeId) -> usize {
+        self.nodes[node.index()].origin.layer as usize
+    }
+
+    pub(super) fn is_dir(&self, node: NodeId) -> bool {
+        self.nodes[node.index()].parent != NONE
+    }
+
+    /// The directory above a directory; the root's is the root.
+    pub(super) fn parent(&self, directory: NodeId) -> NodeId {
+        NodeId(self.nodes[directory.index()].parent)
+    }
+
+    /// The target, if the inode is a symbolic link: a layer, and where in its names.
+    pub(super) fn link_target(&self, layers: &[&Index], node: NodeId) -> Option<(usize, u32, u16)> {
+        let (layer, at) = self.record(layers, node)?;
+        match layer.records[at].kind {
+            RecordKind::Symlink { target, len } => Some((self.layer(node), target, len)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn word(&self, layers: &[&Index], node: NodeId) -> &'static str {
+        self.record(layers, node).map_or("directory", |(layer, at)| layer.records[at].kind.word())
+    }
+
+    /// Whether paths can lead through the inode: then whoever remembers paths must forget them when it goes.
+    pub(super) fn leads_on(&self, layers: &[&Index], node: NodeId) -> bool {
+        self.is_dir(node) || self.link_target(layers, node).is_some()
+    }
+
+    pub(super) fn add_node(&mut self, origin: Origin, parent: Option<NodeId>) -> NodeId {
+        let node = NodeId(number(self.nodes.len()));
+        self.nodes.push(Node { origin, parent: parent.map_or(NONE, |parent| parent.0), first: NONE });
+        node
+    }
+
+    /// Gives a directory new attributes.
+    pub(super) fn describe(&mut self, directory: NodeId, origin: Origin) {
+        self.nodes[directory.index()].origin = origin;
+    }
+
+    /// Gives an inode a name that is free.
+    pub(super) fn add_entry(&mut self, layers: &[&Index], directory: NodeId, name: Name, node: NodeId) {
+        let at = number(self.entries.len());
+        let next = std::mem::replace(&mut self.nodes[directory.index()].first, at);
+        if next != NONE {
+            self.entries[next as usize].previous = at;
+        }
+        self.entries.push(Entry { directory: directory.0, name, node: node.0, next, previous: NONE });
+        insert(&mut self.table, &self.entries, &self.hasher, layers, at);
+    }
+
+    pub(super) fn child(&self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<NodeId> {
+        let at = find(&self.table, &self.entries, &self.hasher, layers, directory, name)?;
+        Some(NodeId(self.entries[at as usize].node))
+    }
+
+    /// The layer that an entry, other than a directory's, comes from.
+    pub(super) fn child_layer(&self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<usize> {
+        let at = find(&self.table, &self.entries, &self.hasher, layers, directory, name)?;
+        Some(self.entries[at as usize].name.layer as usize)
+    }
+
+    /// As [`Graph::child`], but a name that the markers of the layer being applied took away counts as still there.
+    pub(super) fn child_or_shadow(&self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<NodeId> {
+        let shadow = || find(&self.shadow, &self.entries, &self.hasher, layers, directory, name);
+        let at = find(&self.table, &self.entries, &self.hasher, layers, directory, name).or_else(shadow)?;
+        Some(NodeId(self.entries[at as usize].node))
+    }
+
+    /// Takes a name away; what it named stays, for other names it may have.
+    pub(super) fn remove_entry(&mut self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<NodeId> {
+        let at = self.take(layers, directory, name)?;
+        Some(NodeId(self.entries[at as usize].node))
+    }
+
+    fn take(&mut self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<u32> {
+        let hash = self.hasher.hash_one((directory.0, name));
+        let entries = &self.entries;
+        let occupied = self.table.find_entry(hash, |&at| is(&entries[at as usize], layers, directory, name)).ok()?;
+        let (at, _) = occupied.remove();
+        let Entry { next, previous, .. } = self.entries[at as usize];
+        if next != NONE {
+            self.entries[next as usize].previous = previous;
+        }
+        if previous == NONE {
+            self.nodes[directory.index()].first = next;
+        } else {
+            self.entries[previous as usize].next = next;
+        }
+        Some(at)
+    }
+
+    /// Takes a name away for the marker of a layer.
+    pub(super) fn white_out(&mut self, layers: &[&Index], directory: NodeId, name: &[u8]) {
+        if let Some(at) = self.take(layers, directory, name) {
+            insert(&mut self.shadow, &self.entries, &self.hasher, layers, at);
+        }
+    }
+
+    /// Takes all names of a directory away for the marker of a layer.
+    pub(super) fn make_opaque(&mut self, layers: &[&Index], directory: NodeId) {
+        loop {
+            let first = self.nodes[directory.index()].first;
+            if first == NONE {
+                return;
+            }
+            let name = self.entry_name(layers, first);
+            self.white_out(layers, directory, name);
+        }
+    }
+
+    /// Forgets what the markers of the layer before took away.
+    pub(super) fn start_layer(&mut self) {
+        self.shadow.clear();
+    }
+
+    fn entry_name<'l>(&self, layers: &'l [&'l Index], at: u32) -> &'l [u8] {
+        self.entries[at as usize].name.bytes(layers)
+    }
+
+    /// The names in a directory, in no particular order.
+    pub(super) fn entries<'l>(
+        &self,
+        layers: &'l [&'l Index],
+        directory: NodeId,
+    ) -> impl Iterator<Item = (&'l [u8], NodeId)> {
+        let mut at = self.nodes[directory.index()].first;
+        std::iter::from_fn(move || {
+            let entry = self.entries.get(at as usize)?;
+            let item = (self.entry_name(layers, at), NodeId(entry.node));
+            at = entry.next;
+            Some(item)
+        })
+    }
+}
+
+fn is(entry: &Entry, layers: &[&Index], directory: NodeId, name: &[u8]) -> bool {
+    entry.directory == directory.0 && entry.name.bytes(layers) == name
+}
+
+fn find(
+    table: &HashTable<u32>,
+    entries: &[Entry],
+    hasher: &RandomState,
+    layers: &[&Index],
+    directory: NodeId,
+    name: &[u8],
+) -> Option<u32> {
+    let hash = hasher.hash_one((directory.0, name));
+    table.find(hash, |&at| is(&entries[at as usize], layers, directory, name)).copied()
+}
+
+fn insert(table: &mut HashTable<u32>, entries: &[Entry], hasher: &RandomState, layers: &[&Index], at: u32) {
+    let hash = |at: u32| {
+        let entry = &entries[at as usize];
+        hasher.hash_one((entry.directory, entry.name.bytes(layers)))
+    };
+    table.insert_unique(hash(at), at, |&at| hash(at));
+}

@@ -1,0 +1,250 @@
+//! Indexes → tree, by these rules.
+//!
+//! A layer is applied in two steps: first its **markers** to the layers below, then its **entries** in archive order. So
+//! where in a layer a whiteout stands never matters, and a new file of a whited-out name stays.
+//!
+//! * *Markers.* All of a layer's whiteouts and opaque markers are resolved before the first is applied. The directory of a
+//!   marker is looked up in the image root below, symbolic links followed; but where the layer itself has a directory entry
+//!   on the marker's path, a link there is about to be replaced, and the marker belongs to the new directory, in which
+//!   nothing of the layers below is. A marker for what is not there has no effect.
+//! * *Entries.* The directory of an entry is looked up in what there is so far, symbolic links followed within the image
+//!   root, at most [`LINK_LIMIT`] on one path. What is missing on the way becomes a directory 0755 0:0; a file of a lower
+//!   layer that stands in the way is replaced by one; a file of the same layer in the way is an error. The last name is
+//!   never followed. A directory over a directory takes the new attributes and keeps its children; everything else over
+//!   everything replaces it.
+//! * *Hard links* give an inode one more name. The target is looked up like an entry's directory, its last name not
+//!   followed; if it is not there, it is looked up among the files as they were before the layer's own markers.
+//!   The attributes in a link's own header are without meaning. Names that vanish take no other name with them.
+//!
+//! Files that are removed just lose their name: the graph keeps unreachable inodes, and only what can be reached from the
+//! root goes into the tree. So a removal costs one step, however much stood below, and hard-linked files survive it.
+
+mod graph;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+use cvbake_tree::{Builder, FileData, Ino, Kind, Meta, Time, Tree};
+
+use crate::index::{Index, Record, RecordKind, STREAM_UNIT};
+use crate::path::PathId;
+use crate::{Error, Problem};
+use graph::{Graph, Name, NodeId, Origin};
+use resolve::Walker;
+
+/// As many symbolic links on one path as Linux follows.
+const LINK_LIMIT: u8 = 40;
+
+/// Applies layers, lowest first, and gives the files that are left. Directories that no layer describes get `implied` as
+/// their time.
+///
+/// A file's [`FileData::pack`] is the position of its layer.
+///
+/// # Errors
+/// When an entry makes no sense on top of those before it.
+pub fn merge(layers: &[&Index], implied: Time) -> Result<Tree, Error> {
+    let mut graph = Graph::new();
+    for (number, layer) in layers.iter().enumerate() {
+        Apply { graph: &mut graph, layers, layer, number, walker: Walker::new(layer.paths.nodes.len()) }.run()?;
+    }
+    emit(graph, layers, implied)
+}
+
+struct Apply<'a> {
+    graph: &'a mut Graph,
+    layers: &'a [&'a Index],
+    layer: &'a Index,
+    number: usize,
+    walker: Walker,
+}
+
+impl Apply<'_> {
+    fn run(mut self) -> Result<(), Error> {
+        self.graph.start_layer();
+        self.markers()?;
+        for (at, record) in self.layer.records.iter().enumerate() {
+            let outcome = match &record.kind {
+                RecordKind::Whiteout | RecordKind::Opaque => continue,
+                RecordKind::HardLink(target) => self.hard_link(record.path, *target),
+                kind => self.entry(record.path, kind, at),
+            };
+            outcome.map_err(|problem| self.error(record, problem))?;
+        }
+        Ok(())
+    }
+
+    fn error(&self, record: &Record, problem: Problem) -> Error {
+        let offset = u64::from(record.header) * STREAM_UNIT;
+        Error::Merge { layer: self.number, path: self.layer.paths.display(record.path), offset, problem }
+    }
+
+    fn markers(&mut self) -> Result<(), Error> {
+        let is_marker = |kind: &RecordKind| matches!(kind, RecordKind::Whiteout | RecordKind::Opaque);
+        if !self.layer.records.iter().any(|record| is_marker(&record.kind)) {
+            return Ok(());
+        }
+        let mut replaced = vec![false; self.layer.paths.nodes.len()];
+        for record in &self.layer.records {
+            if record.kind == RecordKind::Directory {
+                replaced[record.path.index()] = true;
+            }
+        }
+        let mut removals = Vec::new();
+        // Markers of one directory usually stand side by side.
+        let mut last = (PathId::ROOT, Some(NodeId::ROOT));
+        for record in self.layer.records.iter().filter(|record| is_marker(&record.kind)) {
+            let paths = &self.layer.paths;
+            let whole = record.kind == RecordKind::Opaque;
+            let directory = if whole { record.path } else { paths.parent(record.path) };
+            if last.0 != directory {
+                let found = self.walker.find_directory(self.graph, self.layers, paths, directory, &replaced);
+                last = (directory, found.map_err(|problem| self.error(record, problem))?);
+            }
+            if let Some(directory) = last.1 {
+                removals.push((directory, (!whole).then(|| paths.name(record.path))));
+            }
+        }
+        for (directory, name) in removals {
+            match name {
+                Some(name) => self.graph.white_out(self.layers, directory, name),
+                None => self.graph.make_opaque(self.layers, directory),
+            }
+        }
+        self.walker.forget();
+        Ok(())
+    }
+
+    fn origin(&self, record: usize) -> Origin {
+        Origin::record(self.number, record)
+    }
+
+    fn entry(&mut self, path: PathId, kind: &RecordKind, at: usize) -> Result<(), Problem> {
+        let origin = self.origin(at);
+        let is_dir = *kind == RecordKind::Directory;
+        if path == PathId::ROOT {
+            if !is_dir {
+                return Err(Problem::Root { found: kind.word() });
+            }
+            self.graph.describe(NodeId::ROOT, origin);
+            return Ok(());
+        }
+        let directory = self.directory_of(path)?;
+        let name = self.layer.paths.name(path);
+        match self.graph.child(self.layers, directory, name) {
+            Some(there) if is_dir && self.graph.is_dir(there) => self.graph.describe(there, origin),
+            there => {
+                if there.is_some() {
+                    self.remove(directory, name);
+                }
+                let node = self.graph.add_node(origin, is_dir.then_some(directory));
+                self.graph.add_entry(self.layers, directory, self.name(path), node);
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self, path: PathId) -> Name {
+        Name::new(self.number, self.layer.paths.name_at(path))
+    }
+
+    fn directory_of(&mut self, path: PathId) -> Result<NodeId, Problem> {
+        let parent = self.layer.paths.parent(path);
+        self.walker.make_directory(self.graph, self.layers, self.number, parent)
+    }
+
+    fn remove(&mut self, directory: NodeId, name: &[u8]) {
+        if let Some(gone) = self.graph.remove_entry(self.layers, directory, name)
+            && self.graph.leads_on(self.layers, gone)
+        {
+            self.walker.forget();
+        }
+    }
+
+    fn hard_link(&mut self, path: PathId, target: PathId) -> Result<(), Problem> {
+        let paths = &self.layer.paths;
+        let missing = || Problem::LinkMissing { target: paths.display(target) };
+        if target == path {
+            return Err(Problem::LinkSelf);
+        }
+        if path == PathId::ROOT {
+            return Err(Problem::Root { found: "hard link" });
+        }
+        if target == PathId::ROOT {
+            return Err(Problem::LinkDirectory { target: paths.display(target) });
+        }
+        let node = self.walker.find_target(self.graph, self.layers, paths, target)?.ok_or_else(missing)?;
+        if self.graph.is_dir(node) {
+            return Err(Problem::LinkDirectory { target: paths.display(target) });
+        }
+        let directory = self.directory_of(path)?;
+        let name = paths.name(path);
+        if let Some(there) = self.graph.child(self.layers, directory, name) {
+            if there == node && self.walker.is_name(self.graph, self.layers, paths, target, directory, name)? {
+                return Err(Problem::LinkSelf);
+            }
+            self.remove(directory, name);
+        }
+        self.graph.add_entry(self.layers, directory, self.name(path), node);
+        Ok(())
+    }
+}
+
+/// Copies what can be reached from the root into a tree.
+fn emit(graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Error> {
+    let fresh = Meta { mode: 0o755, mtime: implied, ..Meta::default() };
+    let meta =
+        |node: NodeId| graph.record(layers, node).map_or_else(|| fresh.clone(), |(layer, at)| meta_of(layer, at));
+    let mut builder = Builder::new(&meta(NodeId::ROOT));
+    let mut inos: Vec<Option<Ino>> = vec![None; graph.node_count()];
+    let mut stack = vec![(NodeId::ROOT, Ino::ROOT)];
+    while let Some((directory, parent)) = stack.pop() {
+        for (name, node) in graph.entries(layers, directory) {
+            if let Some(ino) = inos[node.index()] {
+                builder.link(parent, name, ino).map_err(Error::Tree)?;
+                continue;
+            }
+            let ino = builder.add(parent, name, kind_of(&graph, layers, node), &meta(node)).map_err(Error::Tree)?;
+            inos[node.index()] = Some(ino);
+            if graph.is_dir(node) {
+                stack.push((node, ino));
+            }
+        }
+    }
+    drop((graph, inos));
+    builder.finish().map_err(Error::Tree)
+}
+
+fn kind_of<'l>(graph: &Graph, layers: &'l [&'l Index], node: NodeId) -> Kind<'l> {
+    let Some((layer, at)) = graph.record(layers, node) else { return Kind::Directory };
+    match layer.records[at].kind {
+        RecordKind::File { size, pack_block, first_segment, segments, .. } => Kind::File(FileData {
+            size,
+            pack: u32::try_from(graph.layer(node)).expect("origins hold 32 bits of layer"),
+            pack_block: u64::from(pack_block),
+            segments: layer.segments(first_segment, segments),
+        }),
+        RecordKind::Symlink { target, len } => Kind::Symlink(layer.paths.text(target, usize::from(len))),
+        RecordKind::CharDevice(device) => Kind::CharDevice(device),
+        RecordKind::BlockDevice(device) => Kind::BlockDevice(device),
+        RecordKind::Fifo => Kind::Fifo,
+        RecordKind::Directory => Kind::Directory,
+        RecordKind::HardLink(_) | RecordKind::Whiteout | RecordKind::Opaque => {
+            unreachable!("these records make no node")
+        }
+    }
+}
+
+fn meta_of(layer: &Index, at: usize) -> Meta {
+    let record = &layer.records[at];
+    let number = u32::try_from(at).expect("an index counts its records in 32 bits");
+    let times = layer.extra_times.binary_search_by_key(&number, |times| times.0).map(|at| &layer.extra_times[at]);
+    Meta {
+        mode: record.mode,
+        uid: record.uid,
+        gid: record.gid,
+        mtime: record.mtime,
+        atime: times.ok().and_then(|times| times.1),
+        ctime: times.ok().and_then(|times| times.2),
+        xattrs: layer.xattrs[record.xattrs as usize].clone(),
+    }
+}
