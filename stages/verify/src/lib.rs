@@ -1,12 +1,45 @@
-//! Blobs → an image that can be believed.
+//! Unchecked blobs → an [`Image`] that can be believed.
+//!
+//! ```text
+//! Blobs::root ─→ index ─→ … ─→ manifest ─→ config      read here, whole: digest, size, strict JSON, platform
+//!                                  │          │
+//!                                  └─ layers ─┴─ diff_ids    → Image::layers: what each one must turn out to be
+//! ```
+//!
+//! [`Image::verify`] follows the pointers and makes the only `Image`s there are. The bytes come from a [`Blobs`], which is believed
+//! nothing: every byte goes through a [`CheckedReader`]. Layers are read later by whoever unpacks them: [`Layer::open`] gives the
+//! checked bytes, [`HashingReader`] makes the digest of what they unpack to, [`Layer::check`] compares.
+//!
+//! Decisions:
+//! - Documents are parsed strictly ([`json`]), by fields that tell kinds apart: what one parser takes for a manifest and another for an
+//!   index is refused (CVE-2021-41190).
+//! - The bytes of manifest and configuration are kept as they came and never written anew: unknown fields would be lost and the digest with
+//!   them. That is also why the parsed shapes are our own, with only the fields that verification needs.
+//! - Limits are constants: [`json::MAX_BYTES`], [`json::MAX_DEPTH`], [`MAX_INDEX_ENTRIES`], [`MAX_LAYERS`], [`MAX_NESTING`],
+//!   [`MAX_DOCUMENTS`].
 
+mod config;
+mod descriptor;
 mod digest;
+mod document;
 mod error;
+mod image;
+pub mod json;
+mod media;
+mod platform;
 mod reader;
+mod resolve;
 
+pub use config::Config;
+pub use descriptor::{Candidate, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use document::{MAX_INDEX_ENTRIES, MAX_LAYERS, parse_index};
 pub use error::Error;
+pub use image::{Blobs, DockerLayer, Identity, Image, Layer, Root, Want, Warning};
+pub use media::Compression;
+pub use platform::{Platform, PlatformError};
 pub use reader::{CheckedReader, HashingReader};
+pub use resolve::{MAX_DOCUMENTS, MAX_NESTING};
 
 /// How much of a text that came from outside is shown in an error.
 const SHOWN_CHARS: usize = 160;

@@ -43,7 +43,7 @@ impl<R: Read> CheckedReader<R> {
         if found == self.digest {
             return Ok(());
         }
-        Err(self.fail(Error::BlobDigest { expected: self.digest, found }))
+        Err(self.fail(Error::BlobDigest { expected: self.digest.into(), found: found.into() }))
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
     fn checked_content_differs() {
         let digest = Digest::sha256(b"content");
         let error = read(b"contenT", digest, 7).unwrap_err();
-        assert!(matches!(error_of(&error), Error::BlobDigest { expected, .. } if *expected == digest));
+        assert!(matches!(error_of(&error), Error::BlobDigest { expected, .. } if **expected == digest));
         let error = read(b"conte", digest, 7).unwrap_err();
         assert!(matches!(error_of(&error), Error::BlobTooShort { expected: 7, found: 5, .. }));
         let error = read(b"contents", digest, 7).unwrap_err();

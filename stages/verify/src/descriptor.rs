@@ -1,0 +1,141 @@
+//! Pointers to content, as documents hold them.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+
+use crate::json::Object;
+use crate::media::{Role, role};
+use crate::{Digest, Error, Platform, shorten};
+
+/// A pointer to a blob: what it should be, which bytes, how many.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Descriptor {
+    /// What the blob is announced to be.
+    pub media_type: String,
+    /// The digest of the blob.
+    pub digest: Digest,
+    /// The length of the blob, in bytes.
+    pub size: u64,
+}
+
+/// An entry of an index: one of several images to choose from, or another index.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// The manifest or index it points to.
+    pub descriptor: Descriptor,
+    /// Where it is said to run.
+    pub platform: Option<Platform>,
+    /// The annotation `org.opencontainers.image.ref.name`: the tag in an image layout.
+    pub ref_name: Option<String>,
+    /// What it is instead of an image, where the index says so.
+    pub(crate) artifact_type: Option<String>,
+}
+
+impl Candidate {
+    /// An entry that points to a descriptor and says nothing about it.
+    #[must_use]
+    pub fn new(descriptor: Descriptor) -> Candidate {
+        Candidate { descriptor, platform: None, ref_name: None, artifact_type: None }
+    }
+
+    /// Whether it may be an image, as far as the index tells.
+    pub(crate) fn may_be_image(&self) -> bool {
+        // BuildKit marks its attestations with this platform.
+        let unknown = |platform: &Platform| platform.os() == "unknown" || platform.architecture() == "unknown";
+        let artifact = |media_type: &String| role(media_type) != Role::Config;
+        !self.platform.as_ref().is_some_and(unknown) && !self.artifact_type.as_ref().is_some_and(artifact)
+    }
+}
+
+/// A descriptor as it stands in a document, before anything is believed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RawDescriptor {
+    media_type: Option<String>,
+    digest: Option<String>,
+    size: Option<Size>,
+    platform: Option<Object<RawPlatform>>,
+    artifact_type: Option<String>,
+    annotations: Option<Object<RawAnnotations>>,
+}
+
+#[derive(Deserialize)]
+struct RawPlatform {
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawAnnotations {
+    #[serde(rename = "org.opencontainers.image.ref.name")]
+    ref_name: Option<String>,
+}
+
+impl RawDescriptor {
+    pub(crate) fn media_type(&self) -> Option<&str> {
+        self.media_type.as_deref()
+    }
+
+    /// Checks what a descriptor must have. `place` says which one it is: "layer 3".
+    pub(crate) fn check(self, object: &str, place: &dyn Fn() -> String) -> Result<Descriptor, Error> {
+        let missing =
+            |field| Error::Missing { object: object.to_owned(), field: format!("the {field} of {}", place()) };
+        let digest = self.digest.ok_or_else(|| missing("digest"))?;
+        let digest =
+            digest.parse().map_err(|source| Error::Digest { object: object.to_owned(), place: place(), source })?;
+        let size = self.size.ok_or_else(|| missing("size"))?.0;
+        let media_type = self.media_type.filter(|text| !text.is_empty()).ok_or_else(|| missing("mediaType"))?;
+        Ok(Descriptor { media_type, digest, size })
+    }
+
+    pub(crate) fn check_candidate(mut self, object: &str, place: &dyn Fn() -> String) -> Result<Candidate, Error> {
+        let platform = self.platform.take().and_then(|platform| platform.0.named());
+        let ref_name = self.annotations.take().and_then(|annotations| annotations.0.ref_name);
+        let artifact_type = self.artifact_type.take().filter(|text| !text.is_empty());
+        Ok(Candidate { descriptor: self.check(object, place)?, platform, ref_name, artifact_type })
+    }
+}
+
+impl RawPlatform {
+    /// A platform that leaves out one of its two halves says nothing that could be matched.
+    fn named(self) -> Option<Platform> {
+        let os = self.os.filter(|text| !text.is_empty())?;
+        let architecture = self.architecture.filter(|text| !text.is_empty())?;
+        Some(Platform::new(&os, &architecture, &self.variant.unwrap_or_default()))
+    }
+}
+
+/// A count of bytes: a JSON integer that is not negative and that other implementations' signed 64 bits hold.
+struct Size(u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size in bytes")
+            }
+
+            fn visit_u64<E: de::Error>(self, size: u64) -> Result<Size, E> {
+                if i64::try_from(size).is_err() {
+                    return Err(E::invalid_value(de::Unexpected::Unsigned(size), &self));
+                }
+                Ok(Size(size))
+            }
+
+            fn visit_i64<E: de::Error>(self, size: i64) -> Result<Size, E> {
+                Err(E::invalid_value(de::Unexpected::Signed(size), &self))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
+                Err(E::invalid_type(de::Unexpected::Str(&shorten(text)), &self))
+            }
+        }
+        deserializer.deserialize_any(Bytes)
+    }
+}

@@ -1,0 +1,169 @@
+//! Indexes and manifests: what the documents between a reference and the layers say.
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+
+use crate::descriptor::RawDescriptor;
+use crate::json::Object;
+use crate::media::{Role, describe, role};
+use crate::{Candidate, Descriptor, Error, json, shorten};
+
+/// The most entries of an index that are looked at; the largest known ones have some dozens.
+pub const MAX_INDEX_ENTRIES: usize = 10_000;
+
+/// The most layers of an image. Docker stops at 127; images converted from other systems have hundreds.
+pub const MAX_LAYERS: usize = 10_000;
+
+/// One of the two documents that a reference can lead to.
+#[derive(Debug)]
+pub(crate) enum Document {
+    Index(Vec<Candidate>),
+    Manifest(Manifest),
+}
+
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    pub(crate) config: Descriptor,
+    pub(crate) layers: Vec<Descriptor>,
+}
+
+/// Everything that tells the kinds of documents apart. Fields that are present and `null` are `Some(None)`: Go programs
+/// write an empty list so.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawDocument {
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    config: Option<Option<Object<RawDescriptor>>>,
+    #[serde(default, deserialize_with = "present")]
+    layers: Option<Option<Vec<Object<RawDescriptor>>>>,
+    #[serde(default, deserialize_with = "present")]
+    manifests: Option<Option<Vec<Object<RawDescriptor>>>>,
+    #[serde(default, deserialize_with = "present")]
+    fs_layers: Option<Option<IgnoredAny>>,
+}
+
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// The entries of an image layout's `index.json`, which nothing announces and no digest protects.
+///
+/// # Errors
+/// When it is anything but an index.
+pub fn parse_index(object: &str, bytes: &[u8]) -> Result<Vec<Candidate>, Error> {
+    let Object(raw): Object<RawDocument> = json::parse(object, bytes)?;
+    raw.refuse_schema_1(object)?;
+    if let Some(found) = raw.media_type.as_deref().filter(|found| !found.is_empty() && role(found) != Role::Index) {
+        return Err(Error::MediaType {
+            object: object.to_owned(),
+            announced: oci_spec::image::MediaType::ImageIndex.to_string(),
+            found: shorten(found),
+        });
+    }
+    raw.index(object)
+}
+
+/// The document that a descriptor with this media type points to.
+pub(crate) fn parse(object: &str, announced: &str, bytes: &[u8]) -> Result<Document, Error> {
+    let kind = role(announced);
+    match kind {
+        Role::Index | Role::Manifest => {}
+        Role::Schema1 => return Err(Error::Schema1 { object: object.to_owned() }),
+        _ => return Err(Error::NotAnImage { object: object.to_owned(), what: describe(announced) }),
+    }
+    let Object(raw): Object<RawDocument> = json::parse(object, bytes)?;
+    raw.refuse_schema_1(object)?;
+    if let Some(found) = raw.media_type.as_deref().filter(|found| !found.is_empty() && *found != announced) {
+        return Err(Error::MediaType {
+            object: object.to_owned(),
+            announced: shorten(announced),
+            found: shorten(found),
+        });
+    }
+    match kind {
+        Role::Index => raw.index(object).map(Document::Index),
+        _ => raw.manifest(object).map(Document::Manifest),
+    }
+}
+
+impl RawDocument {
+    fn refuse_schema_1(&self, object: &str) -> Result<(), Error> {
+        if self.schema_version == Some(1) || self.fs_layers.is_some() {
+            return Err(Error::Schema1 { object: object.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// What both kinds share: the version, and that no key of the other kind is there.
+    fn check(&self, object: &str) -> Result<(), Error> {
+        let object = || object.to_owned();
+        let image_key = self.layers.as_ref().map(|_| "layers").or(self.config.as_ref().map(|_| "config"));
+        if let (Some(_), Some(second)) = (&self.manifests, image_key) {
+            return Err(Error::Ambivalent { object: object(), first: "manifests", second });
+        }
+        match self.schema_version {
+            Some(2) => Ok(()),
+            Some(found) => Err(Error::SchemaVersion { object: object(), found }),
+            None => Err(Error::Missing { object: object(), field: "schemaVersion".to_owned() }),
+        }
+    }
+
+    fn index(self, object: &str) -> Result<Vec<Candidate>, Error> {
+        self.check(object)?;
+        let Some(entries) = self.manifests else {
+            if self.layers.is_some() {
+                return Err(Error::Shape { object: object.to_owned(), expected: "an index", found: "a manifest" });
+            }
+            return Err(Error::Missing { object: object.to_owned(), field: "manifests".to_owned() });
+        };
+        let entries = entries.unwrap_or_default();
+        limit(object, "entries", entries.len(), MAX_INDEX_ENTRIES)?;
+        let candidate = |(at, Object(raw)): (usize, Object<RawDescriptor>)| {
+            raw.check_candidate(object, &|| format!("entry {}", at + 1))
+        };
+        entries.into_iter().enumerate().map(candidate).collect()
+    }
+
+    fn manifest(self, object: &str) -> Result<Manifest, Error> {
+        self.check(object)?;
+        if self.manifests.is_some() {
+            return Err(Error::Shape { object: object.to_owned(), expected: "a manifest", found: "an index" });
+        }
+        let missing = |field: &str| Error::Missing { object: object.to_owned(), field: field.to_owned() };
+        let artifact = |found: &str| Error::NotAnImage { object: object.to_owned(), what: describe(found) };
+        // An image may repeat its configuration's type here; everything else is the type of something that is no image.
+        if let Some(found) = self.artifact_type.as_deref().filter(|it| !it.is_empty() && role(it) != Role::Config) {
+            return Err(artifact(found));
+        }
+        let Object(config) = self.config.flatten().ok_or_else(|| missing("config"))?;
+        match config.media_type().map(|found| (found, role(found))) {
+            Some((_, Role::Config)) | None => {}
+            Some((found, _)) => return Err(artifact(found)),
+        }
+        let layers = self.layers.ok_or_else(|| missing("layers"))?.unwrap_or_default();
+        limit(object, "layers", layers.len(), MAX_LAYERS)?;
+        if let Some(found) = layers.iter().filter_map(|layer| layer.0.media_type()).find(|found| is_statement(found)) {
+            return Err(artifact(found));
+        }
+        let config = config.check(object, &|| "config".to_owned())?;
+        let layer =
+            |(at, Object(raw)): (usize, Object<RawDescriptor>)| raw.check(object, &|| format!("layer {}", at + 1));
+        let layers = layers.into_iter().enumerate().map(layer).collect::<Result<_, _>>()?;
+        Ok(Manifest { config, layers })
+    }
+}
+
+/// Attestations and signatures come with the configuration of an image; only their layers tell what they are.
+fn is_statement(media_type: &str) -> bool {
+    matches!(media_type, "application/vnd.in-toto+json" | "application/vnd.dev.cosign.simplesigning.v1+json")
+}
+
+pub(crate) fn limit(object: &str, what: &'static str, found: usize, limit: usize) -> Result<(), Error> {
+    if found > limit {
+        return Err(Error::TooMany { object: object.to_owned(), what, limit });
+    }
+    Ok(())
+}
