@@ -1,1 +1,82 @@
-//! placeholder
+//! Digest → what earlier runs made of that layer, or nothing; never something doubtful.
+//!
+//! ```text
+//! indexes-v1/sha256/<hex>    what a layer's entries are, in an envelope with a checksum
+//! packs-v1/sha256/<hex>      the bytes of a layer's files
+//! locks/<algorithm>-<hex>    held while a process works on a layer
+//! scratch/<n>.lock, <n>/     a running process's own directory
+//! ```
+//!
+//! * **An entry is either whole or absent.** It is written in a scratch directory, synced, and renamed.
+//! * **An entry is checked before it is handed out**, every byte of it, each time: disks rot, machines crash, users edit.
+//!   What does not pass is removed, reported as an [`Event`], and counts as absent. Links are never followed, pipes
+//!   never waited for.
+//! * **Any number of processes share a store.** The only coordination is `flock`, which the kernel releases however a
+//!   process ends, so a killed process blocks nobody; what it left in `scratch` is removed by the next one.
+//! * **A store is private**: it is the user's own directory, which nobody else can write to. Checksums tell damage, not
+//!   malice, so a directory that others can change is refused.
+#![forbid(unsafe_code)]
+
+mod dir;
+mod entry;
+mod error;
+mod index;
+mod lock;
+mod pack;
+mod scratch;
+
+use std::path::Path;
+
+use cvbake_verify::Digest;
+
+use crate::dir::Dir;
+pub use crate::error::{Damage, Error, Event};
+pub use crate::lock::LayerLock;
+pub use crate::pack::{PIECE, PackSeal};
+pub use crate::scratch::Scratch;
+
+/// A directory of what is kept between runs.
+#[derive(Debug)]
+pub struct Store {
+    root: Dir,
+}
+
+const INDEXES: &str = "indexes-v1";
+const PACKS: &str = "packs-v1";
+
+impl Store {
+    /// Opens the store in a directory, making it (private, with missing parents) if there is none, and removes what
+    /// killed processes left in it.
+    ///
+    /// # Errors
+    /// When it is not a directory, belongs to someone else, can be written by others, holds other things, or can't be
+    /// made.
+    pub fn open(path: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Store, Error> {
+        let root = Dir::open_root(path)?;
+        if !root.exists(INDEXES)? {
+            root.check_unused()?;
+        }
+        // The first thing made: it is what tells a store from a directory of other things.
+        root.subdir(INDEXES)?;
+        let store = Store { root };
+        store.remove_stale_scratch(on);
+        Ok(store)
+    }
+
+    /// Where the store is, as an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.root.path
+    }
+
+    /// Makes this process (this thread, in fact) the only one that works on a layer; waits for others to finish.
+    ///
+    /// A thread must not take a second lock while it holds one, nor run other threads' work meanwhile: two processes
+    /// that wait for each other wait forever.
+    ///
+    /// # Errors
+    /// When the lock file can't be made or locked.
+    pub fn lock(&self, layer: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<LayerLock, Error> {
+        LayerLock::wait(self.root.subdir("locks")?, layer, on)
+    }
+}

@@ -1,0 +1,165 @@
+//! What can go wrong, and what is merely told.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use cvbake_verify::Digest;
+
+/// Why the store can't be used.
+///
+/// A full disk is a variant whose source is [`io::ErrorKind::StorageFull`] or [`io::ErrorKind::QuotaExceeded`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The path of the store is something else.
+    #[error("{} is not a directory and can't be a store", path.display())]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory belongs to another user.
+    #[error("the store {} belongs to user {owner}, expected user {user}", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Who owns it.
+        owner: u32,
+        /// Who runs this.
+        user: u32,
+    },
+    /// Others can write to the directory.
+    #[error("others can write to the store {} (mode {mode:04o}, expected 0700)", path.display())]
+    Writable {
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The directory holds other things.
+    #[error("{} is not empty and not a store: it has {name:?} in it", path.display())]
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+        /// One of the things in it.
+        name: String,
+    },
+    /// A file or directory of the store could not be made.
+    #[error("cannot create {}", path.display())]
+    Create {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or directory of the store could not be opened or read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be written or synced.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be given its name.
+    #[error("cannot rename {} to {}", from.display(), to.display())]
+    Rename {
+        /// The file.
+        from: PathBuf,
+        /// Its name to be.
+        to: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A lock file could not be locked.
+    #[error("cannot lock {}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What is worth telling while the store is used; never a reason to stop.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// An entry was found damaged and counts as absent.
+    Damaged {
+        /// The entry.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: Damage,
+        /// Why it is still there, unless it was removed.
+        kept: Option<io::Error>,
+    },
+    /// Another process works on this layer; we wait for it.
+    Waiting {
+        /// The layer.
+        layer: Digest,
+    },
+    /// What a killed process left was removed.
+    Removed {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Damaged { path, damage, kept: None } => write!(f, "removed {}: {damage}", path.display()),
+            Event::Damaged { path, damage, kept: Some(error) } => {
+                write!(f, "not using {}: {damage} (cannot remove it: {error})", path.display())
+            }
+            Event::Waiting { layer } => write!(f, "waiting for another process that works on layer {layer}"),
+            Event::Removed { path } => write!(f, "removed {}, left by a process that was killed", path.display()),
+        }
+    }
+}
+
+/// What is wrong with an entry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// It is not a regular file.
+    #[error("it is {found}, expected a regular file")]
+    Kind {
+        /// What it is, with its article.
+        found: &'static str,
+    },
+    /// It can't be opened or read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(#[source] io::Error),
+    /// It has another length.
+    #[error("it has {found} bytes, expected {expected}")]
+    Length {
+        /// As it should be.
+        expected: u64,
+        /// As it is.
+        found: u64,
+    },
+    /// It does not start as an entry does.
+    #[error("its header is not that of an index")]
+    Header,
+    /// Its bytes are not those that were stored.
+    #[error("the checksum of its bytes {from} to {to} is {found:08x}, expected {expected:08x}")]
+    Checksum {
+        /// The first byte.
+        from: u64,
+        /// The byte behind the last.
+        to: u64,
+        /// As it should be.
+        expected: u32,
+        /// As it is.
+        found: u32,
+    },
+}

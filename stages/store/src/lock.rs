@@ -1,0 +1,91 @@
+//! Locks that die with their holder.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::PathBuf;
+
+use cvbake_verify::Digest;
+use rustix::fs::{AtFlags, Mode, OFlags};
+
+use crate::dir::Dir;
+use crate::{Error, Event};
+
+/// A lock file, locked. Dropping it removes the file and then the lock.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    dir: Dir,
+    name: OsString,
+}
+
+impl Lock {
+    /// Takes the lock if nobody has it.
+    pub(crate) fn try_take(dir: Dir, name: &OsStr) -> Result<Option<Lock>, Error> {
+        Lock::take(dir, name, &mut |file, path| match file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(source)) => Err(Error::Lock { path: path(), source }),
+        })
+    }
+
+    fn take(
+        dir: Dir,
+        name: &OsStr,
+        lock: &mut dyn FnMut(&File, &dyn Fn() -> PathBuf) -> Result<bool, Error>,
+    ) -> Result<Option<Lock>, Error> {
+        loop {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(&dir.fd, name, flags, Mode::RUSR | Mode::WUSR)
+                .map_err(|source| Error::Create { path: dir.join(name), source: source.into() })?;
+            let file = File::from(file);
+            if !lock(&file, &|| dir.join(name))? {
+                return Ok(None);
+            }
+            // The holder before us removed the file: then the lock is on a file that nobody else will find.
+            if dir.names_file(name, &file) {
+                return Ok(Some(Lock { file, dir, name: name.to_owned() }));
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While the lock is held, so that whoever waits for it sees that the file is gone. A file that stays is harmless.
+        let _ = rustix::fs::unlinkat(&self.dir.fd, &self.name, AtFlags::empty());
+        let _ = self.file.unlock();
+    }
+}
+
+/// The right to work on a layer; released when dropped, and by the kernel when the process ends.
+#[derive(Debug)]
+pub struct LayerLock {
+    _lock: Lock,
+}
+
+impl LayerLock {
+    pub(crate) fn wait(dir: Dir, layer: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<LayerLock, Error> {
+        let name = OsString::from(format!("{}-{}", layer.algorithm(), layer.hex()));
+        let mut told = false;
+        let lock = Lock::take(dir, &name, &mut |file, path| {
+            match file.try_lock() {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => return Err(Error::Lock { path: path(), source }),
+            }
+            if !told {
+                on(Event::Waiting { layer: *layer });
+                told = true;
+            }
+            loop {
+                match file.lock() {
+                    Ok(()) => return Ok(true),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(source) => return Err(Error::Lock { path: path(), source }),
+                }
+            }
+        })?;
+        Ok(LayerLock { _lock: lock.expect("waited until it was free") })
+    }
+}

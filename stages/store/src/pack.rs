@@ -1,0 +1,78 @@
+//! Packs: the bytes of a layer's files.
+//!
+//! A pack is bare bytes, so that ranges of it can be shared with a disk; what tells whether they are the right ones, a
+//! [`PackSeal`], stands in the layer's index.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use cvbake_verify::Digest;
+
+use crate::entry::{Entry, Fault, fault};
+use crate::{Damage, Error, Event, PACKS, Store};
+
+/// What one checksum of a [`PackSeal`] covers.
+pub const PIECE: u64 = 1 << 20;
+
+/// What a pack has to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PackSeal<'a> {
+    /// The length in bytes.
+    pub len: u64,
+    /// The CRC-32C of each [`PIECE`]; the last one covers what is left.
+    pub crcs: &'a [u32],
+}
+
+impl Store {
+    /// Whether there is a pack of a layer, unchecked: for telling, not for using.
+    #[must_use]
+    pub fn has_pack(&self, layer: &Digest) -> bool {
+        self.path().join(PACKS).join(layer.algorithm().name()).join(layer.hex()).symlink_metadata().is_ok()
+    }
+
+    /// The pack of a layer, open for reading, if there is one with this seal; a damaged one is removed, reported, and
+    /// counts as absent. All its bytes are read.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn pack(
+        &self,
+        layer: &Digest,
+        seal: &PackSeal<'_>,
+        on: &(dyn Fn(Event) + Sync),
+    ) -> Result<Option<File>, Error> {
+        let Some(entry) = self.open_entry(PACKS, layer, on)? else { return Ok(None) };
+        let checked = check(&entry, seal);
+        Ok(entry.settle(checked, on)?.map(|(file, ())| file))
+    }
+
+    /// Keeps a pack: a whole file in a [`crate::Scratch`] directory of this store, which is moved.
+    ///
+    /// # Errors
+    /// When it can't be synced or moved.
+    pub fn put_pack(&self, layer: &Digest, from: &Path) -> Result<(), Error> {
+        let file = File::open(from).map_err(|source| Error::Read { path: from.to_owned(), source })?;
+        self.place(PACKS, layer, from, &file)
+    }
+}
+
+fn check(entry: &Entry, seal: &PackSeal<'_>) -> Result<(), Fault> {
+    let sealed = seal.len.div_ceil(PIECE) == seal.crcs.len() as u64;
+    if entry.len != seal.len || !sealed {
+        return Err(Fault::Damage(Damage::Length { expected: seal.len, found: entry.len }));
+    }
+    let mut buffer = vec![0; usize::try_from(seal.len.min(PIECE)).expect("at most a piece")];
+    let mut from = 0;
+    for &expected in seal.crcs {
+        let to = (from + PIECE).min(seal.len);
+        let piece = &mut buffer[..usize::try_from(to - from).expect("at most a piece")];
+        entry.file.read_exact_at(piece, from).map_err(fault)?;
+        let found = crc32c::crc32c(piece);
+        if found != expected {
+            return Err(Fault::Damage(Damage::Checksum { from, to, expected, found }));
+        }
+        from = to;
+    }
+    Ok(())
+}

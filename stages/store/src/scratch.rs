@@ -1,0 +1,92 @@
+//! Directories for work in progress.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+
+use crate::dir::Dir;
+use crate::lock::Lock;
+use crate::{Error, Event, Store};
+
+const SCRATCH: &str = "scratch";
+
+/// More than any number of processes and threads that make sense on one machine.
+const MAX_SCRATCH: u32 = 100_000;
+
+/// A private, empty directory in the store's filesystem; removed with its content when dropped.
+///
+/// The lock file stands beside it (`7.lock` for `7/`): it is there before the directory and goes after it, so whoever
+/// holds the lock may remove the directory.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    dir: Dir,
+    name: OsString,
+    // Last, so that it is released when the directory is gone.
+    _lock: Lock,
+}
+
+impl Scratch {
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What can't be removed now is left to the next process.
+        let _ = self.dir.remove(&self.name);
+    }
+}
+
+impl Store {
+    /// Makes a directory for work in progress.
+    ///
+    /// # Errors
+    /// When it can't be made or locked.
+    pub fn scratch(&self) -> Result<Scratch, Error> {
+        for number in 0..MAX_SCRATCH {
+            let name = OsString::from(number.to_string());
+            let Some(lock) = Lock::try_take(self.root.subdir(SCRATCH)?, &lock_name(&name))? else { continue };
+            let dir = self.root.subdir(SCRATCH)?;
+            let path = dir.join(&name);
+            let create = |source| Error::Create { path: path.clone(), source };
+            // A dead process's, if any.
+            dir.remove(&name).map_err(create)?;
+            rustix::fs::mkdirat(&dir.fd, &name, Mode::RWXU).map_err(|source| create(source.into()))?;
+            return Ok(Scratch { path, dir, name, _lock: lock });
+        }
+        let path = self.root.path.join(SCRATCH);
+        Err(Error::Create { path, source: std::io::ErrorKind::AlreadyExists.into() })
+    }
+
+    /// Removes the directories of dead processes; what can't be removed is only in the way.
+    pub(crate) fn remove_stale_scratch(&self, on: &(dyn Fn(Event) + Sync)) {
+        let scratch = || self.root.existing_subdir(SCRATCH).ok().flatten();
+        let Some(dir) = scratch() else { return };
+        for name in dir.names().unwrap_or_default() {
+            let name = name.strip_suffix(b".lock").unwrap_or(&name);
+            if name.is_empty() || !name.iter().all(u8::is_ascii_digit) {
+                continue;
+            }
+            let name = OsStr::from_bytes(name);
+            let Some(locked) = scratch() else { return };
+            if let Ok(Some(_lock)) = Lock::try_take(locked, &lock_name(name)) {
+                let there = dir.stat(name).is_ok();
+                if there && dir.remove(name).is_ok() {
+                    on(Event::Removed { path: dir.join(name) });
+                }
+            }
+        }
+    }
+}
+
+fn lock_name(name: &OsStr) -> OsString {
+    let mut lock = name.to_owned();
+    lock.push(".lock");
+    lock
+}
