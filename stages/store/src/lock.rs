@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::PathBuf;
 
 use cvbake_verify::Digest;
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -22,24 +21,17 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock if nobody has it.
     pub(crate) fn try_take(dir: Dir, name: &OsStr) -> Result<Option<Lock>, Error> {
-        Lock::take(dir, name, &mut |file, path| match file.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(source)) => Err(Error::Lock { path: path(), source }),
-        })
+        Lock::take(dir, name, &mut try_lock)
     }
 
-    fn take(
-        dir: Dir,
-        name: &OsStr,
-        lock: &mut dyn FnMut(&File, &dyn Fn() -> PathBuf) -> Result<bool, Error>,
-    ) -> Result<Option<Lock>, Error> {
+    /// Takes the lock as `lock` does, which says whether it has it.
+    fn take(dir: Dir, name: &OsStr, lock: &mut dyn FnMut(&File) -> io::Result<bool>) -> Result<Option<Lock>, Error> {
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let file = rustix::fs::openat(&dir.fd, name, flags, Mode::RUSR | Mode::WUSR)
                 .map_err(|source| Error::Create { path: dir.join(name), source: source.into() })?;
             let file = File::from(file);
-            if !lock(&file, &|| dir.join(name))? {
+            if !lock(&file).map_err(|source| Error::Lock { path: dir.join(name), source })? {
                 return Ok(None);
             }
             // The holder before us removed the file: then the lock is on a file that nobody else will find.
@@ -47,6 +39,14 @@ impl Lock {
                 return Ok(Some(Lock { file, dir, name: name.to_owned() }));
             }
         }
+    }
+}
+
+fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -68,11 +68,9 @@ impl LayerLock {
     pub(crate) fn wait(dir: Dir, layer: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<LayerLock, Error> {
         let name = OsString::from(format!("{}-{}", layer.algorithm(), layer.hex()));
         let mut told = false;
-        let lock = Lock::take(dir, &name, &mut |file, path| {
-            match file.try_lock() {
-                Ok(()) => return Ok(true),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(source)) => return Err(Error::Lock { path: path(), source }),
+        let lock = Lock::take(dir, &name, &mut |file| {
+            if try_lock(file)? {
+                return Ok(true);
             }
             if !told {
                 on(Event::Waiting { layer: *layer });
@@ -80,9 +78,8 @@ impl LayerLock {
             }
             loop {
                 match file.lock() {
-                    Ok(()) => return Ok(true),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(source) => return Err(Error::Lock { path: path(), source }),
+                    locked => return locked.map(|()| true),
                 }
             }
         })?;

@@ -91,6 +91,7 @@ fn what_is_put_comes_back() {
 }
 
 type Harm = fn(&Path);
+type Get<'a> = &'a dyn Fn(&(dyn Fn(Event) + Sync)) -> bool;
 
 /// Every way to damage an entry, with a word of what is told about it.
 const HARM: [(&str, Harm); 12] = [
@@ -114,7 +115,7 @@ const HARM: [(&str, Harm); 12] = [
         symlink(elsewhere, path).unwrap();
     }),
     ("a symbolic link", |path| replace(path, |path| symlink("nowhere", path).unwrap())),
-    ("a named pipe", |path| replace(path, |path| mkfifo(path))),
+    ("a named pipe", |path| replace(path, mkfifo)),
     ("a socket", |path| replace(path, |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()))),
 ];
 
@@ -158,7 +159,7 @@ fn damaged_entries_are_noticed_removed_and_reported() {
 
         let get_index = |on: &(dyn Fn(Event) + Sync)| store.index(&digest, on).unwrap().is_some();
         let get_pack = |on: &(dyn Fn(Event) + Sync)| store.pack(&digest, &seal, on).unwrap().is_some();
-        let index: (PathBuf, &dyn Fn(&(dyn Fn(Event) + Sync)) -> bool) = (index_path(&store, &digest), &get_index);
+        let index: (PathBuf, Get<'_>) = (index_path(&store, &digest), &get_index);
         for (path, get) in [index, (pack_path(&store, &digest), &get_pack)] {
             assert!(get(&quiet));
             harm(&path);
