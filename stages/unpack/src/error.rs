@@ -6,6 +6,9 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The archive itself is malformed, or reading it failed.
+    #[error(transparent)]
+    Archive(#[from] cvbake_archive::Error),
     /// An entry means nothing a filesystem can hold.
     #[error("entry {path:?} at offset {offset}: {problem}")]
     Entry {

@@ -1,1 +1,289 @@
-//! placeholder
+//! One layer's archive → its index and its pack.
+//!
+//! Names are understood here as far as the layer alone can say: paths are normalised, names with the prefix `.wh.` become
+//! markers, and `.wh..wh.…` (leftovers of AUFS, with whatever is below them) are passed over. Numbers are checked against
+//! what an inode holds. What an entry means on top of other entries is [`crate::merge`]'s affair.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+
+use cvbake_archive::tar::{Entry, Header, Kind, Reader};
+use cvbake_tree::{Device, Segment, Time, Xattr};
+
+use crate::index::{Index, Record, RecordKind, STREAM_UNIT, Sparse};
+use crate::pack::{FileBlocks, PackWriter, Pieces};
+use crate::path::{Interner, PathId};
+use crate::{Error, PackSeal, Problem};
+
+/// What marks a name as a whiteout.
+const WHITEOUT: &[u8] = b".wh.";
+
+/// What marks a name as a note of the storage driver, of which only one is defined.
+const META: &[u8] = b".wh..wh.";
+
+/// The note that a directory hides what the layers below have in it.
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// Owners are 32 bits wide; the largest number stands for "no owner" in system calls.
+const ID_MAX: u64 = u32::MAX as u64 - 1;
+
+/// The longest target that `symlink` takes.
+const TARGET_MAX: usize = 4095;
+
+/// Reads a layer's uncompressed archive and gives its index; the pieces of its pack go to `out`, in order, as
+/// `(offset, bytes)`.
+///
+/// The stream is read as far as the end of the archive; whoever checks its digest reads the rest.
+///
+/// # Errors
+/// When the archive is malformed, an entry makes no sense, or reading or `out` fails.
+pub fn unpack(stream: &mut dyn BufRead, out: &mut Pieces<'_>) -> Result<Index, Error> {
+    let mut reader = Reader::new(stream);
+    let mut indexer = Indexer::new();
+    let mut pack = PackWriter::new(out);
+    let mut blocks = FileBlocks::new();
+    while let Some(mut entry) = reader.next_entry()? {
+        let problem = indexer.entry(&mut entry, &mut pack, &mut blocks)?;
+        if let Err(problem) = problem {
+            let Header { path, offset, .. } = entry.header;
+            return Err(Error::Entry { path: cvbake_tree::escape(path), offset: *offset, problem });
+        }
+    }
+    Ok(indexer.finish(pack.finish()?))
+}
+
+struct Indexer {
+    interner: Interner,
+    records: Vec<Record>,
+    segments: Vec<Segment>,
+    sparse: Vec<Sparse>,
+    xattrs: Vec<Vec<Xattr>>,
+    xattr_numbers: HashMap<Vec<Xattr>, u32>,
+    extra_times: Vec<(u32, Option<Time>, Option<Time>)>,
+}
+
+/// What a path says beside where it leads.
+enum Name {
+    Plain(PathId),
+    Whiteout(PathId),
+    Opaque(PathId),
+    /// Nothing that concerns an image.
+    Note,
+}
+
+/// A fault of the archive outside, a fault of the entry inside.
+type Outcome<T> = Result<Result<T, Problem>, Error>;
+
+impl Indexer {
+    fn new() -> Indexer {
+        Indexer {
+            interner: Interner::new(),
+            records: Vec::new(),
+            segments: Vec::new(),
+            sparse: Vec::new(),
+            xattrs: vec![Vec::new()],
+            xattr_numbers: HashMap::from([(Vec::new(), 0)]),
+            extra_times: Vec::new(),
+        }
+    }
+
+    fn finish(self, seal: PackSeal) -> Index {
+        let Indexer { interner, records, segments, sparse, xattrs, extra_times, .. } = self;
+        Index { paths: interner.finish(), records, segments, sparse, xattrs, extra_times, seal }
+    }
+
+    fn entry<R: BufRead>(
+        &mut self,
+        entry: &mut Entry<'_, R>,
+        pack: &mut PackWriter<'_>,
+        blocks: &mut FileBlocks,
+    ) -> Outcome<()> {
+        let header = entry.header;
+        let name = match self.name(&header.path)? {
+            Ok(name) => name,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let (path, marker) = match name {
+            Name::Note => return Ok(Ok(())),
+            Name::Plain(path) => (path, None),
+            Name::Whiteout(path) => (path, Some(RecordKind::Whiteout)),
+            Name::Opaque(path) => (path, Some(RecordKind::Opaque)),
+        };
+        let is_file = marker.is_none() && header.kind == Kind::File;
+        let kind = match marker {
+            Some(marker) => Ok(marker),
+            None if is_file => Ok(self.start_file(header, pack)?),
+            None => self.kind(header)?,
+        };
+        let record = match kind.and_then(|kind| self.record(header, path, kind)) {
+            Ok(record) => record,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let number = count(self.records.len(), "entries")?;
+        let (xattrs, position) = (self.xattr_set(header)?, unit(header.offset)?);
+        self.records.push(Record { xattrs, header: position, ..record });
+        if header.atime.is_some() || header.ctime.is_some() {
+            let time = |time: cvbake_archive::tar::Time| Time { secs: time.secs, nanos: time.nanos };
+            self.extra_times.push((number, header.atime.map(time), header.ctime.map(time)));
+        }
+        if is_file {
+            self.content(entry, number, pack, blocks)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn name(&mut self, raw: &[u8]) -> Outcome<Name> {
+        let path = match self.interner.path(raw, "name")? {
+            Ok(path) => path,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let mut reserved = None;
+        let mut at = self.interner.paths().parent(path);
+        while at != PathId::ROOT {
+            let name = self.interner.paths().name(at);
+            if name.starts_with(META) {
+                return Ok(Ok(Name::Note));
+            }
+            if name.starts_with(WHITEOUT) {
+                reserved = Some(Problem::Reserved { name: cvbake_tree::escape(name) });
+            }
+            at = self.interner.paths().parent(at);
+        }
+        if let Some(problem) = reserved {
+            return Ok(Err(problem));
+        }
+        let directory = self.interner.paths().parent(path);
+        let name = self.interner.paths().name(path);
+        Ok(Ok(match name {
+            OPAQUE => Name::Opaque(directory),
+            _ if name.starts_with(META) => Name::Note,
+            _ => match name.strip_prefix(WHITEOUT) {
+                None => Name::Plain(path),
+                Some(b"" | b"." | b"..") => {
+                    return Ok(Err(Problem::Whiteout { name: cvbake_tree::escape(&name[WHITEOUT.len()..]) }));
+                }
+                Some(hidden) => {
+                    let hidden = hidden.to_vec();
+                    Name::Whiteout(self.interner.child(directory, &hidden)?)
+                }
+            },
+        }))
+    }
+
+    fn kind(&mut self, header: &Header) -> Outcome<RecordKind> {
+        Ok(Ok(match header.kind {
+            Kind::File => unreachable!("files are indexed with their content"),
+            Kind::Directory => RecordKind::Directory,
+            Kind::Fifo => RecordKind::Fifo,
+            Kind::CharDevice | Kind::BlockDevice => match device(header) {
+                Ok(device) if header.kind == Kind::CharDevice => RecordKind::CharDevice(device),
+                Ok(device) => RecordKind::BlockDevice(device),
+                Err(problem) => return Ok(Err(problem)),
+            },
+            Kind::Symlink => {
+                let len = header.link.len();
+                match u16::try_from(len) {
+                    Ok(short) if (1..=TARGET_MAX).contains(&len) => {
+                        RecordKind::Symlink { target: self.interner.paths().push_text(&header.link)?, len: short }
+                    }
+                    _ => return Ok(Err(Problem::Target { len })),
+                }
+            }
+            Kind::HardLink => match self.interner.path(&header.link, "link target")? {
+                Ok(target) => RecordKind::HardLink(target),
+                Err(problem) => return Ok(Err(problem)),
+            },
+        }))
+    }
+
+    /// The record of anything, but for what [`Indexer::entry`] fills in.
+    fn record(&self, header: &Header, path: PathId, kind: RecordKind) -> Result<Record, Problem> {
+        Ok(Record {
+            path,
+            header: 0,
+            kind,
+            mode: u16::try_from(header.mode & 0o7777).expect("masked to twelve bits"),
+            uid: number("owner", header.uid, ID_MAX)?,
+            gid: number("group", header.gid, ID_MAX)?,
+            mtime: Time { secs: header.mtime.secs, nanos: header.mtime.nanos },
+            xattrs: 0,
+        })
+    }
+
+    fn start_file(&self, header: &Header, pack: &PackWriter<'_>) -> Result<RecordKind, Error> {
+        Ok(RecordKind::File {
+            size: header.size,
+            stream: unit(header.data_offset)?,
+            pack_block: u32::try_from(pack.blocks()).map_err(|_| Error::TooMany { what: "blocks of file content" })?,
+            first_segment: count(self.segments.len(), "runs of file content")?,
+            segments: 0,
+        })
+    }
+
+    /// Reads the content of the file whose record is the last.
+    fn content<R: BufRead>(
+        &mut self,
+        entry: &mut Entry<'_, R>,
+        number: u32,
+        pack: &mut PackWriter<'_>,
+        blocks: &mut FileBlocks,
+    ) -> Result<(), Error> {
+        blocks.start();
+        while let Some(piece) = entry.data.next_piece()? {
+            blocks.write(piece.offset, piece.bytes, pack)?;
+        }
+        let found = blocks.end(pack)?;
+        self.segments.extend_from_slice(found);
+        let found = count(found.len(), "runs of file content")?;
+        let record = self.records.last_mut().expect("the file's record was pushed");
+        let RecordKind::File { segments, .. } = &mut record.kind else { unreachable!("the record is the file's") };
+        *segments = found;
+        if entry.header.sparse {
+            let pieces = entry.header.extents.iter().map(|extent| (extent.offset, extent.len)).collect();
+            self.sparse.push(Sparse { record: number, pieces });
+        }
+        Ok(())
+    }
+
+    fn xattr_set(&mut self, header: &Header) -> Result<u32, Error> {
+        let xattrs = header.xattrs();
+        if xattrs.len() == 0 {
+            return Ok(0);
+        }
+        let mut set: Vec<Xattr> =
+            xattrs.map(|(name, value)| Xattr { name: name.into(), value: value.into() }).collect();
+        set.sort();
+        if let Some(&known) = self.xattr_numbers.get(&set) {
+            return Ok(known);
+        }
+        let new = count(self.xattrs.len(), "sets of extended attributes")?;
+        self.xattrs.push(set.clone());
+        self.xattr_numbers.insert(set, new);
+        Ok(new)
+    }
+}
+
+fn device(header: &Header) -> Result<Device, Problem> {
+    let limit = u64::from(u32::MAX);
+    Ok(Device {
+        major: number("device major number", header.device_major, limit)?,
+        minor: number("device minor number", header.device_minor, limit)?,
+    })
+}
+
+fn number(what: &'static str, found: u64, limit: u64) -> Result<u32, Problem> {
+    match u32::try_from(found) {
+        Ok(small) if found <= limit => Ok(small),
+        _ => Err(Problem::Range { what, found, limit }),
+    }
+}
+
+fn count(count: usize, what: &'static str) -> Result<u32, Error> {
+    u32::try_from(count).map_err(|_| Error::TooMany { what })
+}
+
+/// A position in the stream, in units of 512 bytes: 2 TiB of archive can be counted.
+fn unit(offset: u64) -> Result<u32, Error> {
+    debug_assert!(offset.is_multiple_of(STREAM_UNIT), "headers and contents are aligned");
+    u32::try_from(offset / STREAM_UNIT).map_err(|_| Error::TooMany { what: "blocks of archive" })
+}

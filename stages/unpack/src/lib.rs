@@ -22,7 +22,7 @@
 mod codec;
 mod error;
 mod index;
-//mod layer;
+mod layer;
 mod merge;
 mod pack;
 mod path;
@@ -31,7 +31,7 @@ mod replay;
 pub use codec::CodecError;
 pub use error::{Error, Problem};
 pub use index::Index;
-//pub use layer::unpack;
+pub use layer::unpack;
 pub use merge::merge;
 pub use pack::{PACK_PIECE, PackSeal};
 pub use replay::replay;
