@@ -7,7 +7,7 @@ mod zstd;
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
-use crate::Error;
+use crate::{CompressionProblem, Error};
 use input::Input;
 
 /// How much is read at once: pieces from 64 KiB on cost no measurable time per call.
@@ -81,12 +81,8 @@ enum Engine {
     Plain,
     Gzip(gzip::Gzip),
     Zstd(zstd::Zstd),
-    /// Broken for good: the error is repeated, because an error that turns into an end on the second try is none.
-    Failed {
-        compression: Compression,
-        offset: u64,
-        reason: String,
-    },
+    /// Broken for good: the error is repeated, because one that turns into an end or into other bytes on the second try is none.
+    Failed(Compression, u64, CompressionProblem),
 }
 
 impl<R: Read> Decompressor<R> {
@@ -113,7 +109,7 @@ impl<R: Read> Decompressor<R> {
             Engine::Plain => Compression::None,
             Engine::Gzip(_) => Compression::Gzip,
             Engine::Zstd(_) => Compression::Zstd,
-            Engine::Failed { compression, .. } => compression,
+            Engine::Failed(compression, ..) => compression,
         }
     }
 
@@ -131,24 +127,27 @@ impl<R: Read> Decompressor<R> {
 
     /// Decompresses the next piece into the empty output buffer.
     fn refill(&mut self) -> io::Result<()> {
+        let compression = self.compression();
         let result = match &mut self.engine {
             Engine::Plain => Ok(0),
             Engine::Gzip(gzip) => gzip.read(&mut self.input, &mut self.output),
             Engine::Zstd(zstd) => zstd.read(&mut self.input, &mut self.output),
-            Engine::Failed { compression, offset, reason } => {
-                Err(Failure::Corrupt { compression: *compression, offset: *offset, reason: reason.clone() })
-            }
+            Engine::Failed(_, offset, problem) => Err(Failure::Data(*offset, problem.clone())),
         };
-        match result {
-            Ok(len) => self.ready = 0..len,
-            Err(Failure::Read(error)) => return Err(error),
-            Err(Failure::Corrupt { compression, offset, reason }) => {
-                self.engine = Engine::Failed { compression, offset, reason: reason.clone() };
-                return Err(invalid(Error::Corrupt { compression, offset, reason }));
+        let (offset, problem) = match result {
+            Ok(len) => {
+                self.ready = 0..len;
+                return Ok(());
             }
-            Err(Failure::Framing(error)) => return Err(invalid(error)),
-        }
-        Ok(())
+            Err(Failure::Read(error)) => return Err(error),
+            Err(Failure::Data(offset, problem)) => (offset, problem),
+        };
+        self.engine = Engine::Failed(compression, offset, problem.clone());
+        let kind = match problem {
+            CompressionProblem::Truncated { .. } => io::ErrorKind::UnexpectedEof,
+            _ => io::ErrorKind::InvalidData,
+        };
+        Err(io::Error::new(kind, Error::Compressed { compression, offset, problem }))
     }
 }
 
@@ -194,10 +193,8 @@ impl<R> fmt::Debug for Decompressor<R> {
 enum Failure {
     /// The reader below failed; trying again may help.
     Read(io::Error),
-    /// The data is wrong, and the state of the decoder is lost.
-    Corrupt { compression: Compression, offset: u64, reason: String },
-    /// The stream stops or goes on where it must not; found again on every try.
-    Framing(Error),
+    /// The data is wrong, at this place.
+    Data(u64, CompressionProblem),
 }
 
 impl From<io::Error> for Failure {
@@ -206,31 +203,29 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn invalid(error: Error) -> io::Error {
-    let kind = match error {
-        Error::Truncated { .. } => io::ErrorKind::UnexpectedEof,
-        _ => io::ErrorKind::InvalidData,
-    };
-    io::Error::new(kind, error)
+fn corrupt(offset: u64, reason: impl Into<String>) -> Failure {
+    Failure::Data(offset, CompressionProblem::Corrupt { reason: reason.into() })
+}
+
+fn truncated(offset: u64, inside: &'static str) -> Failure {
+    Failure::Data(offset, CompressionProblem::Truncated { inside })
+}
+
+fn trailing(offset: u64, found: u8) -> Failure {
+    Failure::Data(offset, CompressionProblem::Trailing { found })
 }
 
 /// Reads NULs to the end of the input.
-fn drain_padding<R: Read>(input: &mut Input<R>, compression: Compression) -> Result<(), Failure> {
+fn drain_padding<R: Read>(input: &mut Input<R>) -> Result<(), Failure> {
     loop {
         let bytes = input.fill()?;
         if bytes.is_empty() {
             return Ok(());
         }
-        match bytes.iter().position(|&byte| byte != 0) {
-            None => {
-                let len = bytes.len();
-                input.consume(len);
-            }
-            Some(at) => {
-                let found = bytes[at];
-                let offset = input.offset() + at as u64;
-                return Err(Failure::Framing(Error::Trailing { compression, offset, found }));
-            }
+        let len = bytes.len();
+        if let Some((at, &found)) = bytes.iter().enumerate().find(|(_, byte)| **byte != 0) {
+            return Err(trailing(input.offset() + at as u64, found));
         }
+        input.consume(len);
     }
 }

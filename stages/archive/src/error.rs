@@ -12,36 +12,14 @@ use crate::Compression;
 #[non_exhaustive]
 pub enum Error {
     /// Compressed data that is wrong.
-    #[error("corrupt {compression} data near compressed byte {offset}: {reason}")]
-    Corrupt {
-        /// What the data claims to be.
+    #[error("{compression} data, at compressed byte {offset}: {problem}")]
+    Compressed {
+        /// What the first bytes say it is.
         compression: Compression,
-        /// How many bytes of the compressed stream had been read.
+        /// How many bytes of the compressed stream stand before the problem.
         offset: u64,
         /// What is wrong.
-        reason: String,
-    },
-    /// Compressed data that stops too early.
-    #[error("truncated {compression} data: the stream ends at compressed byte {offset} inside {inside}")]
-    Truncated {
-        /// What the data claims to be.
-        compression: Compression,
-        /// Where the stream ends.
-        offset: u64,
-        /// What was expected to go on.
-        inside: &'static str,
-    },
-    /// Something else than NULs behind compressed data.
-    #[error(
-        "trailing bytes after the {compression} data: expected the end or NULs at compressed byte {offset}, found {found:#04x}"
-    )]
-    Trailing {
-        /// What stands before the bytes.
-        compression: Compression,
-        /// Where the first wrong byte is.
-        offset: u64,
-        /// The first wrong byte.
-        found: u8,
+        problem: CompressionProblem,
     },
     /// A tar stream whose reading failed for a reason below tar.
     #[error("can't read the tar stream at byte {offset}")]
@@ -60,6 +38,30 @@ pub enum Error {
         offset: u64,
         /// What is wrong.
         problem: Box<TarProblem>,
+    },
+}
+
+/// What is wrong with compressed data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompressionProblem {
+    /// Data that no compressor writes, or that does not match its own checksum.
+    #[error("corrupt: {reason}")]
+    Corrupt {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The stream stops too early.
+    #[error("truncated: the stream ends inside {inside}")]
+    Truncated {
+        /// What was expected to go on.
+        inside: &'static str,
+    },
+    /// Something else than NULs behind the data.
+    #[error("trailing bytes: expected the end of the stream or NULs, found {found:#04x}")]
+    Trailing {
+        /// The first wrong byte.
+        found: u8,
     },
 }
 

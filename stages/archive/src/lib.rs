@@ -21,7 +21,7 @@ mod error;
 pub mod tar;
 
 pub use compression::{Compression, Decompressor};
-pub use error::{Error, Record, TarProblem};
+pub use error::{CompressionProblem, Error, Record, TarProblem};
 
 /// Bytes that need not be text, as a single line of ASCII for a message.
 fn escape(bytes: &[u8]) -> String {

@@ -11,8 +11,7 @@ use std::io::Read;
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::{Compression, Failure, Input, drain_padding};
-use crate::Error;
+use super::{Failure, Input, corrupt, drain_padding, trailing, truncated};
 
 const FHCRC: u8 = 0x02;
 const FEXTRA: u8 = 0x04;
@@ -35,6 +34,8 @@ enum State {
     },
     /// Behind a member.
     Boundary,
+    /// Behind a NUL that stands behind a member.
+    Padding,
 }
 
 impl Gzip {
@@ -70,12 +71,12 @@ impl Gzip {
                         Ok(Status::StreamEnd) => self.state = State::Trailer { bytes: [0; 8], len: 0 },
                         Ok(_) if used == 0 && made == 0 && at_end => return Err(truncated(offset, "a member's data")),
                         Ok(_) if used == 0 && made == 0 => {
-                            return Err(corrupt(offset, "the deflate data makes no progress".to_owned()));
+                            return Err(corrupt(offset, "the deflate data makes no progress"));
                         }
                         Ok(_) => {}
                         Err(error) => {
                             let reason = error.message().unwrap_or("invalid deflate data");
-                            return Err(corrupt(input.offset(), reason.to_owned()));
+                            return Err(corrupt(input.offset(), reason));
                         }
                     }
                     self.crc.update(&output[..made]);
@@ -102,24 +103,14 @@ impl Gzip {
                 }
                 State::Boundary => match bytes.first() {
                     None => return Ok(0),
-                    Some(0) => return drain_padding(input, Compression::Gzip).map(|()| 0),
+                    Some(0) => self.state = State::Padding,
                     Some(0x1f) => self.state = State::Header(Header::default()),
-                    Some(&found) => {
-                        let compression = Compression::Gzip;
-                        return Err(Failure::Framing(Error::Trailing { compression, offset, found }));
-                    }
+                    Some(&found) => return Err(trailing(offset, found)),
                 },
+                State::Padding => return drain_padding(input).map(|()| 0),
             }
         }
     }
-}
-
-fn corrupt(offset: u64, reason: String) -> Failure {
-    Failure::Corrupt { compression: Compression::Gzip, offset, reason }
-}
-
-fn truncated(offset: u64, inside: &'static str) -> Failure {
-    Failure::Framing(Error::Truncated { compression: Compression::Gzip, offset, inside })
 }
 
 fn check(offset: u64, what: &str, stated: u32, computed: u32) -> Result<(), Failure> {

@@ -31,8 +31,6 @@ pub(super) struct Pax {
 /// The `GNU.sparse.*` records.
 #[derive(Default, Debug)]
 pub(super) struct Sparse {
-    /// Whether there is any of them.
-    pub(super) any: bool,
     pub(super) major: Option<u64>,
     pub(super) minor: Option<u64>,
     name: Option<Range<usize>>,
@@ -151,21 +149,28 @@ impl Pax {
             b"GNU.sparse.map" => sparse.map = Some(value).filter(|value| !value.is_empty()),
             b"GNU.sparse.offset" | b"GNU.sparse.numbytes" if bytes.is_empty() => {}
             b"GNU.sparse.offset" => {
-                if sparse.pairs.len() % 2 != 0 {
+                if !sparse.pairs.len().is_multiple_of(2) {
                     return Ok(Err("a second GNU.sparse.offset before GNU.sparse.numbytes"));
                 }
                 sparse.pairs.extend(decimal("GNU.sparse.offset", bytes)?);
             }
             b"GNU.sparse.numbytes" => {
-                if sparse.pairs.len() % 2 == 0 {
+                if sparse.pairs.len().is_multiple_of(2) {
                     return Ok(Err("GNU.sparse.numbytes before GNU.sparse.offset"));
                 }
                 sparse.pairs.extend(decimal("GNU.sparse.numbytes", bytes)?);
             }
-            _ => return Ok(Ok(())),
+            _ => {}
         }
-        self.sparse.any = true;
         Ok(Ok(()))
+    }
+}
+
+impl Sparse {
+    /// Whether there is any of them.
+    pub(super) fn any(&self) -> bool {
+        let numbers = [self.major, self.minor, self.real_size, self.numblocks];
+        numbers.iter().any(Option::is_some) || self.name.is_some() || self.map.is_some() || !self.pairs.is_empty()
     }
 }
 

@@ -359,7 +359,7 @@ impl<R: BufRead> Reader<R> {
     /// Finds where the content is: all of it in one piece, or in the parts that a map describes.
     fn content(&mut self, fields: &Fields, stored: u64) -> Result<(), sparse::Failure> {
         let Header { kind, pax, extents, size, .. } = &mut self.header;
-        let (is_gnu_sparse, is_pax_sparse) = (fields.type_byte == b'S', pax.sparse.any);
+        let (is_gnu_sparse, is_pax_sparse) = (fields.type_byte == b'S', pax.sparse.any());
         let start = self.input.offset();
         *size = match (is_gnu_sparse, is_pax_sparse) {
             (false, false) => {

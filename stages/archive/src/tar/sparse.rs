@@ -97,16 +97,24 @@ pub(super) fn old_gnu<R: BufRead>(
     let mut parts = header::GNU_SPARSE;
     let mut is_extended = header::GNU_ISEXTENDED;
     loop {
+        let mut ended = false;
         for part in block[parts].chunks_exact(24) {
+            if part.iter().all(|&byte| byte == 0) {
+                ended = true;
+                continue;
+            }
+            // Readers disagree on whether a gap ends the map, so there must be none.
             let (offset, len) = part.split_at(12);
-            // As in GNU tar, an entry that was never filled in ends the block's list.
-            if offset[0] == 0 {
-                break;
+            if ended || offset[0] == 0 || len[0] == 0 {
+                return Err(malformed("its map has a gap").into());
             }
             map.push(number::unsigned("sparse offset", offset)?, number::unsigned("sparse numbytes", len)?)?;
         }
         if block[is_extended] == 0 {
             break;
+        }
+        if ended {
+            return Err(malformed("its map goes on after its end").into());
         }
         let have = input.block(block)?;
         if have < BLOCK_SIZE {
