@@ -1,4 +1,9 @@
 //! The tools of the tests: images from text, disks back to text, and the program run as an ordinary user.
 
+pub(crate) mod ext4;
+pub(crate) mod image;
+pub(crate) mod oracle;
+pub(crate) mod seen;
 pub(crate) mod tar;
 pub(crate) mod text;
+pub(crate) mod tools;

@@ -224,7 +224,8 @@ fn words_are_bytes() {
 
 #[test]
 fn lines_have_words_and_keys() {
-    let found = lines("# nothing\n\n  link \"a b\" -> c mode=0777 x:\"user.=\"=\"1=2\"\nrepeat 2..4 file f{i} \"{i}\"\n");
+    let text = "# nothing\n\n  link \"a b\" -> c mode=0777 x:\"user.=\"=\"1=2\"\nrepeat 2..4 file f{i} \"{i}\"\n";
+    let found = lines(text);
     assert_eq!(found.len(), 3);
     assert_eq!((found[0].number, found[0].verb.as_str()), (3, "link"));
     assert_eq!(found[0].words, [b"a b".to_vec(), b"c".to_vec()]);
