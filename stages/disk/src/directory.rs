@@ -5,6 +5,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
@@ -108,8 +109,27 @@ impl Directory {
         let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
         // Looked up again under the lock: the name may be another run's new file by now.
         if regular && file.try_lock().is_ok() && self.names(name, &file) {
+            self.remove_scratch(name);
             let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::empty());
         }
+    }
+
+    /// The scratch directory that goes with a temporary file: whoever holds the file's lock owns it.
+    pub(crate) fn scratch_path(&self, name: &OsStr) -> PathBuf {
+        self.path.join(OsString::from_vec([name.as_bytes(), b".d"].concat()))
+    }
+
+    pub(crate) fn create_scratch(&self, name: &OsStr) -> Result<PathBuf, Error> {
+        let path = self.scratch_path(name);
+        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(Error::Create { path, source }),
+        }
+    }
+
+    /// Removes it, if there is one. It is no error if that fails: it is only in the way.
+    pub(crate) fn remove_scratch(&self, name: &OsStr) {
+        let _ = std::fs::remove_dir_all(self.scratch_path(name));
     }
 
     pub(crate) fn create_locked(&self, names: &TemporaryNames) -> Result<(File, OsString), Error> {
@@ -125,7 +145,10 @@ impl Directory {
             };
             match file.try_lock() {
                 // Between creation and lock another run may have taken the file for stale.
-                Ok(()) if self.names(&name, &file) => return Ok((file, name)),
+                Ok(()) if self.names(&name, &file) => {
+                    self.remove_scratch(&name);
+                    return Ok((file, name));
+                }
                 Ok(()) | Err(TryLockError::WouldBlock) => {}
                 // A filesystem without locks: nobody can lock the file, so nobody takes it for stale.
                 Err(TryLockError::Error(_)) => return Ok((file, name)),

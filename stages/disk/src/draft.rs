@@ -89,13 +89,30 @@ impl Draft {
         self.file.set_len(len).map_err(|source| Error::SetLen { path: self.path.clone(), len, source })
     }
 
+    /// Makes an empty private directory beside the target for whatever the work needs. It goes with the draft.
+    ///
+    /// # Errors
+    /// When it can't be made, or was made before.
+    pub fn scratch(&self) -> Result<PathBuf, Error> {
+        self.dir.create_scratch(&self.name)
+    }
+
+    /// Brings the file to stable storage, so that [`Draft::commit`] has nothing left to wait for.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.file.sync_all().map_err(|source| Error::Sync { path: self.path.clone(), source })
+    }
+
     /// Brings the file to stable storage and gives it the target's name.
     ///
     /// # Errors
     /// When it can't be synced or renamed, or something appeared at the target that may not be replaced. The file is
     /// removed then.
     pub fn commit(mut self) -> Result<(), Error> {
-        self.file.sync_all().map_err(|source| Error::Sync { path: self.path.clone(), source })?;
+        self.sync()?;
+        self.dir.remove_scratch(&self.name);
         check_target(&self.dir, &self.target, &self.target_name, self.replace)?;
         let renamed = if self.replace {
             rustix::fs::renameat(&self.dir.fd, &self.name, &self.dir.fd, &self.target_name)
@@ -117,6 +134,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if self.named && self.dir.names(&self.name, &self.file) {
+            self.dir.remove_scratch(&self.name);
             // There is nobody left to tell; the next run tries again.
             let _ = rustix::fs::unlinkat(&self.dir.fd, &self.name, AtFlags::empty());
         }

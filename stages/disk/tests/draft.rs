@@ -318,3 +318,23 @@ fn the_kernel_may_be_unable_to_copy() {
     raw.copy_at(5, &pack, 5, 5).unwrap();
     assert_eq!(fs::read(path).unwrap(), b"0123456789");
 }
+
+#[test]
+fn scratch_goes_with_the_draft() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("disk");
+    for commit in [false, true] {
+        let draft = Draft::create(&target, true).unwrap();
+        let scratch = draft.scratch().unwrap();
+        std::fs::write(scratch.join("file"), "x").unwrap();
+        assert_eq!(std::fs::metadata(&scratch).unwrap().permissions().mode() & 0o777, 0o700);
+        if commit { draft.commit().unwrap() } else { drop(draft) }
+        assert!(!scratch.exists());
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only the target is left");
+    // What a killed run left: a temporary file without a lock, and its scratch directory.
+    std::fs::write(dir.path().join(".disk.0.cvbake-tmp"), "").unwrap();
+    std::fs::create_dir(dir.path().join(".disk.0.cvbake-tmp.d")).unwrap();
+    drop(Draft::create(&target, true).unwrap());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
