@@ -1,1 +1,64 @@
-//! placeholder
+//! A [`Source`] → [`Blobs`]: where an image starts, and its bytes.
+//!
+//! ```text
+//! oci:DIR              ─→ oci-layout, index.json ─┐
+//! oci-archive:FILE     ─→ the same, in a tar      ├─→ Root + blobs
+//! docker-archive:FILE  ─→ manifest.json, in a tar │
+//! tar:FILE, tar:-      ─→ one layer               ─┘
+//! ```
+//!
+//! Nothing that is read here is believed further than it takes to find the next thing: which entry of an index is meant, where in an
+//! archive a file lies. The bytes are handed out as they are, and `verify` holds them to their digests.
+//!
+//! Decisions:
+//! - Names of sources mean what they mean to skopeo; the grammar is [`Source`]'s.
+//! - Every reader works with positioned reads on an open file, so layers are read concurrently, and from an archive without unpacking it.
+//! - A blob must be a regular file, or a link to one: opening anything else may wait or have effects.
+//! - In an archive the last of several files of one name counts, as tar has it, but for the documents that no digest protects:
+//!   there a second one is an error.
+
+mod archive;
+mod bare;
+mod docker;
+mod error;
+mod file;
+mod layout;
+mod source;
+
+use std::io::Read;
+use std::path::Path;
+
+use cvbake_verify::Blobs;
+
+pub use error::Error;
+pub use source::{DockerSelect, Select, Source, TarSource};
+
+/// Opens a source. `scratch` is a directory for temporary files; `stdin` is what `tar:-` reads, taken only by it.
+///
+/// # Errors
+/// When there is no such source, or none of its images is the one that is meant.
+pub fn open(
+    source: &Source,
+    scratch: &Path,
+    stdin: impl Read + Send + 'static,
+) -> Result<Box<dyn Blobs + Send>, Error> {
+    let reference = source.to_string();
+    Ok(match source {
+        Source::Oci { path, select } => {
+            let directory = layout::Directory::open(path.clone())?;
+            Box::new(layout::Layout::open(directory, reference, select)?)
+        }
+        Source::OciArchive { path, select } => {
+            let archive = archive::Archive::open(path, scratch)?;
+            Box::new(layout::Layout::open(archive, reference, select)?)
+        }
+        Source::DockerArchive { path, select } => {
+            let archive = archive::Archive::open(path, scratch)?;
+            Box::new(docker::Docker::open(&archive, reference, select)?)
+        }
+        Source::Tar(TarSource::File(path)) => Box::new(bare::Bare::open(path, reference)?),
+        Source::Tar(TarSource::Stdin) => {
+            Box::new(bare::Bare::stream(Box::new(stdin), "standard input".to_owned(), reference))
+        }
+    })
+}

@@ -40,8 +40,9 @@ impl Candidate {
         Candidate { descriptor, platform: None, ref_name: None, artifact_type: None }
     }
 
-    /// Whether it may be an image, as far as the index tells.
-    pub(crate) fn may_be_image(&self) -> bool {
+    /// Whether it may be an image, as far as the index tells: indexes also hold attestations and other artifacts.
+    #[must_use]
+    pub fn may_be_image(&self) -> bool {
         // BuildKit marks its attestations with this platform.
         let unknown = |platform: &Platform| platform.os() == "unknown" || platform.architecture() == "unknown";
         let artifact = |media_type: &String| role(media_type) != Role::Config;

@@ -29,6 +29,8 @@ mod media;
 mod platform;
 mod reader;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
 pub use descriptor::{Candidate, Descriptor};

@@ -1,0 +1,179 @@
+//! A tar archive as a set of files that can be read in any order.
+//!
+//! The archive is gone through once, for the names and places of its files; then every file is a part of the archive's own, read
+//! with positioned reads. An archive that is compressed, or comes through a pipe, is first decompressed into an unnamed temporary file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use cvbake_archive::tar::{Kind, Reader};
+use cvbake_archive::{Compression, Decompressor};
+
+use crate::Error;
+use crate::file::{Part, open_stream};
+use crate::layout::Members;
+
+/// The most files of an archive. The oldest form of `docker save` has four per layer; a hundred images of a hundred layers fit.
+pub(crate) const MAX_MEMBERS: usize = 200_000;
+
+/// The most links that are followed to a file; Linux's own limit. `docker save` makes one.
+const MAX_LINKS: usize = 40;
+
+/// How much of the archive is read at once on the way through it.
+const BUFFER: usize = 256 * 1024;
+
+pub(crate) struct Archive {
+    file: Arc<File>,
+    place: String,
+    members: BTreeMap<Vec<u8>, Member>,
+}
+
+struct Member {
+    content: Content,
+    /// How many entries had this name; the last one counts.
+    entries: usize,
+}
+
+enum Content {
+    File {
+        offset: u64,
+        len: u64,
+    },
+    /// A normalised path.
+    Link(Vec<u8>),
+    /// Something else, and what to say about it.
+    Unusable(&'static str),
+}
+
+impl Archive {
+    pub(crate) fn open(path: &Path, scratch: &Path) -> Result<Archive, Error> {
+        let place = path.display().to_string();
+        let (file, kind) = open_stream(path)?;
+        let seekable = kind.is_file();
+        let plain = if seekable && !is_compressed(&file, &place)? { file } else { decompress(file, &place, scratch)? };
+        let plain = Arc::new(plain);
+        let len = plain.metadata().map_err(|source| Error::Read { place: place.clone(), source })?.len();
+        let stream = Part::new(Arc::clone(&plain), place.as_str().into(), 0, len);
+        let members = read_members(stream, &place)?;
+        Ok(Archive { file: plain, place, members })
+    }
+
+    /// The part of the archive that is the content of a file; links are followed within the archive.
+    pub(crate) fn part(&self, name: &[u8]) -> Result<Option<Part>, Error> {
+        let problem =
+            |problem| Error::Member { place: self.place.clone(), name: name.escape_ascii().to_string(), problem };
+        let Some(mut path) = normalise(b"", name) else { return Err(problem("is a path out of the archive")) };
+        for _ in 0..=MAX_LINKS {
+            let Some(member) = self.members.get(&path) else { return Ok(None) };
+            match &member.content {
+                Content::File { offset, len } => {
+                    let place = format!("{} in {}", name.escape_ascii(), self.place);
+                    return Ok(Some(Part::new(Arc::clone(&self.file), place.into(), *offset, *len)));
+                }
+                Content::Link(target) => path.clone_from(target),
+                Content::Unusable(what) => return Err(problem(what)),
+            }
+        }
+        Err(problem("is a link with too many others behind it"))
+    }
+}
+
+impl Members for Archive {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn document(&self, name: &str) -> Result<Option<Part>, Error> {
+        let member = normalise(b"", name.as_bytes()).and_then(|path| self.members.get(&path));
+        if member.is_some_and(|member| member.entries > 1) {
+            let problem = "is there more than once";
+            return Err(Error::Member { place: self.place.clone(), name: name.to_owned(), problem });
+        }
+        self.part(name.as_bytes())
+    }
+
+    fn blob(&self, name: &str) -> Result<Option<Part>, Error> {
+        self.part(name.as_bytes())
+    }
+}
+
+fn is_compressed(file: &File, place: &str) -> Result<bool, Error> {
+    let read = |source| Error::Read { place: place.to_owned(), source };
+    let len = file.metadata().map_err(read)?.len().min(Compression::PREFIX as u64);
+    let file = file.try_clone().map_err(read)?;
+    let mut prefix = Vec::new();
+    Part::new(Arc::new(file), place.into(), 0, len).read_to_end(&mut prefix).map_err(read)?;
+    Ok(Compression::detect(&prefix) != Compression::None)
+}
+
+/// The plain bytes of a stream in a file without a name, which is gone when it is closed, whatever happens.
+fn decompress(file: File, place: &str, scratch: &Path) -> Result<File, Error> {
+    let write = |source| Error::Scratch { path: scratch.to_owned(), source };
+    let read = |source| Error::Read { place: place.to_owned(), source };
+    let mut plain = tempfile::tempfile_in(scratch).map_err(write)?;
+    let mut reader = Decompressor::new(file).map_err(read)?;
+    loop {
+        let bytes = match reader.fill_buf() {
+            Ok([]) => return Ok(plain),
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(read(error)),
+        };
+        plain.write_all(bytes).map_err(write)?;
+        let count = bytes.len();
+        reader.consume(count);
+    }
+}
+
+fn read_members(stream: Part, place: &str) -> Result<BTreeMap<Vec<u8>, Member>, Error> {
+    let mut members = BTreeMap::new();
+    let mut reader = Reader::new(BufReader::with_capacity(BUFFER, stream));
+    let broken = |source| Error::Archive { place: place.to_owned(), source };
+    while let Some(entry) = reader.next_entry().map_err(broken)? {
+        let header = entry.header;
+        // What would lie outside has no name that anything could ask for.
+        let Some(path) = normalise(b"", &header.path) else { continue };
+        let content = match header.kind {
+            Kind::Directory => continue,
+            Kind::File if header.sparse => Content::Unusable("is a sparse file"),
+            Kind::File => Content::File { offset: header.data_offset, len: header.size },
+            Kind::HardLink => link(normalise(b"", &header.link)),
+            Kind::Symlink => link(normalise(parent(&path), &header.link)),
+            Kind::CharDevice | Kind::BlockDevice => Content::Unusable("is a device"),
+            Kind::Fifo => Content::Unusable("is a named pipe"),
+        };
+        let entries = members.get(&path).map_or(1, |member: &Member| member.entries + 1);
+        members.insert(path, Member { content, entries });
+        if members.len() > MAX_MEMBERS {
+            return Err(Error::TooManyMembers { place: place.to_owned(), limit: MAX_MEMBERS });
+        }
+    }
+    Ok(members)
+}
+
+fn link(target: Option<Vec<u8>>) -> Content {
+    target.map_or(Content::Unusable("is a link out of the archive"), Content::Link)
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|&byte| byte == b'/').map_or(b"", |slash| &path[..slash])
+}
+
+/// A path below the archive's root, without `.`, `..` and doubled slashes; `None` where it leads out.
+fn normalise(base: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    let base = if path.starts_with(b"/") { b"" } else { base };
+    for part in base.split(|&byte| byte == b'/').chain(path.split(|&byte| byte == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join(&b'/'))
+}

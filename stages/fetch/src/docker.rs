@@ -1,0 +1,134 @@
+//! The archives of `docker save` and `podman save`: `manifest.json` says which files are the configuration and the layers.
+
+use std::io::{self, Read};
+
+use cvbake_verify::json::{self, Object};
+use cvbake_verify::{Blobs, Descriptor, Digest, DockerLayer, Layer, MAX_LAYERS, Root};
+use serde::Deserialize;
+
+use crate::archive::Archive;
+use crate::file::Part;
+use crate::layout::{Members, document_error, read_document};
+use crate::source::normal_name;
+use crate::{DockerSelect, Error};
+
+const MANIFEST: &str = "manifest.json";
+
+/// One image of an archive.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Item {
+    config: String,
+    repo_tags: Option<Vec<String>>,
+    layers: Option<Vec<String>>,
+}
+
+/// An image in a Docker archive.
+pub(crate) struct Docker {
+    place: String,
+    reference: String,
+    root: Root,
+    layers: Vec<Part>,
+}
+
+impl Docker {
+    pub(crate) fn open(archive: &Archive, reference: String, select: &DockerSelect) -> Result<Docker, Error> {
+        let place = archive.place().to_owned();
+        let Some(manifest) = read_document(archive, MANIFEST)? else {
+            let problem = match archive.document("oci-layout")? {
+                Some(_) => "manifest.json is missing, but it has oci-layout as OCI archives do",
+                None => "manifest.json is missing",
+            };
+            return Err(Error::NotADockerArchive { place, problem });
+        };
+        let items: Vec<Object<Item>> =
+            json::parse(MANIFEST, &manifest).map_err(|source| document_error(archive, source))?;
+        let item = choose(&place, items, select)?;
+
+        let missing = |name: &str| Error::NoMember { place: place.clone(), name: name.escape_debug().to_string() };
+        let config = archive.document(&item.config)?.ok_or_else(|| missing(&item.config))?;
+        let config = json::read(&item.config.escape_debug().to_string(), config)
+            .map_err(|source| document_error(archive, source))?;
+        let names = item.layers.unwrap_or_default();
+        if names.len() > MAX_LAYERS {
+            let source =
+                cvbake_verify::Error::TooMany { object: MANIFEST.to_owned(), what: "layers", limit: MAX_LAYERS };
+            return Err(document_error(archive, source));
+        }
+        let mut parts = Vec::with_capacity(names.len());
+        let mut layers = Vec::with_capacity(names.len());
+        for name in &names {
+            let part = archive.part(name.as_bytes())?.ok_or_else(|| missing(name))?;
+            layers.push(DockerLayer { size: part.len(), claimed: blob_digest(name) });
+            parts.push(part);
+        }
+        let claimed = blob_digest(&item.config).or_else(|| config_digest(&item.config));
+        Ok(Docker { place, reference, root: Root::Docker { config, claimed, layers }, layers: parts })
+    }
+}
+
+impl Blobs for Docker {
+    fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    fn root(&self) -> &Root {
+        &self.root
+    }
+
+    fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send>> {
+        Err(Error::NoBlob { place: self.place.clone(), digest: blob.digest }.into_io())
+    }
+
+    fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send>> {
+        let number = layer.number();
+        let part = number.checked_sub(1).and_then(|at| self.layers.get(at));
+        let missing = || Error::NoLayer { place: self.place.clone(), number }.into_io();
+        Ok(Box::new(part.cloned().ok_or_else(missing)?))
+    }
+}
+
+/// The digest in a name like `blobs/sha256/<hex>`, as newer versions of Docker use.
+fn blob_digest(name: &str) -> Option<Digest> {
+    let (algorithm, hex) = name.strip_prefix("blobs/")?.split_once('/')?;
+    format!("{algorithm}:{hex}").parse().ok()
+}
+
+/// The digest in a name like `<hex>.json`, as older versions of Docker and podman use.
+fn config_digest(name: &str) -> Option<Digest> {
+    format!("sha256:{}", name.strip_suffix(".json")?).parse().ok()
+}
+
+fn choose(place: &str, items: Vec<Object<Item>>, select: &DockerSelect) -> Result<Item, Error> {
+    let place = || place.to_owned();
+    let names = |item: &Object<Item>| item.0.repo_tags.clone().unwrap_or_default();
+    let named = |(at, item): (usize, &Object<Item>)| match names(item) {
+        none if none.is_empty() => vec![format!("@{at}")],
+        names => names,
+    };
+    let available = items.iter().enumerate().flat_map(named).collect::<Vec<_>>();
+    let mut chosen: Vec<(usize, Item)> = items.into_iter().map(|item| item.0).enumerate().collect();
+    let name = match select {
+        DockerSelect::Only => None,
+        DockerSelect::Index(index) => {
+            chosen.retain(|(at, _)| at == index);
+            Some(format!("@{index}"))
+        }
+        DockerSelect::Name(name) => {
+            let same = |tag: &String| tag == name || normal_name(tag).as_ref() == Some(name);
+            chosen.retain(|(_, item)| item.repo_tags.iter().flatten().any(same));
+            Some(name.clone())
+        }
+    };
+    match (chosen.len(), name) {
+        (0, None) => Err(Error::NoImage { place: place() }),
+        (0, Some(name)) => Err(Error::NoSuchImage { place: place(), name, available }),
+        (1, _) => Ok(chosen.remove(0).1),
+        // Several of one name, too, are told apart by their position.
+        (_, None) => Err(Error::SeveralImages { place: place(), available }),
+        (_, Some(_)) => {
+            let available = chosen.iter().map(|(at, _)| format!("@{at}")).collect();
+            Err(Error::SeveralImages { place: place(), available })
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Why no image could be opened.
+
+use std::io;
+use std::path::PathBuf;
+
+use cvbake_verify::Digest;
+
+/// Why a source can't be used. `place` is the source or the path of what it stands in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A text that names no source.
+    #[error("{text:?} is not an image source: {problem}")]
+    Source {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A reference to a registry.
+    #[error(
+        "{text:?}: registries are not supported yet: expected an oci:, oci-archive:, docker-archive: or tar: source"
+    )]
+    Registry {
+        /// The reference.
+        text: String,
+    },
+    /// A transport that other tools have.
+    #[error(
+        "{text:?}: the transport {transport:?} is not supported: expected oci:, oci-archive:, docker-archive: or tar:"
+    )]
+    Transport {
+        /// The source.
+        text: String,
+        /// The part before the colon.
+        transport: String,
+    },
+    /// A file can't be opened.
+    #[error("cannot open {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file can't be read.
+    #[error("cannot read {place}")]
+    Read {
+        /// The file, or the file in an archive.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A path that leads to something that has no content.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    Kind {
+        /// The path.
+        path: PathBuf,
+        /// What should be there.
+        expected: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// A file for work in progress can't be made or written.
+    #[error("cannot write a temporary file in {}", path.display())]
+    Scratch {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something that should be an OCI image layout, and is not.
+    #[error("{place}: not an OCI image layout: {problem}")]
+    NotALayout {
+        /// The directory or archive.
+        place: String,
+        /// How that shows.
+        problem: String,
+    },
+    /// Something that should be an archive of `docker save`, and is not.
+    #[error("{place}: not a Docker archive: {problem}")]
+    NotADockerArchive {
+        /// The archive.
+        place: String,
+        /// How that shows.
+        problem: &'static str,
+    },
+    /// A document of a layout or an archive is wrong.
+    #[error("{place}")]
+    Document {
+        /// The layout or archive.
+        place: String,
+        /// What is wrong with which document.
+        source: Box<cvbake_verify::Error>,
+    },
+    /// A tar archive that is broken.
+    #[error("{place}")]
+    Archive {
+        /// The archive.
+        place: String,
+        /// What is wrong where.
+        source: cvbake_archive::Error,
+    },
+    /// A layout or an archive without images.
+    #[error("{place}: holds no image")]
+    NoImage {
+        /// The layout or archive.
+        place: String,
+    },
+    /// None of the images has the name that was asked for.
+    #[error("{place}: no image {name:?}; available: {}", list(available))]
+    NoSuchImage {
+        /// The layout or archive.
+        place: String,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        available: Vec<String>,
+    },
+    /// Several images, and nothing says which one is meant.
+    #[error("{place}: holds several images; expected the name of one of them: {}", list(available))]
+    SeveralImages {
+        /// The layout or archive.
+        place: String,
+        /// What there is.
+        available: Vec<String>,
+    },
+    /// A blob that is pointed to and isn't there.
+    #[error("{place}: no blob {digest}")]
+    NoBlob {
+        /// Where it was looked for.
+        place: String,
+        /// The blob.
+        digest: Digest,
+    },
+    /// A layer that isn't there.
+    #[error("{place}: no layer {number}")]
+    NoLayer {
+        /// Where it was looked for.
+        place: String,
+        /// The layer; the lowest is 1.
+        number: usize,
+    },
+    /// A file that should be in an archive and isn't.
+    #[error("{place}: no file {name:?} in the archive")]
+    NoMember {
+        /// The archive.
+        place: String,
+        /// The name of the file, escaped.
+        name: String,
+    },
+    /// A file in an archive that can't be used.
+    #[error("{place}: {name:?} in the archive {problem}")]
+    Member {
+        /// The archive.
+        place: String,
+        /// The name of the file, escaped.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// More files in an archive than any image needs.
+    #[error("{place}: more than {limit} files in the archive")]
+    TooManyMembers {
+        /// The archive.
+        place: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// A stream that comes only once was wanted again.
+    #[error("{place}: has been read already, and can't be read again")]
+    ReadTwice {
+        /// The stream.
+        place: String,
+    },
+}
+
+/// The most names that an error lists.
+const MAX_LISTED: usize = 32;
+
+fn list(names: &[String]) -> String {
+    let shown = names.iter().take(MAX_LISTED).map(|name| name.escape_debug().to_string()).collect::<Vec<_>>();
+    match names.len().checked_sub(shown.len()) {
+        _ if names.is_empty() => "none".to_owned(),
+        None | Some(0) => shown.join(", "),
+        Some(more) => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+impl Error {
+    /// As the reason of an [`io::Error`], for readers.
+    pub(crate) fn into_io(self) -> io::Error {
+        let kind = match &self {
+            Error::Open { source, .. } | Error::Read { source, .. } | Error::Scratch { source, .. } => source.kind(),
+            Error::NoBlob { .. } | Error::NoMember { .. } | Error::NoLayer { .. } => io::ErrorKind::NotFound,
+            _ => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, self)
+    }
+}
