@@ -1,1 +1,54 @@
-//! placeholder
+//! A reference to an OCI image → a disk that boots, in userspace and without root.
+//!
+//! ```text
+//! reference ─fetch→ blobs ─verify→ image ─unpack→ packs + indexes ─merge→ tree ─ext4→ blocks → disk
+//! ```
+//!
+//! Every stage is a crate of its own and does one thing: first a pure plan, then an effect as dumb as can be. What stands
+//! between the stages is a value that can be printed, compared and tested.
+//!
+//! | crate | what | may use |
+//! |---|---|---|
+//! | [`archive`] | compressed bytes → tar entries | |
+//! | [`tree`] | the merged file tree | |
+//! | [`disk`] | the output under construction; where blocks go | |
+//! | [`verify`] | digests, checked readers, the proof that an image is what it says | |
+//! | [`store`] | what is kept between runs | `verify` |
+//! | [`fetch`] | where images come from | `verify`, `store`, `archive` |
+//! | [`unpack`] | a layer → index + pack; indexes → tree | `verify`, `tree`, `archive` |
+//! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk` |
+//! | this one | wiring: the order ([`bake()`]), errors and exit codes ([`error`]), events, and the program around it | all |
+//!
+//! Decisions that hold everywhere:
+//!
+//! * **No path of an image becomes a path of the host.** There is no extraction: attributes go from the archive into an
+//!   index, from there into inodes. So owners, devices, capabilities and ACLs need no privilege.
+//! * **The layout is planned before a data byte is placed**, and is a function of the tree and the options. Data that an
+//!   upper layer deleted or replaced is nowhere on the disk.
+//! * **The output is a function of the image and the options**: the same bytes on any machine, with any number of threads,
+//!   whether a layer was unpacked now or found in the store. Identities derive from the image's digest; times come from
+//!   the image or from the caller.
+//! * **Everything is hostile until checked.** Bytes are believed when their digest was; every length, count and depth has a
+//!   named limit; memory follows what is kept, not what is claimed.
+//! * **Nothing half-made is ever visible.** Outputs and store entries have temporary names until they are whole and on
+//!   stable storage. A run that is killed leaves nothing that looks finished, and the next one cleans up.
+//! * **Stages don't talk.** They return typed errors and report events; this crate alone renders them.
+#![forbid(unsafe_code)]
+
+mod bake;
+pub mod cleanup;
+pub mod error;
+pub mod event;
+mod layers;
+mod workplace;
+
+pub use bake::{Baked, Engine, Job, Output, Plan, bake, plan};
+pub use cvbake_archive as archive;
+pub use cvbake_disk as disk;
+pub use cvbake_ext4 as ext4;
+pub use cvbake_fetch as fetch;
+pub use cvbake_store as store;
+pub use cvbake_tree as tree;
+pub use cvbake_unpack as unpack;
+pub use cvbake_verify as verify;
+pub use layers::{KeepPacks, LayerReport};

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -87,6 +88,16 @@ impl Draft {
     /// When the filesystem does not hold a file of this length.
     pub fn set_len(&self, len: u64) -> Result<(), Error> {
         self.file.set_len(len).map_err(|source| Error::SetLen { path: self.path.clone(), len, source })
+    }
+
+    /// Whether files in a directory can share their blocks with this one, as XFS and Btrfs can within one filesystem.
+    ///
+    /// To be asked while the draft is empty: it is tried out.
+    #[must_use]
+    pub fn shares_blocks_with(&self, dir: &Path) -> bool {
+        let Ok(mut probe) = tempfile::tempfile_in(dir) else { return false };
+        let shared = probe.write_all(&[1; 4096]).is_ok() && rustix::fs::ioctl_ficlone(&self.file, &probe).is_ok();
+        self.file.set_len(0).is_ok() && shared
     }
 
     /// Makes an empty private directory beside the target for whatever the work needs. It goes with the draft.

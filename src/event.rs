@@ -1,0 +1,124 @@
+//! What happens during a bake, for whoever wants to show it.
+
+use cvbake_verify::Digest;
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// A stage begins.
+    Stage(Stage),
+    /// Something about a layer, counted from 0.
+    Layer {
+        /// Which.
+        number: usize,
+        /// What.
+        event: LayerEvent,
+    },
+    /// The image is known.
+    Image {
+        /// Its digest, where its source gives it one before it was read.
+        digest: Option<Digest>,
+        /// How many layers it has.
+        layers: usize,
+        /// The compressed bytes of all layers, where they are known.
+        bytes: Option<u64>,
+    },
+    /// The disk is planned.
+    Planned {
+        /// The length of the disk in bytes.
+        disk_bytes: u64,
+        /// The bytes of file content that will be written.
+        content_bytes: u64,
+    },
+    /// So many more bytes of file content stand on the disk.
+    Wrote {
+        /// How many more.
+        bytes: u64,
+    },
+    /// Something the user should know, and that is no error.
+    Warning(String),
+}
+
+impl From<cvbake_store::Event> for Event {
+    fn from(event: cvbake_store::Event) -> Event {
+        Event::Warning(event.to_string())
+    }
+}
+
+/// A part of a bake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Finding the image and checking its documents.
+    Resolve,
+    /// Reading the layers.
+    Unpack,
+    /// Merging them.
+    Merge,
+    /// Planning the filesystem.
+    Plan,
+    /// Writing it.
+    Write,
+    /// Bringing it to stable storage under its name.
+    Commit,
+}
+
+impl Stage {
+    /// The stage's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Resolve => "resolve",
+            Stage::Unpack => "unpack",
+            Stage::Merge => "merge",
+            Stage::Plan => "plan",
+            Stage::Write => "write",
+            Stage::Commit => "commit",
+        }
+    }
+}
+
+/// Something about a layer.
+#[derive(Debug, Clone, Copy)]
+pub enum LayerEvent {
+    /// Work on it begins.
+    Started {
+        /// Its compressed size, where that is known.
+        bytes: Option<u64>,
+    },
+    /// So many more of its compressed bytes were read.
+    Read {
+        /// How many more.
+        bytes: u64,
+    },
+    /// It is unpacked.
+    Finished {
+        /// What of it was found in the store.
+        found: Found,
+        /// How many entries it has.
+        entries: usize,
+    },
+}
+
+/// What the store had of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// Its index: nothing is parsed again, but it is inflated again.
+    Index,
+    /// Index and content: nothing is inflated again.
+    Content,
+}
+
+impl Found {
+    /// A word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Found::Nothing => "nothing",
+            Found::Index => "index",
+            Found::Content => "content",
+        }
+    }
+}

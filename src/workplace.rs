@@ -1,0 +1,48 @@
+//! Where a bake works: the store, if there is one, and a directory for what is temporary.
+
+use std::path::Path;
+
+use cvbake_disk::Draft;
+use cvbake_store::Store;
+
+use crate::cleanup::Cleanup;
+use crate::error::Error;
+use crate::event::Event;
+
+/// A private directory that goes when the bake ends, however it ends: in the store, so that finished work can be
+/// moved to its place there; without a store, beside the output, where there is room for something as large.
+pub(crate) enum Workplace {
+    Store(cvbake_store::Scratch),
+    Draft(std::path::PathBuf),
+    /// Without an output, too.
+    Temporary(tempfile::TempDir),
+}
+
+impl Workplace {
+    pub(crate) fn open(store: Option<&Store>, draft: Option<&Draft>, cleanup: &Cleanup) -> Result<Workplace, Error> {
+        cleanup.during(
+            || match (store, draft) {
+                (Some(store), _) => Ok(Workplace::Store(store.scratch()?)),
+                (None, Some(draft)) => Ok(Workplace::Draft(draft.scratch()?)),
+                (None, None) => {
+                    let scratch = |source| Error::Scratch { path: std::env::temp_dir(), source };
+                    tempfile::Builder::new().prefix("cvbake-").tempdir().map(Workplace::Temporary).map_err(scratch)
+                }
+            },
+            Workplace::path,
+        )
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Workplace::Store(scratch) => scratch.path(),
+            Workplace::Draft(path) => path,
+            Workplace::Temporary(dir) => dir.path(),
+        }
+    }
+}
+
+/// Opens the store, if there is to be one.
+pub(crate) fn open_store(path: Option<&Path>, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
+    Ok(path.map(|path| Store::open(path, &|event| on(event.into()))).transpose()?)
+}
