@@ -124,7 +124,7 @@ pub fn bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let shop = Workshop { store: store.as_ref(), scratch: place.path(), keep_packs, jobs: job.jobs.get(), on };
 
-    let blobs = cvbake_fetch::open(&job.source, place.path())?;
+    let blobs = cvbake_fetch::open(&job.source, place.path(), std::io::stdin())?;
     let image = Image::verify(&*blobs, &job.want)?;
     announce(&image, on);
     clock.next(Stage::Unpack);
@@ -172,7 +172,7 @@ pub fn plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
         Workshop { store: store.as_ref(), scratch: place.path(), keep_packs: false, jobs: job.jobs.get(), on };
 
     let mut clock = Clock::start(Stage::Resolve, on);
-    let blobs = cvbake_fetch::open(&job.source, place.path())?;
+    let blobs = cvbake_fetch::open(&job.source, place.path(), std::io::stdin())?;
     let image = Image::verify(&*blobs, &job.want)?;
     announce(&image, on);
     clock.next(Stage::Unpack);

@@ -180,11 +180,10 @@ impl Graph {
         Some(self.entries[at as usize].name.layer as usize)
     }
 
-    /// As [`Graph::child`], but a name that the markers of the layer being applied took away counts as still there.
-    pub(super) fn child_or_shadow(&self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<NodeId> {
-        let shadow = || find(&self.shadow, &self.entries, &self.hasher, layers, directory, name);
-        let at = find(&self.table, &self.entries, &self.hasher, layers, directory, name).or_else(shadow)?;
-        Some(NodeId(self.entries[at as usize].node))
+    /// As [`Graph::child`], but with what the markers of the layer being applied took away still in its place.
+    pub(super) fn child_below(&self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<NodeId> {
+        let at = find(&self.shadow, &self.entries, &self.hasher, layers, directory, name);
+        at.map(|at| NodeId(self.entries[at as usize].node)).or_else(|| self.child(layers, directory, name))
     }
 
     /// Takes a name away; what it named stays, for other names it may have.

@@ -111,7 +111,7 @@ impl Walker {
             return Ok(Some(node));
         }
         let directory = self.find(graph, layers, paths, paths.parent(target), Mode::FindBelow)?;
-        Ok(directory.and_then(|directory| graph.child_or_shadow(layers, directory, name)))
+        Ok(directory.and_then(|directory| graph.child_below(layers, directory, name)))
     }
 
     /// Whether a path of a layer is this name in this directory.
@@ -184,7 +184,7 @@ impl Walk<'_> {
     /// directories.
     fn step_bytes(&mut self, directory: NodeId, bytes: &[u8], name: Option<Name>) -> Result<Option<NodeId>, Problem> {
         let there = match self.mode {
-            Mode::FindBelow => self.graph.child_or_shadow(self.layers, directory, bytes),
+            Mode::FindBelow => self.graph.child_below(self.layers, directory, bytes),
             Mode::Find | Mode::Make(_) => self.graph.child(self.layers, directory, bytes),
         };
         match (there, self.mode, name) {

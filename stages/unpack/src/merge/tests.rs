@@ -160,6 +160,7 @@ fn what_is_left() {
         ("the same the other way round", "f a\n--\nh b a\nw a", "f101:/b"),
         ("a hard link into a directory that goes", "f d/a\n--\nw d\nh b d/a", "f101:/b"),
         ("a hard link into a directory that goes opaque", "d d\nf d/a\n--\no d\nh d/b d/a", "d101:/d f102:/d/b"),
+        ("a hard link into a directory that is replaced", "d d\nf d/a\n--\nw d\nd d\nh b d/a", "f102:/b d202:/d"),
         ("a hard link to what takes the place of what goes", "f a\n--\nw a\nf a\nh b a", "f202:/a=/b"),
         ("a hard link to a symbolic link", "f x\ns a x\nh b a", "s102:/a=/b f101:/x"),
         ("a hard link through a symbolic link", "d d\nf d/a\ns l d\nh b l/a", "f102:/b=/d/a d101:/d s103:/l"),
