@@ -24,6 +24,8 @@ mod error;
 mod file;
 mod layout;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::io::Read;
 use std::path::Path;
