@@ -5,7 +5,6 @@ use std::io::{self, BufRead};
 use super::BLOCK_SIZE;
 use crate::Error;
 
-#[derive(Debug)]
 pub(super) struct Input<R> {
     reader: R,
     /// How many bytes have been consumed.

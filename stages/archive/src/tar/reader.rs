@@ -1,5 +1,6 @@
 //! From blocks to entries.
 
+use std::fmt;
 use std::io::{self, BufRead, Read};
 
 use super::header::{self, Block, Fields, Format};
@@ -21,7 +22,6 @@ use crate::{Error, Record, TarProblem, escape};
 /// # Ok(()) }
 /// # list(&[0; 1024]).unwrap();
 /// ```
-#[derive(Debug)]
 pub struct Reader<R> {
     input: Input<R>,
     header: Header,
@@ -33,7 +33,6 @@ pub struct Reader<R> {
 }
 
 /// An entry: what the archive says about it, and its content.
-#[derive(Debug)]
 pub struct Entry<'r, R> {
     /// Everything but the content.
     pub header: &'r Header,
@@ -45,7 +44,6 @@ pub struct Entry<'r, R> {
 ///
 /// There are two ways to read it: [`Data::next_piece`] lends the stored bytes and leaves the holes out, [`Read`] copies
 /// the whole file, holes as zeros.
-#[derive(Debug)]
 pub struct Data<'r, R> {
     input: &'r mut Input<R>,
     header: &'r Header,
@@ -105,6 +103,24 @@ impl<R> Reader<R> {
 
     fn error(&self, problem: TarProblem) -> Error {
         error(&self.header, problem)
+    }
+}
+
+impl<R> fmt::Debug for Reader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("offset", &self.input.offset()).finish_non_exhaustive()
+    }
+}
+
+impl<R> fmt::Debug for Entry<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("header", self.header).finish_non_exhaustive()
+    }
+}
+
+impl<R> fmt::Debug for Data<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Data").field("position", &self.body.position).finish_non_exhaustive()
     }
 }
 

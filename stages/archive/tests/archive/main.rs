@@ -1,0 +1,13 @@
+//! The archive stage from outside: archives built byte by byte, other people's writers and readers, and noise.
+
+mod build;
+mod compression;
+
+mod ends;
+mod features;
+mod gnu;
+mod headers;
+
+mod pax;
+mod read;
+mod sparse;
