@@ -129,7 +129,6 @@ fn split(rest: &[u8]) -> Result<(PathBuf, Option<&str>), &'static str> {
         return Err("the path is empty");
     }
     let name = match parts.next() {
-        Some(b"") => return Err("the name after the last colon is empty"),
         Some(name) => Some(std::str::from_utf8(name).map_err(|_| "the name after the path is not UTF-8")?),
         None => None,
     };
@@ -138,7 +137,7 @@ fn split(rest: &[u8]) -> Result<(PathBuf, Option<&str>), &'static str> {
 
 fn split_oci(rest: &[u8]) -> Result<(PathBuf, Select), &'static str> {
     let (path, name) = split(rest)?;
-    let Some(name) = name else { return Ok((path, Select::Only)) };
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok((path, Select::Only)) };
     // `dir@sha256:…`: the first colon is the digest's own.
     let bytes = path.as_os_str().as_bytes();
     for algorithm in ["sha256", "sha512"] {
@@ -256,6 +255,7 @@ mod tests {
         {
             assert_eq!(text.parse::<Source>().unwrap(), docker("x.tar", name("docker.io/library/a:latest")), "{text}");
         }
+        assert_eq!("oci:dir:".parse::<Source>().unwrap(), oci("dir", Select::Only));
         let bytes = Source::parse(OsStr::from_bytes(b"oci:\xff\xfe:t")).unwrap();
         assert_eq!(bytes, Source::Oci { path: OsStr::from_bytes(b"\xff\xfe").into(), select: tag("t") });
     }
@@ -266,7 +266,6 @@ mod tests {
             "",
             "oci:",
             "oci::tag",
-            "oci:dir:",
             "oci-archive:",
             "tar:",
             "docker-archive:x:",

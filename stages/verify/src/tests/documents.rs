@@ -316,3 +316,27 @@ fn bare_root_filesystems() {
     layer.check(Digest::sha256(b"anything")).unwrap();
     assert_eq!(image.layers_len_bytes(), None);
 }
+
+/// Documents are also looked at before any digest protects them: whatever a byte is turned into, there is an answer.
+#[test]
+fn damaged_documents_are_no_trouble() {
+    let mut memory = Memory::new();
+    let root = manifest(&mut memory, OCI_MANIFEST, &[OCI_GZIP], &|text| text);
+    let text = memory.blobs[&root.digest].clone();
+    let mut accepted = 0;
+    for at in 0..text.len() {
+        let mut tried = vec![text[..at].to_vec()];
+        for byte in [0, b'"', b'{', b'}', b'[', b',', b'-', b'9', 0x7f, 0xff] {
+            let mut damaged = text.clone();
+            damaged[at] = byte;
+            tried.push(damaged);
+        }
+        for damaged in tried {
+            accepted += usize::from(crate::document::parse("m", OCI_MANIFEST, &damaged).is_ok());
+            assert!(parse_index("i", &damaged).is_err());
+            assert!(crate::Config::parse(root.digest, damaged).is_err());
+        }
+    }
+    // Most digits of digests can be others.
+    assert!(accepted > 100, "{accepted}");
+}
