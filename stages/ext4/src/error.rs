@@ -1,0 +1,172 @@
+//! Why a tree or a set of options makes no filesystem.
+
+/// Why a tree or a set of options makes no filesystem. Paths and names are escaped as in listings.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A label that the superblock can't hold.
+    #[error("the label {label:?} has {} bytes, expected at most {max}", label.len())]
+    Label {
+        /// The label, escaped.
+        label: String,
+        /// The most bytes.
+        max: usize,
+    },
+    /// A disk that can't hold the tree.
+    #[error("a filesystem of {asked} bytes is too small for this tree, which needs {needed} bytes")]
+    TooSmall {
+        /// The size asked for.
+        asked: u64,
+        /// The size that would do.
+        needed: u64,
+    },
+    /// A disk larger than this writer makes.
+    #[error("a filesystem of {bytes} bytes is too large, expected at most {max} bytes")]
+    TooLarge {
+        /// The size asked for or needed.
+        bytes: u64,
+        /// The largest possible.
+        max: u64,
+    },
+    /// Fewer inodes than the tree has.
+    #[error("{asked} inodes are too few for this tree, which needs {needed}")]
+    TooFewInodes {
+        /// The number asked for.
+        asked: u64,
+        /// The number that would do.
+        needed: u64,
+    },
+    /// More inodes than a filesystem of that size can have.
+    #[error("{asked} inodes are too many for a filesystem of {bytes} bytes, expected at most {max}")]
+    TooManyInodes {
+        /// The number asked for.
+        asked: u64,
+        /// The most a filesystem of this size has.
+        max: u64,
+        /// The size of the filesystem.
+        bytes: u64,
+    },
+    /// An inode ratio that is none.
+    #[error("one inode per {asked} bytes is too dense, expected at least {min} bytes")]
+    InodeRatio {
+        /// The number asked for.
+        asked: u64,
+        /// The smallest possible.
+        min: u64,
+    },
+    /// A file beyond what 32-bit block numbers within a file reach.
+    #[error("{path} has {size} bytes, expected at most {max}")]
+    FileSize {
+        /// The file.
+        path: String,
+        /// Its size.
+        size: u64,
+        /// The largest possible.
+        max: u64,
+    },
+    /// Runs of content that overlap or lie beyond the file's end.
+    #[error("{path}: run of content at block {file_block} is out of order or beyond the file's {size} bytes")]
+    Segments {
+        /// The file.
+        path: String,
+        /// Where the run starts in the file.
+        file_block: u32,
+        /// The file's size.
+        size: u64,
+    },
+    /// A symbolic link's target that Linux refuses.
+    #[error("{path}: target of the symbolic link has {len} bytes, expected 1 to {max}")]
+    SymlinkLength {
+        /// The link.
+        path: String,
+        /// The target's length.
+        len: usize,
+        /// The longest possible.
+        max: usize,
+    },
+    /// A symbolic link's target that would end early.
+    #[error("{path}: target of the symbolic link has a NUL at byte {at}")]
+    SymlinkNul {
+        /// The link.
+        path: String,
+        /// Where the NUL is.
+        at: usize,
+    },
+    /// Too many hard links.
+    #[error("{path} has {names} names, expected at most {max}")]
+    Links {
+        /// One of the names.
+        path: String,
+        /// How many there are.
+        names: u32,
+        /// The most possible.
+        max: u32,
+    },
+    /// A device number that Linux does not have.
+    #[error("{path}: device {major}:{minor} is out of range, expected at most {max_major}:{max_minor}")]
+    Device {
+        /// The device.
+        path: String,
+        /// Its major number.
+        major: u32,
+        /// Its minor number.
+        minor: u32,
+        /// The largest major number.
+        max_major: u32,
+        /// The largest minor number.
+        max_minor: u32,
+    },
+    /// A directory with more entries than its index can hold.
+    #[error("{path} needs {blocks} blocks for its entries, expected at most {max}")]
+    DirectoryFull {
+        /// The directory.
+        path: String,
+        /// The number needed.
+        blocks: u64,
+        /// The most possible.
+        max: u64,
+    },
+    /// An extended attribute's name that Linux refuses.
+    #[error("{path}: extended attribute {name:?}: {problem}")]
+    XattrName {
+        /// The file.
+        path: String,
+        /// The attribute's name, escaped.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Extended attributes that do not fit in the inode and one block.
+    #[error("{path}: extended attribute {name:?} needs {needed} bytes, {available} are available")]
+    XattrSpace {
+        /// The file.
+        path: String,
+        /// The attribute that found no room, escaped.
+        name: String,
+        /// What it needs, its name and its header included.
+        needed: usize,
+        /// What the other attributes leave.
+        available: usize,
+    },
+    /// An access control list that is none.
+    #[error("{path}: access control list in {name:?}: {problem} {found}, expected {expected}")]
+    Acl {
+        /// The file.
+        path: String,
+        /// The attribute's name, escaped.
+        name: String,
+        /// What is wrong.
+        problem: &'static str,
+        /// The number found.
+        found: u64,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// The sink did not take the filesystem.
+    #[error("cannot write the filesystem")]
+    Write {
+        /// Why.
+        #[source]
+        source: cvbake_disk::Error,
+    },
+}

@@ -1,0 +1,114 @@
+//! Inodes: 256 bytes each, of which 128 + 32 are fields and the rest holds extended attributes.
+//!
+//! See the kernel's `Documentation/filesystems/ext4/inodes.rst`.
+//!
+//! Left zero, and why: `i_dtime` (nothing was deleted); the versions, `i_generation` (NFS handles of a filesystem that was
+//! never mounted have no past to be told from); `i_obso_faddr`, `i_projid` (unused, and project quotas are off).
+
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// `s_inode_size`.
+pub(crate) const INODE_SIZE: u16 = 256;
+/// `i_extra_isize`: the fields after the first 128 bytes, up to and with `i_projid`.
+pub(crate) const EXTRA_ISIZE: u16 = 32;
+/// What the fields leave for extended attributes.
+pub(crate) const XATTR_SPACE: usize = INODE_SIZE as usize - 128 - EXTRA_ISIZE as usize;
+
+pub(crate) const S_IFIFO: u16 = 0x1000;
+pub(crate) const S_IFCHR: u16 = 0x2000;
+pub(crate) const S_IFDIR: u16 = 0x4000;
+pub(crate) const S_IFBLK: u16 = 0x6000;
+pub(crate) const S_IFREG: u16 = 0x8000;
+pub(crate) const S_IFLNK: u16 = 0xa000;
+pub(crate) const S_IFSOCK: u16 = 0xc000;
+
+/// `i_flags`: the directory has a hash index.
+pub(crate) const EXT4_INDEX_FL: u32 = 0x1000;
+/// `i_flags`: `i_block` is an extent tree.
+pub(crate) const EXT4_EXTENTS_FL: u32 = 0x80000;
+
+/// Bytes of `i_block`: a shorter symbolic link's target is kept there.
+pub(crate) const I_BLOCK_LEN: usize = 60;
+/// The position of the pointer to the double indirect block in `i_block`.
+pub(crate) const EXT4_DIND_BLOCK: usize = 13;
+
+/// The longest target of a symbolic link: Linux's `PATH_MAX` with its NUL.
+pub(crate) const SYMLINK_MAX: usize = 4095;
+/// The largest file: 2^32 - 1 blocks, the most that 32-bit block numbers within a file can count.
+pub(crate) const MAX_FILE_SIZE: u64 = (u32::MAX as u64) * super::BLOCK_SIZE;
+
+/// The largest device numbers of Linux.
+pub(crate) const MAX_MAJOR: u32 = 0xfff;
+pub(crate) const MAX_MINOR: u32 = 0xf_ffff;
+
+/// An inode.
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Inode {
+    pub(crate) i_mode: U16,
+    pub(crate) i_uid: U16,
+    pub(crate) i_size_lo: U32,
+    pub(crate) i_atime: U32,
+    pub(crate) i_ctime: U32,
+
+    pub(crate) i_mtime: U32,
+    pub(crate) i_dtime: U32,
+    pub(crate) i_gid: U16,
+    pub(crate) i_links_count: U16,
+    pub(crate) i_blocks_lo: U32,
+
+    pub(crate) i_flags: U32,
+    pub(crate) l_i_version: U32,
+    pub(crate) i_block: [u8; I_BLOCK_LEN],
+    pub(crate) i_generation: U32,
+    pub(crate) i_file_acl_lo: U32,
+    pub(crate) i_size_high: U32,
+
+    pub(crate) i_obso_faddr: U32,
+    pub(crate) l_i_blocks_high: U16,
+    pub(crate) l_i_file_acl_high: U16,
+    pub(crate) l_i_uid_high: U16,
+    pub(crate) l_i_gid_high: U16,
+    pub(crate) l_i_checksum_lo: U16,
+    pub(crate) l_i_reserved: U16,
+
+    pub(crate) i_extra_isize: U16,
+    pub(crate) i_checksum_hi: U16,
+    pub(crate) i_ctime_extra: U32,
+    pub(crate) i_mtime_extra: U32,
+    pub(crate) i_atime_extra: U32,
+
+    pub(crate) i_crtime: U32,
+    pub(crate) i_crtime_extra: U32,
+    pub(crate) i_version_hi: U32,
+    pub(crate) i_projid: U32,
+
+    pub(crate) xattrs: [u8; XATTR_SPACE],
+}
+
+const _: () = assert!(size_of::<Inode>() == INODE_SIZE as usize);
+const _: () = assert!(std::mem::offset_of!(Inode, i_block) == 0x28);
+const _: () = assert!(std::mem::offset_of!(Inode, i_extra_isize) == 0x80);
+const _: () = assert!(std::mem::offset_of!(Inode, xattrs) == 128 + EXTRA_ISIZE as usize);
+
+/// The seconds and the extra word of a time: 30 bits of nanoseconds above two more bits of seconds.
+pub(crate) fn encode_time(secs: i64, nanos: u32) -> (U32, U32) {
+    const MIN: i64 = -(1 << 31);
+    const MAX: i64 = (1 << 34) - (1 << 31) - 1;
+    // What lies beyond is cut to the last moment that the kernel would cut it to: without nanoseconds.
+    let (secs, nanos) = if (MIN..=MAX).contains(&secs) { (secs, nanos) } else { (secs.clamp(MIN, MAX), 0) };
+    let [a, b, c, d, ..] = secs.to_le_bytes();
+    let low = i32::from_le_bytes([a, b, c, d]);
+    let epoch = u32::try_from((secs - i64::from(low)) >> 32).expect("two bits, because the seconds are in range");
+    (U32::from_bytes([a, b, c, d]), U32::new(nanos << 2 | epoch))
+}
+
+/// The words of `i_block` for a device: the old 16-bit form where it fits, else the new one in the second word.
+pub(crate) fn encode_device(major: u32, minor: u32) -> [u32; 2] {
+    if major < 256 && minor < 256 {
+        [major << 8 | minor, 0]
+    } else {
+        [0, (minor & 0xff) | major << 8 | (minor & !0xff) << 12]
+    }
+}

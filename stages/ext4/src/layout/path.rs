@@ -1,0 +1,32 @@
+//! Paths for messages.
+
+use cvbake_tree::{Ino, Inode, Tree, escape};
+
+/// The first path of an inode, escaped. It searches the whole tree: errors only.
+pub(crate) fn path_of(tree: &Tree, inode: Inode<'_>) -> String {
+    let mut names: Vec<&[u8]> = Vec::new();
+    let mut at = inode.ino();
+    while at != Ino::ROOT {
+        let Some((name, dir)) = name_of(tree, tree.inode(at)) else { break };
+        names.push(name);
+        at = dir;
+    }
+    let mut path = String::new();
+    for name in names.iter().rev() {
+        path.push('/');
+        path.push_str(&escape(name));
+    }
+    if path.is_empty() { "/".to_owned() } else { path }
+}
+
+/// The first name of an inode, and the directory that it is in.
+fn name_of<'t>(tree: &'t Tree, inode: Inode<'t>) -> Option<(&'t [u8], Ino)> {
+    let in_dir = |dir: Inode<'t>| {
+        let mut children = dir.children();
+        children.find(|(_, child)| child.ino() == inode.ino()).map(|(name, _)| (name, dir.ino()))
+    };
+    match inode.parent() {
+        Some(parent) => in_dir(parent),
+        None => tree.inodes().find_map(in_dir),
+    }
+}

@@ -1,0 +1,4 @@
+//! The native engine against e2fsprogs and another reader.
+
+mod disks;
+mod support;

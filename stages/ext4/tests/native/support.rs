@@ -1,0 +1,127 @@
+//! Makes trees with content, and disks from them.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use cvbake_disk::{Raw, Sink};
+use cvbake_ext4::{Layout, Options};
+use cvbake_tree::{Builder, FileData, Ino, Kind, Meta, Packs, Segment, Tree};
+
+/// A tree under construction, and the packs that its content goes to.
+pub(crate) struct Maker {
+    pub(crate) builder: Builder,
+    pub(crate) packs: Vec<Vec<u8>>,
+}
+
+impl Maker {
+    pub(crate) fn new(root: &Meta) -> Maker {
+        Maker { builder: Builder::new(root), packs: vec![Vec::new(), Vec::new()] }
+    }
+
+    pub(crate) fn add(&mut self, parent: Ino, name: &[u8], kind: Kind<'_>, meta: &Meta) -> Ino {
+        self.builder.add(parent, name, kind, meta).unwrap()
+    }
+
+    pub(crate) fn dir(&mut self, parent: Ino, name: &[u8]) -> Ino {
+        self.add(parent, name, Kind::Directory, &mode(0o755))
+    }
+
+    /// A file with this content, in a pack; blocks of zeros become holes.
+    pub(crate) fn file(&mut self, parent: Ino, name: &[u8], pack: u32, content: &[u8], meta: &Meta) -> Ino {
+        let store = &mut self.packs[pack as usize];
+        let pack_block = store.len() as u64 / 4096;
+        let mut segments: Vec<Segment> = Vec::new();
+        for (at, block) in content.chunks(4096).enumerate() {
+            if block.iter().all(|&byte| byte == 0) {
+                continue;
+            }
+            store.extend_from_slice(block);
+            store.resize(store.len().next_multiple_of(4096), 0);
+            let file_block = u32::try_from(at).unwrap();
+            match segments.last_mut() {
+                Some(last) if last.file_block + last.blocks == file_block => last.blocks += 1,
+                _ => segments.push(Segment { file_block, blocks: 1 }),
+            }
+        }
+        let data = FileData { size: content.len() as u64, pack, pack_block, segments: &segments };
+        self.add(parent, name, Kind::File(data), meta)
+    }
+
+    pub(crate) fn finish(self) -> (Tree, Vec<Vec<u8>>) {
+        (self.builder.finish().unwrap(), self.packs)
+    }
+}
+
+pub(crate) fn mode(mode: u16) -> Meta {
+    Meta { mode, ..Meta::default() }
+}
+
+/// Options with an identity and a seed that are not zero.
+pub(crate) fn options() -> Options {
+    Options {
+        uuid: *b"\x00\x11\x22\x33\x44\x55\x46\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff",
+        hash_seed: *b"\x01\x02\x03\x04\x05\x06\x47\x08\x89\x0a\x0b\x0c\x0d\x0e\x0f\x10",
+        label: b"cvbake".to_vec(),
+        epoch: 1_700_000_000,
+        ..Options::default()
+    }
+}
+
+/// A disk in a temporary file.
+pub(crate) struct Disk {
+    pub(crate) file: tempfile::NamedTempFile,
+    pub(crate) layout: Layout,
+}
+
+impl Disk {
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+/// Plans and writes.
+pub(crate) fn bake(tree: &Tree, packs: &dyn Packs, options: &Options) -> Disk {
+    let layout = Layout::plan(tree, options).unwrap();
+    let file = tempfile::Builder::new().suffix(".ext4").tempfile().unwrap();
+    file.as_file().set_len(layout.len_bytes()).unwrap();
+    write(&layout, tree, packs, &Raw::new(file.as_file(), file.path()));
+    Disk { file, layout }
+}
+
+pub(crate) fn write(layout: &Layout, tree: &Tree, packs: &dyn Packs, sink: &dyn Sink) {
+    layout.write_metadata(tree, sink).unwrap();
+    let mut buffer = vec![0; 256 * 4096];
+    for placement in layout.placements() {
+        let mut done = 0;
+        while done < placement.blocks {
+            let piece = (placement.blocks - done).min(256);
+            let bytes = &mut buffer[..usize::try_from(piece).unwrap() * 4096];
+            packs.read_at(placement.pack, (placement.pack_block + done) * 4096, bytes).unwrap();
+            sink.write_at((placement.disk_block + done) * 4096, bytes).unwrap();
+            done += piece;
+        }
+    }
+}
+
+/// e2fsck must find nothing at all.
+pub(crate) fn fsck(path: &Path) {
+    let output = Command::new("e2fsck").args(["-fn"]).arg(path).output().expect("e2fsck (Debian: e2fsprogs)");
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let silent = text.lines().all(|line| line.starts_with("Pass ") || line.is_empty() || line.ends_with(" blocks"));
+    assert!(output.status.success() && silent, "e2fsck: {}\n{text}\n{errors}", output.status);
+}
+
+/// What a debugfs command says.
+pub(crate) fn debugfs(path: &Path, command: &str) -> String {
+    let output = Command::new("debugfs").args(["-R", command]).arg(path).output().expect("debugfs (Debian: e2fsprogs)");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The bytes at an offset of a disk.
+pub(crate) fn read_at(file: &File, offset: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, offset).unwrap();
+    bytes
+}
