@@ -111,10 +111,12 @@ pub enum TarProblem {
         max: u64,
     },
     /// An entry of a type that no image can have.
-    #[error("entry type {:?} (byte {found:#04x}) is not supported", char::from(*.found))]
+    #[error("entry type {:?} (byte {found:#04x}) is not supported in a {format} header", char::from(*.found))]
     EntryType {
         /// The type byte.
         found: u8,
+        /// Whose header it stands in, which decides what types there are.
+        format: &'static str,
     },
     /// A type that can't have content, with content.
     #[error("a {kind} can't have content, but the header states {size} bytes")]

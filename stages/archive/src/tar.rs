@@ -32,8 +32,8 @@ pub const BLOCK_SIZE: usize = 512;
 /// containerd, Docker or podman can unpack has a longer one. It holds 16 extended attributes of Linux's largest size.
 pub const MAX_RECORD_BODY: u64 = 1 << 20;
 
-/// The most parts that a sparse file's map may have: with a part every 16 KiB a file of 16 GiB. Each takes 16 bytes of memory
-/// while its entry is read, and no filesystem's tar writes a map near as long.
+/// The most parts that a sparse file's map may have: the limit of Go's `archive/tar`; with a part every 16 KiB a file of 16 GiB.
+/// Each takes 16 bytes of memory while its entry is read.
 pub const MAX_EXTENTS: usize = 1 << 20;
 
 /// The largest size a sparse file may state: 16 TiB, ext4's limit. An ordinary file is as large as its content in the stream, but a sparse

@@ -47,6 +47,17 @@ pub(super) enum Format {
     Gnu,
 }
 
+impl Format {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Format::V7 => "V7",
+            Format::Ustar => "ustar",
+            Format::Star => "star",
+            Format::Gnu => "GNU",
+        }
+    }
+}
+
 /// The numbers of a header.
 pub(super) struct Fields {
     pub(super) format: Format,
@@ -86,9 +97,9 @@ pub(super) fn check_sum(block: &Block) -> Result<(), TarProblem> {
 /// What a block that is no header looks like, if it is the start of a well-known format.
 pub(super) fn other_format(block: &[u8]) -> Option<&'static str> {
     const MAGICS: [(&[u8], &str); 10] = [
-        (b"\xfd7zXZ\0", "xz data, which layers can't be compressed with"),
-        (b"BZh", "bzip2 data, which layers can't be compressed with"),
-        (b"\x04\x22\x4d\x18", "lz4 data, which layers can't be compressed with"),
+        (b"\xfd7zXZ\0", "xz data, a compression that is not supported"),
+        (b"BZh", "bzip2 data, a compression that is not supported"),
+        (b"\x04\x22\x4d\x18", "lz4 data, a compression that is not supported"),
         (b"\x1f\x8b", "gzip data inside the archive"),
         (b"\x28\xb5\x2f\xfd", "zstd data inside the archive"),
         (b"PK\x03\x04", "a zip archive"),

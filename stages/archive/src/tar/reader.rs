@@ -194,7 +194,12 @@ impl<R: BufRead> Reader<R> {
             }
             header::path(&self.block, &mut self.header.path);
             let fields = header::parse(&self.block).map_err(|problem| self.error(problem))?;
+            let has_records = fields.format != Format::V7;
             match fields.type_byte {
+                // Without a magic number some readers take them for records and some for files.
+                found @ (b'x' | b'g' | b'L' | b'K') if !has_records => {
+                    return Err(self.error(TarProblem::EntryType { found, format: fields.format.name() }));
+                }
                 b'x' => self.pax_record(&fields, &mut seen)?,
                 b'g' => {
                     if let Some(record) = seen.last() {
@@ -417,7 +422,7 @@ fn kind(fields: &Fields, path: &[u8]) -> Result<Kind, TarProblem> {
         b'4' => Kind::BlockDevice,
         b'5' => Kind::Directory,
         b'6' => Kind::Fifo,
-        found => return Err(TarProblem::EntryType { found }),
+        found => return Err(TarProblem::EntryType { found, format: fields.format.name() }),
     })
 }
 

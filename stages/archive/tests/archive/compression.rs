@@ -16,7 +16,7 @@ fn member(builder: GzBuilder, bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn zstd(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
     encoder.include_checksum(true).unwrap();
     encoder.write_all(bytes).unwrap();
@@ -49,7 +49,7 @@ impl Read for Trickle<'_> {
 }
 
 /// Decompresses from pieces of all sizes, and checks that the outcome does not depend on them.
-fn decompress(compressed: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn decompress(compressed: &[u8]) -> Result<Vec<u8>, String> {
     let read = |most| {
         let mut decompressor = Decompressor::new(Trickle(compressed, most)).map_err(|error| error.to_string())?;
         let mut plain = Vec::new();

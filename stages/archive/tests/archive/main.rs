@@ -2,12 +2,12 @@
 
 mod build;
 mod compression;
-
+mod differential;
 mod ends;
 mod features;
 mod gnu;
 mod headers;
-
+mod noise;
 mod pax;
 mod read;
 mod sparse;
