@@ -60,13 +60,13 @@ pub struct Output {
 }
 
 /// What writes the filesystem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Engine {
     /// This program.
     #[default]
     Native,
-    /// The `mke2fs` program of e2fsprogs.
-    Mkfs,
+    /// The programs of e2fsprogs.
+    Mkfs(mkfs::Programs),
 }
 
 /// What was baked.
@@ -133,7 +133,7 @@ pub fn bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let tree = layers.merge(job.epoch)?;
     clock.next(Stage::Plan);
     let options = job.options(&image, &layers);
-    let numbers = match job.engine {
+    let numbers = match &job.engine {
         Engine::Native => {
             let layout = Layout::plan(&tree, &options)?;
             let numbers = Numbers::planned(&layout);
@@ -145,14 +145,15 @@ pub fn bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             layers.write(layout.placements(), &disk)?;
             numbers
         }
-        Engine::Mkfs => {
+        Engine::Mkfs(programs) => {
             clock.next(Stage::Write);
-            Numbers::written(&mkfs::write(&tree, &layers.packs()?, &options, place.path(), draft.path())?)
+            let scratch = place.subdirectory("mkfs")?;
+            mkfs::write(&tree, &layers.packs()?, &options, programs, &scratch, draft.path())?.into()
         }
     };
     let plan = Plan::new(&image, &layers, &tree, &options, numbers);
     clock.next(Stage::Commit);
-    drop((tree, layers, place));
+    drop((tree, layers));
     let digest = output.digest.then(|| hash(&draft)).transpose()?;
     let allocated_bytes = allocated(&draft)?;
     draft.sync()?;
@@ -248,6 +249,14 @@ impl Numbers {
 
     fn announce(self, on: &(dyn Fn(Event) + Sync)) {
         on(Event::Planned { disk_bytes: self.disk_bytes, content_bytes: self.content_bytes });
+    }
+}
+
+impl From<mkfs::Made> for Numbers {
+    fn from(made: mkfs::Made) -> Numbers {
+        let used_bytes = (made.blocks - made.free_blocks) * u64::from(cvbake_tree::BLOCK_SIZE);
+        let mkfs::Made { len_bytes: disk_bytes, inodes, free_inodes, .. } = made;
+        Numbers { disk_bytes, used_bytes, content_bytes: used_bytes, inodes, free_inodes }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a bake works: the store, if there is one, and a directory for what is temporary.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
 use cvbake_store::Store;
@@ -13,7 +13,7 @@ use crate::event::Event;
 /// moved to its place there; without a store, beside the output, where there is room for something as large.
 pub(crate) enum Workplace {
     Store(cvbake_store::Scratch),
-    Draft(std::path::PathBuf),
+    Draft(PathBuf),
     /// Without an output, too.
     Temporary(tempfile::TempDir),
 }
@@ -31,6 +31,13 @@ impl Workplace {
             },
             Workplace::path,
         )
+    }
+
+    /// A new directory in it.
+    pub(crate) fn subdirectory(&self, name: &str) -> Result<PathBuf, Error> {
+        let path = self.path().join(name);
+        std::fs::create_dir(&path).map_err(|source| Error::Scratch { path: path.clone(), source })?;
+        Ok(path)
     }
 
     pub(crate) fn path(&self) -> &Path {
