@@ -1,1 +1,127 @@
-//! The `mkfs` engine: the e2fsprogs program instead of our own writer.
+//! The `mkfs` engine: tree → filesystem by the programs of e2fsprogs, without root.
+//!
+//! It is slower than the native writer by far. It is there for those who want their filesystems made by the reference
+//! implementation, and it is what the native writer is tested against: the same tree must come out of both.
+//!
+//! `mke2fs -d` copies a directory into the filesystem that it makes. An ordinary user's directory can't have what an image
+//! has: foreign owners, devices, `trusted.*` and `security.*` attributes; and mke2fs itself drops the attributes of the
+//! root, nanoseconds, times after 2038, and the second names of symbolic links. So:
+//!
+//! 1. **Stage** what the user can make: real names and real content in a private directory, and placeholders (pipes) for
+//!    devices and for symbolic links with several names. The modification time of each file is its number in the tree.
+//! 2. **mke2fs** makes the filesystem. By the modification times in its inode tables we learn which inode is which.
+//! 3. **debugfs** runs a script that gives each inode, by number, its type, mode, owner, times, device and attributes.
+//! 4. **e2fsck** corrects the types in the names of former placeholders, and builds the indexes of large directories.
+//! 5. **resize2fs** cuts the filesystem where its size depends on what is the smallest possible.
+//! 6. The inode tables are read again and compared with the tree, and e2fsck must have nothing to say.
+//!
+//! No name of an image ever becomes a path or a word of a command: staging resolves one name at a time in an open
+//! directory of our own, and the script addresses inodes by number. The only words of an image in the script are the names
+//! of extended attributes, quoted.
+//!
+//! The tar archives that mke2fs reads from version 1.47.1 on (when built with libarchive) are not used: they can't say
+//! more than a directory can once debugfs has corrected it, and the staging directory works everywhere.
+//!
+//! What e2fsprogs can't hold is an [`Error::CannotHold`]:
+//! * `lost+found` in the root that is not a directory (mke2fs always makes that directory);
+//! * a name of an extended attribute with a newline in it (debugfs reads lines);
+//! * more than 65000 directories in one (libext2fs does not know `dir_nlink`);
+//! * a journal on less than 8 MiB.
+//!
+//! Directories of many files take quadratic time, because libext2fs searches them from the start for each new name:
+//! 100,000 files in one directory take a minute or two.
+
+mod error;
+mod inodes;
+mod programs;
+mod script;
+mod stage;
+
+use std::fs::File;
+use std::path::Path;
+
+use cvbake_tree::{Packs, Tree};
+
+pub use self::error::Error;
+use self::inodes::Filesystem;
+pub use self::programs::Programs;
+use self::programs::Run;
+use crate::format::BLOCK_SIZE;
+use crate::format::journal::journal_blocks;
+use crate::{Layout, Options, Size};
+
+/// What was made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Made {
+    /// The length of the disk.
+    pub len_bytes: u64,
+    /// The blocks of the filesystem.
+    pub blocks: u64,
+    /// Those that are free.
+    pub free_blocks: u64,
+    /// The inodes of the filesystem.
+    pub inodes: u64,
+    /// Those that are free.
+    pub free_inodes: u64,
+}
+
+/// Makes a filesystem in the file `disk`, which is there and may be empty. `scratch` is an empty directory that nobody
+/// else can enter; it takes a copy of all content, and the caller removes it.
+///
+/// # Errors
+/// When the tree or the options are impossible, e2fsprogs can't hold them, or a program is missing or fails.
+pub fn write(
+    tree: &Tree,
+    packs: &dyn Packs,
+    options: &Options,
+    programs: &Programs,
+    scratch: &Path,
+    disk: &Path,
+) -> Result<Made, Error> {
+    let path = |path: &Path| std::path::absolute(path).map_err(|source| Error::Io { path: path.to_owned(), source });
+    let (scratch, disk) = (path(scratch)?, path(disk)?);
+    // The native planner knows what an ext4 can hold; whatever it refuses is refused here, with the same words.
+    let wanted = Layout::plan(tree, options)?;
+    script::check(tree)?;
+    let shrinks = matches!(options.size, Size::Min | Size::Extra(_));
+    // The smallest size for e2fsprogs, which places things less densely, is known when it is done.
+    let len = if shrinks { Size::auto_bytes(wanted.len_bytes()) } else { wanted.len_bytes() };
+    let journal_blocks = if options.journal { journal_blocks(wanted.block_count()) } else { 0 };
+
+    let staged = stage::stage(tree, packs, &scratch)?;
+    let run = Run::new(programs, &scratch, &disk, options.epoch)?;
+    set_len(&disk, len)?;
+    run.mke2fs(options, len / BLOCK_SIZE, wanted.inode_count(), journal_blocks)?;
+    let made = Filesystem::open(&disk)?;
+    if options.journal && !made.has_journal() {
+        return Err(Error::CannotHold { path: "/".to_owned(), what: "a journal on less than 8 MiB" });
+    }
+    let map = made.map(tree)?;
+    script::write(tree, &map, &staged, &scratch)?;
+    run.debugfs()?;
+    run.repair()?;
+    Filesystem::open(&disk)?.compare(tree, &map)?;
+    if shrinks {
+        run.resize(None)?;
+        if let Size::Extra(extra) = options.size {
+            let smallest = Filesystem::open(&disk)?.blocks();
+            run.resize(Some(smallest + extra.div_ceil(BLOCK_SIZE)))?;
+        }
+    }
+    run.check()?;
+    let made = Filesystem::open(&disk)?;
+    let len_bytes = if shrinks { made.blocks() * BLOCK_SIZE } else { len };
+    set_len(&disk, len_bytes)?;
+    Ok(Made {
+        len_bytes,
+        blocks: made.blocks(),
+        free_blocks: made.free_blocks(),
+        inodes: made.inodes(),
+        free_inodes: made.free_inodes(),
+    })
+}
+
+fn set_len(disk: &Path, len: u64) -> Result<(), Error> {
+    let error = |source| Error::Io { path: disk.to_owned(), source };
+    File::options().write(true).open(disk).and_then(|file| file.set_len(len)).map_err(error)
+}
