@@ -1,4 +1,6 @@
 //! The native engine against e2fsprogs and another reader.
 
+mod directories;
 mod disks;
+mod sizes;
 mod support;

@@ -1,5 +1,6 @@
 //! Makes trees with content, and disks from them.
 
+use std::error::Error;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -7,7 +8,8 @@ use std::process::Command;
 
 use cvbake_disk::{Raw, Sink};
 use cvbake_ext4::{Layout, Options};
-use cvbake_tree::{Builder, FileData, Ino, Kind, Meta, Packs, Segment, Tree};
+use cvbake_tree::{Builder, FileData, Ino, Inode, Kind, Meta, Packs, Segment, Time, Tree};
+use ext4_view::{Ext4, Ext4Read, FileType, PathBuf};
 
 /// A tree under construction, and the packs that its content goes to.
 pub(crate) struct Maker {
@@ -105,9 +107,16 @@ pub(crate) fn write(layout: &Layout, tree: &Tree, packs: &dyn Packs, sink: &dyn 
     }
 }
 
+/// A program of e2fsprogs, which an ordinary user's `PATH` need not have.
+pub(crate) fn tool(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C");
+    command
+}
+
 /// e2fsck must find nothing at all.
 pub(crate) fn fsck(path: &Path) {
-    let output = Command::new("e2fsck").args(["-fn"]).arg(path).output().expect("e2fsck (Debian: e2fsprogs)");
+    let output = tool("e2fsck").args(["-fn"]).arg(path).output().expect("e2fsck (Debian: e2fsprogs)");
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let silent = text.lines().all(|line| line.starts_with("Pass ") || line.is_empty() || line.ends_with(" blocks"));
     assert!(output.status.success() && silent, "e2fsck: {}\n{text}\n{errors}", output.status);
@@ -115,7 +124,7 @@ pub(crate) fn fsck(path: &Path) {
 
 /// What a debugfs command says.
 pub(crate) fn debugfs(path: &Path, command: &str) -> String {
-    let output = Command::new("debugfs").args(["-R", command]).arg(path).output().expect("debugfs (Debian: e2fsprogs)");
+    let output = tool("debugfs").args(["-R", command]).arg(path).output().expect("debugfs (Debian: e2fsprogs)");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -124,4 +133,97 @@ pub(crate) fn read_at(file: &File, offset: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, offset).unwrap();
     bytes
+}
+
+struct Reader(File);
+
+impl Ext4Read for Reader {
+    fn read(&mut self, start: u64, buffer: &mut [u8]) -> Result<(), Box<dyn Error + Send + Sync + 'static>> {
+        Ok(self.0.read_exact_at(buffer, start)?)
+    }
+}
+
+/// Reads everything back with another reader. Returns how many names it followed.
+pub(crate) fn compare(disk: &Path, tree: &Tree, packs: &dyn Packs) -> usize {
+    let view = Ext4::load(Box::new(Reader(File::open(disk).unwrap()))).unwrap();
+    let mut seen = 0;
+    let mut stack = vec![(b"/".to_vec(), tree.root())];
+    while let Some((path, dir)) = stack.pop() {
+        let mut found: Vec<(Vec<u8>, FileType)> = view
+            .read_dir(&PathBuf::new(&path))
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name().as_ref().to_vec(), entry.file_type().unwrap()))
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut expected: Vec<(Vec<u8>, FileType)> =
+            dir.children().map(|(name, inode)| (name.to_vec(), file_type(inode))).collect();
+        expected.extend([b".".to_vec(), b"..".to_vec()].map(|name| (name, FileType::Directory)));
+        if path == b"/" && dir.child(b"lost+found").is_none() {
+            expected.push((b"lost+found".to_vec(), FileType::Directory));
+        }
+        expected.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(found, expected, "{}", path.escape_ascii());
+        for (name, inode) in dir.children() {
+            let mut path = path.clone();
+            if path != b"/" {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+            // The crate takes times whose lower half is negative for corruption, and no longer paths.
+            let negative = |time: Time| time.secs & 0x8000_0000 != 0;
+            if path.len() < 4096 && ![inode.mtime(), inode.atime(), inode.ctime()].into_iter().any(negative) {
+                compare_inode(&view, &path, inode, packs);
+                seen += 1;
+                if inode.is_dir() {
+                    stack.push((path, inode));
+                }
+            }
+        }
+    }
+    seen
+}
+
+fn file_type(inode: Inode<'_>) -> FileType {
+    match inode.kind() {
+        Kind::Directory => FileType::Directory,
+        Kind::File(_) => FileType::Regular,
+        Kind::Symlink(_) => FileType::Symlink,
+        Kind::CharDevice(_) => FileType::CharacterDevice,
+        Kind::BlockDevice(_) => FileType::BlockDevice,
+        Kind::Fifo => FileType::Fifo,
+        Kind::Socket => FileType::Socket,
+    }
+}
+
+fn compare_inode(view: &Ext4, path: &[u8], inode: Inode<'_>, packs: &dyn Packs) {
+    let shown = path.escape_ascii().to_string();
+    let path = PathBuf::new(path);
+    let meta = view.symlink_metadata(&path).unwrap();
+    assert_eq!((meta.mode(), meta.uid(), meta.gid()), (inode.mode(), inode.uid(), inode.gid()), "{shown}");
+    for (found, expected) in [(meta.modified(), inode.mtime()), (meta.accessed(), inode.atime())] {
+        assert_eq!((found.seconds(), found.nanoseconds()), (expected.secs, expected.nanos), "{shown}");
+    }
+    match inode.kind() {
+        Kind::Symlink(target) => assert_eq!(view.read_link(&path).unwrap().as_ref(), target, "{shown}"),
+        Kind::File(data) => {
+            assert_eq!(meta.len(), data.size, "{shown}");
+            let mut file = view.open(&path).unwrap();
+            let mut found = Vec::new();
+            let each = &mut |expected: &[u8]| {
+                found.resize(expected.len(), 0);
+                let mut done = 0;
+                while done < found.len() {
+                    let read = file.read_bytes(&mut found[done..]).unwrap();
+                    assert!(read > 0, "{shown} is too short");
+                    done += read;
+                }
+                assert!(found == expected, "{shown} has other content");
+                Ok(())
+            };
+            data.read(packs, each).unwrap();
+            assert_eq!(file.read_bytes(&mut [0]).unwrap(), 0, "{shown} is too long");
+        }
+        _ => {}
+    }
 }
