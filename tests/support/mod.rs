@@ -1,5 +1,8 @@
 //! The tools of the tests: images from text, disks back to text, and the program run as an ordinary user.
 
+pub(crate) mod bake;
+pub(crate) mod case;
+pub(crate) mod expected;
 pub(crate) mod ext4;
 pub(crate) mod image;
 pub(crate) mod oracle;

@@ -1,0 +1,354 @@
+//! The program itself, run as an ordinary user whatever the tests run as.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::image::{Images, write_layout};
+use super::tools::{is_root, run, tool};
+
+/// The user that tests drop to: nobody.
+pub(crate) const USER: u32 = 65534;
+
+/// Far beyond what any test needs: who takes longer hangs.
+const HANG: Duration = Duration::from_secs(300);
+
+/// A folder with an image, a store and an output directory, the latter two writable for the ordinary user.
+#[derive(Debug)]
+pub(crate) struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let dir = tempfile::Builder::new().prefix("cvbake-test-").tempdir().expect("a temporary directory");
+        let place = Place { dir };
+        mode(place.path(), 0o755);
+        place.writable("out");
+        place.writable("home");
+        place
+    }
+
+    /// A place that holds an image as an OCI layout.
+    pub(crate) fn with(images: &Images) -> Place {
+        let place = Place::new();
+        write_layout(images, &place.path().join("image"));
+        place
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Makes a directory that the ordinary user owns.
+    pub(crate) fn writable(&self, name: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        own(&path);
+        path
+    }
+
+    /// Where the disk goes.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.path().join("out/disk.ext4")
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path().join("home/store")
+    }
+
+    /// A bake of the layout, as the command line has it.
+    pub(crate) fn bake(&self) -> Bake {
+        self.bake_source(&format!("oci:{}:latest", self.path().join("image").display()))
+    }
+
+    /// A bake of another source.
+    pub(crate) fn bake_source(&self, source: &str) -> Bake {
+        let bake = Bake { args: vec!["bake".into(), source.into()], ..Bake::default() };
+        let bake = bake.arg("-o").arg(self.disk()).args(["--progress", "none"]).platform("linux/amd64");
+        bake.arg("--store").arg(self.store()).env("HOME", self.path().join("home"))
+    }
+
+    /// Fails if anything but finished outputs lies in the output directory, or anything temporary in the store.
+    pub(crate) fn assert_no_leftovers(&self, outputs: &[&str]) {
+        let mut found = names(&self.path().join("out"));
+        found.retain(|name| !outputs.contains(&name.as_str()));
+        assert_eq!(found, [""; 0], "nothing but the outputs in the output directory");
+        let left = files_below(&self.store().join("tmp"));
+        assert_eq!(left, [PathBuf::new(); 0], "nothing left in the store's tmp");
+    }
+}
+
+/// Sets the mode of a file.
+pub(crate) fn mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Gives a file to the user that the program runs as.
+pub(crate) fn own(path: &Path) {
+    if is_root() {
+        std::os::unix::fs::lchown(path, Some(USER), Some(USER)).unwrap();
+    }
+}
+
+/// The names in a directory, sorted; none where there is no directory.
+pub(crate) fn names(dir: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// All files below a directory that are not directories, sorted.
+pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for name in names(dir) {
+        let path = dir.join(name);
+        match std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()) {
+            true => files.extend(files_below(&path)),
+            false => files.push(path),
+        }
+    }
+    files
+}
+
+/// A run of the program, not yet started.
+#[derive(Debug, Default)]
+pub(crate) struct Bake {
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    /// Shell commands in front, such as `umask 077`.
+    shell: Vec<String>,
+    stdin: Option<PathBuf>,
+    as_root: bool,
+    /// Where none is set, the platform is not named at all.
+    platform: Option<String>,
+}
+
+impl Bake {
+    /// Any command line.
+    pub(crate) fn of(args: &[&str]) -> Bake {
+        Bake::default().args(args)
+    }
+
+    pub(crate) fn arg(mut self, arg: impl Into<OsString>) -> Bake {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub(crate) fn args<T: Into<OsString> + Clone>(mut self, args: impl AsRef<[T]>) -> Bake {
+        self.args.extend(args.as_ref().iter().cloned().map(Into::into));
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Bake {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// A shell command that runs first, in the same process: `umask`, `ulimit`, `trap`.
+    pub(crate) fn shell(mut self, command: &str) -> Bake {
+        self.shell.push(command.to_owned());
+        self
+    }
+
+    pub(crate) fn stdin(mut self, file: PathBuf) -> Bake {
+        self.stdin = Some(file);
+        self
+    }
+
+    /// Another platform than linux/amd64.
+    pub(crate) fn platform(mut self, platform: &str) -> Bake {
+        self.platform = Some(platform.to_owned());
+        self
+    }
+
+    /// As root, where the tests are.
+    pub(crate) fn as_root(mut self) -> Bake {
+        self.as_root = true;
+        self
+    }
+
+    /// Starts the program.
+    pub(crate) fn spawn(&self) -> Running {
+        let mut command = if is_root() && !self.as_root {
+            let mut command = tool("setpriv", "util-linux");
+            let user = USER.to_string();
+            command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--no-new-privs", "--"]);
+            command.args(["sh", "-c"]);
+            command
+        } else {
+            let mut command = tool("sh", "dash");
+            command.arg("-c");
+            command
+        };
+        let script: String = self.shell.iter().map(|line| format!("{line} && ")).collect();
+        command.arg(format!("{script}exec \"$@\"")).arg("sh").arg(binary()).args(&self.args);
+        if let Some(platform) = &self.platform {
+            command.args(["--platform", platform]);
+        }
+        command.env_remove("SOURCE_DATE_EPOCH").env_remove("XDG_DATA_HOME").envs(self.env.iter().cloned());
+        let file = || tempfile::tempfile().expect("a temporary file");
+        let (stdout, stderr) = (file(), file());
+        command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+        if let Some(path) = &self.stdin {
+            command.stdin(Stdio::from(File::open(path).unwrap()));
+        }
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Running { child, stdout, stderr, text: format!("{command:?}"), peak_kib: 0 }
+    }
+
+    /// Runs the program to its end.
+    pub(crate) fn run(&self) -> Outcome {
+        self.spawn().wait()
+    }
+
+    /// Runs the program, which must succeed.
+    pub(crate) fn ok(&self) -> Outcome {
+        let outcome = self.run();
+        assert!(outcome.code == Some(0), "{}", outcome.describe());
+        outcome
+    }
+}
+
+/// The program, where the ordinary user can reach it: a build below a private home directory is copied.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<(PathBuf, Option<tempfile::TempDir>)> = OnceLock::new();
+    let found = BINARY.get_or_init(|| {
+        let built = PathBuf::from(env!("CARGO_BIN_EXE_cvbake"));
+        let user = USER.to_string();
+        let reach = |path: &Path| {
+            let mut command = tool("setpriv", "util-linux");
+            command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "test", "-x"]).arg(path);
+            run(&mut command).status.success()
+        };
+        if !is_root() || reach(&built) {
+            return (built, None);
+        }
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        mode(dir.path(), 0o755);
+        let copy = dir.path().join("cvbake");
+        std::fs::copy(&built, &copy).unwrap();
+        (copy, Some(dir))
+    });
+    &found.0
+}
+
+/// A run under way.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    stdout: File,
+    stderr: File,
+    text: String,
+    peak_kib: u64,
+}
+
+impl Running {
+    /// Sends a signal, if the process is still there.
+    pub(crate) fn signal(&mut self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        if self.running() {
+            rustix::process::kill_process(pid, signal).expect("our own child, not yet waited for");
+        }
+    }
+
+    /// Whether it still runs; notes how much memory it has used so far.
+    pub(crate) fn running(&mut self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        self.peak_kib = peak.and_then(|kib| kib.parse().ok()).unwrap_or(0).max(self.peak_kib);
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(mut self) -> Outcome {
+        let start = Instant::now();
+        while self.running() {
+            if start.elapsed() > HANG {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                panic!("hangs: {}", self.text);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let status = self.child.wait().unwrap();
+        let read = |mut file: File| {
+            let mut bytes = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let (code, signal) = (status.code(), status.signal());
+        let outcome = Outcome {
+            code,
+            signal,
+            stdout: read(self.stdout),
+            stderr: read(self.stderr),
+            peak_kib: self.peak_kib,
+            text: self.text,
+        };
+        assert!(code != Some(101) && !outcome.stderr.contains("panicked"), "a panic: {}", outcome.describe());
+        outcome
+    }
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    /// The most memory it had at once, as far as seen.
+    pub(crate) peak_kib: u64,
+    text: String,
+}
+
+impl Outcome {
+    /// Everything, for a message.
+    pub(crate) fn describe(&self) -> String {
+        let Outcome { code, signal, stdout, stderr, text, .. } = self;
+        format!("{text}\ncode {code:?}, signal {signal:?}\n{stdout}{stderr}")
+    }
+
+    /// Fails unless it ended in one error line (beside hints and warnings), with one of these statuses.
+    pub(crate) fn error(&self, codes: &[i32]) -> &str {
+        let failed = self.code.is_some_and(|code| codes.contains(&code));
+        assert!(failed, "expected an error with a status of {codes:?}: {}", self.describe());
+        let errors: Vec<_> = self.stderr.lines().filter(|line| is_error(line)).collect();
+        assert_eq!(errors.len(), 1, "expected one error line: {}", self.describe());
+        let others = self.stderr.lines().filter(|line| !is_error(line));
+        let known = |line: &str| line.contains("warning:") || line.trim_start().starts_with("hint:");
+        assert!(others.clone().all(known), "neither error, hint nor warning: {}", self.describe());
+        errors[0]
+    }
+
+    /// The warnings.
+    pub(crate) fn warnings(&self) -> Vec<&str> {
+        self.stderr.lines().filter(|line| line.contains("warning:")).collect()
+    }
+}
+
+fn is_error(line: &str) -> bool {
+    line.starts_with("error:") || line.starts_with("cvbake: error:")
+}
+
+/// Runs a foreign program as the user that the program runs as.
+pub(crate) fn as_user(program: &str, package: &str) -> Command {
+    if !is_root() {
+        return tool(program, package);
+    }
+    let user = USER.to_string();
+    let mut command = tool("setpriv", "util-linux");
+    command
+        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "--"])
+        .arg(tool(program, package).get_program());
+    command
+}
