@@ -117,6 +117,10 @@ pub struct Plan {
 /// # Errors
 /// At the first thing that is not as it should be; the error says what, where, and what was expected.
 pub fn bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
+    try_bake(job, output, cleanup, on).map_err(|error| Error::image(job.source.to_string(), error))
+}
+
+fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
     let mut clock = Clock::start(Stage::Resolve, on);
     let draft = cleanup.during(|| Draft::create(&output.path, output.replace), Draft::path)?;
     let store = open_store(job.store.as_deref(), on)?;
@@ -167,6 +171,10 @@ pub fn bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
 /// # Errors
 /// As [`bake`], as far as it can be told without writing.
 pub fn plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
+    try_plan(job, cleanup, on).map_err(|error| Error::image(job.source.to_string(), error))
+}
+
+fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
     let store = open_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, cleanup)?;
     let shop =

@@ -5,6 +5,7 @@
 //! whoever handles the signal calls [`Cleanup::run`] and exits while no new one can be made.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -76,16 +77,29 @@ impl Cleanup {
         if state.finished {
             return Stop::TooLate;
         }
-        for path in state.paths.drain(..) {
-            // What can't be removed now is left to the next run.
-            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        }
+        state.paths.drain(..).for_each(|path| remove(&path));
         Stop::Clean(Halt { _state: state })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // The state is whole between any two statements that hold the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes a file or a directory with all that is in it. What can't be removed is left to the next run.
+fn remove(path: &Path) {
+    /// Other threads go on meanwhile, and what they add to a directory can keep it alive. They add a file per layer.
+    const ATTEMPTS: usize = 100;
+    if !path.is_dir() {
+        let _ = fs::remove_file(path);
+        return;
+    }
+    for _ in 0..ATTEMPTS {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+            _ => return,
+        }
     }
 }
 
@@ -99,9 +113,9 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let cleanup = Cleanup::new();
             let file = dir.path().join("file");
-            cleanup.during(|| fs::write(&file, "x"), |()| &file).unwrap();
+            cleanup.during(|| fs::write(&file, "x").map(|()| file.clone()), PathBuf::as_path).unwrap();
             let directory = dir.path().join("directory");
-            cleanup.during(|| fs::create_dir(&directory), |()| &directory).unwrap();
+            cleanup.during(|| fs::create_dir(&directory).map(|()| directory.clone()), PathBuf::as_path).unwrap();
             fs::write(directory.join("file"), "x").unwrap();
             if finish {
                 cleanup.finish(&file, || Ok::<_, ()>(())).unwrap();

@@ -2,12 +2,16 @@
 //!
 //! The stages say what is wrong; only here is it known how the user asked for it, so hints and exit codes are only here.
 
-use std::error::Error as StdError;
-use std::fmt::Write as _;
+mod chain;
+mod hint;
+mod kind;
+
 use std::io;
 use std::path::PathBuf;
 
 use cvbake_verify::{Digest, Layer};
+
+pub use kind::Kind;
 
 /// Why a bake failed.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +68,19 @@ pub enum Error {
         source: io::Error,
     },
     /// What was asked for makes no sense.
-    #[error("{0}")]
-    Usage(String),
+    #[error("{problem}")]
+    Usage {
+        /// What is wrong with it.
+        problem: String,
+        /// What to do instead, if that is known.
+        hint: Option<String>,
+    },
+    /// The result can't be told, though the work is done.
+    #[error("cannot write to standard output")]
+    Tell {
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// Reading a layer failed: what the source, the decompression or a check had to say.
@@ -79,75 +94,35 @@ impl From<io::Error> for Error {
     }
 }
 
-/// What went wrong, roughly: the exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Anything not below.
-    Other,
-    /// The command line makes no sense.
-    Usage,
-    /// The source is not there, can't be read, or is of a kind not supported.
-    Source,
-    /// The image is malformed, hostile, or not what its digests say.
-    Image,
-    /// The image is fine, but does not fit the filesystem as asked for.
-    Fit,
-    /// The output can't be written.
-    Output,
-    /// The store can't be used.
-    Store,
-    /// A program that is needed is missing or failed.
-    Program,
-}
-
-impl Kind {
-    /// All kinds, with what a table for the user says of them.
-    pub const ALL: [(Kind, &str); 8] = [
-        (Kind::Other, "anything else"),
-        (Kind::Usage, "the command line makes no sense"),
-        (Kind::Source, "the source is not there, cannot be read, or is not supported"),
-        (Kind::Image, "the image is malformed, hostile, or not what its digests say"),
-        (Kind::Fit, "the image does not fit the filesystem as asked for"),
-        (Kind::Output, "the disk cannot be written"),
-        (Kind::Store, "the store cannot be used"),
-        (Kind::Program, "a program that is needed is missing or failed"),
-    ];
-
-    /// The exit status.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Kind::Other => 1,
-            Kind::Usage => 2,
-            Kind::Source => 3,
-            Kind::Image => 4,
-            Kind::Fit => 5,
-            Kind::Output => 6,
-            Kind::Store => 7,
-            Kind::Program => 8,
-        }
-    }
-}
-
 impl Error {
     pub(crate) fn layer(layer: &Layer, source: Error) -> Error {
         let digest = layer.digest().or(layer.diff_id());
         Error::Layer { number: layer.number(), digest, source: Box::new(source) }
     }
 
-    /// Everything on one line: from the image down to the cause.
+    /// Adds the image it is about. Errors of the output and the store are about themselves.
+    pub(crate) fn image(reference: String, error: Error) -> Error {
+        match error {
+            Error::Disk(_) | Error::Store(_) | Error::Scratch { .. } => error,
+            error => Error::Image { reference, source: Box::new(error) },
+        }
+    }
+
+    /// Everything on one line: from the image down to the cause. Control characters are escaped, and nothing is said twice.
     #[must_use]
     pub fn line(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // A transparent error repeats the one it wraps.
-            if !line.ends_with(&text) {
-                write!(line, ": {text}").expect("a string takes everything");
-            }
-            cause = error.source();
-        }
-        line.replace(['\n', '\r'], " ")
+        chain::line(self)
+    }
+
+    /// What went wrong, roughly.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        kind::of(self)
+    }
+
+    /// What the user can do about it, if there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        hint::of(self)
     }
 }

@@ -8,7 +8,7 @@ use cvbake_verify::Digest;
 pub enum Event {
     /// A stage begins.
     Stage(Stage),
-    /// Something about a layer, counted from 0.
+    /// Something about a layer, counted from 1.
     Layer {
         /// Which.
         number: usize,
@@ -38,11 +38,16 @@ pub enum Event {
     },
     /// Something the user should know, and that is no error.
     Warning(String),
+    /// Something that explains what is going on.
+    Note(String),
 }
 
 impl From<cvbake_store::Event> for Event {
     fn from(event: cvbake_store::Event) -> Event {
-        Event::Warning(event.to_string())
+        match event {
+            cvbake_store::Event::Waiting { .. } | cvbake_store::Event::Removed { .. } => Event::Note(event.to_string()),
+            _ => Event::Warning(event.to_string()),
+        }
     }
 }
 

@@ -1,0 +1,166 @@
+//! From an error down to its causes, and all of them on one line.
+
+use std::error::Error as StdError;
+use std::io;
+use std::iter;
+use std::sync::Arc;
+
+use super::Error;
+
+/// An error of any type.
+pub(super) type Cause<'a> = &'a (dyn StdError + 'static);
+
+/// An error and its causes, the outermost first.
+///
+/// `source()` alone would miss some: an [`io::Error`] hides the typed error of the reader it came through, a transparent
+/// error hides the one it stands for, and a box has a type of its own. Here each comes once, as the type it is.
+pub(super) fn chain(error: &Error) -> impl Iterator<Item = Cause<'_>> {
+    iter::successors(Some(error as Cause<'_>), |&cause| next(cause))
+}
+
+fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
+    if let Some(error) = cause.downcast_ref::<Error>() {
+        return match error {
+            Error::Image { source, .. } | Error::Layer { source, .. } => Some(&**source),
+            Error::Fetch(error) => Some(error),
+            Error::Verify(error) => Some(error),
+            Error::Unpack(error) => Some(error),
+            Error::Read(error) => Some(peel(&error.0)),
+            Error::Ext4(error) => Some(error),
+            Error::Mkfs(error) => Some(error),
+            Error::Disk(error) => Some(error),
+            Error::Store(error) => Some(error),
+            Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
+            Error::Usage { .. } => None,
+        };
+    }
+    if let Some(cvbake_ext4::mkfs::Error::Plan(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(cvbake_unpack::Error::Archive(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    cause.source().map(peel)
+}
+
+/// The error itself, without what merely carries it.
+fn peel(cause: Cause<'_>) -> Cause<'_> {
+    let io = cause.downcast_ref::<io::Error>().or_else(|| cause.downcast_ref::<Arc<io::Error>>().map(|io| &**io));
+    if let Some(io) = io {
+        return io.get_ref().map_or(io, |inner| peel(inner));
+    }
+    match cause.downcast_ref::<Box<cvbake_verify::Error>>() {
+        Some(boxed) => &**boxed,
+        None => cause,
+    }
+}
+
+/// An error and its causes on one line.
+pub(super) fn line(error: &Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in chain(error) {
+        let text = text(cause);
+        let mut new = text.as_str();
+        for part in &parts {
+            // A stage that does not know what stands before it names the same object again: `layer 2: …` after
+            // `layer 2 (sha256:…)`.
+            for said in [part.as_str(), part.split(" (").next().unwrap_or_default()] {
+                new = new.strip_prefix(said).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(new);
+            }
+        }
+        if !parts.last().is_some_and(|last| last == new || last.ends_with(&format!(": {new}"))) {
+            parts.push(new.to_owned());
+        }
+    }
+    printable(&parts.join(": "))
+}
+
+fn text(cause: Cause<'_>) -> String {
+    let mut text = cause.to_string();
+    // The number means nothing to most users, and the words say the same.
+    if let Some(code) = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error)
+        && let Some(words) = text.strip_suffix(&format!(" (os error {code})"))
+    {
+        text.truncate(words.len());
+    }
+    text
+}
+
+/// A text that stays on its line and cannot steer a terminal, whatever names it has in it.
+pub(crate) fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.trim_end().chars() {
+        match character {
+            '\n' | '\r' | '\t' => line.push(' '),
+            // Beside the control characters, those that change the direction of what follows.
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' => {
+                line.extend(character.escape_default());
+            }
+            character if character.is_control() => line.extend(character.escape_default()),
+            character => line.push(character),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk_full() -> io::Error {
+        io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error())
+    }
+
+    #[test]
+    fn lines() {
+        let scratch = || Error::Scratch { path: "/s/pack-1".into(), source: disk_full() };
+        let layer = |source: Error| Error::Layer { number: 2, digest: None, source: Box::new(source) };
+        let image = |source: Error| Error::image("oci:d:t".to_owned(), source);
+        let digest = cvbake_verify::Digest::of(cvbake_verify::Algorithm::Sha256, b"");
+        let found = || Box::new(cvbake_verify::Digest::of(cvbake_verify::Algorithm::Sha256, b"x"));
+        let diff_id = || cvbake_verify::Error::DiffId { number: 2, expected: digest.into(), found: found() };
+        let table = [
+            (scratch(), "cannot use the temporary file /s/pack-1: No space left on device".to_owned()),
+            (
+                image(layer(io::Error::other(scratch()).into())),
+                "oci:d:t: layer 2: cannot read the layer: cannot use the temporary file /s/pack-1: No space left on device"
+                    .to_owned(),
+            ),
+            (
+                image(Error::Layer { number: 2, digest: Some(digest), source: Box::new(diff_id().into()) }),
+                format!(
+                    "oci:d:t: layer 2 ({digest}): unpacks to something else: expected diff_id {digest}, found {}",
+                    found()
+                ),
+            ),
+            (
+                image(cvbake_verify::Error::Missing { object: "oci:d:t".to_owned(), field: "os".to_owned() }.into()),
+                "oci:d:t: os is missing".to_owned(),
+            ),
+            (
+                image(Error::Fetch(cvbake_fetch::Error::Document {
+                    place: "d".to_owned(),
+                    source: Box::new(cvbake_verify::Error::SchemaVersion { object: "index.json".to_owned(), found: 1 }),
+                })),
+                "oci:d:t: d: index.json: expected schemaVersion 2, found 1".to_owned(),
+            ),
+            (
+                cvbake_disk::Error::Exists { path: "a\nb\u{1b}[2J\u{202e}".into() }.into(),
+                "a b\\u{1b}[2J\\u{202e} exists already".to_owned(),
+            ),
+        ];
+        for (error, line) in table {
+            assert_eq!(error.line(), line);
+        }
+    }
+
+    #[test]
+    fn every_type_on_the_way_is_seen() {
+        let inner = cvbake_verify::Error::SchemaVersion { object: "x".to_owned(), found: 1 };
+        let read = cvbake_verify::Error::Read { object: "y".to_owned(), source: Arc::new(io::Error::other(inner)) };
+        let archive = cvbake_archive::Error::Read { offset: 0, source: io::Error::other(read) };
+        let error = Error::from(cvbake_unpack::Error::from(archive));
+        let found: Vec<_> = chain(&error).map(|cause| cause.is::<cvbake_verify::Error>()).collect();
+        assert_eq!(found, [false, false, false, true, true]);
+    }
+}

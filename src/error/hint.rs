@@ -1,0 +1,167 @@
+//! What the user can do about an error: the only place of the library that knows the program's flags.
+
+use std::io::{Error as IoError, ErrorKind};
+
+use super::Error;
+use super::chain::{Cause, chain};
+use super::kind::{is_full, says_full};
+
+/// The advice that the innermost of an error's causes has which has one.
+pub(super) fn of(error: &Error) -> Option<String> {
+    let causes: Vec<Cause<'_>> = chain(error).collect();
+    if causes.iter().any(|&cause| is_full(cause)) {
+        return Some(FULL.to_owned());
+    }
+    let reference = causes.iter().find_map(|cause| match cause.downcast_ref() {
+        Some(Error::Image { reference, .. }) => Some(reference.as_str()),
+        _ => None,
+    });
+    causes.iter().rev().find_map(|&cause| one(cause, reference))
+}
+
+const FULL: &str = "free some space, or use another filesystem: -o says where the disk goes, --store where layers are kept";
+const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
+const ELSEWHERE: &str = "--store DIR keeps layers in another directory, --no-cache keeps none";
+
+fn one(cause: Cause<'_>, reference: Option<&str>) -> Option<String> {
+    if let Some(Error::Usage { hint, .. }) = cause.downcast_ref() {
+        return hint.clone();
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_fetch(error, reference);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_verify(error, reference);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_ext4(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_mkfs(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_disk(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_store(error));
+    }
+    let code = cause.downcast_ref::<IoError>().and_then(IoError::raw_os_error)?;
+    let too_many_files = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].iter().any(|e| e.raw_os_error() == code);
+    too_many_files.then(|| "allow more open files with `ulimit -n`, or work on fewer layers at once with --jobs 1".to_owned())
+}
+
+fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<String> {
+    use cvbake_fetch::Error as E;
+    match error {
+        E::Registry { text } => {
+            let name = text.strip_prefix("docker://").unwrap_or(text);
+            Some(format!(
+                "registries will come in a later version; until then `skopeo copy docker://{name} oci:image:latest` fetches \
+                 it, and `cvbake bake oci:image:latest` bakes it"
+            ))
+        }
+        E::Transport { text, .. } => Some(format!(
+            "`skopeo copy {text} oci:image:latest` makes an image layout of it, and `cvbake bake oci:image:latest` bakes it"
+        )),
+        E::Source { text, .. } if text.starts_with(['/', '.']) => {
+            Some(format!("say what it is: oci:{text}, oci-archive:{text}, docker-archive:{text} or tar:{text}"))
+        }
+        E::SeveralImages { available, .. } | E::NoSuchImage { available, .. } => {
+            let name = available.first()?;
+            let source = reference?;
+            // The reference of a wrong name has that name, so only the kind of the source is certain.
+            let (transport, _) = source.split_once(':')?;
+            let separator = if name.starts_with("sha256:") || name.starts_with("sha512:") { '@' } else { ':' };
+            Some(format!("name one of them, such as {transport}:PATH{separator}{}", name.escape_debug()))
+        }
+        E::NotALayout { place, .. } if std::path::Path::new(place).is_file() => {
+            Some(format!("for an archive, write oci-archive:{place} or docker-archive:{place}"))
+        }
+        E::NoBlob { .. } | E::NoLayer { .. } | E::NoMember { .. } => Some(DAMAGED.to_owned()),
+        _ => None,
+    }
+}
+
+fn of_verify(error: &cvbake_verify::Error, reference: Option<&str>) -> Option<String> {
+    use cvbake_verify::Error as E;
+    match error {
+        E::BlobDigest { .. } | E::BlobTooShort { .. } | E::BlobTooLong { .. } => Some(DAMAGED.to_owned()),
+        E::NoPlatform { available, .. } => {
+            let platform = available.first()?;
+            Some(format!("--platform chooses another, such as --platform {platform}"))
+        }
+        E::ConfigPlatform { found, .. } => Some(format!("--platform {found} accepts it")),
+        E::ConfigOs { found, .. } => Some(format!("--platform {found}/ARCHITECTURE accepts it")),
+        E::Ambiguous { first, .. } => {
+            let place = reference?.rsplit_once(':').map(|(place, _)| place).filter(|place| place.contains(':'))?;
+            Some(format!("choose one by its digest: {place}@{first}"))
+        }
+        E::Schema1 { .. } => Some("`skopeo copy --format oci` converts it".to_owned()),
+        E::EncryptedLayer { .. } => Some("`skopeo copy --decryption-key` decrypts it".to_owned()),
+        _ => None,
+    }
+}
+
+fn of_ext4(error: &cvbake_ext4::Error) -> Option<String> {
+    use cvbake_ext4::Error as E;
+    match error {
+        E::TooSmall { needed, .. } => {
+            let size = size_argument(*needed);
+            Some(format!("--size {size} is enough; --size auto leaves room to work in"))
+        }
+        E::TooLarge { .. } => Some("choose a smaller --size".to_owned()),
+        E::TooFewInodes { needed, .. } => Some(format!("--inodes {needed} is enough; --inodes auto leaves room for more")),
+        E::TooManyInodes { max, .. } => Some(format!("--inodes {max} is possible, and more with a larger --size")),
+        E::InodeRatio { min, .. } => Some(format!("--inodes 1/{} is possible", size_argument(*min))),
+        E::Label { .. } => Some("choose a shorter --label".to_owned()),
+        _ => None,
+    }
+}
+
+fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<String> {
+    use cvbake_ext4::mkfs::Error as E;
+    match error {
+        E::Missing { .. } => Some("install the package e2fsprogs, or use --engine native, which needs no program".to_owned()),
+        E::CannotHold { .. } => Some("--engine native can".to_owned()),
+        E::Failed { output, .. } if says_full(output) => Some(FULL.to_owned()),
+        E::Start { .. } | E::Failed { .. } | E::Differs { .. } | E::Unreadable { .. } => {
+            Some("--engine native needs no program".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn of_disk(error: &cvbake_disk::Error) -> Option<String> {
+    use cvbake_disk::Error as E;
+    match error {
+        E::Exists { .. } => Some("--force replaces it".to_owned()),
+        E::NotAFile { .. } => Some("only regular files are replaced: remove it, or choose another output".to_owned()),
+        E::NoName { .. } => Some("name the file that the disk becomes, such as -o disk.ext4".to_owned()),
+        E::Open { path, source } if source.kind() == ErrorKind::NotFound => {
+            Some(format!("make the directory first: mkdir -p {}", path.display()))
+        }
+        E::Create { source, .. } if is_forbidden(source) => Some("choose an output in a directory that you can write to".to_owned()),
+        E::SetLen { source, .. } | E::Write { source, .. } if source.kind() == ErrorKind::FileTooLarge => {
+            Some("files there cannot be as large: choose a smaller --size, or an output on another filesystem".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn is_forbidden(error: &IoError) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
+fn of_store(error: &cvbake_store::Error) -> String {
+    match error {
+        cvbake_store::Error::Writable { path, .. } => format!("chmod 700 {} makes it private; {ELSEWHERE}", path.display()),
+        _ => ELSEWHERE.to_owned(),
+    }
+}
+
+/// The shortest number of bytes for a flag that is as large or little larger: whole MiB, below one whole KiB.
+fn size_argument(bytes: u64) -> String {
+    const KIB: u64 = 1024;
+    const MIB: u64 = 1024 * KIB;
+    if bytes < MIB { format!("{}K", bytes.div_ceil(KIB)) } else { format!("{}M", bytes.div_ceil(MIB)) }
+}

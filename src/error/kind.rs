@@ -1,0 +1,178 @@
+//! From an error to its kind, and from the kind to the exit status.
+
+use std::io::{Error as IoError, ErrorKind};
+
+use super::Error;
+use super::chain::{Cause, chain};
+
+/// What went wrong, roughly: the exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Anything not below.
+    Other,
+    /// The command line makes no sense.
+    Usage,
+    /// The source is not there, can't be read, or is of a kind not supported.
+    Source,
+    /// The image is malformed, hostile, not what its digests say, or not for the platform.
+    Image,
+    /// The image is fine, but does not fit the filesystem as asked for.
+    Fit,
+    /// The output can't be written.
+    Output,
+    /// The store can't be used.
+    Store,
+    /// A program that is needed is missing or failed.
+    Program,
+}
+
+impl Kind {
+    /// All kinds, with what a table for the user says of them.
+    pub const ALL: [(Kind, &str); 8] = [
+        (Kind::Other, "anything else"),
+        (Kind::Usage, "the command line makes no sense"),
+        (Kind::Source, "the source is not there, cannot be read, or is not supported"),
+        (Kind::Image, "the image is malformed, hostile, not what its digests say, or not for the platform"),
+        (Kind::Fit, "the image does not fit the filesystem as asked for"),
+        (Kind::Output, "the disk cannot be written"),
+        (Kind::Store, "the store cannot be used"),
+        (Kind::Program, "a program that is needed is missing or failed"),
+    ];
+
+    /// The exit status.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Other => 1,
+            Kind::Usage => 2,
+            Kind::Source => 3,
+            Kind::Image => 4,
+            Kind::Fit => 5,
+            Kind::Output => 6,
+            Kind::Store => 7,
+            Kind::Program => 8,
+        }
+    }
+}
+
+/// The kind that the innermost of an error's causes has which has one; a full disk is one wherever it was met.
+pub(super) fn of(error: &Error) -> Kind {
+    if chain(error).any(is_full) {
+        return Kind::Output;
+    }
+    chain(error).filter_map(of_one).last().unwrap_or(Kind::Other)
+}
+
+/// Whether there was no room left, on the device or within a quota.
+pub(super) fn is_full(cause: Cause<'_>) -> bool {
+    let kind = cause.downcast_ref::<IoError>().map(IoError::kind);
+    matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+}
+
+/// Whether a program said so.
+pub(super) fn says_full(output: &str) -> bool {
+    ["No space left on device", "Disk quota exceeded"].iter().any(|text| output.contains(text))
+}
+
+/// The kind of an error by itself; none where only its cause can tell.
+fn of_one(cause: Cause<'_>) -> Option<Kind> {
+    if let Some(error) = cause.downcast_ref::<Error>() {
+        return of_ours(error);
+    }
+    if let Some(error) = cause.downcast_ref::<cvbake_fetch::Error>() {
+        return Some(of_fetch(error));
+    }
+    if let Some(error) = cause.downcast_ref::<cvbake_verify::Error>() {
+        return Some(of_verify(error));
+    }
+    if let Some(error) = cause.downcast_ref::<cvbake_archive::Error>() {
+        return match error {
+            cvbake_archive::Error::Read { .. } => Some(Kind::Source),
+            _ => Some(Kind::Image),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<cvbake_unpack::Error>() {
+        return match error {
+            cvbake_unpack::Error::Read(_) => Some(Kind::Source),
+            cvbake_unpack::Error::Pack(_) => Some(Kind::Output),
+            _ => Some(Kind::Image),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<cvbake_ext4::Error>() {
+        return Some(of_ext4(error));
+    }
+    if let Some(error) = cause.downcast_ref::<cvbake_ext4::mkfs::Error>() {
+        return of_mkfs(error);
+    }
+    if let Some(error) = cause.downcast_ref::<cvbake_disk::Error>() {
+        return match error {
+            cvbake_disk::Error::NoName { .. } => Some(Kind::Usage),
+            _ => Some(Kind::Output),
+        };
+    }
+    cause.is::<cvbake_store::Error>().then_some(Kind::Store)
+}
+
+fn of_ours(error: &Error) -> Option<Kind> {
+    match error {
+        Error::Usage { .. } => Some(Kind::Usage),
+        Error::Read(_) => Some(Kind::Source),
+        Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
+        _ => None,
+    }
+}
+
+fn of_fetch(error: &cvbake_fetch::Error) -> Kind {
+    use cvbake_fetch::Error as E;
+    match error {
+        E::Source { .. } => Kind::Usage,
+        E::Scratch { .. } => Kind::Output,
+        E::Document { .. }
+        | E::Archive { .. }
+        | E::NoBlob { .. }
+        | E::NoLayer { .. }
+        | E::NoMember { .. }
+        | E::Member { .. }
+        | E::TooManyMembers { .. } => Kind::Image,
+        _ => Kind::Source,
+    }
+}
+
+fn of_verify(error: &cvbake_verify::Error) -> Kind {
+    use cvbake_verify::Error as E;
+    match error {
+        E::Read { .. } | E::Schema1 { .. } | E::NotAnImage { .. } | E::EncryptedLayer { .. } | E::Ambiguous { .. } => {
+            Kind::Source
+        }
+        _ => Kind::Image,
+    }
+}
+
+fn of_ext4(error: &cvbake_ext4::Error) -> Kind {
+    use cvbake_ext4::Error as E;
+    match error {
+        E::Label { .. } | E::InodeRatio { .. } => Kind::Usage,
+        E::TooSmall { .. }
+        | E::TooLarge { .. }
+        | E::TooFewInodes { .. }
+        | E::TooManyInodes { .. }
+        | E::FileSize { .. }
+        | E::Links { .. }
+        | E::DirectoryFull { .. }
+        | E::XattrSpace { .. } => Kind::Fit,
+        E::Write { .. } => Kind::Output,
+        _ => Kind::Image,
+    }
+}
+
+fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<Kind> {
+    use cvbake_ext4::mkfs::Error as E;
+    match error {
+        E::Plan(_) => None,
+        E::CannotHold { .. } => Some(Kind::Fit),
+        E::Failed { output, .. } if says_full(output) => Some(Kind::Output),
+        E::Stage { .. } | E::Content { .. } | E::Io { .. } => Some(Kind::Output),
+        _ => Some(Kind::Program),
+    }
+}
