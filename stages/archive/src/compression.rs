@@ -13,8 +13,8 @@ use input::Input;
 /// How much is read at once: pieces from 64 KiB on cost no measurable time per call.
 pub const INPUT_BUFFER: usize = 128 * 1024;
 
-/// How much is decompressed at once. Inflating in pieces of 256 KiB is a quarter faster than in pieces of 8 KiB, and the
-/// piece still fits into a core's own cache when it is hashed and parsed right after.
+/// How much is decompressed at once. Inflating in pieces of 256 KiB is a quarter faster than in pieces of 8 KiB, and
+/// the piece still fits into a core's own cache when it is hashed and parsed right after.
 pub const OUTPUT_BUFFER: usize = 256 * 1024;
 
 /// The largest window of a zstd frame, as a power of two: 128 MiB, what the `zstd` program accepts unless it is told
@@ -67,8 +67,8 @@ impl fmt::Display for Compression {
 
 /// A reader of the plain bytes of a stream.
 ///
-/// It reports the end only after the whole input has been read and found right: all members or frames, their checksums, and
-/// nothing but NULs behind them. An empty input is an empty stream.
+/// It reports the end only after the whole input has been read and found right: all members or frames, their checksums,
+/// and nothing but NULs behind them. An empty input is an empty stream.
 pub struct Decompressor<R> {
     input: Input<R>,
     engine: Engine,
@@ -81,7 +81,8 @@ enum Engine {
     Plain,
     Gzip(gzip::Gzip),
     Zstd(zstd::Zstd),
-    /// Broken for good: the error is repeated, because one that turns into an end or into other bytes on the second try is none.
+    /// Broken for good: the error is repeated, because one that turns into an end or into other bytes on the second try
+    /// is none.
     Failed(Compression, u64, CompressionProblem),
 }
 

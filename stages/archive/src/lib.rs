@@ -8,13 +8,14 @@
 //! led to see another file than a strict one, there is an error that says where, what was expected, and what was found.
 //! Nothing here interprets a path, an owner or a link; they are handed out exactly as they stand in the archive.
 //!
-//! - [`Decompressor`] finds the compression by magic and reads every gzip member and every zstd frame, with their checksums,
-//!   up to the very end of the input.
+//! - [`Decompressor`] finds the compression by magic and reads every gzip member and every zstd frame, with their
+//!   checksums, up to the very end of the input.
 //! - [`tar::Reader`] understands old V7, ustar, PAX, GNU and star headers and the four forms of GNU sparse files. File
 //!   content is lent as slices of the input's own buffer.
 //!
 //! Memory is bounded by named limits, whatever an archive claims: [`compression::INPUT_BUFFER`],
-//! [`compression::OUTPUT_BUFFER`], [`compression::ZSTD_WINDOW_LOG_MAX`], [`tar::MAX_RECORD_BODY`], [`tar::MAX_EXTENTS`].
+//! [`compression::OUTPUT_BUFFER`], [`compression::ZSTD_WINDOW_LOG_MAX`], [`tar::MAX_RECORD_BODY`],
+//! [`tar::MAX_EXTENTS`].
 
 pub mod compression;
 mod error;

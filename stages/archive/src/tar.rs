@@ -6,13 +6,13 @@
 //! g-headers with their bodies stand between entries
 //! ```
 //!
-//! What applies where several things say the same: PAX (`x`) over the header, `GNU.sparse.name` over `path`; a GNU long name (`L`, `K`)
-//! over the header. A PAX `path` and an `L` (or `linkpath` and `K`) for one entry are an error, because readers disagree on which of
-//! them wins. PAX global headers (`g`) are skipped.
+//! What applies where several things say the same: PAX (`x`) over the header, `GNU.sparse.name` over `path`; a GNU long
+//! name (`L`, `K`) over the header. A PAX `path` and an `L` (or `linkpath` and `K`) for one entry are an error, because
+//! readers disagree on which of them wins. PAX global headers (`g`) are skipped.
 //!
-//! References: POSIX.1-2017 `pax`, "ustar Interchange Format" and "pax Interchange Format"; the GNU tar manual, "Basic Tar Format",
-//! "GNU Extensions to the Archive Format" and "Storing Sparse Files". Where they are silent, what Go's `archive/tar` accepts, because
-//! containerd, Docker and podman read with it.
+//! References: POSIX.1-2017 `pax`, "ustar Interchange Format" and "pax Interchange Format"; the GNU tar manual, "Basic
+//! Tar Format", "GNU Extensions to the Archive Format" and "Storing Sparse Files". Where they are silent, what Go's
+//! `archive/tar` accepts, because containerd, Docker and podman read with it.
 
 mod header;
 mod input;
@@ -28,16 +28,17 @@ pub use reader::{Data, Entry, Piece, Reader};
 /// The unit of the format.
 pub const BLOCK_SIZE: usize = 512;
 
-/// The longest body of a record that describes an entry (`x`, `g`, `L`, `K`): the limit of Go's `archive/tar`, so no image that
-/// containerd, Docker or podman can unpack has a longer one. It holds 16 extended attributes of Linux's largest size.
+/// The longest body of a record that describes an entry (`x`, `g`, `L`, `K`): the limit of Go's `archive/tar`, so no
+/// image that containerd, Docker or podman can unpack has a longer one. It holds 16 extended attributes of Linux's
+/// largest size.
 pub const MAX_RECORD_BODY: u64 = 1 << 20;
 
-/// The most parts that a sparse file's map may have: the limit of Go's `archive/tar`; with a part every 16 KiB a file of 16 GiB.
-/// Each takes 16 bytes of memory while its entry is read.
+/// The most parts that a sparse file's map may have: the limit of Go's `archive/tar`; with a part every 16 KiB a file
+/// of 16 GiB. Each takes 16 bytes of memory while its entry is read.
 pub const MAX_EXTENTS: usize = 1 << 20;
 
-/// The largest size a sparse file may state: 16 TiB, ext4's limit. An ordinary file is as large as its content in the stream, but a sparse
-/// one costs its archive nothing.
+/// The largest size a sparse file may state: 16 TiB, ext4's limit. An ordinary file is as large as its content in the
+/// stream, but a sparse one costs its archive nothing.
 pub const MAX_SPARSE_SIZE: u64 = 1 << 44;
 
 /// What an entry is.
@@ -73,8 +74,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A moment: whole seconds since 1970-01-01 UTC and the nanoseconds after that second. What an archive states beyond the range of
-/// `secs` is the end of the range.
+/// A moment: whole seconds since 1970-01-01 UTC and the nanoseconds after that second. What an archive states beyond
+/// the range of `secs` is the end of the range.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Time {
     /// Whole seconds, rounded towards the past.
@@ -126,7 +127,8 @@ pub struct Header {
     pub device_minor: u64,
     /// Whether the file is stored without its holes.
     pub sparse: bool,
-    /// The stored parts of a file: ascending, not overlapping, inside `size`. A file that is not sparse has one, an empty one none.
+    /// The stored parts of a file: ascending, not overlapping, inside `size`. A file that is not sparse has one, an
+    /// empty one none.
     pub extents: Vec<Extent>,
     pax: pax::Pax,
 }

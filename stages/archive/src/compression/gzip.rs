@@ -1,7 +1,8 @@
 //! gzip (RFC 1952): members one behind the other.
 //!
 //! ```text
-//! member = 1f 8b  method  flags  mtime(4)  xfl  os  [extra]  [name]  [comment]  [crc16]  deflate-data  crc32(4)  isize(4)
+//! member = 1f 8b  method  flags  mtime(4)  xfl  os  [extra]  [name]  [comment]  [crc16]
+//!          deflate-data  crc32(4)  isize(4)
 //! ```
 //!
 //! The framing is ours and only the deflate data is the library's work: `flate2`'s own gzip readers stop silently after
@@ -28,14 +29,18 @@ pub(super) struct Gzip {
 enum State {
     Header(Header),
     Data,
-    Trailer {
-        bytes: [u8; 8],
-        len: usize,
-    },
+    Trailer(Trailer),
     /// Behind a member.
     Boundary,
     /// Behind a NUL that stands behind a member.
     Padding,
+}
+
+/// A member's trailer while it is read.
+#[derive(Default)]
+struct Trailer {
+    bytes: [u8; 8],
+    len: usize,
 }
 
 impl Gzip {
@@ -46,70 +51,82 @@ impl Gzip {
     /// Fills the start of `output` and says how far; 0 at the end of the input.
     pub(super) fn read<R: Read>(&mut self, input: &mut Input<R>, output: &mut [u8]) -> Result<usize, Failure> {
         loop {
-            let offset = input.offset();
-            let bytes = input.fill()?;
             match &mut self.state {
                 State::Header(header) => {
-                    let Some(used) = header.read(bytes).map_err(|reason| corrupt(offset, reason))? else {
-                        return Err(truncated(offset, "a member's header"));
-                    };
-                    if header.step == Step::Done {
+                    if header.read(input)? {
                         self.inflate.reset(false);
                         self.crc.reset();
                         self.state = State::Data;
                     }
-                    input.consume(used);
                 }
                 State::Data => {
-                    let (total_in, total_out) = (self.inflate.total_in(), self.inflate.total_out());
-                    let status = self.inflate.decompress(bytes, output, FlushDecompress::None);
-                    let at_end = bytes.is_empty();
-                    let used = count(self.inflate.total_in() - total_in);
-                    let made = count(self.inflate.total_out() - total_out);
-                    input.consume(used);
-                    match status {
-                        Ok(Status::StreamEnd) => self.state = State::Trailer { bytes: [0; 8], len: 0 },
-                        Ok(_) if used == 0 && made == 0 && at_end => return Err(truncated(offset, "a member's data")),
-                        Ok(_) if used == 0 && made == 0 => {
-                            return Err(corrupt(offset, "the deflate data makes no progress"));
-                        }
-                        Ok(_) => {}
-                        Err(error) => {
-                            let reason = error.message().unwrap_or("invalid deflate data");
-                            return Err(corrupt(input.offset(), reason));
-                        }
-                    }
-                    self.crc.update(&output[..made]);
+                    let made = self.data(input, output)?;
                     if made > 0 {
                         return Ok(made);
                     }
                 }
-                State::Trailer { bytes: trailer, len } => {
-                    if bytes.is_empty() {
-                        return Err(truncated(offset, "a member's trailer"));
-                    }
-                    let used = bytes.len().min(trailer.len() - *len);
-                    trailer[*len..*len + used].copy_from_slice(&bytes[..used]);
-                    *len += used;
-                    if *len == trailer.len() {
-                        let [a, b, c, d, e, f, g, h] = *trailer;
-                        let (crc, size) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+                State::Trailer(trailer) => {
+                    if let Some((crc, len)) = trailer.read(input)? {
+                        check(input.offset(), "CRC", crc, self.crc.sum())?;
                         // The trailer counts modulo 2^32, and so does `amount`.
-                        check(offset, "CRC", crc, self.crc.sum())?;
-                        check(offset, "length", size, self.crc.amount())?;
+                        check(input.offset(), "length", len, self.crc.amount())?;
                         self.state = State::Boundary;
                     }
-                    input.consume(used);
                 }
-                State::Boundary => match bytes.first() {
-                    None => return Ok(0),
-                    Some(0) => self.state = State::Padding,
-                    Some(0x1f) => self.state = State::Header(Header::default()),
-                    Some(&found) => return Err(trailing(offset, found)),
-                },
+                State::Boundary => {
+                    let offset = input.offset();
+                    self.state = match input.fill()?.first() {
+                        None => return Ok(0),
+                        Some(0) => State::Padding,
+                        Some(0x1f) => State::Header(Header::default()),
+                        Some(&found) => return Err(trailing(offset, found)),
+                    };
+                }
                 State::Padding => return drain_padding(input).map(|()| 0),
             }
         }
+    }
+
+    /// Inflates a piece; it may be empty.
+    fn data<R: Read>(&mut self, input: &mut Input<R>, output: &mut [u8]) -> Result<usize, Failure> {
+        let offset = input.offset();
+        let bytes = input.fill()?;
+        let at_end = bytes.is_empty();
+        let (total_in, total_out) = (self.inflate.total_in(), self.inflate.total_out());
+        let status = self.inflate.decompress(bytes, output, FlushDecompress::None);
+        let used = count(self.inflate.total_in() - total_in);
+        let made = count(self.inflate.total_out() - total_out);
+        input.consume(used);
+        match status {
+            Ok(Status::StreamEnd) => self.state = State::Trailer(Trailer::default()),
+            Ok(_) if used > 0 || made > 0 => {}
+            Ok(_) if at_end => return Err(truncated(offset, "a member's data")),
+            // Never seen; it must not become an endless loop.
+            Ok(_) => return Err(corrupt(offset, "the deflate data makes no progress")),
+            Err(error) => {
+                return Err(corrupt(input.offset(), error.message().unwrap_or("invalid deflate data")));
+            }
+        }
+        self.crc.update(&output[..made]);
+        Ok(made)
+    }
+}
+
+impl Trailer {
+    /// Takes what belongs to the trailer and is there; checksum and length when it is complete.
+    fn read<R: Read>(&mut self, input: &mut Input<R>) -> Result<Option<(u32, u32)>, Failure> {
+        let offset = input.offset();
+        let bytes = input.fill()?;
+        if bytes.is_empty() {
+            return Err(truncated(offset, "a member's trailer"));
+        }
+        let used = bytes.len().min(self.bytes.len() - self.len);
+        self.bytes[self.len..self.len + used].copy_from_slice(&bytes[..used]);
+        self.len += used;
+        input.consume(used);
+        let [a, b, c, d, e, f, g, h] = self.bytes;
+        let complete = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+        Ok((self.len == self.bytes.len()).then_some(complete))
     }
 }
 
@@ -152,18 +169,26 @@ enum Step {
 }
 
 impl Header {
-    /// Takes what belongs to the header and says how much that is; `None` where there is nothing.
-    fn read(&mut self, bytes: &[u8]) -> Result<Option<usize>, String> {
-        for (at, &byte) in bytes.iter().enumerate() {
-            if self.step == Step::Done {
-                return Ok(Some(at));
-            }
+    /// Takes what belongs to the header and is there; `true` when the header is complete.
+    fn read<R: Read>(&mut self, input: &mut Input<R>) -> Result<bool, Failure> {
+        let offset = input.offset();
+        let bytes = input.fill()?;
+        if bytes.is_empty() {
+            return Err(truncated(offset, "a member's header"));
+        }
+        let mut used = 0;
+        for &byte in bytes {
             if self.step != Step::Crc {
                 self.crc.update(&[byte]);
             }
-            self.byte(byte)?;
+            self.byte(byte).map_err(|reason| corrupt(offset + used as u64, reason))?;
+            used += 1;
+            if self.step == Step::Done {
+                break;
+            }
         }
-        Ok(if bytes.is_empty() { None } else { Some(bytes.len()) })
+        input.consume(used);
+        Ok(self.step == Step::Done)
     }
 
     fn byte(&mut self, byte: u8) -> Result<(), String> {

@@ -1,11 +1,11 @@
 //! One header block.
 //!
 //! ```text
-//!   0 name(100)  mode(8)  uid(8)  gid(8)  size(12)  mtime(12)  chksum(8)  typeflag(1)  linkname(100)      V7: nothing more
-//! 257 magic(6) version(2)  uname(32)  gname(32)  devmajor(8)  devminor(8)                                 ustar, star, GNU
-//! 345 prefix(155)                                                                                         ustar
-//! 345 prefix(131)  atime(12)  ctime(12)  …  508 "tar\0"                                                   star
-//! 345 atime(12)  ctime(12)  …  386 sparse(4 × 24)  482 isextended(1)  483 realsize(12)                    GNU
+//!   0  name(100)  mode(8)  uid(8)  gid(8)  size(12)  mtime(12)  chksum(8)  typeflag(1)  linkname(100)
+//! 257  magic(6) version(2)  uname(32)  gname(32)  devmajor(8)  devminor(8)                   all but V7
+//! 345  prefix(155)                                                                           ustar
+//! 345  prefix(131)  atime(12)  ctime(12)  …  508 "tar\0"                                     star
+//! 345  atime(12)  ctime(12)  …  386 sparse(4 × 24)  482 isextended(1)  483 realsize(12)      GNU
 //! ```
 
 use std::ops::Range;

@@ -151,7 +151,8 @@ impl<R: BufRead> Reader<R> {
         self.input.into_inner()
     }
 
-    /// The next entry. At the end of the archive everything behind it is read too, so that a reader below sees its own end.
+    /// The next entry. At the end of the archive everything behind it is read too, so that a reader below sees its own
+    /// end.
     ///
     /// # Errors
     /// When the archive is wrong or reading fails; then it can't be read on.
@@ -308,7 +309,8 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    /// Reads the body of a record behind what `buffer` holds: memory grows with the bytes that come, not with those announced.
+    /// Reads the body of a record behind what `buffer` holds: memory grows with the bytes that come, not with those
+    /// announced.
     fn read_body(&mut self, size: u64, buffer: &mut Vec<u8>, inside: &'static str) -> Result<(), Error> {
         let mut missing = size;
         while missing > 0 {

@@ -166,7 +166,7 @@ fn gzip_that_is_wrong() {
         bad[at] = byte;
         bad
     };
-    refused(&with(2, 7), "gzip data, at compressed byte 0: corrupt: compression method is 7, expected 8");
+    refused(&with(2, 7), "gzip data, at compressed byte 2: corrupt: compression method is 7, expected 8");
     refused(&with(3, 0x20), "reserved flags are set: 0x20");
     refused(&with(3, 0xff), "reserved flags are set: 0xff");
     refused(&with(10, 0xff), "corrupt: ");

@@ -103,8 +103,8 @@ fn prefixes() {
     // There other formats have other fields.
     assert_eq!(path(head("b").gnu().at(345, b"00000000001\0")), b"b");
     assert_eq!(path(head("b").v7().at(345, b"a")), b"b");
-    let star = head("b").at(345, full[..131].as_bytes()).at(508, b"tar\0");
-    assert_eq!(path(star.at(476, b"00000000001\000000000002\0")), format!("{}/b", &full[..131]).as_bytes());
+    let star = head("b").at(345, &full.as_bytes()[..131]).at(508, b"tar\0");
+    assert_eq!(path(star.at(476, b"00000000001\x0000000000002\0")), format!("{}/b", &full[..131]).as_bytes());
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn names_are_bytes() {
 #[test]
 fn times_of_gnu_and_star_headers() {
     let (one_sec, two_secs) = (Some(Time { secs: 1, nanos: 0 }), Some(Time { secs: 2, nanos: 0 }));
-    let times = b"00000000001\000000000002\0";
+    let times = b"00000000001\x0000000000002\0";
     let gnu = one(&entry(head("a").gnu().at(345, times)));
     assert_eq!((gnu.atime, gnu.ctime), (one_sec, two_secs));
     let star = one(&entry(head("a").at(476, times).at(508, b"tar\0")));

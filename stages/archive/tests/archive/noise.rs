@@ -42,7 +42,7 @@ fn sample() -> Vec<u8> {
     let mut map = b"1\n10\n2\n".to_vec();
     map.resize(512, 0);
     map.extend(b"ab");
-    let old = head("old").gnu().kind(b'S').size(3).at(386, b"00000000007\000000000003\0").at(483, b"00000000100\0");
+    let old = head("old").gnu().kind(b'S').size(3).at(386, b"00000000007\x0000000000003\0").at(483, b"00000000100\0");
     tar()
         .file("a", b"content")
         .head(head("d/").kind(b'5'))
@@ -59,7 +59,7 @@ fn sample() -> Vec<u8> {
         .file("s", &map)
         .head(old)
         .body(b"abc")
-        .head(head("dev").kind(b'3').at(329, b"0000001\00000003\0"))
+        .head(head("dev").kind(b'3').at(329, b"0000001\x000000003\0"))
         .end()
 }
 
@@ -82,7 +82,7 @@ fn read_twice(archive: &[u8]) -> Result<Vec<Item>, Error> {
 fn noise_in_an_archive() {
     let good = sample();
     let items = read_twice(&good).unwrap().len();
-    assert_eq!(items, 7);
+    assert_eq!(items, 8);
     let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
     let (mut read, mut refused) = (0, 0);
     for _ in 0..20_000 {
@@ -98,7 +98,6 @@ fn noise_in_an_archive() {
         if noise.below(8) == 0 {
             bad.truncate(noise.below(good.len()));
         }
-        // A file of many terabytes of zeros is nothing to compare.
         match read_twice(&bad) {
             Ok(_) => read += 1,
             Err(_) => refused += 1,

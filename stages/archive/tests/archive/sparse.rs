@@ -8,6 +8,7 @@ use crate::build::{Head, Tar, head, record, tar};
 use crate::read::{Item, one, read, refused};
 
 type Map<'a> = &'a [(u64, u64)];
+type Records<'a> = &'a [(&'a str, &'a [u8])];
 
 /// The bytes that the parts of a map hold: never zeros, different at every place.
 fn parts(map: Map) -> Vec<u8> {
@@ -214,7 +215,7 @@ fn old_maps_with_gaps() {
 
 #[test]
 fn extended_headers_that_are_no_map() {
-    let cases: [(&[(&str, &[u8])], &str); 19] = [
+    let cases: [(Records, &str); 19] = [
         (&[("GNU.sparse.map", b"0,1")], "neither GNU.sparse.size nor GNU.sparse.realsize"),
         (&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0")], "neither GNU.sparse.size nor GNU.sparse.realsize"),
         (&[("GNU.sparse.name", b"x")], "neither a map nor a version"),
