@@ -41,23 +41,19 @@ pub enum BuildError {
 }
 
 /// Collects files for a [`Tree`].
+///
+/// Files that are added in canonical order (that of [`Tree::inodes`]) become a tree as they are; others are copied once
+/// more, which takes as much memory again.
 #[derive(Debug)]
 pub struct Builder {
     inodes: Vec<InodeRecord>,
-    entries: Vec<Named>,
+    /// In the order of the calls.
+    entries: Vec<Entry>,
     names: Vec<u8>,
     segments: Vec<Segment>,
     xattrs: Vec<Vec<Xattr>>,
     xattr_numbers: HashMap<Vec<Xattr>, u32>,
     extra_times: Vec<(Ino, Time, Time)>,
-}
-
-#[derive(Debug)]
-struct Named {
-    parent: u32,
-    name: u32,
-    len: u16,
-    child: u32,
 }
 
 /// The longest name of a directory entry that Linux filesystems hold.
@@ -121,7 +117,7 @@ impl Builder {
 
     fn entry(&mut self, parent: Ino, name: &[u8], child: Ino) -> Result<(), BuildError> {
         let (name, len) = self.text(name)?;
-        self.entries.push(Named { parent: parent.0, name, len, child: child.0 });
+        self.entries.push(Entry { parent, name, len, ino: child });
         self.inodes[child.index()].names += 1;
         Ok(())
     }
@@ -142,7 +138,9 @@ impl Builder {
                 self.segments.extend_from_slice(segments);
                 count(self.segments.len(), "runs of content")?;
                 let segments = count(segments.len(), "runs of content")?;
-                KindRecord::File { size, pack, pack_block, first_segment, segments }
+                let pack_block =
+                    u32::try_from(pack_block).map_err(|_| BuildError::TooMany { what: "blocks of content" })?;
+                KindRecord::File { size: size.into(), pack, pack_block, first_segment, segments }
             }
             Kind::Symlink(target) => {
                 let (name, len) = self.text(target)?;
@@ -161,7 +159,9 @@ impl Builder {
             }
         }
         let &Meta { mode, uid, gid, mtime, .. } = meta;
-        self.inodes.push(InodeRecord { kind, mode: mode & 0o7777, uid, gid, mtime, xattrs, names: 0 });
+        let (mtime_secs, mtime_nanos) = (mtime.secs.cast_unsigned().into(), mtime.nanos);
+        let mode = mode & 0o7777;
+        self.inodes.push(InodeRecord { kind, mode, uid, gid, mtime_secs, mtime_nanos, xattrs, names: 0 });
         Ok(ino)
     }
 
@@ -185,120 +185,121 @@ impl Builder {
     /// # Errors
     /// When two entries of a directory have the same name.
     pub fn finish(mut self) -> Result<Tree, BuildError> {
-        drop(std::mem::take(&mut self.xattr_numbers));
-        let names = &self.names;
-        let name = |entry: &Named| &names[entry.name as usize..entry.name as usize + usize::from(entry.len)];
-        self.entries.sort_unstable_by(|a, b| a.parent.cmp(&b.parent).then_with(|| name(a).cmp(name(b))));
-        if let Some(pair) = self.entries.windows(2).find(|p| p[0].parent == p[1].parent && name(&p[0]) == name(&p[1])) {
-            return Err(BuildError::Duplicate { name: crate::escape(name(&pair[0])) });
+        if !self.is_canonical() {
+            self = self.in_canonical_order()?;
         }
-        let mut first_entry = vec![0u32; self.inodes.len() + 1];
-        for entry in &self.entries {
-            first_entry[entry.parent as usize + 1] += 1;
+        let Builder { mut inodes, entries, names, segments, xattrs, mut extra_times, .. } = self;
+        for (at, entry) in entries.iter().enumerate() {
+            if let KindRecord::Directory { first_entry, entries, .. } = &mut inodes[entry.parent.index()].kind {
+                if *entries == 0 {
+                    *first_entry = position(at);
+                }
+                *entries += 1;
+            }
+            if let KindRecord::Directory { parent, .. } = &mut inodes[entry.ino.index()].kind {
+                *parent = entry.parent;
+            }
         }
-        for at in 1..first_entry.len() {
-            first_entry[at] += first_entry[at - 1];
-        }
-        Ok(Canonical::new(self, first_entry).run())
-    }
-}
-
-/// Copies a builder's content in canonical order.
-struct Canonical {
-    from: Builder,
-    /// Where the sorted entries of each old inode start.
-    first_entry: Vec<u32>,
-    /// New numbers by old ones.
-    numbers: Vec<u32>,
-    /// New numbers of extended attribute sets by old ones.
-    xattr_numbers: Vec<u32>,
-    to: Tree,
-}
-
-const UNNUMBERED: u32 = u32::MAX;
-
-impl Canonical {
-    fn new(mut from: Builder, first_entry: Vec<u32>) -> Canonical {
-        from.extra_times.sort_unstable_by_key(|times| times.0);
-        let mut xattr_numbers = vec![UNNUMBERED; from.xattrs.len()];
-        xattr_numbers[0] = 0;
-        let to = Tree {
-            inodes: Vec::with_capacity(from.inodes.len()),
-            entries: Vec::with_capacity(from.entries.len()),
-            names: Vec::with_capacity(from.names.len()),
-            segments: Vec::with_capacity(from.segments.len()),
-            xattrs: vec![Vec::new()],
-            extra_times: Vec::with_capacity(from.extra_times.len()),
-        };
-        Canonical { numbers: vec![UNNUMBERED; from.inodes.len()], from, first_entry, xattr_numbers, to }
+        extra_times.sort_unstable_by_key(|times| times.0);
+        Ok(Tree { inodes, entries, names, segments, xattrs, extra_times })
     }
 
-    fn run(mut self) -> Tree {
-        // A stack of (old inode, new parent), topmost next: its own stack, because an image chooses the depth.
-        let mut stack = vec![(0u32, Ino::ROOT)];
-        while let Some((old, parent)) = stack.pop() {
-            if self.numbers[old as usize] != UNNUMBERED {
-                continue;
-            }
-            let new = Ino::from_index(self.to.inodes.len());
-            self.numbers[old as usize] = new.0;
-            let range = self.first_entry[old as usize] as usize..self.first_entry[old as usize + 1] as usize;
-            self.copy_inode(old, parent, range.len());
-            for at in range.clone() {
-                let Named { name, len, child, .. } = self.from.entries[at];
-                let (name, len) = self.copy_text(name, len);
-                self.to.entries.push(Entry { name, len, ino: Ino(child) });
-            }
-            stack.extend(range.rev().map(|at| (self.from.entries[at].child, new)));
-        }
-        for entry in &mut self.to.entries {
-            entry.ino = Ino(self.numbers[entry.ino.index()]);
-        }
-        self.to.extra_times.sort_unstable_by_key(|times| times.0);
-        self.to
+    fn name(&self, entry: &Entry) -> &[u8] {
+        &self.names[entry.name as usize..entry.name as usize + usize::from(entry.len)]
     }
 
-    fn copy_text(&mut self, start: u32, len: u16) -> (u32, u16) {
-        let new = position(self.to.names.len());
-        let start = start as usize;
-        self.to.names.extend_from_slice(&self.from.names[start..start + usize::from(len)]);
-        (new, len)
+    /// Whether the calls came in canonical order.
+    fn is_canonical(&self) -> bool {
+        let mut entries = self.entries.iter().peekable();
+        let mut inodes = 1;
+        let mut directories = vec![Ino::ROOT];
+        while let Some(directory) = directories.pop() {
+            let waiting = directories.len();
+            let mut last: Option<&Entry> = None;
+            while let Some(entry) = entries.next_if(|entry| entry.parent == directory) {
+                if last.is_some_and(|last| self.name(last) >= self.name(entry)) || entry.ino.index() > inodes {
+                    return false;
+                }
+                inodes = inodes.max(entry.ino.index() + 1);
+                if self.is_dir(entry.ino) {
+                    directories.push(entry.ino);
+                }
+                last = Some(entry);
+            }
+            directories[waiting..].reverse();
+        }
+        entries.next().is_none()
     }
 
-    fn copy_inode(&mut self, old: u32, new_parent: Ino, children: usize) {
-        let new = Ino::from_index(self.to.inodes.len());
-        let mut record = self.from.inodes[old as usize].clone();
-        match &mut record.kind {
-            KindRecord::Directory { first_entry, entries, parent } => {
-                *first_entry = position(self.to.entries.len());
-                *entries = position(children);
-                *parent = new_parent;
+    /// The same files once more, with the calls in canonical order.
+    fn in_canonical_order(mut self) -> Result<Builder, BuildError> {
+        let mut entries = std::mem::take(&mut self.entries);
+        let by_name = |a: &Entry, b: &Entry| (a.parent, self.name(a)).cmp(&(b.parent, self.name(b)));
+        entries.sort_unstable_by(by_name);
+        if let Some(pair) = entries.windows(2).find(|pair| by_name(&pair[0], &pair[1]).is_eq()) {
+            return Err(BuildError::Duplicate { name: crate::escape(self.name(&pair[0])) });
+        }
+        self.extra_times.sort_unstable_by_key(|times| times.0);
+        let mut copy = Builder::new(&self.meta(Ino::ROOT));
+        let mut copies: Vec<Option<Ino>> = vec![None; self.inodes.len()];
+        let mut directories = vec![(Ino::ROOT, Ino::ROOT)];
+        while let Some((old, new)) = directories.pop() {
+            let waiting = directories.len();
+            let start = entries.partition_point(|entry| entry.parent < old);
+            for entry in entries[start..].iter().take_while(|entry| entry.parent == old) {
+                let name = self.name(entry);
+                if let Some(known) = copies[entry.ino.index()] {
+                    copy.link(new, name, known)?;
+                    continue;
+                }
+                let ino = copy.add(new, name, self.kind(entry.ino), &self.meta(entry.ino))?;
+                copies[entry.ino.index()] = Some(ino);
+                if self.is_dir(entry.ino) {
+                    directories.push((entry.ino, ino));
+                }
             }
-            KindRecord::File { first_segment, segments, .. } => {
-                let first = *first_segment as usize;
-                *first_segment = position(self.to.segments.len());
-                self.to.segments.extend_from_slice(&self.from.segments[first..first + *segments as usize]);
+            directories[waiting..].reverse();
+        }
+        Ok(copy)
+    }
+
+    fn kind(&self, ino: Ino) -> Kind<'_> {
+        match self.inodes[ino.index()].kind {
+            KindRecord::Directory { .. } => Kind::Directory,
+            KindRecord::File { size, pack, pack_block, first_segment, segments } => {
+                let first = first_segment as usize;
+                let segments = &self.segments[first..first + segments as usize];
+                Kind::File(FileData { size: size.into(), pack, pack_block: pack_block.into(), segments })
             }
-            KindRecord::Symlink { name, len } => (*name, *len) = self.copy_text(*name, *len),
-            KindRecord::CharDevice(_) | KindRecord::BlockDevice(_) | KindRecord::Fifo | KindRecord::Socket => {}
+            KindRecord::Symlink { name, len } => {
+                Kind::Symlink(&self.names[name as usize..name as usize + usize::from(len)])
+            }
+            KindRecord::CharDevice(device) => Kind::CharDevice(device),
+            KindRecord::BlockDevice(device) => Kind::BlockDevice(device),
+            KindRecord::Fifo => Kind::Fifo,
+            KindRecord::Socket => Kind::Socket,
         }
-        let number = &mut self.xattr_numbers[record.xattrs as usize];
-        if *number == UNNUMBERED {
-            *number = position(self.to.xattrs.len());
-            self.to.xattrs.push(std::mem::take(&mut self.from.xattrs[record.xattrs as usize]));
+    }
+
+    /// Needs the extra times sorted.
+    fn meta(&self, ino: Ino) -> Meta {
+        let &InodeRecord { mode, uid, gid, mtime_secs, mtime_nanos, xattrs, .. } = &self.inodes[ino.index()];
+        let times = self.extra_times.binary_search_by_key(&ino, |times| times.0).map(|at| self.extra_times[at]);
+        Meta {
+            mode,
+            uid,
+            gid,
+            mtime: Time { secs: u64::from(mtime_secs).cast_signed(), nanos: mtime_nanos },
+            atime: times.ok().map(|times| times.1),
+            ctime: times.ok().map(|times| times.2),
+            xattrs: self.xattrs[xattrs as usize].clone(),
         }
-        record.xattrs = *number;
-        if let Ok(at) = self.from.extra_times.binary_search_by_key(&Ino(old), |times| times.0) {
-            let (_, atime, ctime) = self.from.extra_times[at];
-            self.to.extra_times.push((new, atime, ctime));
-        }
-        self.to.inodes.push(record);
     }
 }
 
 fn count(number: usize, what: &'static str) -> Result<u32, BuildError> {
     match u32::try_from(number) {
-        Ok(number) if number < UNNUMBERED => Ok(number),
+        Ok(number) if number < u32::MAX => Ok(number),
         _ => Err(BuildError::TooMany { what }),
     }
 }
@@ -340,6 +341,7 @@ mod tests {
         let names: Vec<_> = one.root().children().map(|(name, inode)| (name.to_vec(), inode.ino().index())).collect();
         assert_eq!(names, [(b"a".to_vec(), 1), (b"b".to_vec(), 2), (b"s".to_vec(), 3)]);
         assert_eq!(one.lookup(b"b/f").unwrap().ino().index(), 1);
+        assert_eq!(one.inodes().map(|inode| inode.is_dir()).collect::<Vec<_>>(), [true, false, true, false]);
         assert_eq!(one.lookup(b"/b/f").unwrap().name_count(), 2);
         assert_eq!(one.lookup(b"a").unwrap().atime(), Time::from_secs(9));
         assert_eq!(one.lookup(b"b").unwrap().parent().unwrap().ino(), Ino::ROOT);

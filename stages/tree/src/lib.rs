@@ -6,8 +6,8 @@
 //! * **Inodes and names are apart.** An [`Inode`] carries what a file *is* (kind, owner, times, extended attributes); a
 //!   directory entry carries a name and points at an inode, so hard links are ordinary.
 //! * **It is canonical.** [`Builder::finish`] sorts every directory by the bytes of its names and numbers the inodes in
-//!   depth-first order of their first names. Two builders that describe the same files yield equal trees, whatever the
-//!   order of the calls; so a number derived from a tree (an inode number, a block number) is deterministic.
+//!   the order of [`Tree::inodes`]. Two builders that describe the same files yield equal trees, whatever the order of the
+//!   calls; so a number derived from a tree (an inode number, a block number) is deterministic.
 //! * **Content is a reference.** A regular file says which blocks of which *pack* hold its bytes ([`FileData`]); bytes are
 //!   only read through [`Packs`]. Blocks of zeros are absent: a file is a list of [`Segment`]s with holes between them.
 //! * **It is small.** Names live in one arena, extended attributes are interned, rare times stand in a side table: about
@@ -56,7 +56,7 @@ impl Ino {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tree {
     inodes: Vec<InodeRecord>,
-    /// Directory entries, those of one directory side by side and sorted by name.
+    /// Directory entries, those of one directory side by side and sorted by name, the directories in canonical order.
     entries: Vec<Entry>,
     names: Vec<u8>,
     segments: Vec<Segment>,
@@ -66,15 +66,35 @@ pub struct Tree {
     extra_times: Vec<(Ino, Time, Time)>,
 }
 
+/// 60 bytes: nothing in it is wider than 32 bits, so that nothing is lost to alignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct InodeRecord {
     kind: KindRecord,
     mode: u16,
     uid: u32,
     gid: u32,
-    mtime: Time,
+    mtime_secs: Halves,
+    mtime_nanos: u32,
     xattrs: u32,
     names: u32,
+}
+
+/// 64 bits as two numbers of 32, the low one first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Halves(u32, u32);
+
+impl From<u64> for Halves {
+    fn from(number: u64) -> Halves {
+        let low = u32::try_from(number & u64::from(u32::MAX)).expect("masked to 32 bits");
+        let high = u32::try_from(number >> 32).expect("32 bits are left");
+        Halves(low, high)
+    }
+}
+
+impl From<Halves> for u64 {
+    fn from(Halves(low, high): Halves) -> u64 {
+        u64::from(high) << 32 | u64::from(low)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,9 +106,9 @@ enum KindRecord {
         parent: Ino,
     },
     File {
-        size: u64,
+        size: Halves,
         pack: u32,
-        pack_block: u64,
+        pack_block: u32,
         first_segment: u32,
         segments: u32,
     },
@@ -104,6 +124,7 @@ enum KindRecord {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
+    parent: Ino,
     name: u32,
     len: u16,
     ino: Ino,
@@ -129,7 +150,9 @@ impl Tree {
         self.entries.len()
     }
 
-    /// All inodes in canonical order: the root, then depth first by the bytes of the names.
+    /// All inodes in canonical order: the root; then directory by directory, depth first, the entries of each by the bytes
+    /// of their names. An inode of several names stands where its first one is. So a directory stands before all that is
+    /// in it, and what is in one directory stands together.
     pub fn inodes(&self) -> impl ExactSizeIterator<Item = Inode<'_>> + DoubleEndedIterator {
         (0..self.inodes.len()).map(|index| Inode { tree: self, ino: Ino::from_index(index) })
     }
@@ -182,7 +205,7 @@ impl<'t> Inode<'t> {
             KindRecord::File { size, pack, pack_block, first_segment, segments } => {
                 let first = first_segment as usize;
                 let segments = &self.tree.segments[first..first + segments as usize];
-                Kind::File(FileData { size, pack, pack_block, segments })
+                Kind::File(FileData { size: size.into(), pack, pack_block: pack_block.into(), segments })
             }
             KindRecord::Symlink { name, len } => Kind::Symlink(self.tree.name(name, len)),
             KindRecord::CharDevice(device) => Kind::CharDevice(device),
@@ -219,7 +242,8 @@ impl<'t> Inode<'t> {
     /// When the content last changed.
     #[must_use]
     pub fn mtime(&self) -> Time {
-        self.record().mtime
+        let record = self.record();
+        Time { secs: u64::from(record.mtime_secs).cast_signed(), nanos: record.mtime_nanos }
     }
 
     /// When it was last read: the modification time unless the image says otherwise.

@@ -16,7 +16,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use crate::{Inode, Kind, Time, Tree};
+use crate::{Ino, Inode, Kind, Time, Tree};
 
 impl Tree {
     /// Writes the tree as text, one line per inode (the format is described at the top of this module's source).
@@ -31,7 +31,7 @@ impl Tree {
         out: &mut dyn io::Write,
     ) -> io::Result<()> {
         let names = Names::collect(self);
-        for inode in self.inodes() {
+        for inode in names.order.iter().map(|&ino| self.inode(ino)) {
             let mut line = names.paths(inode).next().map_or_else(|| "/".to_owned(), |path| escape(&path));
             describe(&mut line, inode, hash)?;
             for path in names.paths(inode).skip(1) {
@@ -129,6 +129,8 @@ pub fn unescape(text: &str) -> Option<Vec<u8>> {
 /// All names of all inodes, to print paths from.
 struct Names<'t> {
     tree: &'t Tree,
+    /// The inodes in depth-first order of their first paths.
+    order: Vec<Ino>,
     /// (inode, its directory, name), sorted by inode; within one inode in depth-first order of the paths.
     names: Vec<(u32, u32, &'t [u8])>,
 }
@@ -136,11 +138,16 @@ struct Names<'t> {
 impl<'t> Names<'t> {
     fn collect(tree: &'t Tree) -> Names<'t> {
         let mut names = Vec::with_capacity(tree.entry_count());
+        let mut order = vec![Ino::ROOT];
+        let mut seen = vec![false; tree.inode_count()];
         let mut stack = vec![tree.root().children()];
         let mut dirs = vec![0];
         while let (Some(children), Some(&dir)) = (stack.last_mut(), dirs.last()) {
             if let Some((name, inode)) = children.next() {
                 names.push((inode.ino().0, dir, name));
+                if !std::mem::replace(&mut seen[inode.ino().index()], true) {
+                    order.push(inode.ino());
+                }
                 if inode.is_dir() {
                     stack.push(inode.children());
                     dirs.push(inode.ino().0);
@@ -151,7 +158,7 @@ impl<'t> Names<'t> {
             }
         }
         names.sort_by_key(|name| name.0);
-        Names { tree, names }
+        Names { tree, order, names }
     }
 
     fn paths(&self, inode: Inode<'t>) -> impl Iterator<Item = Vec<u8>> {
@@ -180,7 +187,7 @@ impl<'t> Names<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Builder, Device, FileData, Ino, Meta, Segment, Xattr};
+    use crate::{Builder, Device, FileData, Meta, Segment, Xattr};
 
     #[test]
     fn a_line_per_inode() {

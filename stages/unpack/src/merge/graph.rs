@@ -233,6 +233,12 @@ impl Graph {
         self.shadow.clear();
     }
 
+    /// Frees what only lookups need.
+    pub(super) fn end_lookups(&mut self) {
+        self.table = HashTable::new();
+        self.shadow = HashTable::new();
+    }
+
     fn entry_name<'l>(&self, layers: &'l [&'l Index], at: u32) -> &'l [u8] {
         self.entries[at as usize].name.bytes(layers)
     }

@@ -189,26 +189,33 @@ impl Apply<'_> {
     }
 }
 
-/// Copies what can be reached from the root into a tree.
-fn emit(graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Error> {
+/// Copies what can be reached from the root into a tree, in its canonical order.
+fn emit(mut graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Error> {
+    graph.end_lookups();
     let fresh = Meta { mode: 0o755, mtime: implied, ..Meta::default() };
     let meta =
         |node: NodeId| graph.record(layers, node).map_or_else(|| fresh.clone(), |(layer, at)| meta_of(layer, at));
     let mut builder = Builder::new(&meta(NodeId::ROOT));
-    let mut inos: Vec<Option<Ino>> = vec![None; graph.node_count()];
-    let mut stack = vec![(NodeId::ROOT, Ino::ROOT)];
-    while let Some((directory, parent)) = stack.pop() {
-        for (name, node) in graph.entries(layers, directory) {
-            if let Some(ino) = inos[node.index()] {
-                builder.link(parent, name, ino).map_err(Error::Tree)?;
+    let mut inos = vec![Ino::ROOT; graph.node_count()];
+    let mut directories = vec![(NodeId::ROOT, Ino::ROOT)];
+    let mut entries = Vec::new();
+    while let Some((directory, parent)) = directories.pop() {
+        let waiting = directories.len();
+        entries.extend(graph.entries(layers, directory));
+        entries.sort_unstable_by_key(|&(name, _)| name);
+        for (name, node) in entries.drain(..) {
+            let known = inos[node.index()];
+            if known != Ino::ROOT {
+                builder.link(parent, name, known).map_err(Error::Tree)?;
                 continue;
             }
             let ino = builder.add(parent, name, kind_of(&graph, layers, node), &meta(node)).map_err(Error::Tree)?;
-            inos[node.index()] = Some(ino);
+            inos[node.index()] = ino;
             if graph.is_dir(node) {
-                stack.push((node, ino));
+                directories.push((node, ino));
             }
         }
+        directories[waiting..].reverse();
     }
     drop((graph, inos));
     builder.finish().map_err(Error::Tree)

@@ -63,8 +63,9 @@ fn merged(layers: &str) -> Result<String, Error> {
     tree.listing(&mut |_| Ok(None), &mut listing).unwrap();
     let listing = String::from_utf8(listing).unwrap();
     let mut out = Vec::new();
-    for (line, inode) in listing.lines().zip(tree.inodes()) {
+    for line in listing.lines() {
         let path = line.split(' ').next().unwrap();
+        let inode = tree.lookup(path.as_bytes()).unwrap();
         let links: String =
             line.split(' ').filter(|word| word.starts_with("link:")).map(|word| format!("={}", &word[5..])).collect();
         let kind = match inode.kind() {
