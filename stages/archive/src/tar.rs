@@ -14,6 +14,7 @@
 //! Tar Format", "GNU Extensions to the Archive Format" and "Storing Sparse Files". Where they are silent, what Go's
 //! `archive/tar` accepts, because containerd, Docker and podman read with it.
 
+mod data;
 mod header;
 mod input;
 mod number;
@@ -23,7 +24,8 @@ mod sparse;
 
 use std::fmt;
 
-pub use reader::{Data, Entry, Piece, Reader};
+pub use data::{Data, Piece};
+pub use reader::{Entry, Reader};
 
 /// The unit of the format.
 pub const BLOCK_SIZE: usize = 512;

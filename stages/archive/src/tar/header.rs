@@ -48,6 +48,15 @@ pub(super) enum Format {
 }
 
 impl Format {
+    fn of(block: &Block) -> Format {
+        match &block[MAGIC] {
+            b"ustar  \0" => Format::Gnu,
+            magic if magic.starts_with(b"ustar\0") && &block[STAR_TRAILER] == b"tar\0" => Format::Star,
+            magic if magic.starts_with(b"ustar\0") => Format::Ustar,
+            _ => Format::V7,
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Format::V7 => "V7",
@@ -112,12 +121,7 @@ pub(super) fn other_format(block: &[u8]) -> Option<&'static str> {
 }
 
 pub(super) fn parse(block: &Block) -> Result<Fields, TarProblem> {
-    let format = match &block[MAGIC] {
-        b"ustar  \0" => Format::Gnu,
-        magic if magic.starts_with(b"ustar\0") && &block[STAR_TRAILER] == b"tar\0" => Format::Star,
-        magic if magic.starts_with(b"ustar\0") => Format::Ustar,
-        _ => Format::V7,
-    };
+    let format = Format::of(block);
     let optional_time = |name, range: Range<usize>| {
         let time = number::time(name, &block[range])?;
         Ok((time != Time::default()).then_some(time))
@@ -153,15 +157,15 @@ pub(super) fn device(block: &Block, format: Format) -> Result<(u64, u64), TarPro
 
 /// Makes `path` the path of the header.
 pub(super) fn path(block: &Block, path: &mut Vec<u8>) {
-    let is_ustar = block[MAGIC].starts_with(b"ustar\0");
-    let is_star = is_ustar && &block[STAR_TRAILER] == b"tar\0";
     path.clear();
-    if is_ustar {
-        let prefix = text(&block[if is_star { STAR_PREFIX } else { PREFIX }]);
-        if !prefix.is_empty() {
-            path.extend_from_slice(prefix);
-            path.push(b'/');
-        }
+    let prefix = match Format::of(block) {
+        Format::Ustar => text(&block[PREFIX]),
+        Format::Star => text(&block[STAR_PREFIX]),
+        Format::V7 | Format::Gnu => &[],
+    };
+    if !prefix.is_empty() {
+        path.extend_from_slice(prefix);
+        path.push(b'/');
     }
     path.extend_from_slice(text(&block[NAME]));
 }
