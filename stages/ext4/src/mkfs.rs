@@ -46,8 +46,8 @@ pub use self::error::Error;
 use self::inodes::Filesystem;
 pub use self::programs::Programs;
 use self::programs::Run;
-use crate::format::BLOCK_SIZE;
 use crate::format::journal::journal_blocks;
+use crate::format::{BLOCK_SIZE, BLOCKS_PER_GROUP};
 use crate::{Layout, Options, Size};
 
 /// What was made.
@@ -83,15 +83,19 @@ pub fn write(
     // The native planner knows what an ext4 can hold; whatever it refuses is refused here, with the same words.
     let wanted = Layout::plan(tree, options)?;
     script::check(tree)?;
+    // Cutting the filesystem cuts off inodes, so all groups need as many as those have that will be left.
+    let groups = |len: u64| len.div_ceil(BLOCK_SIZE * BLOCKS_PER_GROUP).max(1);
     let shrinks = matches!(options.size, Size::Min | Size::Extra(_));
     // The smallest size for e2fsprogs, which places things less densely, is known when it is done.
     let len = if shrinks { Size::auto_bytes(wanted.len_bytes()) } else { wanted.len_bytes() };
+    let inodes = wanted.inode_count().div_ceil(groups(wanted.len_bytes())) * groups(len);
     let journal_blocks = if options.journal { journal_blocks(wanted.block_count()) } else { 0 };
 
     let staged = stage::stage(tree, packs, &scratch)?;
     let run = Run::new(programs, &scratch, &disk, options.epoch)?;
+    set_len(&disk, 0)?;
     set_len(&disk, len)?;
-    run.mke2fs(options, len / BLOCK_SIZE, wanted.inode_count(), journal_blocks)?;
+    run.mke2fs(options, len / BLOCK_SIZE, inodes, journal_blocks)?;
     let made = Filesystem::open(&disk)?;
     if options.journal && !made.has_journal() {
         return Err(Error::CannotHold { path: "/".to_owned(), what: "a journal on less than 8 MiB" });

@@ -105,13 +105,9 @@ fn nasty_tree() -> (Tree, Vec<Vec<u8>>) {
     let links = add(Ino::ROOT, b"links", Kind::Directory, meta(0o755, 0, 0));
     add(links, b"longest", Kind::Symlink(longest), meta(0o777, 8, 9));
     let mut hard = vec![(ping, "ping"), (two_names, "tty"), (unreadable, "unreadable")];
-    for (name, target) in [
-        ("short", &b"t"[..]),
-        ("fast", &[b'f'; 59]),
-        ("slow", &[b's'; 60]),
-        ("long", longest),
-        ("odd", b"\xff \"\n\\"),
-    ] {
+    for (name, target) in
+        [("short", &b"t"[..]), ("fast", &[b'f'; 59]), ("slow", &[b's'; 60]), ("long", longest), ("odd", b"\xff \"\n\\")]
+    {
         hard.push((add(links, name.as_bytes(), Kind::Symlink(target), meta(0o777, 10, 11)), name));
     }
 
@@ -329,15 +325,15 @@ fn an_ordinary_user_makes_what_only_root_could() {
     let index = debugfs(&disk, "htree_dump /many");
     assert!(index.contains("Hash Version: 1") && index.contains("Number of entries"), "{index}");
     the_attributes_that_only_debugfs_shows(&disk, &tree);
-    let content = dir.path().join("sparse");
-    debugfs(&disk, &format!("dump /bin/sparse {}", content.display()));
-    let content = File::open(content).unwrap();
-    for (offset, byte) in
-        [(0, 0), (3 * 4096 - 1, 0), (3 * 4096, 9), (4 * 4096, 0), (1_000_000 * 4096, 9), (4_999_999_999, 0)]
-    {
-        let mut found = [1];
-        std::os::unix::fs::FileExt::read_exact_at(&content, &mut found, offset).unwrap();
-        assert_eq!(found, [byte], "{offset}");
+    let disk_file = File::open(&disk).unwrap();
+    for (block, byte) in [(0, None), (3, Some(9)), (4, None), (1_000_000, Some(9)), (1_000_001, None)] {
+        let place: u64 = debugfs(&disk, &format!("bmap /bin/sparse {block}")).trim().parse().unwrap();
+        assert_eq!(place == 0, byte.is_none(), "{block}");
+        if let Some(byte) = byte {
+            let mut found = [0; 4096];
+            std::os::unix::fs::FileExt::read_exact_at(&disk_file, &mut found, place * 4096).unwrap();
+            assert_eq!(found, [byte; 4096]);
+        }
     }
 }
 
@@ -349,6 +345,17 @@ fn bakes_the_nasty_tree() {
     assert_eq!(made.len_bytes, 200 * MIB + 12345);
     assert_eq!(made.blocks, (200 * MIB + 12345) / 4096);
     assert!(made.free_blocks > 0 && made.inodes - made.free_inodes > tree.inode_count() as u64);
+}
+
+/// `struct ext4_acl_header` and its entries: a version, then tag and permissions, and the number only for those that have
+/// one.
+fn acl_on_disk(xattr: &[u8]) -> Vec<u8> {
+    let mut bytes = 1_u32.to_le_bytes().to_vec();
+    for entry in xattr[4..].chunks_exact(8) {
+        let named = matches!(entry[0], 2 | 8);
+        bytes.extend_from_slice(&entry[..if named { 8 } else { 4 }]);
+    }
+    bytes
 }
 
 /// Types, modes, owners, links, raw times, device numbers and extended attributes.
@@ -379,8 +386,8 @@ fn the_attributes_that_only_debugfs_shows(disk: &Path, tree: &Tree) {
             Kind::Socket => "socket",
         };
         let mut expected = vec![
-            format!("Type: {kind} Mode: {:04o} ", inode.mode()),
-            format!("User: {} Group: {} ", inode.uid(), inode.gid()),
+            format!("Type: {kind} Mode: 0{:03o} ", inode.mode()),
+            format!("User: {} Group: {} ", inode.uid().cast_signed(), inode.gid().cast_signed()),
         ];
         for (name, time) in [("ctime", inode.ctime()), ("atime", inode.atime()), ("mtime", inode.mtime())] {
             // The kernel's definition: the lower half is signed, two more bits above it.
@@ -410,10 +417,167 @@ fn the_attributes_that_only_debugfs_shows(disk: &Path, tree: &Tree) {
             let Ok(name) = std::str::from_utf8(&xattr.name) else { continue };
             let value = disk.with_extension("value");
             let _ = fs::remove_file(&value);
+            let acl = name.starts_with("system.posix_acl_");
+            // Access control lists as they are on the disk: what debugfs makes of them is not what the kernel does.
+            let (raw, expected) = if acl { ("-r", acl_on_disk(&xattr.value)) } else { ("", xattr.value.to_vec()) };
             let name = name.replace('"', "\"\"");
-            debugfs(disk, &format!("ea_get -f {} \"{path}\" \"{name}\"", value.display()));
+            debugfs(disk, &format!("ea_get {raw} -f {} \"{path}\" \"{name}\"", value.display()));
             let found = fs::read(value).unwrap();
-            assert_eq!(found.escape_ascii().to_string(), xattr.value.escape_ascii().to_string(), "{path} {name}");
+            assert_eq!(found.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{path} {name}");
         }
     }
+}
+
+fn small_tree() -> (Tree, Vec<Vec<u8>>) {
+    let meta = Meta { mode: 0o755, uid: 1, gid: 2, ..Meta::default() };
+    let mut builder = Builder::new(&meta);
+    let dir = builder.add(Ino::ROOT, b"dir", Kind::Directory, &meta).unwrap();
+    let segments = [Segment { file_block: 0, blocks: 256 }];
+    for name in 0..20 {
+        let data = FileData { size: MIB, pack: 0, pack_block: 0, segments: &segments };
+        builder.add(dir, name.to_string().as_bytes(), Kind::File(data), &meta).unwrap();
+    }
+    builder.add(dir, b"null", Kind::CharDevice(Device { major: 1, minor: 3 }), &meta).unwrap();
+    (builder.finish().unwrap(), vec![vec![1; 1 << 20]])
+}
+
+#[test]
+fn sizes_and_options() {
+    let (tree, packs) = small_tree();
+    let base = Options { epoch: 1, ..Options::default() };
+    for (options, expected) in [
+        (Options { size: Size::Min, journal: false, ..base.clone() }, 20 * MIB..22 * MIB),
+        (Options { size: Size::Min, ..base.clone() }, 24 * MIB..28 * MIB),
+        (Options { size: Size::Extra(100 * MIB), ..base.clone() }, 124 * MIB..136 * MIB),
+        (Options { size: Size::Auto, inodes: Inodes::Count(30_000), ..base.clone() }, 280 * MIB..300 * MIB),
+        (Options { size: Size::Exact(64 * MIB), ..base.clone() }, 64 * MIB..64 * MIB + 1),
+        (
+            Options { size: Size::Exact(1 << 34), inodes: Inodes::BytesPerInode(65536), ..base.clone() },
+            1 << 34..(1 << 34) + 1,
+        ),
+        (Options { size: Size::Auto, epoch: 0, ..base.clone() }, 280 * MIB..300 * MIB),
+        (Options { size: Size::Auto, epoch: i64::MAX, ..base.clone() }, 280 * MIB..300 * MIB),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let made = bake(dir.path(), &tree, &packs, &options).unwrap();
+        let disk = dir.path().join("-disk");
+        assert!(expected.contains(&made.len_bytes), "{options:?} {made:?}");
+        assert_eq!(fs::metadata(&disk).unwrap().len(), made.len_bytes);
+        fsck(&disk);
+        let header = debugfs(&disk, "stats -h");
+        assert_eq!(header.contains("has_journal"), options.journal, "{options:?}");
+        for line in
+            [format!("Block count:              {}", made.blocks), format!("Inode count:              {}", made.inodes)]
+        {
+            assert!(header.contains(&line), "{line}: {header}");
+        }
+        match options.inodes {
+            Inodes::Count(count) => assert!(made.inodes >= count.into()),
+            Inodes::BytesPerInode(bytes) => assert!(made.inodes >= made.len_bytes / bytes),
+            Inodes::Auto => {}
+        }
+    }
+}
+
+#[test]
+fn the_same_bytes_wherever_it_is_made() {
+    for ((tree, packs), options) in
+        [(nasty_tree(), options()), (small_tree(), Options { size: Size::Extra(MIB), ..options() })]
+    {
+        let disks = ["plain", "-d LABEL=a b?x=\"\n'$(id)"].map(|name| {
+            let parent = tempfile::tempdir().unwrap();
+            let dir = parent.path().join(name);
+            fs::create_dir(&dir).unwrap();
+            bake(&dir, &tree, &packs, &options).unwrap();
+            fs::read(dir.join("-disk")).unwrap()
+        });
+        assert!(disks[0] == disks[1]);
+    }
+}
+
+#[test]
+fn attributes_of_the_staging_directory_stay_outside() {
+    let (tree, packs) = nasty_tree();
+    let [plain, inherited] = [false, true].map(|inherit| {
+        let dir = tempfile::tempdir().unwrap();
+        if inherit {
+            // What is made in a directory with a default access control list gets one too.
+            let acl = b"\x02\0\0\0\x01\0\x07\0\xff\xff\xff\xff\x02\0\x07\0\x01\0\0\0\x04\0\x05\0\xff\xff\xff\xff\x10\0\x07\0\xff\xff\xff\xff\x20\0\x05\0\xff\xff\xff\xff";
+            rustix::fs::setxattr(dir.path(), "system.posix_acl_default", acl, rustix::fs::XattrFlags::empty()).unwrap();
+        }
+        bake(dir.path(), &tree, &packs, &options()).unwrap();
+        let disk = dir.path().join("-disk");
+        let list = ["/dev/null", "/bin", "/bin/su", "/xattrs/acl", "/xattrs/acl dir", "/links/fast", "/links/longest", "/"];
+        list.map(|path| {
+            let mut lines: Vec<_> = debugfs(&disk, &format!("ea_list \"{path}\"")).lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        })
+    });
+    assert_eq!(plain, inherited);
+}
+
+#[test]
+fn what_cannot_be_held_is_an_error_that_names_it() {
+    let one = |name: &[u8], kind: Kind<'_>, xattrs: Vec<Xattr>| {
+        let mut builder = Builder::new(&Meta::default());
+        builder.add(Ino::ROOT, name, kind, &Meta { xattrs, ..Meta::default() }).unwrap();
+        builder.finish().unwrap()
+    };
+    let newline = Xattr { name: (*b"user.a\nb").into(), value: (*b"").into() };
+    let mut many = Builder::new(&Meta::default());
+    let dir = many.add(Ino::ROOT, b"dirs", Kind::Directory, &Meta::default()).unwrap();
+    for number in 0..65001 {
+        many.add(dir, number.to_string().as_bytes(), Kind::Directory, &Meta::default()).unwrap();
+    }
+    let small = Options { size: Size::Exact(6 * MIB), ..Options::default() };
+    let empty = || Builder::new(&Meta::default()).finish().unwrap();
+    for (tree, options, expected) in [
+        (one(b"lost+found", Kind::Symlink(b"x"), vec![]), Options::default(), "/lost+found: "),
+        (one(b"f", Kind::Fifo, vec![newline]), Options::default(), "/f: e2fsprogs cannot make an extended attribute"),
+        (many.finish().unwrap(), Options::default(), "/dirs: e2fsprogs cannot make more than 65000"),
+        (empty(), small.clone(), "/: e2fsprogs cannot make a journal"),
+        (empty(), Options { size: Size::Exact(4096), ..small }, "too small for this tree"),
+        (one(b"f", Kind::Symlink(b""), vec![]), Options::default(), "/f: target of the symbolic link"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let error = bake(dir.path(), &tree, &vec![], &options).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn programs_that_are_missing_or_fail() {
+    let (tree, packs) = small_tree();
+    let bin = tempfile::tempdir().unwrap();
+    for (script, expected) in [
+        ("echo 'mke2fs: no \x1b such luck' >&2; exit 3", "mke2fs failed (exit status 3): mke2fs: no \\u{1b} such luck"),
+        ("kill -9 $$", "mke2fs failed (killed by signal 9): "),
+        ("exit 0", "the magic number of the superblock is 0, expected 61267"),
+        ("yes 'a line'; exit 1 | head -c 100000000", "failed (exit status 1): "),
+    ] {
+        let script = script
+            .replace("yes 'a line'; exit 1 |", "yes 'a line' |")
+            .replace("head -c 100000000", "head -c 10000000; exit 1");
+        let path = bin.path().join("mke2fs");
+        fs::write(&path, format!("#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let programs = Programs::find(bin.path().as_os_str()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk");
+        File::create(&disk).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let error =
+            write(&tree, &packs, &Options::default(), &programs, scratch.path(), &disk).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(error.len() < 1000 && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn content_that_cannot_be_read_is_named() {
+    let (tree, _) = small_tree();
+    let dir = tempfile::tempdir().unwrap();
+    let error = bake(dir.path(), &tree, &vec![vec![0; 4096]], &Options::default()).unwrap_err();
+    assert!(matches!(&error, Error::Content { path, .. } if path == "/dir/0"), "{error}");
 }

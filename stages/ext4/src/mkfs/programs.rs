@@ -46,9 +46,15 @@ impl Programs {
     }
 }
 
-/// The script for debugfs, and where a program's output goes, in the scratch directory.
+// Programs run in the scratch directory and are given names of ours in it. Paths chosen by the user could mean something
+// to them: `=` and `?` in the name of a filesystem do.
+
+/// The script for debugfs.
 pub(super) const SCRIPT: &str = "script";
+/// What a program says.
 const OUTPUT: &str = "output";
+/// A symbolic link to the disk.
+const DISK: &str = "disk";
 /// Instead of the machine's configuration of mke2fs and e2fsck, on which the disk must not depend.
 const CONFIG: &str = "config";
 const CONFIG_TEXT: &str = "[fs_types]\n\text4 = {\n\t}\n";
@@ -61,24 +67,25 @@ const OUTPUT_MAX: u64 = 600;
 pub(super) struct Run<'a> {
     programs: &'a Programs,
     scratch: &'a Path,
-    disk: &'a Path,
     environment: Vec<(OsString, OsString)>,
 }
 
 impl<'a> Run<'a> {
     pub(super) fn new(programs: &'a Programs, scratch: &'a Path, disk: &'a Path, epoch: i64) -> Result<Run<'a>, Error> {
         let config = scratch.join(CONFIG);
-        std::fs::write(&config, CONFIG_TEXT).map_err(|source| Error::Io { path: config.clone(), source })?;
+        std::fs::write(&config, CONFIG_TEXT).map_err(|source| Error::Io { path: config, source })?;
+        let link = scratch.join(DISK);
+        std::os::unix::fs::symlink(disk, &link).map_err(|source| Error::Io { path: link, source })?;
         // e2fsprogs takes zero for "no time given", and has 32 bits for it.
         let now = OsString::from(epoch.clamp(1, i64::from(u32::MAX)).to_string());
         let environment = vec![
             ("LC_ALL".into(), "C".into()),
             ("E2FSPROGS_FAKE_TIME".into(), now.clone()),
             ("E2FSCK_TIME".into(), now),
-            ("MKE2FS_CONFIG".into(), config.clone().into()),
-            ("E2FSCK_CONFIG".into(), config.into()),
+            ("MKE2FS_CONFIG".into(), CONFIG.into()),
+            ("E2FSCK_CONFIG".into(), CONFIG.into()),
         ];
-        Ok(Run { programs, scratch, disk, environment })
+        Ok(Run { programs, scratch, environment })
     }
 
     /// Makes the filesystem from what is staged.
@@ -109,15 +116,15 @@ impl<'a> Run<'a> {
         if !options.label.is_empty() {
             option("-L", OsString::from_vec(options.label.clone()));
         }
-        option("-d", self.scratch.join(super::stage::TREE).into());
-        args.extend(["-q".into(), "-F".into(), "--".into(), self.disk.into(), blocks.to_string().into()]);
+        option("-d", super::stage::TREE.into());
+        args.extend(["-q".into(), "-F".into(), "--".into(), DISK.into(), blocks.to_string().into()]);
         let run = self.run(&self.programs.mke2fs, args, Said::Everything)?;
         if run.code == Some(0) { Ok(()) } else { Err(run.failed()) }
     }
 
     /// Runs the script.
     pub(super) fn debugfs(&self) -> Result<(), Error> {
-        let args = vec!["-w".into(), "-f".into(), SCRIPT.into(), self.disk.into()];
+        let args = vec!["-w".into(), "-f".into(), SCRIPT.into(), DISK.into()];
         let mut run = self.run(&self.programs.debugfs, args, Said::Errors)?;
         // It succeeds whatever happens; all it says on standard error when nothing does is its version.
         match run.lines()?.find(|line| !line.starts_with("debugfs ")) {
@@ -129,7 +136,7 @@ impl<'a> Run<'a> {
 
     /// Corrects the types in the names of former placeholders, and indexes directories.
     pub(super) fn repair(&self) -> Result<(), Error> {
-        let args = vec!["-f".into(), "-y".into(), "-D".into(), self.disk.into()];
+        let args = vec!["-f".into(), "-y".into(), "-D".into(), DISK.into()];
         let mut run = self.run(&self.programs.e2fsck, args, Said::Everything)?;
         // It answers all questions with yes; those that we don't expect are about something that went wrong.
         let mut asked = String::new();
@@ -146,16 +153,17 @@ impl<'a> Run<'a> {
 
     /// Cuts the filesystem to a number of blocks, or to the smallest possible.
     pub(super) fn resize(&self, blocks: Option<u64>) -> Result<(), Error> {
-        let disk = self.disk.as_os_str().to_owned();
-        let args = blocks
-            .map_or_else(|| vec!["-M".into(), disk.clone()], |blocks| vec![disk.clone(), blocks.to_string().into()]);
+        let args = match blocks {
+            None => vec!["-M".into(), DISK.into()],
+            Some(blocks) => vec![DISK.into(), blocks.to_string().into()],
+        };
         let run = self.run(&self.programs.resize2fs, args, Said::Everything)?;
         if run.code == Some(0) { Ok(()) } else { Err(run.failed()) }
     }
 
     /// Lets e2fsck look at the result; it must have nothing to say.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let args = vec!["-f".into(), "-n".into(), self.disk.into()];
+        let args = vec!["-f".into(), "-n".into(), DISK.into()];
         let mut run = self.run(&self.programs.e2fsck, args, Said::Everything)?;
         let question = run.lines()?.find(|line| line.ends_with("? no"));
         if run.code == Some(0) && question.is_none() { Ok(()) } else { Err(run.failed()) }
@@ -164,7 +172,8 @@ impl<'a> Run<'a> {
     fn run(&self, program: &Path, args: Vec<OsString>, said: Said) -> Result<Finished, Error> {
         let path = self.scratch.join(OUTPUT);
         // To a file: what a program says can be long, and is of interest only at the end.
-        let command = duct::cmd(program, args).dir(self.scratch).full_env(self.environment.iter().cloned()).stdin_null();
+        let command =
+            duct::cmd(program, args).dir(self.scratch).full_env(self.environment.iter().cloned()).stdin_null();
         let command = match said {
             Said::Everything => command.stdout_to_stderr(),
             Said::Errors => command.stdout_null(),

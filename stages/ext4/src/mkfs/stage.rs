@@ -22,6 +22,9 @@ pub(super) const TREE: &str = "tree";
 /// Where inodes with several names wait for them.
 const LINKS: &str = "links";
 
+/// The longest list of extended attributes that Linux gives.
+const XATTR_LIST_MAX: usize = 65536;
+
 /// What is known about the staged files, besides that they are there.
 #[derive(Debug, Default)]
 pub(super) struct Staged {
@@ -78,6 +81,7 @@ pub(super) fn stage(tree: &Tree, packs: &dyn Packs, scratch: &Path) -> Result<St
         dir: open(TREE)?,
         links: open(LINKS)?,
         names_left: HashMap::new(),
+        names: vec![0; XATTR_LIST_MAX],
         staged: Staged::default(),
     };
     stage.run().map_err(|(ino, source)| {
@@ -116,6 +120,8 @@ struct Stage<'t> {
     links: OwnedFd,
     /// The names still to be made of inodes that have several.
     names_left: HashMap<Ino, u32>,
+    /// Where the kernel puts the names of extended attributes.
+    names: Vec<u8>,
     staged: Staged,
 }
 
@@ -214,18 +220,17 @@ impl<'t> Stage<'t> {
         Ok(())
     }
 
-    fn note_xattrs(&mut self, ino: Ino, list: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<(), Failure> {
-        let needed = match list(&mut []) {
-            // A filesystem without them.
-            Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
-            Ok(needed) => needed,
-            Err(errno) => return Err(errno.into()),
-        };
-        let mut names = vec![0; needed];
-        let len = list(&mut names)?;
-        let names = names[..len].split(|&byte| byte == 0).filter(|name| !name.is_empty());
-        self.staged.xattrs.insert(ino, names.map(<[u8]>::to_vec).collect());
-        Ok(())
+    fn note_xattrs(&mut self, ino: Ino, list: impl FnOnce(&mut [u8]) -> Result<usize, Errno>) -> Result<(), Failure> {
+        match list(&mut self.names) {
+            // None, or a filesystem without them.
+            Ok(0) | Err(Errno::OPNOTSUPP) => Ok(()),
+            Ok(len) => {
+                let names = self.names[..len].split(|&byte| byte == 0).filter(|name| !name.is_empty());
+                self.staged.xattrs.insert(ino, names.map(<[u8]>::to_vec).collect());
+                Ok(())
+            }
+            Err(errno) => Err(errno.into()),
+        }
     }
 }
 
