@@ -6,6 +6,7 @@ pub(crate) mod expected;
 pub(crate) mod ext4;
 pub(crate) mod image;
 pub(crate) mod oracle;
+pub(crate) mod sample;
 pub(crate) mod seen;
 pub(crate) mod tar;
 pub(crate) mod text;

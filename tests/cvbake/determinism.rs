@@ -1,0 +1,128 @@
+//! The disk is a function of the image and the options: not of threads, places, times, users or what was there before.
+
+use std::path::Path;
+
+use crate::support::bake::Place;
+use crate::support::image::{Compression, Images, digest};
+use crate::support::tools::is_root;
+use crate::support::{ext4, sample};
+
+/// The digest of a disk's bytes.
+fn bytes_of(disk: &Path) -> String {
+    digest("sha256", &std::fs::read(disk).unwrap())
+}
+
+fn baked(images: &Images, args: &[&str]) -> String {
+    let place = Place::with(images);
+    place.bake().args(args).ok();
+    place.assert_no_leftovers(&["disk.ext4"]);
+    bytes_of(&place.disk())
+}
+
+#[test]
+fn threads_and_places_do_not_matter() {
+    let images = sample::varied();
+    let first = baked(&images, &["--jobs", "1"]);
+    assert_eq!(baked(&images, &["--jobs", "8"]), first);
+    assert_eq!(baked(&images, &[]), first);
+    assert_eq!(baked(&images, &["--no-cache"]), first);
+}
+
+#[test]
+fn a_warm_store_does_not_matter() {
+    let images = sample::varied();
+    let place = Place::with(&images);
+    place.bake().ok();
+    let first = bytes_of(&place.disk());
+    for args in [&["--force"][..], &["--force", "--jobs", "1"], &["--force", "--no-cache"]] {
+        place.bake().args(args).ok();
+        assert_eq!(bytes_of(&place.disk()), first, "{args:?}");
+        place.assert_no_leftovers(&["disk.ext4"]);
+    }
+    // A store that knows some of the layers only, and in another order.
+    let mut fewer = images.clone();
+    fewer.images[0].layers.remove(1);
+    let other = Place::with(&fewer);
+    let bake = |place: &Place| place.bake().args(["--force", "--store"]).arg(other.store()).ok();
+    bake(&other);
+    bake(&place);
+    assert_eq!(bytes_of(&place.disk()), first);
+}
+
+#[test]
+fn users_and_their_surroundings_do_not_matter() {
+    let images = sample::varied();
+    let first = baked(&images, &[]);
+    let place = Place::with(&images);
+    place.bake().env("TZ", "Asia/Kathmandu").env("LC_ALL", "de_DE.UTF-8").env("LANG", "tr_TR").shell("umask 077").ok();
+    assert_eq!(bytes_of(&place.disk()), first);
+    if is_root() {
+        let place = Place::with(&images);
+        place.bake().as_root().ok();
+        assert_eq!(bytes_of(&place.disk()), first, "root and others bake the same");
+    }
+}
+
+#[test]
+fn epochs() {
+    let images = sample::varied();
+    let with = |epoch: &str| {
+        let place = Place::with(&images);
+        place.bake().env("SOURCE_DATE_EPOCH", epoch).ok();
+        bytes_of(&place.disk())
+    };
+    assert_eq!(with("1700000000"), with("1700000000"));
+    assert_ne!(with("1700000000"), with("1700000001"));
+    assert_eq!(with("0"), baked(&images, &[]), "0 is the default");
+    for bad in ["", "now", "-", "1e9", "99999999999999999999"] {
+        let place = Place::with(&images);
+        let outcome = place.bake().env("SOURCE_DATE_EPOCH", bad).run();
+        assert!(outcome.error(&[2]).contains("SOURCE_DATE_EPOCH"), "{bad:?}: {}", outcome.describe());
+        place.assert_no_leftovers(&[]);
+    }
+}
+
+#[test]
+fn one_changed_byte_changes_the_disk() {
+    assert_ne!(baked(&sample::small("content 1"), &[]), baked(&sample::small("content 2"), &[]));
+    // The same files in other blobs: another manifest, so another filesystem UUID, and the same tree.
+    let place = |compression| {
+        let place = Place::with(&Images::of(vec![sample::layer("file f \"f\"", compression)]));
+        place.bake().ok();
+        place
+    };
+    let (gzip, zstd) = (place(Compression::Gzip), place(Compression::Zstd));
+    assert_eq!(ext4::listing(&gzip.disk()), ext4::listing(&zstd.disk()));
+    assert_ne!(ext4::Ext4::open(&gzip.disk()).uuid(), ext4::Ext4::open(&zstd.disk()).uuid());
+}
+
+#[test]
+fn several_at_once_on_one_store() {
+    let images = sample::large();
+    let places: Vec<Place> = (0..4).map(|_| Place::with(&images)).collect();
+    let store = places[0].store();
+    let bake = |place: &Place| place.bake().args(["--store"]).arg(store.clone()).spawn();
+    let running: Vec<_> = places.iter().map(bake).collect();
+    for run in running {
+        let outcome = run.wait();
+        assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
+    }
+    let disks: Vec<_> = places.iter().map(|place| bytes_of(&place.disk())).collect();
+    assert!(disks.iter().all(|disk| disk == &disks[0]), "{disks:?}");
+    places[0].assert_no_leftovers(&["disk.ext4"]);
+}
+
+#[test]
+fn several_at_once_on_one_output() {
+    let images = sample::large();
+    let place = Place::with(&images);
+    let running: Vec<_> = (0..4).map(|_| place.bake().spawn()).collect();
+    let outcomes: Vec<_> = running.into_iter().map(|run| run.wait()).collect();
+    let winners = outcomes.iter().filter(|outcome| outcome.code == Some(0)).count();
+    assert_eq!(winners, 1, "one makes the disk: {}", outcomes.iter().map(|o| o.describe()).collect::<String>());
+    for outcome in outcomes.iter().filter(|outcome| outcome.code != Some(0)) {
+        outcome.error(&[6]);
+    }
+    place.assert_no_leftovers(&["disk.ext4"]);
+    assert_eq!(bytes_of(&place.disk()), baked(&images, &[]));
+}

@@ -1,0 +1,74 @@
+//! Who may depend on whom (design: the stages know only what stands between them). Development dependencies count too:
+//! a test that needs another stage belongs to the program's tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Every crate of ours, and ours that it may use.
+const EDGES: &[(&str, &[&str])] = &[
+    ("cvbake-archive", &[]),
+    ("cvbake-disk", &[]),
+    ("cvbake-tree", &[]),
+    ("cvbake-verify", &[]),
+    ("cvbake-store", &["cvbake-verify"]),
+    ("cvbake-fetch", &["cvbake-archive", "cvbake-store", "cvbake-verify"]),
+    ("cvbake-unpack", &["cvbake-archive", "cvbake-tree", "cvbake-verify"]),
+    ("cvbake-ext4", &["cvbake-disk", "cvbake-tree"]),
+    (
+        "cvbake",
+        &[
+            "cvbake-archive",
+            "cvbake-disk",
+            "cvbake-ext4",
+            "cvbake-fetch",
+            "cvbake-store",
+            "cvbake-tree",
+            "cvbake-unpack",
+            "cvbake-verify",
+        ],
+    ),
+];
+
+/// Crates that only some of ours may use: only the program talks to the user, only the engine mkfs starts programs.
+const RESERVED: &[(&str, &[&str])] = &[
+    ("clap", &["cvbake"]),
+    ("clap_complete", &["cvbake"]),
+    ("clap_mangen", &["cvbake"]),
+    ("duct", &["cvbake-ext4"]),
+    ("etcetera", &["cvbake"]),
+    ("indicatif", &["cvbake"]),
+    ("reqwest", &["cvbake-fetch"]),
+    ("signal-hook", &["cvbake"]),
+    ("tokio", &["cvbake-fetch"]),
+];
+
+fn packages() -> BTreeMap<String, Vec<cargo_metadata::Dependency>> {
+    let metadata = cargo_metadata::MetadataCommand::new().no_deps().other_options(["--offline".to_owned()]).exec();
+    let metadata = metadata.expect("cargo describes its own workspace");
+    metadata.packages.into_iter().map(|package| (package.name.to_string(), package.dependencies)).collect()
+}
+
+#[test]
+fn only_the_listed_edges() {
+    let allowed: BTreeMap<&str, &[&str]> = EDGES.iter().copied().collect();
+    let packages = packages();
+    let ours: BTreeSet<&str> = packages.keys().map(String::as_str).collect();
+    let listed: BTreeSet<&str> = allowed.keys().copied().collect();
+    assert_eq!(ours, listed, "every crate of the workspace is in the list, and no other");
+    for (name, dependencies) in &packages {
+        for dependency in dependencies.iter().filter(|dependency| ours.contains(dependency.name.as_str())) {
+            let edge = &dependency.name;
+            assert!(allowed[name.as_str()].contains(&edge.as_str()), "{name} must not depend on {edge}");
+        }
+    }
+}
+
+#[test]
+fn only_those_who_may() {
+    for (name, dependencies) in packages() {
+        for dependency in dependencies {
+            if let Some((_, users)) = RESERVED.iter().find(|(reserved, _)| *reserved == dependency.name) {
+                assert!(users.contains(&name.as_str()), "{name} must not depend on {}", dependency.name);
+            }
+        }
+    }
+}
