@@ -124,13 +124,15 @@ impl Index {
         }
         need(self.xattrs.first().is_some_and(Vec::is_empty), "no empty xattr set")?;
         need(self.seal.len.div_ceil(PACK_PIECE as u64) == self.seal.crcs.len() as u64, "a wrong count of checksums")?;
+        let mut last_segment = 0;
         for record in &self.records {
             need(path(record.path), "a path out of range")?;
             need((record.xattrs as usize) < self.xattrs.len(), "an xattr set out of range")?;
             match record.kind {
-                RecordKind::File { first_segment, segments, .. } => {
-                    let end = u64::from(first_segment) + u64::from(segments);
-                    need(end <= self.segments.len() as u64, "segments out of range")?;
+                RecordKind::File { first_segment, .. } => {
+                    let ascending = (last_segment..=self.segments.len()).contains(&(first_segment as usize));
+                    need(ascending, "segments out of range")?;
+                    last_segment = first_segment as usize;
                 }
                 RecordKind::Symlink { target, len } => need(text(target, usize::from(len)), "a target out of range")?,
                 RecordKind::HardLink(target) => need(path(target), "a link out of range")?,
@@ -188,13 +190,12 @@ impl Writer {
         self.u32(record.xattrs);
         match &record.kind {
             RecordKind::Directory => self.u8(0),
-            RecordKind::File { size, stream, pack_block, first_segment, segments } => {
+            RecordKind::File { size, stream, pack_block, first_segment } => {
                 self.u8(1);
                 self.u64(*size);
                 self.u32(*stream);
                 self.u32(*pack_block);
                 self.u32(*first_segment);
-                self.u32(*segments);
             }
             RecordKind::Symlink { target, len } => {
                 self.u8(2);
@@ -300,7 +301,6 @@ impl<'b> Reader<'b> {
                 stream: self.u32()?,
                 pack_block: self.u32()?,
                 first_segment: self.u32()?,
-                segments: self.u32()?,
             },
             2 => {
                 let target = self.u32()?;
@@ -339,7 +339,7 @@ mod tests {
             mtime: Time { secs: -3, nanos: 999 },
             xattrs: 1,
         };
-        let data = RecordKind::File { size: 1 << 40, stream: 512, pack_block: 3, first_segment: 0, segments: 2 };
+        let data = RecordKind::File { size: 1 << 40, stream: 512, pack_block: 3, first_segment: 0 };
         let device = Device { major: 4095, minor: 1 };
         let kinds = [
             RecordKind::Directory,

@@ -43,8 +43,8 @@ pub(crate) enum RecordKind {
         stream: u32,
         /// Where its first segment starts in the pack.
         pack_block: u32,
+        /// Its segments end where those of the next file start.
         first_segment: u32,
-        segments: u32,
     },
     Symlink {
         target: u32,
@@ -100,8 +100,14 @@ impl Index {
         &self.seal
     }
 
-    pub(crate) fn segments(&self, first: u32, count: u32) -> &[Segment] {
-        &self.segments[first as usize..first as usize + count as usize]
+    /// The segments of the file of a record, which start at `first`.
+    pub(crate) fn segments(&self, record: usize, first: u32) -> &[Segment] {
+        let mut later = self.records[record + 1..].iter();
+        let end = later.find_map(|record| match record.kind {
+            RecordKind::File { first_segment, .. } => Some(first_segment as usize),
+            _ => None,
+        });
+        &self.segments[first as usize..end.unwrap_or(self.segments.len())]
     }
 
     pub(crate) fn sparse_pieces(&self, record: u32) -> Option<&[(u64, u64)]> {

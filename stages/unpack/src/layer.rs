@@ -216,7 +216,6 @@ impl Indexer {
             stream: unit(header.data_offset)?,
             pack_block: u32::try_from(pack.blocks()).map_err(|_| Error::TooMany { what: "blocks of file content" })?,
             first_segment: count(self.segments.len(), "runs of file content")?,
-            segments: 0,
         })
     }
 
@@ -232,12 +231,7 @@ impl Indexer {
         while let Some(piece) = entry.data.next_piece()? {
             blocks.write(piece.offset, piece.bytes, pack)?;
         }
-        let found = blocks.end(pack)?;
-        self.segments.extend_from_slice(found);
-        let found = count(found.len(), "runs of file content")?;
-        let record = self.records.last_mut().expect("the file's record was pushed");
-        let RecordKind::File { segments, .. } = &mut record.kind else { unreachable!("the record is the file's") };
-        *segments = found;
+        self.segments.extend_from_slice(blocks.end(pack)?);
         if entry.header.sparse {
             let pieces = entry.header.extents.iter().map(|extent| (extent.offset, extent.len)).collect();
             self.sparse.push(Sparse { record: number, pieces });

@@ -18,7 +18,7 @@ pub fn replay(stream: &mut dyn BufRead, index: &Index, out: &mut Pieces<'_>) -> 
     let mut blocks = FileBlocks::new();
     let mut position = 0;
     for (number, record) in (0u32..).zip(&index.records) {
-        let RecordKind::File { size, stream: start, pack_block, first_segment, segments } = record.kind else {
+        let RecordKind::File { size, stream: start, pack_block, first_segment } = record.kind else {
             continue;
         };
         let start = u64::from(start) * STREAM_UNIT;
@@ -38,7 +38,7 @@ pub fn replay(stream: &mut dyn BufRead, index: &Index, out: &mut Pieces<'_>) -> 
             })?;
             position += len;
         }
-        if blocks.end(&mut pack)? != index.segments(first_segment, segments) {
+        if blocks.end(&mut pack)? != index.segments(number as usize, first_segment) {
             return Err(Error::Replay { what: "a file has other blocks" });
         }
     }

@@ -56,14 +56,15 @@ struct Node {
 /// A file name: bytes that stay in the index of a layer, which has them as a name or as part of a link's target.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name {
-    layer: u32,
     start: u32,
+    layer: u16,
     len: u8,
 }
 
 impl Name {
     pub(super) fn new(layer: usize, (start, len): (u32, u8)) -> Name {
-        Name { layer: number(layer), start, len }
+        let layer = u16::try_from(layer).expect("an image has at most some thousands of layers");
+        Name { start, layer, len }
     }
 
     pub(super) fn bytes<'l>(self, layers: &[&'l Index]) -> &'l [u8] {
@@ -76,9 +77,11 @@ impl Name {
 struct Entry {
     directory: u32,
     name: Name,
+    /// Whether it was taken away; then only the list of its directory still has it.
+    gone: bool,
     node: u32,
+    /// The entry that the directory got before.
     next: u32,
-    previous: u32,
 }
 
 /// Inodes and their names.
@@ -162,10 +165,7 @@ impl Graph {
     pub(super) fn add_entry(&mut self, layers: &[&Index], directory: NodeId, name: Name, node: NodeId) {
         let at = number(self.entries.len());
         let next = std::mem::replace(&mut self.nodes[directory.index()].first, at);
-        if next != NONE {
-            self.entries[next as usize].previous = at;
-        }
-        self.entries.push(Entry { directory: directory.0, name, node: node.0, next, previous: NONE });
+        self.entries.push(Entry { directory: directory.0, name, gone: false, node: node.0, next });
         insert(&mut self.table, &self.entries, &self.hasher, layers, at);
     }
 
@@ -197,15 +197,7 @@ impl Graph {
         let entries = &self.entries;
         let occupied = self.table.find_entry(hash, |&at| is(&entries[at as usize], layers, directory, name)).ok()?;
         let (at, _) = occupied.remove();
-        let Entry { next, previous, .. } = self.entries[at as usize];
-        if next != NONE {
-            self.entries[next as usize].previous = previous;
-        }
-        if previous == NONE {
-            self.nodes[directory.index()].first = next;
-        } else {
-            self.entries[previous as usize].next = next;
-        }
+        self.entries[at as usize].gone = true;
         Some(at)
     }
 
@@ -218,13 +210,13 @@ impl Graph {
 
     /// Takes all names of a directory away for the marker of a layer.
     pub(super) fn make_opaque(&mut self, layers: &[&Index], directory: NodeId) {
-        loop {
-            let first = self.nodes[directory.index()].first;
-            if first == NONE {
-                return;
+        let mut at = std::mem::replace(&mut self.nodes[directory.index()].first, NONE);
+        while at != NONE {
+            let Entry { gone, next, name, .. } = self.entries[at as usize];
+            if !gone {
+                self.white_out(layers, directory, name.bytes(layers));
             }
-            let name = self.entry_name(layers, first);
-            self.white_out(layers, directory, name);
+            at = next;
         }
     }
 
@@ -239,23 +231,15 @@ impl Graph {
         self.shadow = HashTable::new();
     }
 
-    fn entry_name<'l>(&self, layers: &'l [&'l Index], at: u32) -> &'l [u8] {
-        self.entries[at as usize].name.bytes(layers)
-    }
-
     /// The names in a directory, in no particular order.
     pub(super) fn entries<'l>(
         &self,
         layers: &'l [&'l Index],
         directory: NodeId,
     ) -> impl Iterator<Item = (&'l [u8], NodeId)> {
-        let mut at = self.nodes[directory.index()].first;
-        std::iter::from_fn(move || {
-            let entry = self.entries.get(at as usize)?;
-            let item = (self.entry_name(layers, at), NodeId(entry.node));
-            at = entry.next;
-            Some(item)
-        })
+        let first = self.entries.get(self.nodes[directory.index()].first as usize);
+        let list = std::iter::successors(first, |entry| self.entries.get(entry.next as usize));
+        list.filter(|entry| !entry.gone).map(|entry| (entry.name.bytes(layers), NodeId(entry.node)))
     }
 }
 

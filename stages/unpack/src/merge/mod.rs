@@ -224,11 +224,11 @@ fn emit(mut graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Erro
 fn kind_of<'l>(graph: &Graph, layers: &'l [&'l Index], node: NodeId) -> Kind<'l> {
     let Some((layer, at)) = graph.record(layers, node) else { return Kind::Directory };
     match layer.records[at].kind {
-        RecordKind::File { size, pack_block, first_segment, segments, .. } => Kind::File(FileData {
+        RecordKind::File { size, pack_block, first_segment, .. } => Kind::File(FileData {
             size,
             pack: u32::try_from(graph.layer(node)).expect("origins hold 32 bits of layer"),
             pack_block: u64::from(pack_block),
-            segments: layer.segments(first_segment, segments),
+            segments: layer.segments(at, first_segment),
         }),
         RecordKind::Symlink { target, len } => Kind::Symlink(layer.paths.text(target, usize::from(len))),
         RecordKind::CharDevice(device) => Kind::CharDevice(device),

@@ -21,7 +21,7 @@ fn layer(number: u32, text: &str) -> Index {
         let target = words.next().unwrap_or_default().as_bytes();
         let kind = match kind {
             "d" => RecordKind::Directory,
-            "f" => RecordKind::File { size: 0, stream: 0, pack_block: 0, first_segment: 0, segments: 0 },
+            "f" => RecordKind::File { size: 0, stream: 0, pack_block: 0, first_segment: 0 },
             "p" => RecordKind::Fifo,
             "s" => RecordKind::Symlink {
                 target: interner.paths().push_text(target).unwrap(),
