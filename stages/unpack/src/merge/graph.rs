@@ -18,23 +18,13 @@ impl NodeId {
     }
 }
 
-/// Where the attributes of an inode stand: a record of a layer, or nowhere for a directory that is only implied.
+/// Where the attributes of an inode stand: a record, counted through all layers; or nowhere for a directory that is only
+/// implied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Origin {
-    layer: u32,
-    record: u32,
-}
-
-const IMPLIED: u32 = u32::MAX;
+pub(super) struct Origin(u32);
 
 impl Origin {
-    pub(super) fn record(layer: usize, record: usize) -> Origin {
-        Origin { layer: number(layer), record: number(record) }
-    }
-
-    pub(super) fn implied(layer: usize) -> Origin {
-        Origin { layer: number(layer), record: IMPLIED }
-    }
+    pub(super) const IMPLIED: Origin = Origin(u32::MAX);
 }
 
 fn number(number: usize) -> u32 {
@@ -86,6 +76,8 @@ struct Entry {
 
 /// Inodes and their names.
 pub(super) struct Graph {
+    /// The number of each layer's first record.
+    firsts: Vec<u32>,
     nodes: Vec<Node>,
     entries: Vec<Entry>,
     /// The entries that are in force, by directory and name.
@@ -97,9 +89,15 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    pub(super) fn new() -> Graph {
-        let root = Node { origin: Origin { layer: 0, record: IMPLIED }, parent: 0, first: NONE };
+    pub(super) fn new(layers: &[&Index]) -> Graph {
+        let root = Node { origin: Origin::IMPLIED, parent: 0, first: NONE };
+        let mut records = 0;
+        let first = |layer: &&Index| {
+            records += layer.records.len();
+            number(records - layer.records.len())
+        };
         Graph {
+            firsts: layers.iter().map(first).collect(),
             nodes: vec![root],
             entries: Vec::new(),
             table: HashTable::new(),
@@ -112,15 +110,20 @@ impl Graph {
         self.nodes.len()
     }
 
+    pub(super) fn origin(&self, layer: usize, record: usize) -> Origin {
+        Origin(self.firsts[layer] + number(record))
+    }
+
     /// The layer and record that describe an inode; `None` where none does.
-    pub(super) fn record<'l>(&self, layers: &'l [&'l Index], node: NodeId) -> Option<(&'l Index, usize)> {
-        let Origin { layer, record } = self.nodes[node.index()].origin;
-        (record != IMPLIED).then(|| (layers[layer as usize], record as usize))
+    pub(super) fn record<'l>(&self, layers: &[&'l Index], node: NodeId) -> Option<(&'l Index, usize)> {
+        let layer = self.layer(node)?;
+        Some((layers[layer], (self.nodes[node.index()].origin.0 - self.firsts[layer]) as usize))
     }
 
     /// The layer that last described an inode.
-    pub(super) fn layer(&self, node: NodeId) -> usize {
-        self.nodes[node.index()].origin.layer as usize
+    pub(super) fn layer(&self, node: NodeId) -> Option<usize> {
+        let origin = self.nodes[node.index()].origin;
+        (origin != Origin::IMPLIED).then(|| self.firsts.partition_point(|&first| first <= origin.0) - 1)
     }
 
     pub(super) fn is_dir(&self, node: NodeId) -> bool {
@@ -136,7 +139,7 @@ impl Graph {
     pub(super) fn link_target(&self, layers: &[&Index], node: NodeId) -> Option<(usize, u32, u16)> {
         let (layer, at) = self.record(layers, node)?;
         match layer.records[at].kind {
-            RecordKind::Symlink { target, len } => Some((self.layer(node), target, len)),
+            RecordKind::Symlink { target, len } => Some((self.layer(node)?, target, len)),
             _ => None,
         }
     }

@@ -43,7 +43,7 @@ const LINK_LIMIT: u8 = 40;
 /// # Errors
 /// When an entry makes no sense on top of those before it.
 pub fn merge(layers: &[&Index], implied: Time) -> Result<Tree, Error> {
-    let mut graph = Graph::new();
+    let mut graph = Graph::new(layers);
     for (number, layer) in layers.iter().enumerate() {
         Apply { graph: &mut graph, layers, layer, number, walker: Walker::new(layer.paths.nodes.len()) }.run()?;
     }
@@ -115,7 +115,7 @@ impl Apply<'_> {
     }
 
     fn origin(&self, record: usize) -> Origin {
-        Origin::record(self.number, record)
+        self.graph.origin(self.number, record)
     }
 
     fn entry(&mut self, path: PathId, kind: &RecordKind, at: usize) -> Result<(), Problem> {
@@ -223,10 +223,11 @@ fn emit(mut graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Erro
 
 fn kind_of<'l>(graph: &Graph, layers: &'l [&'l Index], node: NodeId) -> Kind<'l> {
     let Some((layer, at)) = graph.record(layers, node) else { return Kind::Directory };
+    let pack = graph.layer(node).and_then(|layer| u32::try_from(layer).ok()).expect("a record is a layer's");
     match layer.records[at].kind {
         RecordKind::File { size, pack_block, first_segment, .. } => Kind::File(FileData {
             size,
-            pack: u32::try_from(graph.layer(node)).expect("origins hold 32 bits of layer"),
+            pack,
             pack_block: u64::from(pack_block),
             segments: layer.segments(at, first_segment),
         }),

@@ -198,15 +198,15 @@ impl Walk<'_> {
                     return Err(Problem::NotDirectory { parent: cvbake_tree::escape(bytes), found });
                 }
                 self.graph.remove_entry(self.layers, directory, bytes);
-                Ok(Some(self.make(directory, name, layer)))
+                Ok(Some(self.make(directory, name)))
             }
-            (None, Mode::Make(layer), Some(name)) => Ok(Some(self.make(directory, name, layer))),
+            (None, Mode::Make(_), Some(name)) => Ok(Some(self.make(directory, name))),
             (None | Some(_), _, _) => Ok(None),
         }
     }
 
-    fn make(&mut self, directory: NodeId, name: Name, layer: usize) -> NodeId {
-        let node = self.graph.add_node(Origin::implied(layer), Some(directory));
+    fn make(&mut self, directory: NodeId, name: Name) -> NodeId {
+        let node = self.graph.add_node(Origin::IMPLIED, Some(directory));
         self.graph.add_entry(self.layers, directory, name, node);
         node
     }
