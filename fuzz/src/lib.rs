@@ -1,0 +1,43 @@
+//! What must hold for any input: one module for each target of libFuzzer, with one function `check`.
+//!
+//! A check panics when something does not hold; an error that the code under test returns is no failure. `seeds` (a
+//! program beside this library) writes first inputs made of the fixtures.
+
+pub mod compression;
+pub mod documents;
+pub mod index;
+pub mod merge;
+pub mod tar;
+
+use std::io::{self, Read};
+
+/// A reader that gives its bytes in pieces of at most `step`: what comes over a pipe or a network.
+pub struct Chunks<'a> {
+    bytes: &'a [u8],
+    step: usize,
+}
+
+impl<'a> Chunks<'a> {
+    /// Reads `bytes` in pieces of at most `step`.
+    pub fn new(bytes: &'a [u8], step: usize) -> Chunks<'a> {
+        Chunks { bytes, step: step.max(1) }
+    }
+}
+
+impl Read for Chunks<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = buffer.len().min(self.step);
+        self.bytes.read(&mut buffer[..len])
+    }
+}
+
+/// An error with everything below it, as text.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

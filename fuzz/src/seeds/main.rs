@@ -1,0 +1,136 @@
+//! Fixtures → first inputs for every target: `seeds FIXTURES CORPUS` writes `CORPUS/TARGET/NAME`.
+//!
+//! Seeds are made, never committed: the fixtures are text that a person can read, these are what follows from it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cvbake_archive::tar::{Kind, Reader};
+use cvbake_fuzz::documents::{SEPARATOR, replace};
+use cvbake_unpack::unpack;
+// Everything here is compiled with coverage instrumentation, whose hooks this brings.
+use libfuzzer_sys as _;
+
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
+mod support;
+
+use support::case::Case;
+use support::image::{Images, write_layout};
+
+/// Longer inputs cost more than they find; libFuzzer cuts them anyway.
+const MAX_BYTES: usize = 64 * 1024;
+
+fn main() {
+    let mut args = std::env::args_os().skip(1).map(PathBuf::from);
+    let (Some(fixtures), Some(corpus)) = (args.next(), args.next()) else { panic!("usage: seeds FIXTURES CORPUS") };
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&fixtures).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "case")) {
+        let case = Case::read(file);
+        let seed = |target: &str, name: &str, bytes: &[u8]| {
+            if bytes.len() <= MAX_BYTES {
+                let folder = corpus.join(target);
+                fs::create_dir_all(&folder).expect("a corpus that can be written");
+                fs::write(folder.join(format!("{}{name}", case.name)), bytes).expect("a corpus that can be written");
+            }
+        };
+        let mut text = Vec::new();
+        for (at, layer) in case.images.images.iter().flat_map(|image| &image.layers).enumerate() {
+            let name = format!("-{}", at + 1);
+            seed("tar", &name, &layer.tar);
+            seed("compression", &name, &layer.blob);
+            if let Ok(index) = unpack(&mut &layer.tar[..], &mut |_, _| Ok(())) {
+                seed("index", &name, &index.encode());
+            }
+            text.extend(lines(&layer.tar));
+            text.push(b'\n');
+        }
+        seed("merge", "", &text);
+        for (at, text) in documents(&case.images).iter().enumerate() {
+            seed("documents", &format!("-{}", at + 1), text);
+        }
+    }
+}
+
+/// A layer in the grammar of the target `merge`, as far as it can be read.
+fn lines(archive: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut reader = Reader::new(archive);
+    while let Ok(Some(entry)) = reader.next_entry() {
+        let letter = match entry.header.kind {
+            Kind::File => b'f',
+            Kind::HardLink => b'h',
+            Kind::Symlink => b's',
+            Kind::CharDevice => b'c',
+            Kind::BlockDevice => b'b',
+            Kind::Directory => b'd',
+            Kind::Fifo => b'p',
+        };
+        text.extend([letter, b' ']);
+        text.extend_from_slice(&entry.header.path);
+        if !entry.header.link.is_empty() {
+            text.push(b'\t');
+            text.extend_from_slice(&entry.header.link);
+        }
+        text.push(b'\n');
+    }
+    text
+}
+
+/// Each manifest or index of an image, with everything below it in front.
+fn documents(images: &Images) -> Vec<Vec<u8>> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    write_layout(images, dir.path());
+    let blobs = json_blobs(&dir.path().join("blobs"));
+    blobs.keys().filter(|digest| !below(digest, &blobs).is_empty()).map(|digest| text(digest, &blobs)).collect()
+}
+
+/// A document with its dependencies in front, digests and sizes as placeholders.
+fn text(root: &str, blobs: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+    let mut order: Vec<&str> = Vec::new();
+    visit(root, blobs, &mut order);
+    let parts = order.iter().enumerate().map(|(at, digest)| {
+        (0..at).fold(blobs[*digest].clone(), |part, below| {
+            let size = blobs[order[below]].len();
+            let (old, new) = (
+                format!("{}\",\"size\":{size}", order[below]),
+                format!("{{digest{below}}}\",\"size\":{{size{below}}}"),
+            );
+            let part = replace(&part, old.as_bytes(), new.as_bytes());
+            replace(&part, order[below].as_bytes(), format!("{{digest{below}}}").as_bytes())
+        })
+    });
+    parts.collect::<Vec<_>>().join(SEPARATOR)
+}
+
+fn visit<'b>(digest: &'b str, blobs: &'b BTreeMap<String, Vec<u8>>, order: &mut Vec<&'b str>) {
+    for below in below(digest, blobs) {
+        if !order.contains(&below) {
+            visit(below, blobs, order);
+        }
+    }
+    order.push(digest);
+}
+
+/// The documents that a document points to.
+fn below<'b>(digest: &str, blobs: &'b BTreeMap<String, Vec<u8>>) -> Vec<&'b str> {
+    let text = String::from_utf8_lossy(&blobs[digest]);
+    blobs.keys().filter(|other| *other != digest && text.contains(other.as_str())).map(String::as_str).collect()
+}
+
+/// The documents of a layout, by digest.
+fn json_blobs(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut blobs = BTreeMap::new();
+    for algorithm in ["sha256", "sha512"] {
+        let Ok(entries) = fs::read_dir(dir.join(algorithm)) else { continue };
+        for entry in entries.map(|entry| entry.expect("a blob")) {
+            let bytes = fs::read(entry.path()).expect("a blob");
+            if bytes.starts_with(b"{") && bytes.len() <= MAX_BYTES {
+                blobs.insert(format!("{algorithm}:{}", entry.file_name().to_string_lossy()), bytes);
+            }
+        }
+    }
+    blobs
+}
