@@ -177,8 +177,7 @@ pub fn plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
 fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
     let store = open_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, cleanup)?;
-    let shop =
-        Workshop { store: store.as_ref(), scratch: place.path(), keep_packs: false, jobs: job.jobs.get(), on };
+    let shop = Workshop { store: store.as_ref(), scratch: place.path(), keep_packs: false, jobs: job.jobs.get(), on };
 
     let mut clock = Clock::start(Stage::Resolve, on);
     let blobs = cvbake_fetch::open(&job.source, place.path(), std::io::stdin())?;

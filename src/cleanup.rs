@@ -47,11 +47,7 @@ impl Cleanup {
     ///
     /// # Errors
     /// What `make` returns.
-    pub fn during<T, E>(
-        &self,
-        make: impl FnOnce() -> Result<T, E>,
-        path: impl FnOnce(&T) -> &Path,
-    ) -> Result<T, E> {
+    pub fn during<T, E>(&self, make: impl FnOnce() -> Result<T, E>, path: impl FnOnce(&T) -> &Path) -> Result<T, E> {
         let mut state = self.lock();
         let made = make()?;
         state.paths.push(path(&made).to_owned());

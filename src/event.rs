@@ -102,6 +102,8 @@ pub enum LayerEvent {
         found: Found,
         /// How many entries it has.
         entries: usize,
+        /// Its compressed size, where that is known.
+        bytes: Option<u64>,
     },
 }
 

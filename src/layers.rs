@@ -139,7 +139,8 @@ impl<'a> Layers<'a> {
         let mut unpacked = in_parallel(shop.jobs, &order, &|&at| {
             let layer = distinct[at];
             let unpacked = unpack_one(layer, blobs, shop, purpose).map_err(|error| Error::layer(layer, error))?;
-            let event = LayerEvent::Finished { found: unpacked.found, entries: unpacked.entries };
+            let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
+            let event = LayerEvent::Finished { found, entries, bytes };
             (shop.on)(Event::Layer { number: layer.number(), event });
             Ok((at, unpacked))
         })?;
@@ -233,11 +234,7 @@ impl<'a> Layers<'a> {
     }
 
     /// Inflates a layer again and hands on the pieces of its pack.
-    fn replay(
-        &self,
-        unpacked: &Unpacked<'_>,
-        out: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
-    ) -> Result<(), Error> {
+    fn replay(&self, unpacked: &Unpacked<'_>, out: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> Result<(), Error> {
         let index = unpacked.index.as_ref().expect("an index stays where there is no pack");
         let mut stream = self.shop.stream(unpacked.layer, self.blobs)?;
         cvbake_unpack::replay(&mut stream, index, out)?;
@@ -376,7 +373,10 @@ fn unpack_one<'a>(
 fn warn_about_compression(layer: &Layer, found: cvbake_archive::Compression, on: &(dyn Fn(Event) + Sync)) {
     use cvbake_archive::Compression as Is;
     let Some(promised) = layer.promised_compression() else { return };
-    if matches!((promised, found), (Compression::None, Is::None) | (Compression::Gzip, Is::Gzip) | (Compression::Zstd, Is::Zstd)) {
+    if matches!(
+        (promised, found),
+        (Compression::None, Is::None) | (Compression::Gzip, Is::Gzip) | (Compression::Zstd, Is::Zstd)
+    ) {
         return;
     }
     let media_type = layer.media_type().unwrap_or_default();

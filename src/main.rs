@@ -1,2 +1,12 @@
-//! placeholder
-fn main() {}
+//! `cvbake`, the program: parse, run, render, exit. What it does is in the library of the same name.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod interrupt;
+mod ui;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -19,7 +19,8 @@ pub(super) fn of(error: &Error) -> Option<String> {
     causes.iter().rev().find_map(|&cause| one(cause, reference))
 }
 
-const FULL: &str = "free some space, or use another filesystem: -o says where the disk goes, --store where layers are kept";
+const FULL: &str =
+    "free some space, or use another filesystem: -o says where the disk goes, --store where layers are kept";
 const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
 const ELSEWHERE: &str = "--store DIR keeps layers in another directory, --no-cache keeps none";
 
@@ -47,7 +48,8 @@ fn one(cause: Cause<'_>, reference: Option<&str>) -> Option<String> {
     }
     let code = cause.downcast_ref::<IoError>().and_then(IoError::raw_os_error)?;
     let too_many_files = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].iter().any(|e| e.raw_os_error() == code);
-    too_many_files.then(|| "allow more open files with `ulimit -n`, or work on fewer layers at once with --jobs 1".to_owned())
+    too_many_files
+        .then(|| "allow more open files with `ulimit -n`, or work on fewer layers at once with --jobs 1".to_owned())
 }
 
 fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<String> {
@@ -110,7 +112,9 @@ fn of_ext4(error: &cvbake_ext4::Error) -> Option<String> {
             Some(format!("--size {size} is enough; --size auto leaves room to work in"))
         }
         E::TooLarge { .. } => Some("choose a smaller --size".to_owned()),
-        E::TooFewInodes { needed, .. } => Some(format!("--inodes {needed} is enough; --inodes auto leaves room for more")),
+        E::TooFewInodes { needed, .. } => {
+            Some(format!("--inodes {needed} is enough; --inodes auto leaves room for more"))
+        }
         E::TooManyInodes { max, .. } => Some(format!("--inodes {max} is possible, and more with a larger --size")),
         E::InodeRatio { min, .. } => Some(format!("--inodes 1/{} is possible", size_argument(*min))),
         E::Label { .. } => Some("choose a shorter --label".to_owned()),
@@ -121,7 +125,9 @@ fn of_ext4(error: &cvbake_ext4::Error) -> Option<String> {
 fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<String> {
     use cvbake_ext4::mkfs::Error as E;
     match error {
-        E::Missing { .. } => Some("install the package e2fsprogs, or use --engine native, which needs no program".to_owned()),
+        E::Missing { .. } => {
+            Some("install the package e2fsprogs, or use --engine native, which needs no program".to_owned())
+        }
         E::CannotHold { .. } => Some("--engine native can".to_owned()),
         E::Failed { output, .. } if says_full(output) => Some(FULL.to_owned()),
         E::Start { .. } | E::Failed { .. } | E::Differs { .. } | E::Unreadable { .. } => {
@@ -140,10 +146,12 @@ fn of_disk(error: &cvbake_disk::Error) -> Option<String> {
         E::Open { path, source } if source.kind() == ErrorKind::NotFound => {
             Some(format!("make the directory first: mkdir -p {}", path.display()))
         }
-        E::Create { source, .. } if is_forbidden(source) => Some("choose an output in a directory that you can write to".to_owned()),
-        E::SetLen { source, .. } | E::Write { source, .. } if source.kind() == ErrorKind::FileTooLarge => {
-            Some("files there cannot be as large: choose a smaller --size, or an output on another filesystem".to_owned())
+        E::Create { source, .. } if is_forbidden(source) => {
+            Some("choose an output in a directory that you can write to".to_owned())
         }
+        E::SetLen { source, .. } | E::Write { source, .. } if source.kind() == ErrorKind::FileTooLarge => Some(
+            "files there cannot be as large: choose a smaller --size, or an output on another filesystem".to_owned(),
+        ),
         _ => None,
     }
 }
@@ -154,7 +162,9 @@ fn is_forbidden(error: &IoError) -> bool {
 
 fn of_store(error: &cvbake_store::Error) -> String {
     match error {
-        cvbake_store::Error::Writable { path, .. } => format!("chmod 700 {} makes it private; {ELSEWHERE}", path.display()),
+        cvbake_store::Error::Writable { path, .. } => {
+            format!("chmod 700 {} makes it private; {ELSEWHERE}", path.display())
+        }
         _ => ELSEWHERE.to_owned(),
     }
 }

@@ -1,0 +1,374 @@
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{ArgAction, ValueEnum, ValueHint};
+use cvbake::cleanup::Cleanup;
+use cvbake::error::{Error, Kind};
+use cvbake::event::Event;
+use cvbake::ext4::{Inodes, Size, mkfs};
+use cvbake::fetch::Source;
+use cvbake::verify::{Platform, Want};
+use cvbake::{Engine, Job, KeepPacks, Output};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use super::report::Report;
+use super::{environment, values};
+use crate::interrupt;
+use crate::ui::{Mode, Ui};
+
+/// Bakes an image into a disk
+///
+/// The disk is one ext4 filesystem with everything that the image says: owners, modes, times to the nanosecond, devices,
+/// hard links, extended attributes, capabilities and access control lists. It needs no root, no mount and no daemon. The
+/// same image and options give the same bytes, whenever and wherever.
+///
+/// What goes wrong is one line on standard error, with a hint on a second one where something can be done about it.
+/// Either the whole disk is there afterwards, or nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = after_help())]
+pub(super) struct Args {
+    /// The image: oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE
+    #[arg(value_name = "SOURCE", long_help = SOURCE_HELP)]
+    source: OsString,
+
+    /// The file that the disk becomes
+    #[arg(short, long, value_name = "DISK", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
+    output: Option<PathBuf>,
+
+    /// Replace the disk if it is there
+    #[arg(short, long)]
+    force: bool,
+
+    /// The platform of the image, as os/arch[/variant]
+    ///
+    /// Without it, Linux on this machine's processor; then a source of only one image may also be for another.
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+
+    /// How large the disk becomes: auto, min, +512M, 20G
+    #[arg(long, default_value = "auto", value_parser = values::size, help_heading = FILESYSTEM, long_help = size_help())]
+    size: Size,
+
+    /// How many inodes the filesystem has: auto, a number, or 1/16K
+    #[arg(long, default_value = "auto", value_parser = values::inodes, help_heading = FILESYSTEM, long_help = inodes_help())]
+    inodes: Inodes,
+
+    /// The filesystem's name, at most 16 bytes
+    #[arg(long, default_value = "", hide_default_value = true, help_heading = FILESYSTEM)]
+    #[arg(value_parser = OsStringValueParser::new().try_map(values::label))]
+    label: std::vec::Vec<u8>,
+
+    /// The filesystem's UUID; otherwise it follows from the image
+    #[arg(long, value_parser = values::uuid, help_heading = FILESYSTEM)]
+    uuid: Option<[u8; 16]>,
+
+    /// The seed of the hashes in large directories, a UUID; otherwise it follows from the image
+    #[arg(long, value_name = "UUID", value_parser = values::uuid, help_heading = FILESYSTEM)]
+    hash_seed: Option<[u8; 16]>,
+
+    /// Give the filesystem a journal (the default)
+    #[arg(long, overrides_with = "no_journal", help_heading = FILESYSTEM)]
+    journal: bool,
+
+    /// Give the filesystem no journal
+    #[arg(long, overrides_with = "journal", help_heading = FILESYSTEM)]
+    no_journal: bool,
+
+    /// What writes the filesystem
+    #[arg(long, value_enum, default_value_t, help_heading = FILESYSTEM)]
+    engine: EngineName,
+
+    /// Where layers are kept for other bakes [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = WORK)]
+    store: Option<PathBuf>,
+
+    /// Keep no layers, and use none that are kept
+    #[arg(long, conflicts_with_all = ["store", "keep_packs"], help_heading = WORK)]
+    no_cache: bool,
+
+    /// Whether to keep the unpacked content of layers, too
+    ///
+    /// What is always kept is what a layer has in it, which is small, and saves parsing it again. The content as well saves
+    /// inflating it again, and costs as much room as it has bytes, unless the filesystem can share blocks.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
+    keep_packs: Keep,
+
+    /// How many threads work at once [default: as many as there are processors]
+    #[arg(short, long, value_name = "N", help_heading = WORK)]
+    jobs: Option<NonZeroUsize>,
+
+    /// Say what would be baked, and make nothing
+    #[arg(short = 'n', long, help_heading = WORK)]
+    dry_run: bool,
+
+    /// Hash the disk: the result says its SHA-256
+    #[arg(long, help_heading = OUTPUT)]
+    digest: bool,
+
+    /// Print the result as one JSON object
+    ///
+    /// If something goes wrong nothing is printed; standard error and the exit status tell what.
+    #[arg(long, help_heading = OUTPUT)]
+    json: bool,
+
+    /// How to show progress, on standard error
+    #[arg(long, value_enum, value_name = "HOW", default_value_t, help_heading = OUTPUT)]
+    progress: Progress,
+
+    /// Print nothing but warnings and errors
+    #[arg(short, long, conflicts_with_all = ["json", "progress"], action = ArgAction::SetTrue, help_heading = OUTPUT)]
+    quiet: bool,
+}
+
+const FILESYSTEM: &str = "Filesystem";
+const WORK: &str = "Work";
+const OUTPUT: &str = "Output";
+
+const SOURCE_HELP: &str = "\
+The image:
+  oci:DIR[:TAG|@DIGEST]         an OCI image layout
+  oci-archive:FILE[:TAG]        the tar of one
+  docker-archive:FILE[:NAME]    what docker save and podman save write
+  tar:FILE                      a plain root filesystem; tar:- reads it from standard input
+Archives may be compressed with gzip or zstd. A TAG or NAME is needed only where there are several images.";
+
+fn size_help() -> String {
+    format!(
+        "How large the disk becomes:\n  \
+         auto    {}\n  \
+         min     the smallest size that holds everything\n  \
+         +512M   so much more than min\n  \
+         20G     exactly so much\n\
+         Units are K M G T (or KiB MiB GiB TiB) in powers of 1024, KB MB GB TB in powers of 1000; without one, bytes. A disk \
+         can grow later with resize2fs.",
+        Size::AUTO_POLICY
+    )
+}
+
+fn inodes_help() -> String {
+    format!(
+        "How many inodes (files and directories) the filesystem has room for:\n  \
+         auto    {}\n  \
+         100000  at least so many\n  \
+         1/16K   one for every 16 KiB of the disk",
+        Inodes::AUTO_POLICY
+    )
+}
+
+fn after_help() -> String {
+    let mut text = "\
+Examples:
+  cvbake bake oci:alpine:latest -o alpine.ext4
+  docker save alpine | gzip > alpine.tar.gz && cvbake bake docker-archive:alpine.tar.gz -o alpine.ext4
+  cvbake bake oci:image:v1 -o disk.ext4 --size 20G --label root --json
+
+Environment:
+  SOURCE_DATE_EPOCH  the time of what the image gives no time, in seconds since 1970 (otherwise 0)
+  XDG_DATA_HOME      where the store is by default, in the directory cvbake (otherwise ~/.local/share)
+  NO_COLOR           no colours
+
+Exit status:
+  0    the disk is baked
+"
+    .to_owned();
+    let mut kinds = Kind::ALL;
+    kinds.sort_by_key(|(kind, _)| kind.exit_code());
+    for (kind, words) in kinds {
+        text.push_str(&format!("  {:<4} {words}\n", kind.exit_code()));
+    }
+    text.push_str("  129, 130, 143  ended by SIGHUP, SIGINT or SIGTERM; nothing is left behind");
+    text
+}
+
+/// What writes the filesystem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum EngineName {
+    /// This program
+    #[default]
+    Native,
+    /// The programs of e2fsprogs; slower by far
+    Mkfs,
+}
+
+/// Whether to keep content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Keep {
+    /// Where it costs no room: where the store's filesystem can share blocks with the disk
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// How to show progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Progress {
+    /// A bar on a terminal, otherwise plain
+    #[default]
+    Auto,
+    /// A few lines
+    Plain,
+    /// A JSON object per line; warnings and errors, too
+    Json,
+    /// Nothing but warnings and errors
+    None,
+}
+
+/// Endings of formats that are something else than a bare filesystem.
+const OTHER_FORMATS: [&str; 7] = ["qcow2", "qcow", "vhdx", "vhd", "vmdk", "vdi", "tar"];
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    let output = args.output.as_deref().map(check_output).transpose()?;
+    let job = args.job()?;
+    let cleanup = interrupt::watch(ui).unwrap_or_else(|error| {
+        ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
+        interrupt::unwatched()
+    });
+    let report = args.bake(&job, output, cleanup, &|event| ui.on(&event))?;
+    ui.finish();
+    match (args.json, args.quiet) {
+        (true, _) => super::print(report.json().as_bytes()),
+        (false, true) => Ok(()),
+        (false, false) => super::print(report.text().as_bytes()),
+    }
+}
+
+impl Args {
+    pub(super) fn mode(&self) -> Mode {
+        let colours = environment::colours();
+        match self.progress {
+            _ if self.quiet => Mode::None { colours },
+            Progress::Auto if environment::draws() => Mode::Bar { colours },
+            Progress::Auto | Progress::Plain => Mode::Plain,
+            Progress::Json => Mode::Json,
+            Progress::None => Mode::None { colours },
+        }
+    }
+
+    fn bake(
+        &self,
+        job: &Job,
+        output: Option<&Path>,
+        cleanup: &Cleanup,
+        on: &(dyn Fn(Event) + Sync),
+    ) -> Result<Report, Error> {
+        let engine = match self.engine {
+            EngineName::Native => "native",
+            EngineName::Mkfs => "mkfs",
+        };
+        match output {
+            Some(path) if !self.dry_run => {
+                let output = Output { path: path.to_owned(), replace: self.force, digest: self.digest };
+                Ok(Report::baked(&cvbake::bake(job, &output, cleanup, on)?, engine))
+            }
+            output => {
+                let path = output.map(|path| path.display().to_string());
+                Ok(Report::planned(&cvbake::plan(job, cleanup, on)?, path, engine))
+            }
+        }
+    }
+
+    fn job(&self) -> Result<Job, Error> {
+        let want = match &self.platform {
+            Some(platform) => Want { platform: platform.clone(), explicit: true },
+            None => Want::host(),
+        };
+        let store = match &self.store {
+            _ if self.no_cache => None,
+            Some(dir) => Some(dir.clone()),
+            None => Some(environment::store()?),
+        };
+        Ok(Job {
+            source: Source::parse(&self.source)?,
+            want,
+            engine: self.engine()?,
+            size: self.size,
+            inodes: self.inodes,
+            label: self.label.clone(),
+            uuid: self.uuid,
+            hash_seed: self.hash_seed,
+            journal: !self.no_journal,
+            epoch: environment::epoch()?,
+            store,
+            keep_packs: match self.keep_packs {
+                Keep::Auto => KeepPacks::Auto,
+                Keep::Always => KeepPacks::Always,
+                Keep::Never => KeepPacks::Never,
+            },
+            jobs: self.jobs.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+        })
+    }
+
+    fn engine(&self) -> Result<Engine, Error> {
+        match self.engine {
+            EngineName::Native => Ok(Engine::Native),
+            EngineName::Mkfs => {
+                allow_open_files();
+                Ok(Engine::Mkfs(mkfs::Programs::find(&environment::search_path())?))
+            }
+        }
+    }
+}
+
+/// The engine `mkfs` has all layers open at once: an image may have more of them than the usual limit allows. What is
+/// allowed at all is up to whoever set the hard limit.
+fn allow_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If it stays as it is, most images still work, and the others end in an error that says why.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Refuses outputs that would not be what their name says.
+fn check_output(path: &Path) -> Result<&Path, Error> {
+    let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: Some(hint.to_owned()) });
+    if path.as_os_str().as_bytes() == b"-" {
+        return wrong(
+            "writing the disk to standard output is not supported: it is written at random positions".to_owned(),
+            "bake into a file, such as -o disk.ext4, and copy that; a file called - is ./-",
+        );
+    }
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    if OTHER_FORMATS.contains(&ending.as_str()) {
+        return wrong(
+            format!(
+                "{}: the format {ending} is not supported yet, expected a name for an ext4 filesystem",
+                path.display()
+            ),
+            "call it disk.ext4 or disk.img; qemu-img convert -f raw makes other formats of it",
+        );
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs() {
+        for name in ["disk.ext4", "disk", "disk.img", "./-", "a.qcow2/disk.ext4", "vhd", ".qcow2"] {
+            assert!(check_output(Path::new(name)).is_ok(), "{name}");
+        }
+        for name in ["-", "disk.qcow2", "disk.VHDX", "disk.vhd", "disk.tar"] {
+            let error = check_output(Path::new(name)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Usage, "{name}");
+            assert!(error.hint().is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_in_the_help() {
+        let help = after_help();
+        for (kind, words) in Kind::ALL {
+            assert!(help.contains(&format!("  {:<4} {words}\n", kind.exit_code())), "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use cvbake::error::Error;
+
+use super::Cli;
+
+/// Prints completions for a shell
+///
+/// For bash, for example: cvbake completions bash > ~/.local/share/bash-completion/completions/cvbake
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The shell
+    shell: Shell,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "cvbake", &mut script);
+    super::print(&script)
+}

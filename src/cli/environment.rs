@@ -1,0 +1,65 @@
+//! What the environment says: defaults that the command line can override.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+
+use cvbake::error::Error;
+use etcetera::BaseStrategy as _;
+
+use super::values;
+
+/// The time of what the image gives no time: `SOURCE_DATE_EPOCH`, or 0.
+pub(super) fn epoch() -> Result<i64, Error> {
+    env::var_os("SOURCE_DATE_EPOCH").map_or(Ok(0), |text| parse_epoch(&text))
+}
+
+fn parse_epoch(text: &OsStr) -> Result<i64, Error> {
+    text.to_str().and_then(values::epoch).ok_or_else(|| Error::Usage {
+        problem: format!("SOURCE_DATE_EPOCH is {text:?}, expected a number of seconds since 1970"),
+        hint: Some("unset it, or set it to what `date +%s` prints".to_owned()),
+    })
+}
+
+/// Where the store is, if nobody says: `/var/lib/cvbake` for root, else `cvbake` in the user's data directory.
+pub(super) fn store() -> Result<PathBuf, Error> {
+    if rustix::process::geteuid().is_root() {
+        return Ok("/var/lib/cvbake".into());
+    }
+    match etcetera::base_strategy::Xdg::new() {
+        Ok(directories) => Ok(directories.data_dir().join("cvbake")),
+        Err(_) => Err(Error::Usage {
+            problem: "there is no home directory to keep a store in".to_owned(),
+            hint: Some("--store DIR says where to keep layers, --no-cache keeps none".to_owned()),
+        }),
+    }
+}
+
+/// Where programs are looked for.
+pub(super) fn search_path() -> OsString {
+    env::var_os("PATH").unwrap_or_default()
+}
+
+/// Whether standard error is a terminal on which a line can be drawn again.
+pub(super) fn draws() -> bool {
+    io::stderr().is_terminal() && env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// Whether the terminal on standard error is to be coloured (<https://no-color.org>).
+pub(super) fn colours() -> bool {
+    draws() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_date_epoch() {
+        assert_eq!(parse_epoch(OsStr::new("1700000000")).unwrap(), 1_700_000_000);
+        let error = parse_epoch(OsStr::new("now")).unwrap_err();
+        assert_eq!(error.line(), "SOURCE_DATE_EPOCH is \"now\", expected a number of seconds since 1970");
+        assert_eq!(error.kind().exit_code(), 2);
+    }
+}

@@ -1,0 +1,152 @@
+//! The result: a JSON object, or a few lines for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use cvbake::event::Found;
+use cvbake::{Baked, LayerReport, Plan};
+use indicatif::{BinaryBytes, HumanCount};
+use serde::Serialize;
+
+use super::values::uuid_text;
+
+/// What is told of a bake, in the form of the JSON object.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    image: String,
+    reference: String,
+    platform: Option<String>,
+    disk: Disk,
+    files: usize,
+    layers: Vec<Layer>,
+    times_ms: serde_json::Map<String, serde_json::Value>,
+    engine: &'static str,
+    dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Disk {
+    path: Option<String>,
+    format: &'static str,
+    bytes: u64,
+    used_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocated_bytes: Option<u64>,
+    uuid: String,
+    inodes: u64,
+    free_inodes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Layer {
+    digest: Option<String>,
+    diff_id: String,
+    bytes: Option<u64>,
+    entries: usize,
+    cached: &'static str,
+}
+
+impl Report {
+    /// What would be baked.
+    pub(super) fn planned(plan: &Plan, path: Option<String>, engine: &'static str) -> Report {
+        Report {
+            image: plan.image.to_string(),
+            reference: plan.reference.clone(),
+            platform: plan.platform.clone(),
+            disk: Disk {
+                path,
+                format: "ext4",
+                bytes: plan.disk_bytes,
+                used_bytes: plan.used_bytes,
+                allocated_bytes: None,
+                uuid: uuid_text(plan.uuid),
+                inodes: plan.inodes,
+                free_inodes: plan.free_inodes,
+                sha256: None,
+            },
+            files: plan.files,
+            layers: plan.layers.iter().map(Layer::new).collect(),
+            times_ms: serde_json::Map::new(),
+            engine,
+            dry_run: true,
+        }
+    }
+
+    /// What was baked.
+    pub(super) fn baked(baked: &Baked, engine: &'static str) -> Report {
+        let mut report = Report::planned(&baked.plan, Some(baked.path.display().to_string()), engine);
+        report.disk.allocated_bytes = Some(baked.allocated_bytes);
+        report.disk.sha256 = baked.digest.map(|digest| digest.hex());
+        report.times_ms =
+            baked.times.iter().map(|(stage, time)| (stage.name().to_owned(), milliseconds(*time))).collect();
+        report.dry_run = false;
+        report
+    }
+
+    /// The JSON object on a line.
+    pub(super) fn json(&self) -> String {
+        let object = serde_json::to_string(self).expect("numbers, texts and lists of them");
+        format!("{object}\n")
+    }
+
+    /// A few lines for people.
+    pub(super) fn text(&self) -> String {
+        let Disk { path, bytes, used_bytes, .. } = &self.disk;
+        let (bytes, used) = (BinaryBytes(*bytes), BinaryBytes(*used_bytes));
+        let mut text = match (self.dry_run, path) {
+            (true, Some(path)) => format!("{} would become {path}\n", self.reference),
+            (true, None) => format!("{} would become a disk\n", self.reference),
+            (false, path) => format!("{} is now {}\n", self.reference, path.as_deref().unwrap_or_default()),
+        };
+        let mut put =
+            |name: &str, value: &str| writeln!(text, "  {name:<8}{value}").expect("a string takes everything");
+        let platform = self.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
+        put("image", &format!("{}{platform}", self.image));
+        put("layers", &self.layers_text());
+        put("files", &HumanCount(self.files as u64).to_string());
+        let format = self.disk.format;
+        let (all, free) = (HumanCount(self.disk.inodes), HumanCount(self.disk.free_inodes));
+        put("disk", &format!("{bytes}, {used} in use, {all} inodes, {free} free ({format})"));
+        put("uuid", &self.disk.uuid);
+        if let Some(sha256) = &self.disk.sha256 {
+            put("sha256", sha256);
+        }
+        if !self.dry_run {
+            let total: f64 = self.times_ms.values().filter_map(serde_json::Value::as_f64).sum();
+            put("time", &format!("{:.2} s", total / 1000.0));
+        }
+        text
+    }
+
+    fn layers_text(&self) -> String {
+        let kept = |name: &str| self.layers.iter().filter(|layer| layer.cached == name).count();
+        let mut text = HumanCount(self.layers.len() as u64).to_string();
+        for (found, words) in [(Found::Index, "parsed before"), (Found::Content, "unpacked before")] {
+            match kept(found.name()) {
+                0 => {}
+                count => write!(text, ", {count} {words}").expect("a string takes everything"),
+            }
+        }
+        text
+    }
+}
+
+impl Layer {
+    fn new(layer: &LayerReport) -> Layer {
+        Layer {
+            digest: layer.digest.map(|digest| digest.to_string()),
+            diff_id: layer.diff_id.to_string(),
+            bytes: layer.bytes,
+            entries: layer.entries,
+            cached: layer.found.name(),
+        }
+    }
+}
+
+/// Milliseconds to three places.
+fn milliseconds(time: Duration) -> serde_json::Value {
+    let microseconds = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    (f64::from(microseconds) / 1000.0).into()
+}

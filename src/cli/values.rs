@@ -1,0 +1,199 @@
+//! Values of options: from text, and back where a result shows them.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
+use cvbake::ext4::{Inodes, Size};
+
+/// How large the disk becomes: `auto`, `min`, `+512M`, `20G`.
+pub(super) fn size(text: &str) -> Result<Size, String> {
+    match (text, text.strip_prefix('+')) {
+        ("auto", _) => Ok(Size::Auto),
+        ("min", _) => Ok(Size::Min),
+        (_, Some(extra)) => bytes(extra).map(Size::Extra),
+        (exact, None) => bytes(exact).map(Size::Exact),
+    }
+    .map_err(|problem| format!("{problem}; expected auto, min, a size such as 20G, or +SIZE for so much more than min"))
+}
+
+/// How many inodes the filesystem has: `auto`, `100000`, `1/16K`.
+pub(super) fn inodes(text: &str) -> Result<Inodes, String> {
+    match (text, text.strip_prefix("1/")) {
+        ("auto", _) => Ok(Inodes::Auto),
+        (_, Some(ratio)) => match bytes(ratio)? {
+            0 => Err("one inode per 0 bytes".to_owned()),
+            bytes => Ok(Inodes::BytesPerInode(bytes)),
+        },
+        (count, None) if is_number(count) => {
+            count.parse().map(Inodes::Count).map_err(|_| format!("a filesystem has at most {} inodes", u32::MAX))
+        }
+        _ => Err("expected auto, a number, or 1/SIZE for one inode per so many bytes, such as 1/16K".to_owned()),
+    }
+}
+
+/// A number of bytes with a unit: `K M G T` and `KiB MiB GiB TiB` are powers of 1024, `KB MB GB TB` of 1000.
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        return Err(if text.is_empty() {
+            "there is no number".to_owned()
+        } else {
+            format!("{text:?} is no number of bytes")
+        });
+    }
+    let (base, power) = match unit.to_ascii_uppercase().as_str() {
+        "" | "B" => (1, 0),
+        "K" | "KIB" => (1024, 1),
+        "M" | "MIB" => (1024, 2),
+        "G" | "GIB" => (1024, 3),
+        "T" | "TIB" => (1024, 4),
+        "KB" => (1000, 1),
+        "MB" => (1000, 2),
+        "GB" => (1000, 3),
+        "TB" => (1000, 4),
+        _ => return Err(format!("{unit:?} is no unit, expected K, M, G or T")),
+    };
+    let number: Option<u64> = number.parse().ok();
+    number.and_then(|number| number.checked_mul(u64::pow(base, power))).ok_or_else(|| format!("{text} is too large"))
+}
+
+/// The text of a UUID in its usual form.
+pub(super) fn uuid(text: &str) -> Result<[u8; 16], String> {
+    /// Where the hyphens stand.
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    let wrong = || "expected a UUID such as 6ba7b810-9dad-11d1-80b4-00c04fd430c8".to_owned();
+    let well_formed = text
+        .bytes()
+        .enumerate()
+        .all(|(at, byte)| if HYPHENS.contains(&at) { byte == b'-' } else { byte.is_ascii_hexdigit() });
+    if text.len() != 36 || !well_formed {
+        return Err(wrong());
+    }
+    let number = u128::from_str_radix(&text.replace('-', ""), 16).map_err(|_| wrong())?;
+    Ok(number.to_be_bytes())
+}
+
+/// A UUID in its usual form.
+pub(super) fn uuid_text(uuid: [u8; 16]) -> String {
+    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// A filesystem's name, which need not be UTF-8.
+pub(super) fn label(text: OsString) -> Result<Vec<u8>, String> {
+    /// The length of the superblock's `s_volume_name`.
+    const MAX: usize = 16;
+    let label = text.into_vec();
+    if label.len() > MAX { Err(format!("{} bytes, expected at most {MAX}", label.len())) } else { Ok(label) }
+}
+
+/// Seconds since 1970, as `SOURCE_DATE_EPOCH` has them: digits and nothing else.
+pub(super) fn epoch(text: &str) -> Option<i64> {
+    if is_number(text) { text.parse().ok() } else { None }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        let table = [
+            ("auto", Size::Auto),
+            ("min", Size::Min),
+            ("4096", Size::Exact(4096)),
+            ("512B", Size::Exact(512)),
+            ("20G", Size::Exact(20 << 30)),
+            ("20g", Size::Exact(20 << 30)),
+            ("1KiB", Size::Exact(1024)),
+            ("3MiB", Size::Exact(3 << 20)),
+            ("2T", Size::Exact(2 << 40)),
+            ("1TiB", Size::Exact(1 << 40)),
+            ("5kB", Size::Exact(5000)),
+            ("5GB", Size::Exact(5_000_000_000)),
+            ("+512M", Size::Extra(512 << 20)),
+            ("+0", Size::Extra(0)),
+            ("18446744073709551615", Size::Exact(u64::MAX)),
+        ];
+        for (text, expected) in table {
+            assert_eq!(size(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "+",
+            "-1",
+            "++1",
+            "1.5G",
+            "1 G",
+            "G",
+            "20X",
+            "1e9",
+            "0x10",
+            "Auto",
+            "18446744073709551616",
+            "16777216T",
+            "٣",
+        ] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn inode_counts() {
+        let table = [
+            ("auto", Inodes::Auto),
+            ("0", Inodes::Count(0)),
+            ("4294967295", Inodes::Count(u32::MAX)),
+            ("1/16K", Inodes::BytesPerInode(16 << 10)),
+            ("1/4096", Inodes::BytesPerInode(4096)),
+        ];
+        for (text, expected) in table {
+            assert_eq!(inodes(text), Ok(expected), "{text}");
+        }
+        for text in ["", "4294967296", "1/0", "1/", "2/16K", "16K", "-1", "+5", "min"] {
+            assert!(inodes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn uuids() {
+        let text = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+        let bytes = uuid(text).unwrap();
+        assert_eq!(bytes[..4], [0x6b, 0xa7, 0xb8, 0x10]);
+        assert_eq!(uuid_text(bytes), text);
+        assert_eq!(uuid(&text.to_uppercase()), Ok(bytes));
+        assert_eq!(uuid("00000000-0000-0000-0000-000000000000"), Ok([0; 16]));
+        let wrong = [
+            "",
+            "6ba7b8109dad11d180b400c04fd430c8",
+            "6ba7b810-9dad-11d1-80b4-00c04fd430c",
+            "6ba7b810-9dad-11d1-80b4-00c04fd430cg",
+        ];
+        for text in
+            wrong.into_iter().chain(["6ba7b81-09dad-11d1-80b4-00c04fd430c8", "+ba7b810-9dad-11d1-80b4-00c04fd430c8"])
+        {
+            assert!(uuid(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn labels() {
+        assert_eq!(label("root".into()), Ok(b"root".to_vec()));
+        assert_eq!(label(OsString::from_vec(vec![0xff; 16])), Ok(vec![0xff; 16]));
+        assert!(label("seventeen letters".into()).is_err());
+    }
+
+    #[test]
+    fn epochs() {
+        assert_eq!(epoch("0"), Some(0));
+        assert_eq!(epoch("9223372036854775807"), Some(i64::MAX));
+        for text in ["", "-1", "+1", " 1", "1 ", "1.0", "0x1", "9223372036854775808", "٣"] {
+            assert_eq!(epoch(text), None, "{text}");
+        }
+    }
+}

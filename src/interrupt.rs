@@ -1,0 +1,84 @@
+//! Signals that ask the program to stop: it leaves nothing behind, and says by its exit status which one it was.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use cvbake::cleanup::{Cleanup, Stop};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::ui::Ui;
+
+/// What the process must not leave behind.
+static CLEANUP: Cleanup = Cleanup::new();
+
+/// The signal that came, or 0; set by the signal handler itself, so before anything can follow from the signal.
+static RECEIVED: AtomicUsize = AtomicUsize::new(0);
+
+/// From here on signals clean up what is registered with the result.
+///
+/// # Errors
+/// When they can't be watched; then they end the process as they always do, and the next run cleans up.
+pub(crate) fn watch(ui: &Arc<Ui>) -> io::Result<&'static Cleanup> {
+    let mut signals = vec![SIGINT, SIGTERM];
+    if !hangup_is_ignored() {
+        signals.push(SIGHUP);
+    }
+    for &signal in &signals {
+        let number = usize::try_from(signal).expect("signals are positive");
+        signal_hook::flag::register_usize(signal, &RECEIVED, number)?;
+    }
+    let mut signals = Signals::new(signals)?;
+    let ui = Arc::clone(ui);
+    thread::Builder::new().name("signals".to_owned()).spawn(move || signals.forever().for_each(|_| settle(&ui)))?;
+    Ok(&CLEANUP)
+}
+
+/// What is registered, whether signals are watched or not.
+pub(crate) fn unwatched() -> &'static Cleanup {
+    &CLEANUP
+}
+
+/// If a signal came, cleans up and ends the process, unless the work is done.
+pub(crate) fn settle(ui: &Arc<Ui>) {
+    let signal = RECEIVED.load(Ordering::SeqCst);
+    if signal == 0 {
+        return;
+    }
+    match CLEANUP.run() {
+        Stop::Clean(_halt) => {
+            say(ui);
+            // By convention; the halt is held until the very end.
+            std::process::exit(128 + i32::try_from(signal).expect("signals are small"))
+        }
+        Stop::TooLate => {}
+    }
+}
+
+/// Tells the user, unless standard error is stuck: that must not keep the process from ending.
+fn say(ui: &Arc<Ui>) {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    let (said, wait) = mpsc::channel();
+    let ui = Arc::clone(ui);
+    let speaker = move || {
+        ui.interrupted();
+        // Nobody waits any more if it took too long.
+        let _ = said.send(());
+    };
+    if thread::Builder::new().spawn(speaker).is_ok() {
+        // Both ends of the wait are fine.
+        let _ = wait.recv_timeout(PATIENCE);
+    }
+}
+
+/// Whether the process was started with `nohup`, which asks it to go on when the terminal goes away.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    ignored & (1 << (SIGHUP - 1)) != 0
+}

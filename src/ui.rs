@@ -1,0 +1,116 @@
+//! Events in, something to look at out: a bar on a terminal, plain lines, or JSON lines, on standard error.
+//!
+//! Warnings, the error and its hint go through here too, so that they don't mix with a bar.
+
+mod bars;
+mod json;
+mod plain;
+mod progress;
+
+use std::io::{self, Write as _};
+use std::sync::{Mutex, PoisonError};
+
+use cvbake::error::Error;
+use cvbake::event::Event;
+
+use self::progress::Progress;
+
+/// How to show progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// A bar that is drawn again and again.
+    Bar {
+        /// Whether words may have colours.
+        colours: bool,
+    },
+    /// A line now and then.
+    Plain,
+    /// A JSON object per line and event.
+    Json,
+    /// Nothing but warnings and errors.
+    None {
+        /// Whether words may have colours.
+        colours: bool,
+    },
+}
+
+/// What the user sees while the program works.
+pub(crate) struct Ui {
+    state: Mutex<State>,
+}
+
+struct State {
+    progress: Progress,
+    reporter: Box<dyn Reporter + Send>,
+}
+
+/// One way to show things.
+trait Reporter {
+    /// Something happened; `progress` has it counted in.
+    fn event(&mut self, event: &Event, progress: &Progress);
+
+    /// Something has to be said.
+    fn say(&mut self, message: &Message<'_>);
+
+    /// Nothing more will happen.
+    fn finish(&mut self) {}
+}
+
+/// Something that has to be said.
+enum Message<'a> {
+    Warning(&'a str),
+    Error(&'a Error),
+    Interrupted,
+}
+
+impl Ui {
+    pub(crate) fn new(mode: Mode) -> Ui {
+        let reporter: Box<dyn Reporter + Send> = match mode {
+            Mode::Bar { colours } => Box::new(bars::Bar::new(colours)),
+            Mode::Plain => Box::new(plain::Plain::new(true, false)),
+            Mode::Json => Box::new(json::Json::new()),
+            Mode::None { colours } => Box::new(plain::Plain::new(false, colours)),
+        };
+        Ui { state: Mutex::new(State { progress: Progress::default(), reporter }) }
+    }
+
+    /// Shows an event.
+    pub(crate) fn on(&self, event: &Event) {
+        self.with(|State { progress, reporter }| {
+            progress.count(event);
+            if let Event::Warning(text) = event {
+                reporter.say(&Message::Warning(text));
+            } else {
+                reporter.event(event, progress);
+            }
+        });
+    }
+
+    /// Leaves the screen to the result.
+    pub(crate) fn finish(&self) {
+        self.with(|state| state.reporter.finish());
+    }
+
+    /// Says why the program fails.
+    pub(crate) fn fail(&self, error: &Error) {
+        self.with(|state| state.reporter.say(&Message::Error(error)));
+    }
+
+    /// Says that a signal ends the program.
+    pub(crate) fn interrupted(&self) {
+        self.with(|state| {
+            state.reporter.finish();
+            state.reporter.say(&Message::Interrupted);
+        });
+    }
+
+    fn with(&self, act: impl FnOnce(&mut State)) {
+        // What is shown may be wrong after a panic elsewhere, but not worse.
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Writes whole lines to standard error at once. If that does not work there is nobody to tell.
+fn write(lines: &str) {
+    let _ = io::stderr().lock().write_all(lines.as_bytes());
+}

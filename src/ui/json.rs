@@ -1,0 +1,113 @@
+//! A JSON object per line, for programs.
+
+use std::time::Duration;
+
+use cvbake::event::{Event, LayerEvent};
+use serde_json::{Value, json};
+
+use super::progress::{Every, Progress};
+use super::{Message, Reporter, write};
+
+/// How often bytes are reported: enough for a smooth bar.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// A JSON object per line.
+pub(super) struct Json {
+    bytes: Every,
+}
+
+impl Json {
+    pub(super) fn new() -> Json {
+        Json { bytes: Every::new(INTERVAL) }
+    }
+}
+
+impl Reporter for Json {
+    fn event(&mut self, event: &Event, progress: &Progress) {
+        if let Some(value) = object(event) {
+            put(&value);
+        } else if self.bytes.is_due() {
+            put(&bytes(progress));
+        }
+    }
+
+    fn say(&mut self, message: &Message<'_>) {
+        put(&message_object(message));
+    }
+}
+
+fn put(value: &Value) {
+    write(&format!("{value}\n"));
+}
+
+/// An event that is reported whenever it happens.
+fn object(event: &Event) -> Option<Value> {
+    Some(match event {
+        Event::Stage(stage) => json!({ "event": "stage", "stage": stage.name() }),
+        Event::Image { digest, layers, bytes } => {
+            let digest = digest.map(|digest| digest.to_string());
+            json!({ "event": "image", "image": digest, "layers": layers, "bytes": bytes })
+        }
+        Event::Layer { number, event: LayerEvent::Started { bytes } } => {
+            json!({ "event": "layer", "layer": number, "state": "started", "bytes": bytes })
+        }
+        Event::Layer { number, event: LayerEvent::Finished { found, entries, .. } } => {
+            json!({ "event": "layer", "layer": number, "state": "finished", "entries": entries, "cached": found.name() })
+        }
+        Event::Planned { disk_bytes, content_bytes } => {
+            json!({ "event": "planned", "bytes": disk_bytes, "content_bytes": content_bytes })
+        }
+        Event::Note(text) => json!({ "event": "note", "message": text }),
+        _ => return None,
+    })
+}
+
+/// How far the stage is.
+fn bytes(progress: &Progress) -> Value {
+    let stage = progress.stage.map(|stage| stage.name());
+    json!({ "event": "bytes", "stage": stage, "bytes": progress.bytes, "total": progress.total })
+}
+
+fn message_object(message: &Message<'_>) -> Value {
+    match message {
+        Message::Warning(text) => json!({ "event": "warning", "message": text }),
+        Message::Error(error) => json!({
+            "event": "error",
+            "message": error.line(),
+            "hint": error.hint(),
+            "exit_status": error.kind().exit_code(),
+        }),
+        Message::Interrupted => json!({ "event": "interrupted" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cvbake::event::{Found, Stage};
+
+    use super::*;
+
+    #[test]
+    fn objects() {
+        let finished = LayerEvent::Finished { found: Found::Content, entries: 7, bytes: None };
+        let table = [
+            (Event::Stage(Stage::Unpack), r#"{"event":"stage","stage":"unpack"}"#),
+            (
+                Event::Image { digest: None, layers: 1, bytes: Some(3) },
+                r#"{"event":"image","image":null,"layers":1,"bytes":3}"#,
+            ),
+            (
+                Event::Layer { number: 1, event: finished },
+                r#"{"event":"layer","layer":1,"state":"finished","entries":7,"cached":"content"}"#,
+            ),
+        ];
+        for (event, expected) in table {
+            assert_eq!(object(&event).map(|value| value.to_string()).as_deref(), Some(expected));
+        }
+        let error = cvbake::disk::Error::Exists { path: "d".into() }.into();
+        assert_eq!(
+            message_object(&Message::Error(&error)).to_string(),
+            r#"{"event":"error","message":"d exists already","hint":"--force replaces it","exit_status":6}"#
+        );
+    }
+}

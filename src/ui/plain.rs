@@ -1,0 +1,144 @@
+//! Lines for logs: one for each thing worth knowing, and a sign of life now and then.
+
+use std::time::Duration;
+
+use cvbake::error::Error;
+use cvbake::event::{Event, Found, LayerEvent, Stage};
+use indicatif::{BinaryBytes, HumanCount};
+
+use super::progress::{Every, Progress};
+use super::{Message, Reporter, write};
+
+/// After how long a log gets a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// Lines for logs, or for errors only.
+pub(super) struct Plain {
+    progress: bool,
+    colours: bool,
+    alive: Every,
+}
+
+impl Plain {
+    pub(super) fn new(progress: bool, colours: bool) -> Plain {
+        Plain { progress, colours, alive: Every::new(SIGN_OF_LIFE) }
+    }
+}
+
+impl Reporter for Plain {
+    fn event(&mut self, event: &Event, progress: &Progress) {
+        if !self.progress {
+            return;
+        }
+        if let Some(line) = line(event, progress) {
+            write(&format!("cvbake: {line}\n"));
+        } else if is_step(event) && self.alive.is_due() {
+            let total = progress.total.map(|total| format!(" of {}", BinaryBytes(total))).unwrap_or_default();
+            let stage = if progress.stage == Some(Stage::Write) { "wrote" } else { "read" };
+            write(&format!("cvbake: {stage} {}{total}\n", BinaryBytes(progress.bytes)));
+        }
+    }
+
+    fn say(&mut self, message: &Message<'_>) {
+        write(&message_lines(message, self.colours));
+    }
+}
+
+fn is_step(event: &Event) -> bool {
+    matches!(event, Event::Wrote { .. } | Event::Layer { event: LayerEvent::Read { .. }, .. })
+}
+
+/// What a log says about an event, if it is worth a line.
+fn line(event: &Event, progress: &Progress) -> Option<String> {
+    match event {
+        Event::Image { digest, layers, bytes } => {
+            let digest = digest.map(|digest| format!(" {digest}")).unwrap_or_default();
+            let layers = counted(*layers, "layer", "layers");
+            let bytes = bytes.map(|bytes| format!(", {}", BinaryBytes(bytes))).unwrap_or_default();
+            Some(format!("image{digest}: {layers}{bytes}"))
+        }
+        Event::Layer { number, event: LayerEvent::Finished { found, entries, .. } } => {
+            let how = match found {
+                Found::Nothing => "",
+                Found::Index => ", parsed before",
+                Found::Content => ", unpacked before",
+            };
+            Some(format!("layer {number} of {}: {}{how}", progress.layers, counted(*entries, "entry", "entries")))
+        }
+        Event::Planned { disk_bytes, content_bytes } => {
+            Some(format!("disk of {}, {} of content", BinaryBytes(*disk_bytes), BinaryBytes(*content_bytes)))
+        }
+        Event::Stage(Stage::Write) => Some("writing the disk".to_owned()),
+        Event::Stage(Stage::Commit) => Some("bringing the disk to stable storage".to_owned()),
+        Event::Note(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// A number of things, in words.
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{} {}", HumanCount(count as u64), if count == 1 { one } else { many })
+}
+
+/// A message as it stands on a terminal or in a log.
+pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
+    let label = |word: &str, colour: &str| match colours {
+        true => format!("cvbake: \x1b[1;{colour}m{word}:\x1b[0m"),
+        false => format!("cvbake: {word}:"),
+    };
+    match message {
+        Message::Warning(text) => format!("{} {text}\n", label("warning", "33")),
+        Message::Error(error) => error_lines(error, &label("error", "31"), &label("hint", "36")),
+        Message::Interrupted => "cvbake: interrupted\n".to_owned(),
+    }
+}
+
+fn error_lines(error: &Error, error_label: &str, hint_label: &str) -> String {
+    let hint = error.hint().map(|hint| format!("{hint_label} {hint}\n")).unwrap_or_default();
+    format!("{error_label} {}\n{hint}", error.line())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exists() -> Error {
+        cvbake::disk::Error::Exists { path: "disk.ext4".into() }.into()
+    }
+
+    #[test]
+    fn messages() {
+        let plain = |message| message_lines(&message, false);
+        let error = exists();
+        assert_eq!(plain(Message::Warning("odd")), "cvbake: warning: odd\n");
+        assert_eq!(
+            plain(Message::Error(&error)),
+            "cvbake: error: disk.ext4 exists already\ncvbake: hint: --force replaces it\n"
+        );
+        assert_eq!(plain(Message::Interrupted), "cvbake: interrupted\n");
+        let coloured = message_lines(&Message::Warning("odd"), true);
+        assert_eq!(coloured, "cvbake: \x1b[1;33mwarning:\x1b[0m odd\n");
+    }
+
+    #[test]
+    fn lines() {
+        let progress = Progress { layers: 5, ..Progress::default() };
+        let finished = |found| LayerEvent::Finished { found, entries: 1, bytes: None };
+        let table = [
+            (Event::Image { digest: None, layers: 1, bytes: Some(2048) }, Some("image: 1 layer, 2.00 KiB")),
+            (Event::Layer { number: 2, event: finished(Found::Nothing) }, Some("layer 2 of 5: 1 entry")),
+            (Event::Layer { number: 2, event: finished(Found::Index) }, Some("layer 2 of 5: 1 entry, parsed before")),
+            (Event::Layer { number: 2, event: LayerEvent::Read { bytes: 1 } }, None),
+            (
+                Event::Planned { disk_bytes: 1 << 30, content_bytes: 3 << 20 },
+                Some("disk of 1.00 GiB, 3.00 MiB of content"),
+            ),
+            (Event::Wrote { bytes: 1 }, None),
+            (Event::Stage(Stage::Merge), None),
+            (Event::Note("waiting".to_owned()), Some("waiting")),
+        ];
+        for (event, expected) in table {
+            assert_eq!(line(&event, &progress).as_deref(), expected, "{event:?}");
+        }
+    }
+}
