@@ -1,9 +1,10 @@
 //! Directories of the store, opened once and used by descriptor.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -119,7 +120,7 @@ impl Dir {
     /// Removes whatever has this name, with all that is in it, without following anything.
     pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
-            Err(Errno::ISDIR | Errno::PERM) if self.is_dir(name) => std::fs::remove_dir_all(self.path.join(name)),
+            Err(Errno::ISDIR | Errno::PERM) if self.is_dir(name) => Ok(remove_tree(&self.fd, name)?),
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -170,4 +171,52 @@ fn make_private(parent: impl std::os::fd::AsFd, name: &OsStr) -> Result<(), Errn
         Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Removes a directory and all that is in it.
+///
+/// One directory is open at a time, for `std::fs::remove_dir_all` opens one per level, and how deep a scratch directory
+/// gets is for an image to say. `..` leads back, because nobody else moves what is in a store.
+fn remove_tree(parent: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    let mut here = enter(parent, name)?;
+    let mut names = vec![name.to_owned()];
+    while let Some(name) = names.last() {
+        if let Some(below) = empty(&here)? {
+            here = enter(&here, &below)?;
+            names.push(below);
+        } else if names.len() > 1 {
+            here = enter(&here, OsStr::new(".."))?;
+            rustix::fs::unlinkat(&here, name, AtFlags::REMOVEDIR)?;
+            names.pop();
+        } else {
+            rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?;
+            names.pop();
+        }
+    }
+    Ok(())
+}
+
+fn enter(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(parent, name, OPEN | OFlags::NOFOLLOW, Mode::empty())
+}
+
+/// Removes all that is in a directory but directories with something in them; returns one of those.
+fn empty(dir: &OwnedFd) -> Result<Option<OsString>, Errno> {
+    for entry in rustix::fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if matches!(name.as_bytes(), b"." | b"..") {
+            continue;
+        }
+        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::ISDIR | Errno::PERM) => match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
+                Ok(()) => {}
+                Err(Errno::NOTEMPTY | Errno::EXIST) => return Ok(Some(name.to_owned())),
+                Err(error) => return Err(error),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }

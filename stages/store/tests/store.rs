@@ -338,6 +338,14 @@ fn puts_something() {
         store.put_index(&layer(&number.to_string()), b"payload").unwrap();
     }
     store.put_index(&layer("a"), b"payload").unwrap();
+    let scratch = store.scratch().unwrap();
+    let path = scratch.path().to_owned();
+    let deep = path.join(["a"; 1500].join("/"));
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("file"), "").unwrap();
+    fs::create_dir_all(path.join("a/a/b/c")).unwrap();
+    drop(scratch);
+    assert!(!path.exists());
     let (bytes, crcs) = pack_bytes();
     put_pack(&store, &layer("a"), &bytes);
     let seal = PackSeal { len: bytes.len() as u64, crcs: &crcs };
