@@ -28,6 +28,9 @@
 //! * more than 65000 directories in one (libext2fs does not know `dir_nlink`);
 //! * a journal on less than 8 MiB.
 //!
+//! The programs run one after the other, in our process group, so a terminal's interrupt reaches them too. Should this
+//! process be killed alone, the one that runs ends by itself: it works on files that nobody will look at again.
+//!
 //! Directories of many files take quadratic time, because libext2fs searches them from the start for each new name:
 //! 100,000 files in one directory take a minute or two.
 
