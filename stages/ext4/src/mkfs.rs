@@ -32,7 +32,7 @@
 //! process be killed alone, the one that runs ends by itself: it works on files that nobody will look at again.
 //!
 //! Directories of many files take quadratic time, because libext2fs searches them from the start for each new name:
-//! 100,000 files in one directory take a minute or two.
+//! 20,000 files in one directory take some seconds, 100,000 some minutes.
 
 mod error;
 mod inodes;
