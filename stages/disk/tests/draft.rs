@@ -328,7 +328,11 @@ fn scratch_goes_with_the_draft() {
         let scratch = draft.scratch().unwrap();
         std::fs::write(scratch.join("file"), "x").unwrap();
         assert_eq!(std::fs::metadata(&scratch).unwrap().permissions().mode() & 0o777, 0o700);
-        if commit { draft.commit().unwrap() } else { drop(draft) }
+        if commit {
+            draft.commit().unwrap()
+        } else {
+            drop(draft)
+        }
         assert!(!scratch.exists());
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only the target is left");
