@@ -5,6 +5,8 @@
 mod chain;
 mod hint;
 mod kind;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+//! `cvbake completions`: what shells complete.
+
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use cvbake::error::Error;

@@ -1,3 +1,5 @@
+//! `cvbake man`: the manual pages.
+
 use clap::CommandFactory as _;
 use clap_mangen::Man;
 use cvbake::error::Error;

@@ -150,3 +150,65 @@ fn milliseconds(time: Duration) -> serde_json::Value {
     let microseconds = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
     (f64::from(microseconds) / 1000.0).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(dry_run: bool) -> Report {
+        let layer = Layer { digest: None, diff_id: "sha256:d".to_owned(), bytes: Some(7), entries: 3, cached: "index" };
+        let disk = Disk {
+            path: Some("disk.ext4".to_owned()),
+            format: "ext4",
+            bytes: 1 << 20,
+            used_bytes: 1 << 19,
+            allocated_bytes: (!dry_run).then_some(1 << 18),
+            uuid: uuid_text([0x11; 16]),
+            inodes: 1024,
+            free_inodes: 1000,
+            sha256: (!dry_run).then(|| "ab".to_owned()),
+        };
+        Report {
+            image: "sha256:i".to_owned(),
+            reference: "oci:d:t".to_owned(),
+            platform: Some("linux/amd64".to_owned()),
+            disk,
+            files: 24,
+            layers: vec![layer],
+            times_ms: [("unpack".to_owned(), milliseconds(Duration::from_micros(1500)))].into_iter().collect(),
+            engine: "native",
+            dry_run,
+        }
+    }
+
+    #[test]
+    fn the_object() {
+        let expected = concat!(
+            r#"{"image":"sha256:i","reference":"oci:d:t","platform":"linux/amd64","disk":{"path":"disk.ext4","#,
+            r#""format":"ext4","bytes":1048576,"used_bytes":524288,"allocated_bytes":262144,"#,
+            r#""uuid":"11111111-1111-1111-1111-111111111111","inodes":1024,"free_inodes":1000,"sha256":"ab"},"#,
+            r#""files":24,"layers":[{"digest":null,"diff_id":"sha256:d","bytes":7,"entries":3,"cached":"index"}],"#,
+            r#""times_ms":{"unpack":1.5},"engine":"native","dry_run":false}"#,
+            "\n"
+        );
+        assert_eq!(report(false).json(), expected);
+        let planned = report(true).json();
+        assert!(!planned.contains("allocated_bytes") && !planned.contains("sha256\":"), "{planned}");
+    }
+
+    #[test]
+    fn the_text() {
+        let expected = "\
+oci:d:t is now disk.ext4
+  image   sha256:i (linux/amd64)
+  layers  1, 1 parsed before
+  files   24
+  disk    1.00 MiB, 512.00 KiB in use, 1,024 inodes, 1,000 free (ext4)
+  uuid    11111111-1111-1111-1111-111111111111
+  sha256  ab
+  time    0.00 s
+";
+        assert_eq!(report(false).text(), expected);
+        assert!(report(true).text().starts_with("oci:d:t would become disk.ext4\n"));
+    }
+}

@@ -1,6 +1,7 @@
 //! Values of options: from text, and back where a result shows them.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStringExt as _;
 
 use cvbake::ext4::{Inodes, Size};
@@ -13,7 +14,7 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
         (_, Some(extra)) => bytes(extra).map(Size::Extra),
         (exact, None) => bytes(exact).map(Size::Exact),
     }
-    .map_err(|problem| format!("{problem}; expected auto, min, a size such as 20G, or +SIZE for so much more than min"))
+    .map_err(|problem| format!("{problem}, expected auto, min, a size such as 20G, or +512M for so much more than min"))
 }
 
 /// How many inodes the filesystem has: `auto`, `100000`, `1/16K`.
@@ -35,12 +36,9 @@ pub(super) fn inodes(text: &str) -> Result<Inodes, String> {
 fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
+    let no_size = || format!("{text:?} is no size");
     if number.is_empty() {
-        return Err(if text.is_empty() {
-            "there is no number".to_owned()
-        } else {
-            format!("{text:?} is no number of bytes")
-        });
+        return Err(no_size());
     }
     let (base, power) = match unit.to_ascii_uppercase().as_str() {
         "" | "B" => (1, 0),
@@ -52,10 +50,15 @@ fn bytes(text: &str) -> Result<u64, String> {
         "MB" => (1000, 2),
         "GB" => (1000, 3),
         "TB" => (1000, 4),
-        _ => return Err(format!("{unit:?} is no unit, expected K, M, G or T")),
+        _ => return Err(no_size()),
     };
     let number: Option<u64> = number.parse().ok();
     number.and_then(|number| number.checked_mul(u64::pow(base, power))).ok_or_else(|| format!("{text} is too large"))
+}
+
+/// How many threads work at once.
+pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a number from 1".to_owned())
 }
 
 /// The text of a UUID in its usual form.

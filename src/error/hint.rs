@@ -9,6 +9,9 @@ use super::kind::{is_full, says_full};
 /// The advice that the innermost of an error's causes has which has one.
 pub(super) fn of(error: &Error) -> Option<String> {
     let causes: Vec<Cause<'_>> = chain(error).collect();
+    if let Error::Tell { .. } = error {
+        return None;
+    }
     if causes.iter().any(|&cause| is_full(cause)) {
         return Some(FULL.to_owned());
     }
@@ -77,7 +80,7 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
             Some(format!("name one of them, such as {transport}:PATH{separator}{}", name.escape_debug()))
         }
         E::NotALayout { place, .. } if std::path::Path::new(place).is_file() => {
-            Some(format!("for an archive, write oci-archive:{place} or docker-archive:{place}"))
+            Some(format!("a file is oci-archive:{place}, docker-archive:{place} or tar:{place}"))
         }
         E::NoBlob { .. } | E::NoLayer { .. } | E::NoMember { .. } => Some(DAMAGED.to_owned()),
         _ => None,

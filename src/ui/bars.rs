@@ -14,38 +14,40 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// A bar on a terminal.
 pub(super) struct Bar {
+    /// That of the stage; each has its own, because one that changes its form shows every step of the change.
     bar: ProgressBar,
     colours: bool,
 }
 
 impl Bar {
     pub(super) fn new(colours: bool) -> Bar {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_style(style("{spinner} {msg}"));
-        bar.enable_steady_tick(TICK);
-        Bar { bar, colours }
+        Bar { bar: ProgressBar::hidden(), colours }
     }
 
-    fn begin(&self, stage: Stage, progress: &Progress) {
-        self.bar.reset();
-        self.bar.set_message(match stage {
+    fn begin(&mut self, stage: Stage, progress: &Progress) {
+        self.bar.finish_and_clear();
+        let template = match (stage, progress.total) {
+            (Stage::Unpack, None) => "{spinner} {msg}  {prefix}{binary_bytes}  {binary_bytes_per_sec}",
+            (_, None) => "{spinner} {msg}",
+            (_, Some(_)) => {
+                "{spinner} {msg}  {wide_bar}  {prefix}{binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}"
+            }
+        };
+        let bar = ProgressBar::with_draw_target(progress.total, ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template(template).expect("the templates are constants");
+        bar.set_style(style.progress_chars("━╸─"));
+        bar.set_prefix(layers(stage, progress));
+        bar.set_message(match stage {
             Stage::Resolve => "looking at the image",
             Stage::Unpack => "unpacking",
             Stage::Merge => "merging the layers",
             Stage::Plan => "planning the filesystem",
             Stage::Write => "writing",
-            Stage::Commit => "bringing the disk to stable storage",
+            Stage::Commit => "finishing the disk",
         });
-        let Some(total) = progress.total else {
-            let bytes = if stage == Stage::Unpack { " {prefix}  {binary_bytes}  {binary_bytes_per_sec}" } else { "" };
-            self.bar.set_style(style(&format!("{{spinner}} {{msg}}{bytes}")));
-            return;
-        };
-        self.bar.set_length(total);
-        self.bar.set_style(style(
-            "{spinner} {msg:9} [{bar:30}] {binary_bytes} of {binary_total_bytes}  {prefix}  {binary_bytes_per_sec}",
-        ));
-        self.bar.set_prefix(layers(stage, progress));
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        bar.enable_steady_tick(TICK);
+        self.bar = bar;
     }
 }
 
@@ -76,11 +78,7 @@ impl Reporter for Bar {
 
 fn layers(stage: Stage, progress: &Progress) -> String {
     match stage {
-        Stage::Unpack => format!("{} of {} layers", progress.layers_done, progress.layers),
+        Stage::Unpack => format!("{}/{} layers  ", progress.layers_done, progress.layers),
         _ => String::new(),
     }
-}
-
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("the templates are constants").progress_chars("=> ")
 }

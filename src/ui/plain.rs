@@ -69,7 +69,7 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
             Some(format!("disk of {}, {} of content", BinaryBytes(*disk_bytes), BinaryBytes(*content_bytes)))
         }
         Event::Stage(Stage::Write) => Some("writing the disk".to_owned()),
-        Event::Stage(Stage::Commit) => Some("bringing the disk to stable storage".to_owned()),
+        Event::Stage(Stage::Commit) => Some("finishing the disk".to_owned()),
         Event::Note(text) => Some(text.clone()),
         _ => None,
     }
@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn lines() {
-        let progress = Progress { layers: 5, ..Progress::default() };
+        let mut progress = Progress::default();
+        progress.layers = 5;
         let finished = |found| LayerEvent::Finished { found, entries: 1, bytes: None };
         let table = [
             (Event::Image { digest: None, layers: 1, bytes: Some(2048) }, Some("image: 1 layer, 2.00 KiB")),

@@ -1,0 +1,114 @@
+//! The parts of the help that are made from what is defined elsewhere, or are lists.
+
+use cvbake::error::Kind;
+use cvbake::ext4::{Inodes, Size};
+
+/// How wide the lists are: on a narrow terminal, in the help of an option, which is indented, and in all other help.
+const OPTION: usize = 64;
+const PAGE: usize = 78;
+
+pub(super) fn source() -> String {
+    let kinds = [
+        ("oci:DIR[:TAG|@DIGEST]", "an OCI image layout"),
+        ("oci-archive:FILE[:TAG]", "the tar of one"),
+        ("docker-archive:FILE[:NAME]", "what docker save and podman save write"),
+        ("tar:FILE", "a plain root filesystem; tar:- is standard input"),
+    ];
+    format!(
+        "The image:\n{}\nArchives may be compressed with gzip or zstd. A TAG or NAME is needed only where there are \
+         several images.",
+        list(&kinds, OPTION)
+    )
+}
+
+pub(super) fn size() -> String {
+    let sizes = [
+        ("auto", Size::AUTO_POLICY),
+        ("min", "the smallest size that holds everything"),
+        ("+512M", "so much more than min"),
+        ("20G", "exactly so much"),
+    ];
+    format!(
+        "How large the disk becomes:\n{}\nUnits are K M G T or KiB MiB GiB TiB, powers of 1024, and KB MB GB TB, powers of \
+         1000; without one, bytes. resize2fs makes a disk larger later.",
+        list(&sizes, OPTION)
+    )
+}
+
+pub(super) fn inodes() -> String {
+    let counts =
+        [("auto", Inodes::AUTO_POLICY), ("100000", "at least so many"), ("1/16K", "one for every 16 KiB of the disk")];
+    let list = list(&counts, OPTION);
+    format!("How many inodes the filesystem has; every file and directory needs one:\n{}", list.trim_end())
+}
+
+/// A list of terms and what they mean, and an empty line. What is long is broken for narrow terminals, because a paragraph
+/// that the terminal breaks is not indented.
+fn list(terms: &[(&str, &str)], width: usize) -> String {
+    let indent = terms.iter().map(|(term, _)| term.len()).max().unwrap_or(0) + 4;
+    let mut text = String::new();
+    for (term, meaning) in terms {
+        let mut line = format!("  {term:0$}", indent - 2);
+        for (at, word) in meaning.split(' ').enumerate() {
+            if at > 0 && line.len() + 1 + word.len() > width {
+                text.push_str(&line);
+                text.push('\n');
+                line = " ".repeat(indent);
+            } else if at > 0 {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+pub(super) fn after() -> String {
+    let environment = [
+        ("SOURCE_DATE_EPOCH", "the time of what the image gives no time, in seconds since 1970 (otherwise 0)"),
+        ("XDG_DATA_HOME", "where the store is by default, as cvbake (otherwise ~/.local/share)"),
+        ("NO_COLOR", "no colours"),
+    ];
+    let codes = Kind::ALL.map(|(kind, words)| (kind.exit_code().to_string(), words));
+    let mut statuses = vec![("0", "the disk is baked")];
+    statuses.extend(codes.iter().map(|(code, words)| (code.as_str(), *words)));
+    statuses.push(("129, 130, 143", "ended by SIGHUP, SIGINT or SIGTERM; nothing is left behind"));
+    format!(
+        "Examples:
+  cvbake bake oci:alpine:latest -o alpine.ext4
+  docker save alpine > alpine.tar
+  cvbake bake docker-archive:alpine.tar -o alpine.ext4 --size 20G
+  zcat rootfs.tar.gz | cvbake bake tar:- -o disk.ext4 --label root
+
+Environment:
+{}
+Exit status:
+{}",
+        list(&environment, PAGE),
+        list(&statuses, PAGE).trim_end()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_broken_and_indented() {
+        let terms = [("a", "short"), ("bcd", "a long meaning with a word that must go to the second line, and more")];
+        let expected =
+            "  a    short\n  bcd  a long meaning with a word that must go to the second\n       line, and more\n";
+        assert_eq!(list(&terms, 64), expected);
+    }
+
+    #[test]
+    fn every_kind_is_in_the_help() {
+        let help = after();
+        for (kind, words) in Kind::ALL {
+            let start: String = words.chars().take(20).collect();
+            assert!(help.contains(&format!("\n  {:<15}{start}", kind.exit_code())), "{kind:?} in {help}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What each error ends with, and what it advises.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::*;
+
+fn os(errno: rustix::io::Errno) -> io::Error {
+    errno.into()
+}
+
+fn path() -> PathBuf {
+    "/p".into()
+}
+
+fn text() -> String {
+    "x".to_owned()
+}
+
+fn digest() -> Digest {
+    Digest::of(cvbake_verify::Algorithm::Sha256, b"")
+}
+
+fn in_layer(error: Error) -> Error {
+    Error::image("oci:d:t".to_owned(), Error::Layer { number: 1, digest: None, source: Box::new(error) })
+}
+
+/// An error that came through the readers of a layer.
+fn through_a_reader(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    let archive = cvbake_archive::Error::Read { offset: 512, source: io::Error::other(error) };
+    in_layer(cvbake_unpack::Error::from(archive).into())
+}
+
+#[test]
+fn kinds_and_hints() {
+    use cvbake_ext4::mkfs::Error as Mkfs;
+    use rustix::io::Errno;
+    use {cvbake_disk::Error as Disk, cvbake_ext4::Error as Ext4, cvbake_fetch::Error as Fetch};
+    use {cvbake_store::Error as Store, cvbake_verify::Error as Verify};
+
+    let large = Ext4::TooSmall { asked: 1, needed: (5 << 20) + 1 };
+    let small = Ext4::TooSmall { asked: 1, needed: 70_000 };
+    let available = || vec!["v1".to_owned(), "v2".to_owned()];
+    let image = |error: Fetch| Error::image("oci:d:t".to_owned(), error.into());
+    let failed = |output: &str| Mkfs::Failed { program: path(), status: text(), output: output.to_owned() };
+    let written = |errno| Disk::Write { path: path(), offset: 0, len: 1, source: os(errno) };
+    let wanted = cvbake_verify::Platform::new("linux", "arm64", "");
+    let schema_1 = Box::new(Verify::Schema1 { object: text() });
+    let full = "free some space";
+    let again = "fetch the image again";
+    let table: Vec<(Error, Kind, &str)> = vec![
+        (Error::Usage { problem: text(), hint: Some("do".to_owned()) }, Kind::Usage, "do"),
+        (Error::Tell { source: os(Errno::NOSPC) }, Kind::Output, ""),
+        (Error::Scratch { path: path(), source: os(Errno::IO) }, Kind::Output, ""),
+        (Error::Scratch { path: path(), source: os(Errno::MFILE) }, Kind::Output, "ulimit -n"),
+        // A full disk, wherever it is met.
+        (Error::Scratch { path: path(), source: os(Errno::NOSPC) }, Kind::Output, full),
+        (Store::Write { path: path(), source: os(Errno::DQUOT) }.into(), Kind::Output, full),
+        (written(Errno::NOSPC).into(), Kind::Output, full),
+        (in_layer(io::Error::other(written(Errno::NOSPC)).into()), Kind::Output, full),
+        (failed("Could not allocate block: No space left on device").into(), Kind::Output, full),
+        // The source.
+        (image(Fetch::Source { text: "./d".to_owned(), problem: "p" }), Kind::Usage, "oci:./d"),
+        (image(Fetch::Registry { text: "docker://a:1".to_owned() }), Kind::Source, "docker://a:1 oci:image"),
+        (image(Fetch::Transport { text: "dir:x".to_owned(), transport: text() }), Kind::Source, "skopeo copy dir:x"),
+        (image(Fetch::Open { path: path(), source: os(Errno::NOENT) }), Kind::Source, ""),
+        (image(Fetch::SeveralImages { place: text(), available: available() }), Kind::Source, "oci:PATH:v1"),
+        (image(Fetch::NoSuchImage { place: text(), name: text(), available: vec![] }), Kind::Source, ""),
+        (image(Fetch::NoBlob { place: text(), digest: digest() }), Kind::Image, again),
+        (image(Fetch::Document { place: text(), source: schema_1 }), Kind::Source, "skopeo"),
+        // The image.
+        (Verify::BlobTooLong { digest: digest(), expected: 1 }.into(), Kind::Image, again),
+        (through_a_reader(Verify::BlobTooLong { digest: digest(), expected: 1 }), Kind::Image, again),
+        (through_a_reader(Fetch::Read { place: text(), source: os(Errno::IO) }), Kind::Source, ""),
+        (through_a_reader(os(Errno::IO)), Kind::Source, ""),
+        (in_layer(cvbake_unpack::Error::TooMany { what: "x" }.into()), Kind::Image, ""),
+        (in_layer(cvbake_unpack::Error::Pack(os(Errno::IO)).into()), Kind::Output, ""),
+        (
+            Verify::NoPlatform { object: text(), wanted, available: vec!["linux/386".to_owned()] }.into(),
+            Kind::Image,
+            "--platform linux/386",
+        ),
+        // The filesystem.
+        (large.into(), Kind::Fit, "--size 6M is enough"),
+        (small.into(), Kind::Fit, "--size 69K is enough"),
+        (Mkfs::from(Ext4::TooFewInodes { asked: 1, needed: 99 }).into(), Kind::Fit, "--inodes 99 is enough"),
+        (Ext4::InodeRatio { asked: 1, min: 4096 }.into(), Kind::Usage, "--inodes 1/4K"),
+        (Ext4::SymlinkNul { path: text(), at: 1 }.into(), Kind::Image, ""),
+        (Mkfs::CannotHold { path: text(), what: "w" }.into(), Kind::Fit, "--engine native can"),
+        (Mkfs::Missing { program: "mke2fs" }.into(), Kind::Program, "e2fsprogs"),
+        (failed("Segmentation fault").into(), Kind::Program, "--engine native"),
+        // The output and the store.
+        (Disk::Exists { path: path() }.into(), Kind::Output, "--force"),
+        (Disk::NoName { path: path() }.into(), Kind::Usage, "-o disk.ext4"),
+        (Disk::Open { path: path(), source: os(Errno::NOENT) }.into(), Kind::Output, "mkdir -p /p"),
+        (Disk::Create { path: path(), source: os(Errno::ROFS) }.into(), Kind::Output, "write to"),
+        (Disk::SetLen { path: path(), len: 1, source: os(Errno::FBIG) }.into(), Kind::Output, "--size"),
+        (written(Errno::IO).into(), Kind::Output, ""),
+        (Store::NotADirectory { path: path() }.into(), Kind::Store, "--no-cache"),
+        (Store::Writable { path: path(), mode: 0o777 }.into(), Kind::Store, "chmod 700 /p"),
+    ];
+    for (error, kind, hint) in table {
+        assert_eq!(error.kind(), kind, "{error:?}");
+        match error.hint() {
+            Some(given) => assert!(!hint.is_empty() && given.contains(hint), "{error:?}: {given}"),
+            None => assert_eq!(hint, "", "{error:?}"),
+        }
+        assert!(!error.line().contains("--"), "flags are for hints: {}", error.line());
+    }
+}
+
+#[test]
+fn exit_codes_are_different() {
+    let codes: Vec<u8> = Kind::ALL.iter().map(|(kind, _)| kind.exit_code()).collect();
+    assert_eq!(codes, (1..=8).collect::<Vec<_>>());
+}
