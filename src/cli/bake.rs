@@ -16,6 +16,7 @@ use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::Source;
+use cvbake::store::{Error as StoreError, Store};
 use cvbake::verify::{Platform, Want};
 use cvbake::{Engine, Job, KeepPacks, Output};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -174,7 +175,7 @@ const OTHER_FORMATS: [&str; 7] = ["qcow2", "qcow", "vhdx", "vhd", "vmdk", "vdi",
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let output = args.output.as_deref().map(check_output).transpose()?;
-    let job = args.job()?;
+    let job = args.job(&|event| ui.on(&event))?;
     let cleanup = interrupt::watch(ui).unwrap_or_else(|error| {
         ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
         interrupt::unwatched()
@@ -223,15 +224,10 @@ impl Args {
         }
     }
 
-    fn job(&self) -> Result<Job, Error> {
+    fn job(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Job, Error> {
         let want = match &self.platform {
             Some(platform) => Want { platform: platform.clone(), explicit: true },
             None => Want::host(),
-        };
-        let store = match &self.store {
-            _ if self.no_cache => None,
-            Some(dir) => Some(dir.clone()),
-            None => Some(environment::store()?),
         };
         Ok(Job {
             source: Source::parse(&self.source)?,
@@ -244,7 +240,7 @@ impl Args {
             hash_seed: self.hash_seed,
             journal: !self.no_journal,
             epoch: environment::epoch()?,
-            store,
+            store: self.store(on)?,
             keep_packs: match self.keep_packs {
                 Keep::Auto => KeepPacks::Auto,
                 Keep::Always => KeepPacks::Always,
@@ -252,6 +248,26 @@ impl Args {
             },
             jobs: self.jobs.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
         })
+    }
+
+    /// The store that was asked for, or the default one. Where the user has no place of their own for the latter, as
+    /// service users have none, the bake does without.
+    fn store(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<PathBuf>, Error> {
+        if self.no_cache || self.store.is_some() {
+            return Ok(self.store.clone());
+        }
+        let dir = environment::store();
+        let problem = match dir.as_deref().map(|dir| Store::open(dir, &|event| on(event.into()))) {
+            Some(Err(error)) if is_no_place(&error) => Error::from(error).line(),
+            Some(_) => return Ok(dir),
+            None => "there is no home directory".to_owned(),
+        };
+        if self.keep_packs == Keep::Always {
+            let hint = Some("--store DIR says where".to_owned());
+            return Err(Error::Usage { problem: format!("there is no store to keep packs in: {problem}"), hint });
+        }
+        on(Event::Warning(format!("no layers are kept for other bakes: {problem}")));
+        Ok(None)
     }
 
     fn engine(&self) -> Result<Engine, Error> {
@@ -262,6 +278,18 @@ impl Args {
                 Ok(Engine::Mkfs(mkfs::Programs::find(&environment::search_path())?))
             }
         }
+    }
+}
+
+/// Whether a store can't be there for this user.
+fn is_no_place(error: &StoreError) -> bool {
+    use std::io::ErrorKind as Io;
+    match error {
+        StoreError::Foreign { .. } => true,
+        StoreError::Create { source, .. } | StoreError::Read { source, .. } => {
+            matches!(source.kind(), Io::PermissionDenied | Io::ReadOnlyFilesystem | Io::NotFound)
+        }
+        _ => false,
     }
 }
 

@@ -22,18 +22,14 @@ fn parse_epoch(text: &OsStr) -> Result<i64, Error> {
     })
 }
 
-/// Where the store is, if nobody says: `/var/lib/cvbake` for root, else `cvbake` in the user's data directory.
-pub(super) fn store() -> Result<PathBuf, Error> {
+/// Where the store is, if nobody says: `/var/lib/cvbake` for root, else `cvbake` in the user's data directory, if there is
+/// one.
+pub(super) fn store() -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {
-        return Ok("/var/lib/cvbake".into());
+        return Some("/var/lib/cvbake".into());
     }
-    match etcetera::base_strategy::Xdg::new() {
-        Ok(directories) => Ok(directories.data_dir().join("cvbake")),
-        Err(_) => Err(Error::Usage {
-            problem: "there is no home directory to keep a store in".to_owned(),
-            hint: Some("--store DIR says where to keep layers, --no-cache keeps none".to_owned()),
-        }),
-    }
+    let directories = etcetera::base_strategy::Xdg::new().ok()?;
+    Some(directories.data_dir().join("cvbake"))
 }
 
 /// Where programs are looked for.
