@@ -94,11 +94,13 @@ pub fn write(
     let inodes = wanted.inode_count().div_ceil(groups(wanted.len_bytes())) * groups(len);
     let journal_blocks = if options.journal { journal_blocks(wanted.block_count()) } else { 0 };
 
+    let cleanup = stage::Cleanup { tree, scratch: &scratch };
     let staged = stage::stage(tree, packs, &scratch)?;
     let run = Run::new(programs, &scratch, &disk, options.epoch)?;
     set_len(&disk, 0)?;
     set_len(&disk, len)?;
     run.mke2fs(options, len / BLOCK_SIZE, inodes, journal_blocks)?;
+    drop(cleanup);
     let made = Filesystem::open(&disk)?;
     if options.journal && !made.has_journal() {
         return Err(Error::CannotHold { path: "/".to_owned(), what: "a journal on less than 8 MiB" });

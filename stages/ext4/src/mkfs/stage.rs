@@ -22,6 +22,47 @@ pub(super) const TREE: &str = "tree";
 /// Where inodes with several names wait for them.
 const LINKS: &str = "links";
 
+/// Removes what is staged when it is dropped. It is a copy of all content, so that should not be later than necessary;
+/// and it can be deeper than the callers' usual ways to remove a directory can go.
+pub(super) struct Cleanup<'t> {
+    pub(super) tree: &'t Tree,
+    pub(super) scratch: &'t Path,
+}
+
+impl Drop for Cleanup<'_> {
+    fn drop(&mut self) {
+        // What stays is in the caller's directory, who removes that.
+        let _ = unstage(self.tree, &self.scratch.join(TREE));
+        let _ = std::fs::remove_dir_all(self.scratch.join(LINKS));
+    }
+}
+
+/// Removes all files of a tree from a directory, and the directory; they may be missing.
+fn unstage(tree: &Tree, root: &Path) -> Result<(), Errno> {
+    let mut here = open_dir(CWD, root.as_os_str())?;
+    let mut stack = vec![(OsStr::new(""), tree.root().children())];
+    while let Some((name, children)) = stack.last_mut() {
+        let (dir, child) = (*name, children.next());
+        if let Some((name, inode)) = child {
+            let name = OsStr::from_bytes(name);
+            if !inode.is_dir() {
+                let _ = rustix::fs::unlinkat(&here, name, AtFlags::empty());
+            } else if let Ok(below) = open_dir(&here, name) {
+                here = below;
+                stack.push((name, inode.children()));
+            }
+            continue;
+        }
+        stack.pop();
+        if stack.is_empty() {
+            return rustix::fs::rmdir(root);
+        }
+        here = open_dir(&here, OsStr::new(".."))?;
+        rustix::fs::unlinkat(&here, dir, AtFlags::REMOVEDIR)?;
+    }
+    Ok(())
+}
+
 /// The longest list of extended attributes that Linux gives.
 const XATTR_LIST_MAX: usize = 65536;
 
@@ -253,6 +294,26 @@ fn proc_path(dir: &OwnedFd, name: &OsStr) -> std::path::PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_staged_is_removed() {
+        let meta = cvbake_tree::Meta::default();
+        let mut builder = cvbake_tree::Builder::new(&meta);
+        let mut dir = Ino::ROOT;
+        // Deeper than most limits on open files.
+        for _ in 0..1500 {
+            dir = builder.add(dir, b"d", Kind::Directory, &meta).unwrap();
+            builder.add(dir, b"f", Kind::Fifo, &meta).unwrap();
+        }
+        let link = builder.add(dir, b"link", Kind::Symlink(b"t"), &meta).unwrap();
+        builder.link(Ino::ROOT, b"same", link).unwrap();
+        let tree = builder.finish().unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        stage(&tree, &Vec::<Vec<u8>>::new(), scratch.path()).unwrap();
+        assert!(scratch.path().join(TREE).join("d/d/d/f").exists());
+        drop(Cleanup { tree: &tree, scratch: scratch.path() });
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn numbers_come_back_from_times() {
