@@ -42,6 +42,8 @@ pub(crate) struct Ui {
 struct State {
     progress: Progress,
     reporter: Box<dyn Reporter + Send>,
+    /// Whether the last word is said, though other threads go on for a moment.
+    closed: bool,
 }
 
 /// One way to show things.
@@ -71,12 +73,12 @@ impl Ui {
             Mode::Json => Box::new(json::Json::new()),
             Mode::None { colours } => Box::new(plain::Plain::new(false, colours)),
         };
-        Ui { state: Mutex::new(State { progress: Progress::default(), reporter }) }
+        Ui { state: Mutex::new(State { progress: Progress::default(), reporter, closed: false }) }
     }
 
     /// Shows an event.
     pub(crate) fn on(&self, event: &Event) {
-        self.with(|State { progress, reporter }| {
+        self.with(|State { progress, reporter, .. }| {
             progress.count(event);
             if let Event::Warning(text) = event {
                 reporter.say(&Message::Warning(text));
@@ -101,12 +103,16 @@ impl Ui {
         self.with(|state| {
             state.reporter.finish();
             state.reporter.say(&Message::Interrupted);
+            state.closed = true;
         });
     }
 
     fn with(&self, act: impl FnOnce(&mut State)) {
         // What is shown may be wrong after a panic elsewhere, but not worse.
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.closed {
+            act(&mut state);
+        }
     }
 }
 
