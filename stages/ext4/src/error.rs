@@ -5,10 +5,12 @@
 #[non_exhaustive]
 pub enum Error {
     /// A label that the superblock can't hold.
-    #[error("the label {label:?} has {} bytes, expected at most {max}", label.len())]
+    #[error("the label {label:?} has {len} bytes, expected at most {max}")]
     Label {
         /// The label, escaped.
         label: String,
+        /// Its length.
+        len: usize,
         /// The most bytes.
         max: usize,
     },

@@ -56,10 +56,12 @@ impl Layout {
     /// When ext4 or Linux can't hold something of the tree, or the options don't allow what it needs.
     pub fn plan(tree: &Tree, options: &Options) -> Result<Layout, Error> {
         if options.label.len() > EXT4_LABEL_MAX {
-            return Err(Error::Label { label: escape(&options.label), max: EXT4_LABEL_MAX });
+            return Err(Error::Label { label: escape(&options.label), len: options.label.len(), max: EXT4_LABEL_MAX });
         }
-        let content = Content::of(tree, options)?;
+        let mut content = Content::of(tree, options)?;
         let size::Fitted { geometry, placed, len_bytes } = size::fit(tree, &content, options)?;
+        // Their order has become places and placements.
+        content.files = Vec::new();
         Ok(Layout { options: options.clone(), content, geometry, placed, len_bytes })
     }
 

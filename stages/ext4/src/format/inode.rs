@@ -92,12 +92,23 @@ const _: () = assert!(std::mem::offset_of!(Inode, i_block) == 0x28);
 const _: () = assert!(std::mem::offset_of!(Inode, i_extra_isize) == 0x80);
 const _: () = assert!(std::mem::offset_of!(Inode, xattrs) == 128 + EXTRA_ISIZE as usize);
 
-/// The seconds and the extra word of a time: 30 bits of nanoseconds above two more bits of seconds.
+/// The first and the last second that an inode can hold: 1901-12-13 and 2446-05-10.
+const MIN_TIME: i64 = -(1 << 31);
+const MAX_TIME: i64 = (1 << 34) - (1 << 31) - 1;
+/// Seconds between that an inode should not hold, 2310-04-04 to 2378-04-22: old kernels wrote times before 1970 in such a
+/// way, so e2fsck takes these for damage and makes them those.
+const DOUBTED_FROM: i64 = (3 << 32) - (1 << 31);
+const DOUBTED_TO: i64 = 3 << 32;
+
+/// The seconds and the extra word of a time: 30 bits of nanoseconds above two more bits of seconds. A time that an inode
+/// can't hold becomes the nearest one before it that it can (or the first one), without nanoseconds, as Linux does it.
 pub(crate) fn encode_time(secs: i64, nanos: u32) -> (U32, U32) {
-    const MIN: i64 = -(1 << 31);
-    const MAX: i64 = (1 << 34) - (1 << 31) - 1;
-    // What lies beyond is cut to the last moment that the kernel would cut it to: without nanoseconds.
-    let (secs, nanos) = if (MIN..=MAX).contains(&secs) { (secs, nanos) } else { (secs.clamp(MIN, MAX), 0) };
+    let (secs, nanos) = match secs {
+        ..MIN_TIME => (MIN_TIME, 0),
+        DOUBTED_FROM..DOUBTED_TO => (DOUBTED_FROM - 1, 0),
+        MIN_TIME..=MAX_TIME => (secs, nanos),
+        _ => (MAX_TIME, 0),
+    };
     let [a, b, c, d, ..] = secs.to_le_bytes();
     let low = i32::from_le_bytes([a, b, c, d]);
     let epoch = u32::try_from((secs - i64::from(low)) >> 32).expect("two bits, because the seconds are in range");
@@ -110,5 +121,44 @@ pub(crate) fn encode_device(major: u32, minor: u32) -> [u32; 2] {
         [major << 8 | minor, 0]
     } else {
         [0, (minor & 0xff) | major << 8 | (minor & !0xff) << 12]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_kept_or_cut_but_never_wrapped() {
+        let cases: [(i64, u32, i64, u32); 13] = [
+            (0, 0, 0, 0),
+            (-1, 999_999_999, -1, 999_999_999),
+            (MIN_TIME, 5, MIN_TIME, 5),
+            (MIN_TIME - 1, 5, MIN_TIME, 0),
+            (i64::MIN, 5, MIN_TIME, 0),
+            ((1 << 31) - 1, 5, (1 << 31) - 1, 5),
+            (1 << 31, 5, 1 << 31, 5),
+            (1 << 32, 5, 1 << 32, 5),
+            (10_737_418_239, 5, 10_737_418_239, 5),
+            (10_737_418_240, 5, 10_737_418_239, 0),
+            (12_884_901_888, 5, 12_884_901_888, 5),
+            (MAX_TIME, 5, MAX_TIME, 5),
+            (i64::MAX, 5, MAX_TIME, 0),
+        ];
+        for (secs, nanos, kept_secs, kept_nanos) in cases {
+            let (low, extra) = encode_time(secs, nanos);
+            // As Linux decodes them.
+            let decoded = i64::from(low.get().cast_signed()) + (i64::from(extra.get() & 3) << 32);
+            assert_eq!((decoded, extra.get() >> 2), (kept_secs, kept_nanos), "{secs}");
+        }
+    }
+
+    #[test]
+    fn devices_have_the_old_form_where_it_fits() {
+        assert_eq!(encode_device(1, 3), [0x103, 0]);
+        assert_eq!(encode_device(255, 255), [0xffff, 0]);
+        assert_eq!(encode_device(256, 1), [0, 0x10001]);
+        assert_eq!(encode_device(8, 256), [0, 0x10_0800]);
+        assert_eq!(encode_device(MAX_MAJOR, MAX_MINOR), [0, 0xffff_ffff]);
     }
 }

@@ -26,8 +26,8 @@ pub(crate) const EXT4_DYNAMIC_REV: u32 = 1;
 /// `s_default_mount_opts`, as mke2fs sets them.
 pub(crate) const EXT4_DEFM_XATTR_USER: u32 = 4;
 pub(crate) const EXT4_DEFM_ACL: u32 = 8;
-/// `s_flags`: the directory hash takes characters as unsigned.
-pub(crate) const EXT2_FLAGS_UNSIGNED_HASH: u32 = 2;
+/// `s_flags`: the directory hash takes characters as signed.
+pub(crate) const EXT2_FLAGS_SIGNED_HASH: u32 = 1;
 /// `s_jnl_backup_type`: `s_jnl_blocks` is a copy of the journal inode's `i_block` and size.
 pub(crate) const EXT3_JNL_BACKUP_BLOCKS: u8 = 1;
 /// `s_max_mnt_count`: no check after any number of mounts.

@@ -21,7 +21,6 @@ pub(crate) const EXT4_XATTR_MAGIC: u32 = 0xea02_0000;
 /// The most inodes that share a block.
 pub(crate) const EXT4_XATTR_REFCOUNT_MAX: u32 = 1024;
 
-pub(crate) const EXT4_XATTR_INDEX_NONE: u8 = 0;
 pub(crate) const EXT4_XATTR_INDEX_USER: u8 = 1;
 pub(crate) const EXT4_XATTR_INDEX_POSIX_ACL_ACCESS: u8 = 2;
 pub(crate) const EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT: u8 = 3;
@@ -29,6 +28,10 @@ pub(crate) const EXT4_XATTR_INDEX_TRUSTED: u8 = 4;
 pub(crate) const EXT4_XATTR_INDEX_SECURITY: u8 = 6;
 pub(crate) const EXT4_XATTR_INDEX_SYSTEM: u8 = 7;
 pub(crate) const EXT4_XATTR_INDEX_HURD: u8 = 10;
+/// Not ext4's: names in namespaces that have no number stand whole under this one. e2fsprogs writes them under 0, but
+/// its e2fsck takes that in a block for corruption; every other number it leaves alone, and no Linux will ever reach
+/// this one.
+pub(crate) const XATTR_INDEX_WHOLE_NAME: u8 = 255;
 
 /// The longest name that Linux takes, namespace included (`XATTR_NAME_MAX`).
 pub(crate) const XATTR_NAME_MAX: usize = 255;

@@ -147,3 +147,80 @@ impl<'t> Index<'t> {
         keys
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use cvbake_tree::{Builder, Ino, Meta};
+
+    use super::*;
+    use crate::{Layout, Options, Size};
+
+    /// Long names, so that 14 of them fill a leaf.
+    fn name(number: u32) -> Vec<u8> {
+        let mut name = number.to_string().into_bytes();
+        name.resize(255, b'-');
+        name
+    }
+
+    /// Numbers of names such that in the order of their hashes, wherever a leaf ends, the next begins with the same hash.
+    fn colliding(seed: &[u8; 16]) -> (Vec<u32>, usize) {
+        let mut hashes: Vec<(u32, u32)> = (0..500_000).map(|number| (half_md4(seed, &name(number)), number)).collect();
+        hashes.sort_unstable();
+        let (mut chosen, mut pairs, mut at) = (Vec::new(), 0, 0);
+        while at + 1 < hashes.len() {
+            let is_pair = hashes[at].0 == hashes[at + 1].0;
+            // The first of a pair must be the last of a leaf; all else only fills leaves up to there.
+            if is_pair && chosen.len() % 14 == 13 {
+                chosen.extend([hashes[at].1, hashes[at + 1].1]);
+                pairs += 1;
+                at += 2;
+            } else {
+                if !is_pair && chosen.len() % 14 != 13 {
+                    chosen.push(hashes[at].1);
+                }
+                at += 1;
+            }
+        }
+        (chosen, pairs)
+    }
+
+    #[test]
+    fn a_hash_goes_on_in_the_next_leaf() {
+        let options = Options { size: Size::Min, hash_seed: [9; 16], ..Options::default() };
+        let (numbers, pairs) = colliding(&options.hash_seed);
+        assert!(pairs > 5, "{pairs} pairs of names with one hash among 500000");
+        let meta = Meta { mode: 0o755, ..Meta::default() };
+        let mut builder = Builder::new(&meta);
+        let dir = builder.add(Ino::ROOT, b"dir", Kind::Directory, &meta).unwrap();
+        for &number in &numbers {
+            builder.add(dir, &name(number), Kind::Fifo, &meta).unwrap();
+        }
+        let tree = builder.finish().unwrap();
+        let shape = Shape::of(entries(&tree, tree.inode(dir), &Numbers::of(&tree)), &options.hash_seed);
+        let Shape::Indexed(index) = &shape else { panic!("a large directory has an index") };
+        let keys = index.keys();
+        assert_eq!(keys.iter().filter(|&key| key & 1 == 1).count(), pairs);
+        assert!(keys.is_sorted());
+
+        let layout = Layout::plan(&tree, &options).unwrap();
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        disk.as_file().set_len(layout.len_bytes()).unwrap();
+        layout.write_metadata(&tree, &cvbake_disk::Raw::new(disk.as_file(), disk.path())).unwrap();
+        let mut fsck = Command::new("e2fsck");
+        let fsck = fsck.env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin").arg("-fn").arg(disk.path());
+        let output = fsck.output().expect("e2fsck (Debian: e2fsprogs)");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        // A reader that looks names up finds those on both sides.
+        for number in numbers {
+            let name = String::from_utf8(name(number)).unwrap();
+            if keys.contains(&(half_md4(&options.hash_seed, name.as_bytes()) | 1)) {
+                let mut debugfs = Command::new("debugfs");
+                debugfs.env("PATH", "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin");
+                let said = debugfs.args(["-R", &format!("stat dir/{name}")]).arg(disk.path()).output().unwrap().stdout;
+                assert!(String::from_utf8_lossy(&said).contains("Type: FIFO"));
+            }
+        }
+    }
+}

@@ -181,3 +181,37 @@ fn super_groups(groups: u64) -> impl Iterator<Item = u64> {
     // Powers of odd numbers are odd.
     std::iter::once(0).chain((1..groups).step_by(2)).filter(|&group| has_super(group))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_the_superblock() {
+        let groups: Vec<u64> = super_groups(130).collect();
+        assert_eq!(groups, [0, 1, 3, 5, 7, 9, 25, 27, 49, 81, 125]);
+    }
+
+    #[test]
+    fn room_to_grow_as_mke2fs_leaves_it() {
+        const GIB: u64 = 1 << 18;
+        // What dumpe2fs says of filesystems of `mke2fs -b 4096 -O ^64bit`, but of the smallest, which have none there.
+        for (blocks, expected) in
+            [(1000, 1), (GIB / 4, 15), (GIB, 63), (2 * GIB, 127), (16 * GIB, 1023), (100 * GIB, 1017)]
+        {
+            assert_eq!(reserved_gdt_blocks(blocks), expected, "{blocks}");
+        }
+        assert_eq!(reserved_gdt_blocks(1 << 32), 0);
+    }
+
+    #[test]
+    fn a_last_group_is_worth_its_tables() {
+        for blocks in (1..70_000).chain(90_000..140_000) {
+            let least = Geometry::at_least(blocks, 100, true);
+            assert!(least.blocks >= blocks && !is_cut_short(least.blocks));
+            assert_eq!(Geometry::within(least.blocks, 100, true), least);
+            let within = Geometry::within(blocks, 100, true);
+            assert!(within.blocks <= blocks && (blocks < 60 || !is_cut_short(within.blocks)), "{blocks}");
+        }
+    }
+}

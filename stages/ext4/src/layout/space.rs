@@ -139,3 +139,28 @@ impl Cursor<'_> {
         self.runs.at
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_walked_around() {
+        let space = Space::new(vec![10..12, 0..2, 5..7, 7..8]);
+        assert_eq!(space.taken(), [0..2, 5..8, 10..12]);
+        let runs = |start, blocks| space.runs(start, blocks).map(|run| (run.start, run.blocks)).collect::<Vec<_>>();
+        assert_eq!(runs(0, 0), []);
+        assert_eq!(runs(0, 1), [(2, 1)]);
+        assert_eq!(runs(0, 8), [(2, 3), (8, 2), (12, 3)]);
+        assert_eq!(runs(4, 2), [(4, 1), (8, 1)]);
+        assert_eq!(runs(100, 7), [(100, 7)]);
+        let fits = [(0, 1, 2), (0, 3, 2), (0, 4, 12), (6, 2, 8), (6, 3, 12), (3, 2, 3)];
+        for (at, len, expected) in fits {
+            assert_eq!(space.first_fit(at, len), expected, "{len} from {at}");
+        }
+        let mut cursor = space.cursor();
+        assert_eq!((cursor.take(2), cursor.take(0), cursor.take(2), cursor.take(9)), (2, 4, 4, 9));
+        assert_eq!((cursor.end(), cursor.taken()), (20, 13));
+        assert_eq!(space.blocks_from(9).take(3).collect::<Vec<_>>(), [9, 12, 13]);
+    }
+}

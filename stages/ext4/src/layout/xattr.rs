@@ -219,8 +219,8 @@ fn attributes(set: &[Xattr]) -> Result<Vec<Attribute<'_>>, Problem<'_>> {
 
 /// The namespace's number and the rest of a name.
 ///
-/// A namespace that ext4 has no number for is kept with the whole name under number 0. Linux shows it to nobody, but
-/// debugfs does, and nothing is lost.
+/// A namespace that ext4 has no number for is kept with the whole name under a number of nobody. Linux shows it to nobody,
+/// but debugfs does, and nothing is lost.
 fn split_name(name: &[u8]) -> Result<(u8, &[u8]), Problem<'_>> {
     const WHOLE: [(&[u8], u8); 2] = [
         (b"system.posix_acl_access", format::EXT4_XATTR_INDEX_POSIX_ACL_ACCESS),
@@ -252,7 +252,7 @@ fn split_name(name: &[u8]) -> Result<(u8, &[u8]), Problem<'_>> {
             None => {}
         }
     }
-    Ok((format::EXT4_XATTR_INDEX_NONE, name))
+    Ok((format::XATTR_INDEX_WHOLE_NAME, name))
 }
 
 /// An access control list in ext4's form, from the form in which the kernel hands it out. `None` for an empty one, which

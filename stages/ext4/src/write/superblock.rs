@@ -69,7 +69,7 @@ impl Writer<'_> {
         raw.s_volume_name[..options.label.len()].copy_from_slice(&options.label);
         raw.s_hash_seed = options.hash_seed;
         raw.s_def_hash_version = DX_HASH_HALF_MD4;
-        raw.s_flags = U32::new(format::EXT2_FLAGS_UNSIGNED_HASH);
+        raw.s_flags = U32::new(format::EXT2_FLAGS_SIGNED_HASH);
 
         let [a, b, c, d, e, ..] = options.epoch.clamp(0, (1 << 40) - 1).to_le_bytes();
         let (time, time_hi) = (U32::from_bytes([a, b, c, d]), e);

@@ -24,7 +24,7 @@ fn an_empty_tree() {
 }
 
 /// Something of every kind, with attributes of every kind.
-fn everything() -> Maker {
+pub(crate) fn everything() -> Maker {
     let root = Meta {
         mtime: Time { secs: 5, nanos: 6 },
         xattrs: vec![xattr("user.root", b"yes")],
@@ -35,7 +35,8 @@ fn everything() -> Maker {
     let mut maker = Maker::new(&root);
     let dir = maker.dir(Ino::ROOT, b"dir");
     let content: Vec<u8> = (0..40_000u32).flat_map(u32::to_le_bytes).collect();
-    let file = maker.file(dir, b"file", 1, &content, &Meta { mtime: Time { secs: -1, nanos: 999_999_999 }, ..mode(0o4755) });
+    let file =
+        maker.file(dir, b"file", 1, &content, &Meta { mtime: Time { secs: -1, nanos: 999_999_999 }, ..mode(0o4755) });
     maker.builder.link(Ino::ROOT, b"hard\xff link", file).unwrap();
     maker.file(dir, b"empty", 0, b"", &mode(0o600));
     maker.file(dir, b"short", 0, b"short", &Meta { uid: u32::MAX - 1, gid: u32::MAX - 1, ..mode(0) });
@@ -57,7 +58,8 @@ fn everything() -> Maker {
     }
     maker.add(dir, b"fifo", Kind::Fifo, &mode(0o622));
     maker.add(dir, b"socket", Kind::Socket, &mode(0o755));
-    let times = [(-(1i64 << 31), 0), ((1 << 31) - 1, 1), (1 << 31, 2), ((1 << 33) + 5, 3), ((1 << 34) - (1 << 31) - 1, 4)];
+    let times =
+        [(-(1i64 << 31), 0), ((1 << 31) - 1, 1), (1 << 31, 2), ((1 << 33) + 5, 3), ((1 << 34) - (1 << 31) - 1, 4)];
     for (secs, nanos) in times {
         let time = Time { secs, nanos };
         let meta = Meta { mtime: time, atime: Some(Time::from_secs(77)), ctime: Some(time), ..mode(0o700) };
@@ -68,12 +70,26 @@ fn everything() -> Maker {
         vec![xattr("user.empty", b""), xattr("trusted.overlay.opaque", b"y")],
         vec![xattr("security.capability", b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0")],
         vec![xattr("security.capability", &[1; 20]), xattr("user.large", &[b'L'; 3000])],
-        vec![xattr("odd.space", b"v"), xattr("noprefix", b"w"), xattr("system.other", b"x"), xattr("gnu.translator", b"t")],
+        vec![
+            xattr("odd.space", b"v"),
+            xattr("noprefix", b"w"),
+            xattr("system.other", b"x"),
+            xattr("gnu.translator", b"t"),
+        ],
         (0..40).map(|at| xattr(&format!("user.{at}"), format!("value {at}").as_bytes())).collect(),
-        vec![xattr("user.\u{fc}ml", "\u{e4}\u{f6}".as_bytes()), xattr(&format!("user.{}", "n".repeat(250)), &[0xff; 3700])],
+        vec![
+            xattr("user.\u{fc}ml", "\u{e4}\u{f6}".as_bytes()),
+            xattr(&format!("user.{}", "n".repeat(250)), &[0xff; 3700]),
+        ],
     ];
     for (at, xattrs) in sets.into_iter().enumerate() {
-        maker.file(dir, format!("attributes {at}").as_bytes(), 0, b"x", &Meta { xattrs: xattrs.clone(), ..mode(0o644) });
+        maker.file(
+            dir,
+            format!("attributes {at}").as_bytes(),
+            0,
+            b"x",
+            &Meta { xattrs: xattrs.clone(), ..mode(0o644) },
+        );
         maker.add(dir, format!("link {at} with").as_bytes(), Kind::Symlink(b"file"), &Meta { xattrs, ..mode(0o777) });
     }
     let acl = b"\x02\0\0\0\x01\0\x07\0\xff\xff\xff\xff\x02\0\x05\0\xe8\x03\0\0\x04\0\x05\0\xff\xff\xff\xff\x10\0\x05\0\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff";
@@ -112,12 +128,18 @@ fn debugfs_sees_what_other_readers_do_not() {
     says("stat dir/socket", &["Type: socket"]);
     says("stat \"dir/link 59\"", &["Fast link dest: \"xxx", "Blockcount: 0", "Flags: 0x0"]);
     says("stat \"dir/link 60\"", &["Blockcount: 8", "Flags: 0x80000"]);
-    says("stat \"dir/file\"", &["Links: 2", "mtime: 0xffffffff:ee6b27fc", "crtime: 0xffffffff:ee6b27fc", "Size: 160000"]);
+    says(
+        "stat \"dir/file\"",
+        &["Links: 2", "mtime: 0xffffffff:ee6b27fc", "crtime: 0xffffffff:ee6b27fc", "Size: 160000"],
+    );
     says("stat dir/holes", &["Blockcount: 72"]);
     says("stat lost+found", &["Inode: 11 ", "Mode:  0700", "Size: 16384", "Links: 2"]);
     says("ea_list \"dir/attributes 0\"", &["user.a (1) = \"1\""]);
     says("ea_list \"dir/attributes 1\"", &["user.empty (0)", "trusted.overlay.opaque (1) = \"y\""]);
-    says("ea_list \"dir/attributes 4\"", &["odd.space (1) = \"v\"", "noprefix (1) = \"w\"", "system.other (1)", "gnu.translator (1)"]);
+    says(
+        "ea_list \"dir/attributes 4\"",
+        &["odd.space (1) = \"v\"", "noprefix (1) = \"w\"", "system.other (1)", "gnu.translator (1)"],
+    );
     says("ea_list \"dir/attributes 5\"", &["user.0 (7) = \"value 0\"", "user.39 (8) = \"value 39\""]);
     says("ea_list \"dir/attributes 6\"", &["(3700)"]);
     says("ea_list dir/acl", &["system.posix_acl_access (28)", "system.posix_acl_default (28)"]);
@@ -126,7 +148,7 @@ fn debugfs_sees_what_other_readers_do_not() {
         "has_journal ext_attr resize_inode dir_index filetype extent flex_bg sparse_super large_file huge_file dir_nlink extra_isize metadata_csum\n",
         "Filesystem volume name:   cvbake\n",
         "Filesystem UUID:          00112233-4455-4677-8899-aabbccddeeff\n",
-        "Filesystem flags:         unsigned_directory_hash \n",
+        "Filesystem flags:         signed_directory_hash \n",
         "Default mount options:    user_xattr acl\n",
         "Reserved block count:     0\n",
         "Directory Hash Seed:      01020304-0506-4708-890a-0b0c0d0e0f10\n",

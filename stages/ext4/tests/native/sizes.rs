@@ -69,7 +69,8 @@ fn around_the_starts_of_groups() {
 
 #[test]
 fn the_smallest_is_the_smallest() {
-    let trees = [tree_of(&[]), tree_of(&[1, 2, 3]), tree_of(&[40_000]), tree_of(&[100_000, 7, 900_000]), tree_of(&[1; 5000])];
+    let trees =
+        [tree_of(&[]), tree_of(&[1, 2, 3]), tree_of(&[40_000]), tree_of(&[100_000, 7, 900_000]), tree_of(&[1; 5000])];
     for tree in &trees {
         for journal in [false, true] {
             let min = Options { size: Size::Min, journal, ..options() };
@@ -79,8 +80,12 @@ fn the_smallest_is_the_smallest() {
             assert_eq!(bytes, layout.block_count() * 4096);
             // Even a byte less does not do, and the error says what does.
             for (less, asked) in [(1, bytes - 1), (4096, bytes - 4096), (bytes, 0)] {
-                let error = Layout::plan(tree, &Options { size: Size::Exact(bytes - less), ..min.clone() }).unwrap_err();
-                assert!(matches!(error, Error::TooSmall { asked: a, needed } if (a, needed) == (asked, bytes)), "{error}");
+                let error =
+                    Layout::plan(tree, &Options { size: Size::Exact(bytes - less), ..min.clone() }).unwrap_err();
+                assert!(
+                    matches!(error, Error::TooSmall { asked: a, needed } if (a, needed) == (asked, bytes)),
+                    "{error}"
+                );
             }
             let exact = Layout::plan(tree, &Options { size: Size::Exact(bytes), ..min.clone() }).unwrap();
             assert_eq!(exact.block_count(), layout.block_count());
@@ -120,7 +125,9 @@ fn inodes_as_asked() {
     let plan = |size, inodes| Layout::plan(&tree, &Options { size, inodes, ..options() });
     let needed = 10 + 1 + 100;
     for size in [Size::Min, Size::Auto, Size::Exact(GROUP * 3)] {
-        for (inodes, least) in [(Inodes::Auto, needed + 16), (Inodes::Count(5000), 5000), (Inodes::BytesPerInode(8192), needed)] {
+        for (inodes, least) in
+            [(Inodes::Auto, needed + 16), (Inodes::Count(5000), 5000), (Inodes::BytesPerInode(8192), needed)]
+        {
             let (layout, disk) = bake_empty(&tree, &Options { size, inodes, ..options() });
             fsck(disk.path());
             assert!(layout.inode_count() >= least, "{inodes:?}: {}", layout.inode_count());
@@ -156,7 +163,12 @@ fn too_large_is_refused() {
 #[test]
 fn it_can_grow() {
     let (tree, packs) = small_tree();
-    for (from, to) in [(Size::Min, 40 * MIB), (Size::Min, 2000 * MIB), (Size::Auto, 5000 * MIB), (Size::Exact(GROUP + MIB), 20_000 * MIB)] {
+    for (from, to) in [
+        (Size::Min, 40 * MIB),
+        (Size::Min, 2000 * MIB),
+        (Size::Auto, 5000 * MIB),
+        (Size::Exact(GROUP + MIB), 20_000 * MIB),
+    ] {
         let disk = bake(&tree, &packs, &Options { size: from, ..options() });
         disk.file.as_file().set_len(to).unwrap();
         let output = tool("resize2fs").arg(disk.path()).output().unwrap();
@@ -166,14 +178,21 @@ fn it_can_grow() {
     }
 }
 
+/// resize2fs does not reuse the tables of groups that it drops until its next run, and does not count on that when it
+/// estimates: from a large and empty disk it goes down in two steps, as from one of `mke2fs -E packed_meta_blocks`.
 #[test]
 fn it_can_shrink() {
     let (tree, packs) = small_tree();
-    for from in [Size::Min, Size::Auto, Size::Exact(3 << 30)] {
+    for (from, steps) in [(Size::Min, &["-M"][..]), (Size::Auto, &["-M"]), (Size::Exact(3 << 30), &["200M", "-M"])] {
         let disk = bake(&tree, &packs, &Options { size: from, ..options() });
-        let output = tool("resize2fs").arg("-M").arg(disk.path()).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        fsck(disk.path());
-        assert_eq!(compare(disk.path(), &tree, &packs), tree.entry_count());
+        for step in steps {
+            let mut command = tool("resize2fs");
+            let output =
+                if *step == "-M" { command.arg("-M").arg(disk.path()) } else { command.arg(disk.path()).arg(step) };
+            let output = output.output().unwrap();
+            assert!(output.status.success(), "{from:?} {step}: {output:?}");
+            fsck(disk.path());
+            assert_eq!(compare(disk.path(), &tree, &packs), tree.entry_count());
+        }
     }
 }

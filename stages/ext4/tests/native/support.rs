@@ -74,7 +74,6 @@ pub(crate) fn options() -> Options {
 /// A disk in a temporary file.
 pub(crate) struct Disk {
     pub(crate) file: tempfile::NamedTempFile,
-    pub(crate) layout: Layout,
 }
 
 impl Disk {
@@ -89,7 +88,7 @@ pub(crate) fn bake(tree: &Tree, packs: &dyn Packs, options: &Options) -> Disk {
     let file = tempfile::Builder::new().suffix(".ext4").tempfile().unwrap();
     file.as_file().set_len(layout.len_bytes()).unwrap();
     write(&layout, tree, packs, &Raw::new(file.as_file(), file.path()));
-    Disk { file, layout }
+    Disk { file }
 }
 
 pub(crate) fn write(layout: &Layout, tree: &Tree, packs: &dyn Packs, sink: &dyn Sink) {
@@ -126,13 +125,6 @@ pub(crate) fn fsck(path: &Path) {
 pub(crate) fn debugfs(path: &Path, command: &str) -> String {
     let output = tool("debugfs").args(["-R", command]).arg(path).output().expect("debugfs (Debian: e2fsprogs)");
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// The bytes at an offset of a disk.
-pub(crate) fn read_at(file: &File, offset: u64, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    file.read_exact_at(&mut bytes, offset).unwrap();
-    bytes
 }
 
 struct Reader(File);
