@@ -42,6 +42,8 @@ pub struct Job {
     pub epoch: i64,
     /// Where to keep what other bakes can use; nothing is kept, nor anything kept used, if there is none.
     pub store: Option<PathBuf>,
+    /// Where temporary files go when there is neither a store nor an output beside which they could go.
+    pub temporary: PathBuf,
     /// What to do with unpacked content.
     pub keep_packs: KeepPacks,
     /// How many threads work at once.
@@ -124,7 +126,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let mut clock = Clock::start(Stage::Resolve, on);
     let draft = cleanup.during(|| Draft::create(&output.path, output.replace), Draft::path)?;
     let store = open_store(job.store.as_deref(), on)?;
-    let place = Workplace::open(store.as_ref(), Some(&draft), cleanup)?;
+    let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, cleanup)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let shop = Workshop { store: store.as_ref(), scratch: place.path(), keep_packs, jobs: job.jobs.get(), on };
 
@@ -176,7 +178,7 @@ pub fn plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
 
 fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
     let store = open_store(job.store.as_deref(), on)?;
-    let place = Workplace::open(store.as_ref(), None, cleanup)?;
+    let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
     let shop = Workshop { store: store.as_ref(), scratch: place.path(), keep_packs: false, jobs: job.jobs.get(), on };
 
     let mut clock = Clock::start(Stage::Resolve, on);

@@ -19,14 +19,21 @@ pub(crate) enum Workplace {
 }
 
 impl Workplace {
-    pub(crate) fn open(store: Option<&Store>, draft: Option<&Draft>, cleanup: &Cleanup) -> Result<Workplace, Error> {
+    /// `temporary` is the directory for temporary files where there is neither store nor output.
+    pub(crate) fn open(
+        store: Option<&Store>,
+        draft: Option<&Draft>,
+        temporary: &Path,
+        cleanup: &Cleanup,
+    ) -> Result<Workplace, Error> {
         cleanup.during(
             || match (store, draft) {
                 (Some(store), _) => Ok(Workplace::Store(store.scratch()?)),
                 (None, Some(draft)) => Ok(Workplace::Draft(draft.scratch()?)),
                 (None, None) => {
-                    let scratch = |source| Error::Scratch { path: std::env::temp_dir(), source };
-                    tempfile::Builder::new().prefix("cvbake-").tempdir().map(Workplace::Temporary).map_err(scratch)
+                    let dir = tempfile::Builder::new().prefix("cvbake-").tempdir_in(temporary);
+                    let scratch = |source| Error::Scratch { path: temporary.to_owned(), source };
+                    dir.map(Workplace::Temporary).map_err(scratch)
                 }
             },
             Workplace::path,

@@ -241,6 +241,7 @@ impl Args {
             journal: !self.no_journal,
             epoch: environment::epoch()?,
             store: self.store(on)?,
+            temporary: environment::temporary(),
             keep_packs: match self.keep_packs {
                 Keep::Auto => KeepPacks::Auto,
                 Keep::Always => KeepPacks::Always,

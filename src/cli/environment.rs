@@ -32,6 +32,11 @@ pub(super) fn store() -> Option<PathBuf> {
     Some(directories.data_dir().join("cvbake"))
 }
 
+/// Where temporary files go: `TMPDIR`, or `/tmp`.
+pub(super) fn temporary() -> PathBuf {
+    env::temp_dir()
+}
+
 /// Where programs are looked for.
 pub(super) fn search_path() -> OsString {
     env::var_os("PATH").unwrap_or_default()
