@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use cvbake::cleanup::{Cleanup, Stop};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::ui::Ui;
@@ -32,6 +32,8 @@ pub(crate) fn watch(ui: &Arc<Ui>) -> io::Result<&'static Cleanup> {
         let number = usize::try_from(signal).expect("signals are positive");
         signal_hook::flag::register_usize(signal, &RECEIVED, number)?;
     }
+    // Without a handler this one kills a process whose file gets longer than the user's limit; with one, writing fails.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     let mut signals = Signals::new(signals)?;
     let ui = Arc::clone(ui);
     thread::Builder::new().name("signals".to_owned()).spawn(move || signals.forever().for_each(|_| settle(&ui)))?;

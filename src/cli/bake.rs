@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use clap::{ArgAction, ValueEnum, ValueHint};
+use clap::{ValueEnum, ValueHint};
 use cvbake::cleanup::Cleanup;
 use cvbake::error::Error;
 use cvbake::event::Event;
@@ -126,7 +126,7 @@ pub(super) struct Args {
     progress: Progress,
 
     /// Print nothing but warnings and errors
-    #[arg(short, long, conflicts_with_all = ["json", "progress"], action = ArgAction::SetTrue, help_heading = OUTPUT)]
+    #[arg(short, long, conflicts_with = "json", help_heading = OUTPUT)]
     quiet: bool,
 }
 

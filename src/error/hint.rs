@@ -2,6 +2,8 @@
 
 use std::io::{Error as IoError, ErrorKind};
 
+use rustix::io::Errno;
+
 use super::Error;
 use super::chain::{Cause, chain};
 use super::kind::{is_full, says_full};
@@ -49,10 +51,23 @@ fn one(cause: Cause<'_>, reference: Option<&str>) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return Some(of_store(error));
     }
-    let code = cause.downcast_ref::<IoError>().and_then(IoError::raw_os_error)?;
-    let too_many_files = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].iter().any(|e| e.raw_os_error() == code);
-    too_many_files
-        .then(|| "allow more open files with `ulimit -n`, or work on fewer layers at once with --jobs 1".to_owned())
+    of_io(cause.downcast_ref()?)
+}
+
+fn of_io(error: &IoError) -> Option<String> {
+    let code = error.raw_os_error()?;
+    if [Errno::MFILE, Errno::NFILE].iter().any(|errno| errno.raw_os_error() == code) {
+        return Some(
+            "allow more open files with `ulimit -n`, or work on fewer layers at once with --jobs 1".to_owned(),
+        );
+    }
+    if error.kind() == ErrorKind::FileTooLarge {
+        return Some(
+            "files here cannot be as large: raise `ulimit -f`, use another filesystem, or choose a smaller --size"
+                .to_owned(),
+        );
+    }
+    None
 }
 
 fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<String> {
@@ -81,6 +96,9 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
         }
         E::NotALayout { place, .. } if std::path::Path::new(place).is_file() => {
             Some(format!("a file is oci-archive:{place}, docker-archive:{place} or tar:{place}"))
+        }
+        E::NotADockerArchive { place, .. } => {
+            Some(format!("an OCI layout in an archive is oci-archive:{place}, a root filesystem tar:{place}"))
         }
         E::NoBlob { .. } | E::NoLayer { .. } | E::NoMember { .. } => Some(DAMAGED.to_owned()),
         _ => None,
@@ -152,9 +170,6 @@ fn of_disk(error: &cvbake_disk::Error) -> Option<String> {
         E::Create { source, .. } if is_forbidden(source) => {
             Some("choose an output in a directory that you can write to".to_owned())
         }
-        E::SetLen { source, .. } | E::Write { source, .. } if source.kind() == ErrorKind::FileTooLarge => Some(
-            "files there cannot be as large: choose a smaller --size, or an output on another filesystem".to_owned(),
-        ),
         _ => None,
     }
 }
