@@ -1,7 +1,7 @@
 //! Disks of all kinds of trees, under e2fsck.
 
 use cvbake_ext4::{Layout, Options, Size};
-use cvbake_tree::{Device, FileData, Ino, Kind, Meta, Segment, Time, Xattr};
+use cvbake_tree::{Device, FileData, Ino, Kind, Meta, Packs, Segment, Time, Xattr};
 
 use crate::support::{Maker, bake, compare, debugfs, fsck, mode, options, tool};
 
@@ -214,4 +214,36 @@ fn the_largest_file() {
     fsck(disk.path());
     assert!(debugfs(disk.path(), "stat largest").contains("Size: 17592186040320"));
     assert_eq!(layout.placements().iter().map(|placement| placement.blocks).sum::<u64>(), 600_001);
+}
+
+/// Packs of numbers, each other than all before it.
+struct Numbers;
+
+impl Packs for Numbers {
+    fn read_at(&self, pack: u32, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        for (number, bytes) in (offset / 8 + 1..).zip(buffer.chunks_mut(8)) {
+            let number = number | u64::from(pack) << 60;
+            bytes.copy_from_slice(&number.to_le_bytes()[..bytes.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// The copies of the superblock in groups 1 and 3 cut it.
+#[test]
+fn content_across_groups() {
+    let mut maker = Maker::new(&mode(0o755));
+    let mut pack_block = 0;
+    for (number, blocks) in [20_000, 3, 70_000, 1, 35_000, 2].into_iter().enumerate() {
+        let segments = [Segment { file_block: 0, blocks: 1 }, Segment { file_block: 5, blocks }];
+        let data = FileData { size: (u64::from(blocks) + 5) * 4096, pack: 1, pack_block, segments: &segments };
+        maker.add(Ino::ROOT, format!("f{number}").as_bytes(), Kind::File(data), &mode(0o600));
+        pack_block += u64::from(blocks) + 3;
+    }
+    let tree = maker.finish().0;
+    for size in [Size::Min, Size::Exact(5 << 30)] {
+        let disk = bake(&tree, &Numbers, &Options { size, ..options() });
+        fsck(disk.path());
+        assert_eq!(compare(disk.path(), &tree, &Numbers), 6);
+    }
 }
