@@ -108,7 +108,9 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
 fn of_verify(error: &cvbake_verify::Error, reference: Option<&str>) -> Option<String> {
     use cvbake_verify::Error as E;
     match error {
-        E::BlobDigest { .. } | E::BlobTooShort { .. } | E::BlobTooLong { .. } => Some(DAMAGED.to_owned()),
+        E::Document { .. } | E::BlobDigest { .. } | E::BlobTooShort { .. } | E::BlobTooLong { .. } => {
+            Some(DAMAGED.to_owned())
+        }
         E::NoPlatform { available, .. } => {
             let platform = available.first()?;
             Some(format!("--platform chooses another, such as --platform {platform}"))

@@ -37,6 +37,14 @@ pub enum Error {
         /// The size that was announced.
         expected: u64,
     },
+    /// A document is not the blob that its descriptor promises.
+    #[error("{object}")]
+    Document {
+        /// The document.
+        object: String,
+        /// What is wrong with its bytes.
+        source: Box<Error>,
+    },
     /// Something can't be read.
     #[error("{object}: cannot be read")]
     Read {

@@ -57,7 +57,7 @@ impl Error {
     /// The error behind a failed read: a checked reader's own, or one of whatever gave the bytes.
     pub(crate) fn from_read(object: &str, source: std::io::Error) -> Error {
         match source.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-            Some(error) => error.clone(),
+            Some(error) => Error::Document { object: object.to_owned(), source: Box::new(error.clone()) },
             None => Error::Read { object: object.to_owned(), source: Arc::new(source) },
         }
     }
