@@ -139,6 +139,11 @@ impl Index {
                 _ => {}
             }
         }
+        let ascending = |sparse: &Sparse| {
+            let follows = |end: u64, &(offset, len): &(u64, u64)| offset.checked_add(len).filter(|_| offset >= end);
+            sparse.pieces.iter().try_fold(0, follows).is_some()
+        };
+        need(self.sparse.iter().all(ascending), "a sparse map out of order")?;
         let sorted = self.sparse.is_sorted_by(|a, b| a.record < b.record);
         need(sorted && self.extra_times.is_sorted_by(|a, b| a.0 < b.0), "side tables out of order")
     }
@@ -386,6 +391,14 @@ mod tests {
                     let _ = crate::merge(&[&index], Time::default());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn sparse_maps_ascend() {
+        for pieces in [vec![(4096, 1), (0, 1)], vec![(0, 2), (1, 1)], vec![(u64::MAX, 1)]] {
+            let bad = Index { sparse: vec![Sparse { record: 0, pieces }], ..index() };
+            assert_eq!(Index::decode(&bad.encode()), Err(CodecError("a sparse map out of order")));
         }
     }
 }
