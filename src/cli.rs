@@ -7,6 +7,7 @@ mod completions;
 mod environment;
 mod man;
 mod report;
+mod usage;
 mod values;
 
 use std::io::{self, Write as _};
@@ -21,7 +22,7 @@ use crate::ui::{Mode, Ui};
 
 /// Turns any OCI image into a disk, in userspace and without root
 #[derive(Debug, Parser)]
-#[command(name = "cvbake", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "cvbake", version, max_term_width = 100, disable_help_subcommand = true, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,7 +37,10 @@ enum Command {
 
 /// Everything from the arguments to the exit status.
 pub(crate) fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let command = match Cli::try_parse() {
+        Ok(Cli { command }) => command,
+        Err(error) => return usage::explain(&error),
+    };
     let ui = Arc::new(Ui::new(command.mode()));
     let result = match command {
         Command::Bake(args) => bake::run(&args, &ui),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -18,6 +18,7 @@ use cvbake_verify::{Blobs, Compression, Digest, HashingReader, Image, Layer};
 
 use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
+use crate::readahead::read_ahead;
 use crate::workplace::Workplace;
 
 const _: () = assert!(PACK_PIECE as u64 == cvbake_store::PIECE, "one seal fits both");
@@ -195,6 +196,12 @@ impl<'a> Layers<'a> {
             &placements[start..start + placements[start..].partition_point(|place| place.pack == number)]
         };
         order.retain(|number| !places(number).is_empty());
+        // A layer of which nothing is wanted must be what its digests say all the same, as it would be without a store.
+        let read: Vec<usize> = order.iter().map(|number| self.positions[*number]).collect();
+        let unread = |at: &usize| !read.contains(at) && matches!(self.unpacked[*at].content, Content::Layer);
+        order.extend(
+            (0..self.unpacked.len()).filter(unread).filter_map(|at| self.positions.iter().position(|&p| p == at)),
+        );
         order.sort_by_key(|number| std::cmp::Reverse(places(number).iter().map(|place| place.blocks).sum::<u64>()));
         in_parallel(self.shop.jobs, &order, &|number| {
             let unpacked = &self.unpacked[self.positions[*number]];
@@ -236,10 +243,9 @@ impl<'a> Layers<'a> {
     /// Inflates a layer again and hands on the pieces of its pack.
     fn replay(&self, unpacked: &Unpacked<'_>, out: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> Result<(), Error> {
         let index = unpacked.index.as_ref().expect("an index stays where there is no pack");
-        let mut stream = self.shop.stream(unpacked.layer, self.blobs)?;
-        cvbake_unpack::replay(&mut stream, index, out)?;
-        let (found, _) = stream.finish()?;
-        Ok(unpacked.layer.check(found)?)
+        let replay = |bytes: &mut dyn BufRead| Ok(cvbake_unpack::replay(bytes, index, out)?);
+        self.shop.with_stream(unpacked.layer, self.blobs, replay)?;
+        Ok(())
     }
 
     /// The packs of all layers for reading at random; what is not at hand as a pack is made one.
@@ -292,17 +298,39 @@ fn place_piece(offset: u64, piece: &[u8], places: &[Placement], sink: &dyn Sink)
     Ok(written)
 }
 
+/// From this size on a layer is inflated on a thread of its own, beside the one that unpacks it: a smaller one is done
+/// before the threads have met. A layer of unknown size comes from a pipe, which may never end.
+const READ_AHEAD_FROM: u64 = 1 << 20;
+
 impl<'a> Workshop<'a> {
-    /// A layer's uncompressed bytes, checked and counted as they pass.
-    fn stream(self, layer: &'a Layer, blobs: &'a dyn Blobs) -> Result<Stream<'a>, Error> {
+    /// Does `work` on a layer's uncompressed bytes, which are checked and counted as they pass; gives what comes of it, the
+    /// digest of the bytes, and how they were compressed.
+    fn with_stream<T>(
+        self,
+        layer: &'a Layer,
+        blobs: &'a dyn Blobs,
+        work: impl FnOnce(&mut dyn BufRead) -> Result<T, Error>,
+    ) -> Result<(T, Digest, cvbake_archive::Compression), Error> {
         let number = layer.number();
         (self.on)(Event::Layer { number, event: LayerEvent::Started { bytes: layer.size() } });
         let counted = Counted { inner: layer.open(blobs)?, number, on: self.on };
-        Ok(HashingReader::new(Decompressor::new(counted)?, layer.algorithm()))
+        let bytes = Decompressor::new(counted)?;
+        let compression = bytes.compression();
+        let hashed = |bytes: &mut dyn BufRead| {
+            let mut bytes = HashingReader::new(bytes, layer.algorithm());
+            let made = work(&mut bytes)?;
+            let (digest, _) = bytes.finish()?;
+            layer.check(digest)?;
+            Ok((made, digest, compression))
+        };
+        if layer.size().is_some_and(|size| size >= READ_AHEAD_FROM) {
+            read_ahead(bytes, |bytes| hashed(bytes))
+        } else {
+            let mut bytes = bytes;
+            hashed(&mut bytes)
+        }
     }
 }
-
-type Stream<'a> = HashingReader<Decompressor<Counted<'a>>>;
 
 /// Tells how much of a layer was read.
 struct Counted<'a> {
@@ -346,14 +374,13 @@ fn unpack_one<'a>(
         Purpose::Content => Some(Scratch::create(shop.scratch, layer)?),
         Purpose::Plan => None,
     };
-    let mut stream = shop.stream(layer, blobs)?;
-    let compression = stream.get_ref().compression();
-    let index = cvbake_unpack::unpack(&mut stream, &mut |offset, piece| match &scratch {
-        Some(scratch) => scratch.file.write_all_at(piece, offset).map_err(|error| scratch.name_error(error)),
-        None => Ok(()),
+    let (index, diff_id, compression) = shop.with_stream(layer, blobs, |bytes| {
+        let mut out = |offset: u64, piece: &[u8]| match &scratch {
+            Some(scratch) => scratch.file.write_all_at(piece, offset).map_err(|error| scratch.name_error(error)),
+            None => Ok(()),
+        };
+        Ok(cvbake_unpack::unpack(bytes, &mut out)?)
     })?;
-    let (diff_id, _) = stream.finish()?;
-    layer.check(diff_id)?;
     warn_about_compression(layer, compression, shop.on);
     let mut content = Content::Layer;
     if let Some(scratch) = scratch {

@@ -40,6 +40,7 @@ pub mod cleanup;
 pub mod error;
 pub mod event;
 mod layers;
+mod readahead;
 mod workplace;
 
 pub use bake::{Baked, Engine, Job, Output, Plan, bake, plan};

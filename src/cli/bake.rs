@@ -92,8 +92,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = WORK)]
     store: Option<PathBuf>,
 
-    /// Keep no layers, and use none that are kept
-    #[arg(long, conflicts_with_all = ["store", "keep_packs"], help_heading = WORK)]
+    /// Keep no layers, and use none that are kept, whatever --store says
+    #[arg(long, help_heading = WORK)]
     no_cache: bool,
 
     /// Whether to keep the unpacked content of layers, too
@@ -247,7 +247,7 @@ impl Args {
                 Keep::Always => KeepPacks::Always,
                 Keep::Never => KeepPacks::Never,
             },
-            jobs: self.jobs.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+            jobs: self.jobs(),
         })
     }
 
@@ -272,13 +272,21 @@ impl Args {
     }
 
     fn engine(&self) -> Result<Engine, Error> {
-        match self.engine {
-            EngineName::Native => Ok(Engine::Native),
-            EngineName::Mkfs => {
-                allow_open_files();
-                Ok(Engine::Mkfs(mkfs::Programs::find(&environment::search_path())?))
-            }
-        }
+        Ok(match self.engine {
+            EngineName::Native => Engine::Native,
+            EngineName::Mkfs => Engine::Mkfs(mkfs::Programs::find(&environment::search_path())?),
+        })
+    }
+
+    /// As many threads as were asked for, or as there are processors, but no more than have files to work with.
+    fn jobs(&self) -> NonZeroUsize {
+        /// How many files are open whatever the number of threads, and how many more for each.
+        const FILES: u64 = 24;
+        const FILES_PER_JOB: u64 = 8;
+        let wanted = self.jobs.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+        let Some(files) = allow_open_files() else { return wanted };
+        let possible = usize::try_from(files.saturating_sub(FILES) / FILES_PER_JOB).unwrap_or(usize::MAX);
+        wanted.min(NonZeroUsize::new(possible).unwrap_or(NonZeroUsize::MIN))
     }
 }
 
@@ -294,13 +302,14 @@ fn is_no_place(error: &StoreError) -> bool {
     }
 }
 
-/// The engine `mkfs` has all layers open at once: an image may have more of them than the usual limit allows. What is
-/// allowed at all is up to whoever set the hard limit.
-fn allow_open_files() {
+/// Lifts the limit of open files as far as whoever set it allows, and says what it is, if there is one. The usual one is
+/// low for the sake of programs that still use `select`, and the engine `mkfs` has all layers open at once.
+fn allow_open_files() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // If it stays as it is, most images still work, and the others end in an error that says why.
     let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current
 }
 
 /// Refuses outputs that would not be what their name says.

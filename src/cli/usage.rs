@@ -1,0 +1,78 @@
+//! What is wrong with a command line, in the form of all other errors.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use cvbake::error::Error;
+
+use super::environment;
+use crate::ui::{Mode, Ui};
+
+/// Prints the help or the version that was asked for, or says what is wrong.
+pub(super) fn explain(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::MissingSubcommand => error.exit(),
+        _ => {
+            let error = lower(&error.render().to_string());
+            Ui::new(Mode::None { colours: environment::colours() }).fail(&error);
+            error.kind().exit_code().into()
+        }
+    }
+}
+
+/// The parser's text has one or more lines about the problem, paragraphs that start with `tip:`, and the usage.
+fn lower(text: &str) -> Error {
+    let mut paragraphs = text.split("\n\n");
+    let problem = joined(paragraphs.next().unwrap_or_default());
+    let problem = problem.strip_prefix("error: ").unwrap_or(&problem).to_owned();
+    let tip = paragraphs.find_map(|paragraph| paragraph.trim_start().strip_prefix("tip: ").map(joined));
+    let hint = Some(tip.unwrap_or_else(|| "`cvbake bake --help` explains all options".to_owned()));
+    Error::Usage { problem, hint }
+}
+
+/// Lines as one.
+fn joined(lines: &str) -> String {
+    lines.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn one_line_and_a_hint() {
+        let help = "`cvbake bake --help` explains all options";
+        let table: [(&[&str], &str, &str); 6] = [
+            (&["bake", "oci:d"], "the following required arguments were not provided: --output <DISK>", help),
+            (&["bake", "oci:d", "-o", ""], "a value is required for '--output <DISK>' but none was supplied", help),
+            (
+                &["bake", "oci:d", "-o", "x", "--forc"],
+                "unexpected argument '--forc' found",
+                "a similar argument exists: '--force'",
+            ),
+            (
+                &["bake", "oci:d", "-o", "x", "--engine", "mkf"],
+                "invalid value 'mkf' for '--engine <ENGINE>' [possible values: native, mkfs]",
+                "a similar value exists: 'mkfs'",
+            ),
+            (
+                &["bake", "oci:d", "-o", "x", "--jobs", "0"],
+                "invalid value '0' for '--jobs <N>': expected a number from 1",
+                help,
+            ),
+            (&["bale"], "unrecognized subcommand 'bale'", "a similar subcommand exists: 'bake'"),
+        ];
+        for (args, line, hint) in table {
+            let error = Cli::try_parse_from([&["cvbake"], args].concat()).expect_err("the arguments are wrong");
+            let error = lower(&error.render().to_string());
+            assert_eq!((error.line().as_str(), error.hint().as_deref()), (line, Some(hint)));
+            assert_eq!(error.kind().exit_code(), 2);
+        }
+    }
+}
