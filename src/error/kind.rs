@@ -105,11 +105,8 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
     if let Some(error) = cause.downcast_ref::<cvbake_ext4::mkfs::Error>() {
         return of_mkfs(error);
     }
-    if let Some(error) = cause.downcast_ref::<cvbake_disk::Error>() {
-        return match error {
-            cvbake_disk::Error::NoName { .. } => Some(Kind::Usage),
-            _ => Some(Kind::Output),
-        };
+    if cause.is::<cvbake_disk::Error>() {
+        return Some(Kind::Output);
     }
     cause.is::<cvbake_store::Error>().then_some(Kind::Store)
 }

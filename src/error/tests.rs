@@ -91,7 +91,7 @@ fn kinds_and_hints() {
         (failed("Segmentation fault").into(), Kind::Program, "--engine native"),
         // The output and the store.
         (Disk::Exists { path: path() }.into(), Kind::Output, "--force"),
-        (Disk::NoName { path: path() }.into(), Kind::Usage, "-o disk.ext4"),
+        (Disk::NoName { path: path() }.into(), Kind::Output, "-o disk.ext4"),
         (Disk::Open { path: path(), source: os(Errno::NOENT) }.into(), Kind::Output, "mkdir -p /p"),
         (Disk::Create { path: path(), source: os(Errno::ROFS) }.into(), Kind::Output, "write to"),
         (Disk::SetLen { path: path(), len: 1, source: os(Errno::FBIG) }.into(), Kind::Output, "--size"),
