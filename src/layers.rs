@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -419,7 +419,7 @@ struct Scratch {
 impl Scratch {
     fn create(dir: &Path, layer: &Layer) -> Result<Scratch, Error> {
         let path = dir.join(format!("pack-{}", layer.number()));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
         let file = file.map_err(|source| Error::Scratch { path: path.clone(), source })?;
         Ok(Scratch { file, path })
     }

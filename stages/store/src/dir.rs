@@ -23,6 +23,9 @@ pub(crate) struct Dir {
 /// Only for the owner.
 const PRIVATE: Mode = Mode::RWXU;
 
+/// The mode of files, whatever the umask; nobody else gets to them anyway, but they may be copied elsewhere.
+pub(crate) const PRIVATE_FILE: u32 = 0o600;
+
 const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Missing parents of a store are nobody's secret, but nobody else may put another store in its place.

@@ -11,10 +11,11 @@
 
 use std::fs::File;
 use std::io::{IoSlice, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use cvbake_verify::Digest;
 
+use crate::dir::PRIVATE_FILE;
 use crate::entry::{Entry, Fault, fault};
 use crate::{Damage, Error, Event, INDEXES, Store};
 
@@ -43,7 +44,12 @@ impl Store {
     pub fn put_index(&self, layer: &Digest, payload: &[u8]) -> Result<(), Error> {
         let scratch = self.scratch()?;
         let path = scratch.path().join("index");
-        let mut file = File::create_new(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(PRIVATE_FILE)
+            .open(&path)
+            .map_err(|source| Error::Create { path: path.clone(), source })?;
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(&MAGIC);
         header[8..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
