@@ -21,14 +21,14 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cases")
 }
 
-fn files() -> Vec<PathBuf> {
+pub(crate) fn files() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder()).expect("the fixtures are there");
     let mut files: Vec<_> = entries.map(|entry| entry.expect("a readable directory").path()).collect();
     files.sort();
     files
 }
 
-fn group_of(file: &Path) -> String {
+pub(crate) fn group_of(file: &Path) -> String {
     let name = file.file_stem().expect("a file name").to_string_lossy().into_owned();
     name.split('-').next().expect("a name").to_owned()
 }

@@ -5,7 +5,20 @@
 //!
 //! `CASE=text` runs only the fixtures whose path contains the text. `CVBAKE_BIN=path` tests another build.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a panic is a failed test, and what is left out is said aloud"
+)]
+
 mod archives;
 mod cases;
+mod dead_data;
+mod debian;
 mod determinism;
+mod engines;
+mod faults;
+mod kill;
+mod mounted;
+mod scale;
 mod support;

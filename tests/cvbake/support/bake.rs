@@ -326,19 +326,19 @@ impl Outcome {
         let errors: Vec<_> = self.stderr.lines().filter(|line| is_error(line)).collect();
         assert_eq!(errors.len(), 1, "expected one error line: {}", self.describe());
         let others = self.stderr.lines().filter(|line| !is_error(line));
-        let known = |line: &str| line.contains("warning:") || line.trim_start().starts_with("hint:");
+        let known = |line: &str| ["cvbake: warning:", "cvbake: hint:"].iter().any(|start| line.starts_with(start));
         assert!(others.clone().all(known), "neither error, hint nor warning: {}", self.describe());
         errors[0]
     }
 
     /// The warnings.
     pub(crate) fn warnings(&self) -> Vec<&str> {
-        self.stderr.lines().filter(|line| line.contains("warning:")).collect()
+        self.stderr.lines().filter(|line| line.starts_with("cvbake: warning:")).collect()
     }
 }
 
 fn is_error(line: &str) -> bool {
-    line.starts_with("error:") || line.starts_with("cvbake: error:")
+    line.starts_with("cvbake: error:")
 }
 
 /// Runs a foreign program as the user that the program runs as.

@@ -1,6 +1,6 @@
 //! The tree that a fixture describes, as a listing.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use cvbake_tree::{Device, Ino, Kind, Meta, Time, Xattr};
 
@@ -10,39 +10,49 @@ use super::text::Line;
 
 /// The listing that the lines below `tree` describe.
 pub(crate) fn listing(lines: &[Line]) -> String {
-    let (links, files): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.verb == "hard");
-    let by_path: BTreeMap<Vec<Vec<u8>>, &Line> = files.iter().map(|line| (parts(line.word(0)), *line)).collect();
-    assert_eq!(by_path.len(), files.len(), "no path is listed twice");
+    let (links, mut files): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.verb == "hard");
+    // Parents first.
+    files.sort_by_key(|line| parts(line.word(0)).count());
+    let root = files.first().filter(|line| parts(line.word(0)).count() == 0).copied();
     let implied = Meta { mode: 0o755, ..Meta::default() };
-    let root = by_path.get(&Vec::new()).map_or_else(|| implied.clone(), |line| meta(line));
-    let mut seen = Seen::new(&root);
-    let mut inos = BTreeMap::from([(Vec::new(), Ino::ROOT)]);
-    // Sorted by their parts, so parents come first.
-    for (path, line) in by_path.iter().filter(|(path, _)| !path.is_empty()) {
-        let parent = parent(&mut seen, &mut inos, path, &implied);
-        inos.insert(path.clone(), add(&mut seen, parent, path.last().expect("not the root"), line));
+    let mut tree = Tree { seen: Seen::new(&root.map_or_else(|| implied.clone(), meta)), inos: HashMap::new(), implied };
+    for line in files.iter().skip(usize::from(root.is_some())) {
+        let (parent, name) = tree.parent(line.word(0));
+        let ino = add(&mut tree.seen, parent, &name, line);
+        tree.inos.insert((parent, name), ino);
     }
     for line in links {
-        let path = parts(line.word(0));
-        let target = inos.get(&parts(line.word(1))).copied().expect("hard's target is listed");
-        let parent = parent(&mut seen, &mut inos, &path, &implied);
-        seen.link(parent, path.last().expect("not the root"), target);
+        let (parent, name) = tree.parent(line.word(0));
+        let (dir, target) = tree.parent(line.word(1));
+        let target = *tree.inos.get(&(dir, target)).expect("hard's target is listed");
+        tree.seen.link(parent, &name, target);
     }
-    seen.listing()
+    tree.seen.listing()
 }
 
-fn parts(path: &[u8]) -> Vec<Vec<u8>> {
-    path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).map(<[u8]>::to_vec).collect()
+fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|&byte| byte == b'/').filter(|part| !part.is_empty())
 }
 
-/// The inode of a path's parent, made where nothing lists it.
-fn parent(seen: &mut Seen, inos: &mut BTreeMap<Vec<Vec<u8>>, Ino>, path: &[Vec<u8>], implied: &Meta) -> Ino {
-    let mut parent = Ino::ROOT;
-    for depth in 1..path.len() {
-        let known = inos.entry(path[..depth].to_vec());
-        parent = *known.or_insert_with(|| seen.add(parent, &path[depth - 1], Kind::Directory, implied));
+struct Tree {
+    seen: Seen,
+    /// The inodes by directory and name.
+    inos: HashMap<(Ino, Vec<u8>), Ino>,
+    implied: Meta,
+}
+
+impl Tree {
+    /// The directory of a path, made where nothing lists it, and the last name.
+    fn parent(&mut self, path: &[u8]) -> (Ino, Vec<u8>) {
+        let mut parts: Vec<&[u8]> = parts(path).collect();
+        let name = parts.pop().expect("a path that is not the root's").to_vec();
+        let mut parent = Ino::ROOT;
+        for part in parts {
+            let known = self.inos.entry((parent, part.to_vec()));
+            parent = *known.or_insert_with(|| self.seen.add(parent, part, Kind::Directory, &self.implied));
+        }
+        (parent, name)
     }
-    parent
 }
 
 fn add(seen: &mut Seen, parent: Ino, name: &[u8], line: &Line) -> Ino {

@@ -160,6 +160,8 @@ fn part(token: &str) -> Vec<u8> {
         "zeros:" => vec![0; size(argument)],
         "rep:" => {
             let (len, text) = argument.split_once(':').expect("rep:LENGTH:TEXT");
+            let quoted = text.len() > 2 && text.starts_with('"') && text.ends_with('"');
+            assert!(quoted, "{token}: the text stands in quotes, alone");
             literal(text).into_iter().cycle().take(size(len)).collect()
         }
         _ => {

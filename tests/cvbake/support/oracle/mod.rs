@@ -6,7 +6,7 @@ mod view;
 
 use std::path::Path;
 
-pub(crate) use mount::Mount;
+pub(crate) use mount::{Mount, listing_of};
 
 use super::tools::{is_root, run, stderr, tool};
 use super::{ext4, seen};
@@ -15,12 +15,17 @@ use super::{ext4, seen};
 pub(crate) fn agreed_listing(disk: &Path) -> String {
     fsck(disk);
     let listing = ext4::listing(disk);
-    seen::assert_same(
-        "what debugfs reads (+) and our reader (-)",
-        &debugfs::summary(disk),
-        &debugfs::summarised(&listing),
-    );
-    seen::assert_same("what ext4-view reads (+) and our reader (-)", &view::summary(disk), &view::summarised(&listing));
+    // debugfs lists level by level, ext4-view walks every path from the root: on trees that are deep and wide their time is
+    // the product of both.
+    let small = listing.len() < 400_000;
+    if small {
+        let read = debugfs::summary(disk);
+        seen::assert_same("what debugfs reads (+) and our reader (-)", &read, &debugfs::summarised(&listing));
+    }
+    if small && view::can_read(&listing) {
+        let read = view::summary(disk);
+        seen::assert_same("what ext4-view reads (+) and our reader (-)", &read, &view::summarised(&listing));
+    }
     if is_root() {
         let mount = Mount::read_only(disk);
         seen::assert_same("what the kernel reads (+) and our reader (-)", &mount.listing(), &listing);

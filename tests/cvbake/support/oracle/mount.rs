@@ -57,30 +57,34 @@ impl Mount {
         assert!(status.success(), "umount: {status}");
     }
 
-    /// The listing, as `lstat`, `readlink`, `lgetxattr` and `read` tell it.
+    /// The listing of the whole disk.
     pub(crate) fn listing(&self) -> String {
-        let mut seen = Seen::new(&meta(&self.root));
-        let mut links = HashMap::new();
-        let mut stack = vec![(self.root.clone(), Ino::ROOT)];
-        while let Some((path, ino)) = stack.pop() {
-            for entry in std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
-                let entry = entry.unwrap();
-                let (path, name) = (entry.path(), entry.file_name());
-                let stat =
-                    std::fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                if let Some(&first) = links.get(&stat.ino()) {
-                    seen.link(ino, name.as_bytes(), first);
-                    continue;
-                }
-                let child = add(&mut seen, ino, &name, &path, &stat);
-                links.insert(stat.ino(), child);
-                if stat.is_dir() {
-                    stack.push((path, child));
-                }
+        listing_of(&self.root)
+    }
+}
+
+/// The listing of a directory, as `lstat`, `readlink`, `lgetxattr` and `read` tell it.
+pub(crate) fn listing_of(root: &Path) -> String {
+    let mut seen = Seen::new(&meta(root));
+    let mut links = HashMap::new();
+    let mut stack = vec![(root.to_owned(), Ino::ROOT)];
+    while let Some((path, ino)) = stack.pop() {
+        for entry in std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
+            let entry = entry.unwrap();
+            let (path, name) = (entry.path(), entry.file_name());
+            let stat = std::fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            if let Some(&first) = links.get(&stat.ino()) {
+                seen.link(ino, name.as_bytes(), first);
+                continue;
+            }
+            let child = add(&mut seen, ino, &name, &path, &stat);
+            links.insert(stat.ino(), child);
+            if stat.is_dir() {
+                stack.push((path, child));
             }
         }
-        seen.listing()
     }
+    seen.listing()
 }
 
 impl Drop for Mount {

@@ -8,6 +8,20 @@ use ext4_view::{Ext4, Path as ViewPath};
 use super::super::image::hex;
 use sha2::Digest as _;
 
+/// Whether ext4-view 1.0 can read a disk with this listing: it refuses seconds whose lowest 32 bits are a negative number
+/// (before 1970, 2038 to 2106, and so on), and parts of a link's target that are longer than a name can be.
+pub(crate) fn can_read(listing: &str) -> bool {
+    let old_time = |field: &str| {
+        let secs = ["mtime=", "atime=", "ctime="].iter().find_map(|key| field.strip_prefix(key)?.split('.').next());
+        secs.is_none_or(|secs| secs.parse::<i64>().expect("a number of seconds") & 0x8000_0000 == 0)
+    };
+    let short = |field: &str| {
+        let target = field.strip_prefix("target=").and_then(cvbake_tree::unescape).unwrap_or_default();
+        target.split(|&byte| byte == b'/').all(|part| part.len() <= 255)
+    };
+    listing.split_whitespace().all(|field| old_time(field) && short(field))
+}
+
 /// One line per name: path, kind, mode, owner, size and hash of a file, target of a link. Sorted.
 pub(crate) fn summary(disk: &Path) -> String {
     let filesystem = Ext4::load_from_path(disk).unwrap_or_else(|error| panic!("ext4-view: {error}"));

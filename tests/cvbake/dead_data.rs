@@ -1,0 +1,92 @@
+//! What an upper layer deletes or replaces is nowhere in the disk's bytes.
+
+use std::path::Path;
+
+use crate::support::bake::Place;
+use crate::support::ext4::Ext4;
+use crate::support::image::{Compression, Images};
+use crate::support::sample;
+
+/// Where a text stands in a file, if anywhere.
+fn position(disk: &Path, text: &[u8]) -> Option<usize> {
+    let bytes = std::fs::read(disk).unwrap();
+    // memchr for the first byte is enough: disks are mostly zeros.
+    let mut from = 0;
+    while let Some(at) = bytes[from..].iter().position(|&byte| byte == text[0]) {
+        if bytes[from + at..].starts_with(text) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
+}
+
+fn images() -> Images {
+    let lower = "
+        dir d
+        file d/whited-out-name rep:20000:\"DEAD-whited-out\"
+        file d/small-whited-out-name \"DEAD-small\"
+        file replaced rep:9000:\"DEAD-replaced\"
+        file shorter rep:4096:\"DEAD-shorter\"
+        dir opaque
+        file opaque/below-opaque-name rep:70000:\"DEAD-opaque\"
+        dir becomes-file
+        file becomes-file/lost-child-name rep:5000:\"DEAD-child\"
+        link removed-link -> rep:200:\"DEAD-target\"
+        link replaced-link -> rep:200:\"DEAD-other-target\"
+        file attributes \"ALIVE-attributes\" x:user.key=\"DEAD-in-inode\" x:user.big=rep:1500:\"DEAD-in-block\"
+        file linked rep:5000:\"ALIVE-linked\"
+        hard other -> linked
+        file kept rep:5000:\"ALIVE-kept\"
+        file duplicate rep:5000:\"DEAD-duplicate\"
+        file duplicate rep:3000:\"ALIVE-duplicate\"
+        file d/third-layer-name rep:5000:\"DEAD-third-layer\"";
+    let upper = "
+        file d/.wh.whited-out-name
+        file d/.wh.small-whited-out-name
+        file replaced rep:5000:\"ALIVE-replaced\"
+        file shorter \"ALIVE-shorter\"
+        file opaque/.wh..wh..opq
+        file opaque/new rep:100:\"ALIVE-opaque\"
+        file becomes-file \"ALIVE-file\"
+        file .wh.removed-link
+        link replaced-link -> rep:200:\"ALIVE-target\"
+        file attributes \"ALIVE-attributes\"
+        file .wh.linked
+        file brief rep:6000:\"DEAD-brief\"";
+    let top = "file d/.wh.third-layer-name\nfile .wh.brief";
+    let layer = |text| sample::layer(text, Compression::Gzip);
+    Images::of(vec![layer(lower), layer(upper), layer(top)])
+}
+
+fn check(place: &Place, args: &[&str]) {
+    place.bake().args(args).ok();
+    let disk = place.disk();
+    for alive in ["ALIVE-attributes", "ALIVE-linked", "ALIVE-kept", "ALIVE-duplicate", "ALIVE-replaced", "ALIVE-target"]
+    {
+        assert!(position(&disk, alive.as_bytes()).is_some(), "{alive} is there: the search finds what is");
+    }
+    for dead in [
+        "DEAD-",
+        "whited-out-name",
+        "below-opaque-name",
+        "lost-child-name",
+        "removed-link",
+        "third-layer-name",
+        "brief",
+    ] {
+        let found = position(&disk, dead.as_bytes());
+        assert_eq!(found, None, "{dead} {args:?}");
+    }
+    assert_eq!(Ext4::open(&disk).dirty_free_blocks(), [0; 0], "free blocks hold nothing {args:?}");
+}
+
+#[test]
+fn removed_data_is_absent() {
+    let place = Place::with(&images());
+    check(&place, &[]);
+    // A warm store writes by another road.
+    check(&place, &["--force"]);
+    check(&place, &["--force", "--no-cache"]);
+    check(&place, &["--force", "--size", "min"]);
+}

@@ -1,0 +1,93 @@
+//! A baked disk in use: filled to the last block, emptied, grown, shrunk; and still without fault.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use crate::support::bake::Place;
+use crate::support::oracle::{Mount, fsck};
+use crate::support::tools::{needs_root, succeed, tool};
+use crate::support::{ext4, sample, seen};
+
+/// Writes until the disk is full: some large files, then small ones; gives how many bytes and files it took.
+fn fill(dir: &Path) -> (u64, u64) {
+    let (mut bytes, mut files) = (0, 0);
+    for size in [1 << 20, 4096, 1] {
+        let content = vec![b'x'; size];
+        loop {
+            let path = dir.join(format!("fill-{size}-{files}"));
+            let written = fs::File::create(path).and_then(|mut file| file.write_all(&content));
+            match written {
+                Ok(()) => (bytes, files) = (bytes + size as u64, files + 1),
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) => panic!("{}: {error}", dir.display()),
+            }
+        }
+    }
+    (bytes, files)
+}
+
+#[test]
+fn filled_and_emptied() {
+    if !needs_root("a mounted disk, written to") {
+        return;
+    }
+    for options in
+        [&["--size", "+24M"][..], &["--size", "64M", "--no-journal"], &["--size", "+24M", "--inodes", "1/4K"]]
+    {
+        let place = Place::with(&sample::varied());
+        place.bake().args(options).ok();
+        let before = ext4::listing(&place.disk());
+        let mount = Mount::read_write(&place.disk());
+        let dir = mount.root.join("filled");
+        fs::create_dir(&dir).unwrap();
+        let (bytes, files) = fill(&dir);
+        assert!(bytes > 16 << 20 && files > 10, "{options:?}: only {bytes} bytes in {files} files had room");
+        mount.unmount();
+        fsck(&place.disk());
+        let mount = Mount::read_write(&place.disk());
+        fs::remove_dir_all(mount.root.join("filled")).unwrap();
+        mount.unmount();
+        fsck(&place.disk());
+        // The root's own times have changed; nothing else may have.
+        let rest = |listing: &str| listing.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>();
+        seen::assert_same(&format!("{options:?}: after use (+)"), &rest(&ext4::listing(&place.disk())), &rest(&before));
+    }
+}
+
+#[test]
+fn grown_and_shrunk() {
+    for options in
+        [&["--size", "min"][..], &["--size", "auto"], &["--size", "min", "--no-journal"], &["--size", "200M"]]
+    {
+        let place = Place::with(&sample::varied());
+        place.bake().args(options).ok();
+        let before = ext4::listing(&place.disk());
+        for size in [Some("700M"), Some("5G"), None] {
+            let mut resize = tool("resize2fs", "e2fsprogs");
+            // It wants to have seen a check.
+            succeed(tool("e2fsck", "e2fsprogs").arg("-fy").arg(place.disk()));
+            match size {
+                Some(size) => resize.arg(place.disk()).arg(size),
+                None => resize.arg("-M").arg(place.disk()),
+            };
+            succeed(&mut resize);
+            fsck(&place.disk());
+            seen::assert_same(&format!("{options:?} resized to {size:?} (+)"), &ext4::listing(&place.disk()), &before);
+        }
+    }
+}
+
+/// What is in use on a disk of the smallest size is what must be: `resize2fs` finds next to nothing to gain.
+#[test]
+fn the_smallest_size_is_small() {
+    for images in [sample::varied(), sample::large()] {
+        let place = Place::with(&images);
+        place.bake().args(["--size", "min"]).ok();
+        let ours = fs::metadata(place.disk()).unwrap().len();
+        succeed(tool("e2fsck", "e2fsprogs").arg("-fy").arg(place.disk()));
+        succeed(tool("resize2fs", "e2fsprogs").arg("-M").arg(place.disk()));
+        let least = fs::metadata(place.disk()).unwrap().len();
+        assert!(ours <= least + least / 50, "{ours} bytes, where resize2fs needs {least}");
+    }
+}
