@@ -44,7 +44,8 @@ impl FileData<'_> {
     pub fn read(&self, packs: &dyn Packs, each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         const PIECE: usize = 256 * 1024;
         let block = u64::from(BLOCK_SIZE);
-        let mut buffer = vec![0; PIECE];
+        // No more than the file has: many files are small, and clearing a whole piece for each costs more than they do.
+        let mut buffer = vec![0; usize::try_from(self.size).map_or(PIECE, |size| size.min(PIECE))];
         let mut position = 0;
         let mut pack_offset = self.pack_block * block;
         let hole = |from: u64, to: u64, buffer: &mut [u8], each: &mut dyn FnMut(&[u8]) -> io::Result<()>| {
