@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::Error;
+use crate::{Error, INDEXES};
 
 #[derive(Debug)]
 pub(crate) struct Dir {
@@ -55,14 +55,19 @@ impl Dir {
 
     /// Refuses a directory that has anything in it: it is somebody's, by a slip of the keyboard perhaps.
     pub(crate) fn check_unused(&self) -> Result<(), Error> {
-        for name in self.names()? {
-            // A filesystem of its own for the store has this directory, and another process may just have been faster.
-            if !matches!(&name[..], b"lost+found" | b"indexes-v1") {
-                let name = String::from_utf8_lossy(&name).into_owned();
-                return Err(Error::NotAStore { path: self.path.clone(), name });
+        let names = self.names()?;
+        // Another process may just have been faster, and have made it a store.
+        if names.iter().any(|name| name == INDEXES.as_bytes()) {
+            return Ok(());
+        }
+        // A filesystem of its own for the store has this directory.
+        match names.iter().find(|name| &name[..] != b"lost+found") {
+            None => Ok(()),
+            Some(name) => {
+                let name = String::from_utf8_lossy(name).into_owned();
+                Err(Error::NotAStore { path: self.path.clone(), name })
             }
         }
-        Ok(())
     }
 
     /// The names in the directory, but `.` and `..`.

@@ -43,6 +43,7 @@ pub struct Store {
 
 const INDEXES: &str = "indexes-v1";
 const PACKS: &str = "packs-v1";
+const LOCKS: &str = "locks";
 
 impl Store {
     /// Opens the store in a directory, making it (private, with missing parents) if there is none, and removes what
@@ -60,6 +61,7 @@ impl Store {
         root.subdir(INDEXES)?;
         let store = Store { root };
         store.remove_stale_scratch(on);
+        lock::remove_stale(&|| store.root.existing_subdir(LOCKS).ok().flatten());
         Ok(store)
     }
 
@@ -77,6 +79,6 @@ impl Store {
     /// # Errors
     /// When the lock file can't be made or locked.
     pub fn lock(&self, layer: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<LayerLock, Error> {
-        LayerLock::wait(self.root.subdir("locks")?, layer, on)
+        LayerLock::wait(self.root.subdir(LOCKS)?, layer, on)
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 use cvbake_verify::Digest;
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -39,6 +40,14 @@ impl Lock {
                 return Ok(Some(Lock { file, dir, name: name.to_owned() }));
             }
         }
+    }
+}
+
+/// Removes the lock files that killed processes left in a directory. One that stays is harmless.
+pub(crate) fn remove_stale(open: &dyn Fn() -> Option<Dir>) {
+    for name in open().and_then(|dir| dir.names().ok()).unwrap_or_default() {
+        // Dropping a lock removes its file.
+        drop(open().map(|dir| Lock::try_take(dir, OsStr::from_bytes(&name))));
     }
 }
 

@@ -432,6 +432,7 @@ fn what_a_killed_process_leaves_is_removed_and_blocks_nobody() {
     assert_eq!(waiting.into_inner().unwrap(), 1);
     killed.wait().unwrap();
     fs::write(path.join("scratch/2"), "a file, of whatever origin").unwrap();
+    fs::write(path.join("locks/left"), "").unwrap();
     let removed = Mutex::new(Vec::new());
     let note = |event| match event {
         Event::Removed { path } => removed.lock().unwrap().push(path.file_name().unwrap().to_owned()),
