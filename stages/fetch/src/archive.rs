@@ -19,6 +19,10 @@ use crate::layout::Members;
 /// The most files of an archive. The oldest form of `docker save` has four per layer; a hundred images of a hundred layers fit.
 pub(crate) const MAX_MEMBERS: usize = 200_000;
 
+/// The longest path of a file, or target of a link, that is remembered: about four times the longest that any tool
+/// writes, `blobs/sha512/` and 128 digits.
+const MAX_NAME: usize = 512;
+
 /// The most links that are followed to a file; Linux's own limit. `docker save` makes one.
 const MAX_LINKS: usize = 40;
 
@@ -65,6 +69,9 @@ impl Archive {
     pub(crate) fn part(&self, name: &[u8]) -> Result<Option<Part>, Error> {
         let problem =
             |problem| Error::Member { place: self.place.clone(), name: name.escape_ascii().to_string(), problem };
+        if name.len() > MAX_NAME {
+            return Ok(None);
+        }
         let Some(mut path) = normalise(b"", name) else { return Err(problem("is a path out of the archive")) };
         for _ in 0..=MAX_LINKS {
             let Some(member) = self.members.get(&path) else { return Ok(None) };
@@ -134,7 +141,7 @@ fn read_members(stream: Part, place: &str) -> Result<BTreeMap<Vec<u8>, Member>, 
     let broken = |source| Error::Archive { place: place.to_owned(), source };
     while let Some(entry) = reader.next_entry().map_err(broken)? {
         let header = entry.header;
-        // What would lie outside has no name that anything could ask for.
+        // What is too long, or would lie outside, has no name that anything could ask for.
         let Some(path) = normalise(b"", &header.path) else { continue };
         let content = match header.kind {
             Kind::Directory => continue,
@@ -162,8 +169,11 @@ fn parent(path: &[u8]) -> &[u8] {
     path.iter().rposition(|&byte| byte == b'/').map_or(b"", |slash| &path[..slash])
 }
 
-/// A path below the archive's root, without `.`, `..` and doubled slashes; `None` where it leads out.
+/// A path below the archive's root, without `.`, `..` and doubled slashes; `None` where it leads out or is too long.
 fn normalise(base: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    if path.len() > MAX_NAME {
+        return None;
+    }
     let mut parts: Vec<&[u8]> = Vec::new();
     let base = if path.starts_with(b"/") { b"" } else { base };
     for part in base.split(|&byte| byte == b'/').chain(path.split(|&byte| byte == b'/')) {
