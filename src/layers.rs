@@ -360,7 +360,13 @@ fn unpack_one<'a>(
         Some((store, diff_id)) if purpose == Purpose::Content => Some(store.lock(&diff_id, &tell)?),
         _ => None,
     };
+    // A layer whose content is to be kept and is not is unpacked like a new one.
+    let is_enough = |store: &Store, diff_id| {
+        let keeps = shop.keep_packs && purpose == Purpose::Content;
+        !keeps || store.has_pack(diff_id)
+    };
     if let Some((store, diff_id)) = kept
+        && is_enough(store, &diff_id)
         && let Some(bytes) = store.index(&diff_id, &tell)?
         && let Ok(index) = Index::decode(&bytes)
     {
