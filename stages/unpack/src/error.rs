@@ -89,6 +89,14 @@ pub enum Problem {
         /// The limit.
         limit: usize,
     },
+    /// Paths of far more names than there are entries.
+    #[error(
+        "more than {limit} different directories and files in the paths up to here, which is too many for the entries"
+    )]
+    ManyNames {
+        /// The limit for as many entries.
+        limit: usize,
+    },
     /// The root as something else than a directory.
     #[error("the root can be nothing but a directory, found a {found}")]
     Root {
@@ -146,6 +154,9 @@ pub enum Problem {
         /// What it is.
         found: &'static str,
     },
+    /// Symbolic links that cost more time than the whole layer is worth.
+    #[error("the targets of symbolic links on the way have too many names, all entries of the layer together")]
+    Detours,
     /// Symbolic links without end.
     #[error("more than {limit} symbolic links on the way")]
     Loop {

@@ -24,6 +24,11 @@ const META: &[u8] = b".wh..wh.";
 /// The note that a directory hides what the layers below have in it.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
+/// The most names that the paths of a layer are made of: some, and some more for each entry. Real layers need little more
+/// than one for an entry; but one path of 64 KiB can have 32,000, which cost memory even where they lead to no file.
+const NAMES: usize = 1 << 20;
+const NAMES_PER_ENTRY: usize = 8;
+
 /// Owners are 32 bits wide; the largest number stands for "no owner" in system calls.
 const ID_MAX: u64 = u32::MAX as u64 - 1;
 
@@ -115,6 +120,10 @@ impl Indexer {
             None if is_file => Ok(self.start_file(header, pack)?),
             None => self.kind(header)?,
         };
+        let limit = NAMES + NAMES_PER_ENTRY * self.records.len();
+        if self.interner.paths().nodes.len() > limit {
+            return Ok(Err(Problem::ManyNames { limit }));
+        }
         let record = match kind.and_then(|kind| self.record(header, path, kind)) {
             Ok(record) => record,
             Err(problem) => return Ok(Err(problem)),

@@ -114,3 +114,14 @@ fn names_with_a_meaning() {
         assert!(error.contains(expected) && error.contains("offset 0"), "{path}: {error}");
     }
 }
+
+#[test]
+fn paths_that_are_all_directories_end() {
+    // Long names that go into extended headers as they are.
+    let deep = |number: usize| format!("{number}/{}f", "d/".repeat(30_000));
+    let paths: Vec<String> = (0..40).map(deep).collect();
+    let files: Vec<(&str, &[u8])> = paths.iter().map(|path| (&**path, &b""[..])).collect();
+    assert!(unpacked(&archive(&files[..30])).is_ok());
+    let error = unpacked(&archive(&files)).unwrap_err().to_string();
+    assert!(error.starts_with("entry \"34/d/") && error.contains("too many for the entries"), "{error:.100}");
+}

@@ -34,6 +34,12 @@ fn number(number: usize) -> u32 {
 /// No such entry, or no such directory.
 const NONE: u32 = u32::MAX;
 
+/// The most names of targets of symbolic links that are looked up for a layer: some, and some more for each entry. What is
+/// looked up is remembered, so real images need less than one for an entry; but an entry of a kilobyte can force 40 links
+/// of 2000 names each to be followed anew.
+const DETOURS: u64 = 1 << 22;
+const DETOURS_PER_RECORD: u64 = 64;
+
 #[derive(Debug)]
 struct Node {
     origin: Origin,
@@ -86,6 +92,8 @@ pub(super) struct Graph {
     shadow: HashTable<u32>,
     /// Randomly keyed, because an image chooses the names; the order of the tables is never looked at.
     hasher: RandomState,
+    /// How many names of targets of symbolic links may still be looked up for the layer being applied.
+    detours: u64,
 }
 
 impl Graph {
@@ -103,6 +111,7 @@ impl Graph {
             table: HashTable::new(),
             shadow: HashTable::new(),
             hasher: RandomState::new(),
+            detours: 0,
         }
     }
 
@@ -224,8 +233,15 @@ impl Graph {
     }
 
     /// Forgets what the markers of the layer before took away.
-    pub(super) fn start_layer(&mut self) {
+    pub(super) fn start_layer(&mut self, records: usize) {
         self.shadow.clear();
+        self.detours = DETOURS + DETOURS_PER_RECORD * records as u64;
+    }
+
+    /// Counts a name of the target of a symbolic link that is looked up: `false` if there were too many.
+    pub(super) fn detour(&mut self) -> bool {
+        self.detours = self.detours.saturating_sub(1);
+        self.detours > 0
     }
 
     /// Frees what only lookups need.

@@ -8,7 +8,7 @@
 //!   on the marker's path, a link there is about to be replaced, and the marker belongs to the new directory, in which
 //!   nothing of the layers below is. A marker for what is not there has no effect.
 //! * *Entries.* The directory of an entry is looked up in what there is so far, symbolic links followed within the image
-//!   root, at most [`LINK_LIMIT`] on one path. What is missing on the way becomes a directory 0755 0:0; a file of a lower
+//!   root, at most [`LINK_LIMIT`] on one path, and within a limit for the whole layer. What is missing on the way becomes a directory 0755 0:0; a file of a lower
 //!   layer that stands in the way is replaced by one; a file of the same layer in the way is an error. The last name is
 //!   never followed. A directory over a directory takes the new attributes and keeps its children; everything else over
 //!   everything replaces it.
@@ -60,7 +60,7 @@ struct Apply<'a> {
 
 impl Apply<'_> {
     fn run(mut self) -> Result<(), Error> {
-        self.graph.start_layer();
+        self.graph.start_layer(self.layer.records.len());
         self.markers()?;
         for (at, record) in self.layer.records.iter().enumerate() {
             let outcome = match &record.kind {

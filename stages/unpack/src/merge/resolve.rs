@@ -226,6 +226,9 @@ impl Walk<'_> {
             let name_at = at;
             // The target lies in the same 32-bit arena as its components.
             at += u32::try_from(bytes.len()).expect("a target is short") + 1;
+            if !self.graph.detour() {
+                return Err(Problem::Detours);
+            }
             match bytes {
                 b"" | b"." => {}
                 b".." => directory = self.graph.parent(directory),

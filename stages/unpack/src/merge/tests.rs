@@ -9,7 +9,7 @@ use cvbake_tree::{Kind, Time};
 use super::merge;
 use crate::index::{Index, Record, RecordKind};
 use crate::path::Interner;
-use crate::{Error, PackSeal};
+use crate::{Error, PackSeal, Problem};
 
 fn layer(number: u32, text: &str) -> Index {
     let mut interner = Interner::new();
@@ -213,4 +213,22 @@ fn deep_paths_are_looked_up_once() {
     }
     let tree = merge(&[&layer(1, &text)], Time::default()).unwrap();
     assert_eq!(tree.inode_count(), 21_001);
+}
+
+#[test]
+fn long_detours_end() {
+    // Each link leads over the next one, and its target has as many names as fit.
+    let mut text = String::from("d d\nd end\n");
+    for number in (0..40).rev() {
+        let next = if number == 39 { "end".to_owned() } else { format!("l{}", number + 1) };
+        text.push_str(&format!("s l{number} {}{next}\n", "d/../".repeat(800)));
+    }
+    let with = |files: u32| {
+        let mut text = text.clone();
+        // A link that goes away could be on the way, so that the way has to be looked for again.
+        (0..files).for_each(|file| text.push_str(&format!("s s x\nf l0/f{file}\n")));
+        merged(&text)
+    };
+    assert!(with(30).is_ok());
+    assert!(matches!(with(1000), Err(Error::Merge { problem: Problem::Detours, .. })));
 }
