@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::bake::Place;
+use crate::support::bake::{Bake, Place};
 use crate::support::ext4::Ext4;
 use crate::support::image::{Compression, Images};
 use crate::support::sample;
@@ -59,8 +59,8 @@ fn images() -> Images {
     Images::of(vec![layer(lower), layer(upper), layer(top)])
 }
 
-fn check(place: &Place, args: &[&str]) {
-    place.bake().args(args).ok();
+fn check(place: &Place, bake: &Bake) {
+    let what = bake.ok().describe();
     let disk = place.disk();
     for alive in ["ALIVE-attributes", "ALIVE-linked", "ALIVE-kept", "ALIVE-duplicate", "ALIVE-replaced", "ALIVE-target"]
     {
@@ -76,17 +76,21 @@ fn check(place: &Place, args: &[&str]) {
         "brief",
     ] {
         let found = position(&disk, dead.as_bytes());
-        assert_eq!(found, None, "{dead} {args:?}");
+        assert_eq!(found, None, "{dead} {what}");
     }
-    assert_eq!(Ext4::open(&disk).dirty_free_blocks(), [0; 0], "free blocks hold nothing {args:?}");
+    assert_eq!(Ext4::open(&disk).dirty_free_blocks(), [0; 0], "free blocks hold nothing: {what}");
 }
 
 #[test]
 fn removed_data_is_absent() {
     let place = Place::with(&images());
-    check(&place, &[]);
-    // A warm store writes by another road.
-    check(&place, &["--force"]);
-    check(&place, &["--force", "--no-cache"]);
-    check(&place, &["--force", "--size", "min"]);
+    let bake = || place.bake().arg("--force");
+    check(&place, &bake());
+    // A warm store writes by another road, and so does one that keeps packs.
+    check(&place, &bake());
+    check(&place, &bake().args(["--keep-packs", "always"]));
+    check(&place, &bake().args(["--keep-packs", "always"]));
+    check(&place, &bake().no_cache());
+    check(&place, &bake().args(["--size", "min"]));
+    check(&place, &bake().args(["--engine", "mkfs"]));
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::bake::Place;
+use crate::support::bake::{Bake, Place};
 use crate::support::image::{Compression, Images, digest};
 use crate::support::tools::is_root;
 use crate::support::{ext4, sample};
@@ -13,8 +13,12 @@ fn bytes_of(disk: &Path) -> String {
 }
 
 fn baked(images: &Images, args: &[&str]) -> String {
+    baked_by(images, |bake| bake.args(args))
+}
+
+fn baked_by(images: &Images, how: impl FnOnce(Bake) -> Bake) -> String {
     let place = Place::with(images);
-    place.bake().args(args).ok();
+    how(place.bake()).ok();
     place.assert_no_leftovers(&["disk.ext4"]);
     bytes_of(&place.disk())
 }
@@ -25,7 +29,7 @@ fn threads_and_places_do_not_matter() {
     let first = baked(&images, &["--jobs", "1"]);
     assert_eq!(baked(&images, &["--jobs", "8"]), first);
     assert_eq!(baked(&images, &[]), first);
-    assert_eq!(baked(&images, &["--no-cache"]), first);
+    assert_eq!(baked_by(&images, Bake::no_cache), first);
 }
 
 #[test]
@@ -34,16 +38,17 @@ fn a_warm_store_does_not_matter() {
     let place = Place::with(&images);
     place.bake().ok();
     let first = bytes_of(&place.disk());
-    for args in [&["--force"][..], &["--force", "--jobs", "1"], &["--force", "--no-cache"]] {
-        place.bake().args(args).ok();
-        assert_eq!(bytes_of(&place.disk()), first, "{args:?}");
+    let bake = || place.bake().arg("--force");
+    for bake in [bake(), bake().args(["--jobs", "1"]), bake().no_cache(), bake().args(["--keep-packs", "always"]), bake()] {
+        let outcome = bake.ok();
+        assert_eq!(bytes_of(&place.disk()), first, "{}", outcome.describe());
         place.assert_no_leftovers(&["disk.ext4"]);
     }
     // A store that knows some of the layers only, and in another order.
     let mut fewer = images.clone();
     fewer.images[0].layers.remove(1);
     let other = Place::with(&fewer);
-    let bake = |place: &Place| place.bake().args(["--force", "--store"]).arg(other.store()).ok();
+    let bake = |place: &Place| place.bake().arg("--force").store(&other.store()).ok();
     bake(&other);
     bake(&place);
     assert_eq!(bytes_of(&place.disk()), first);
@@ -101,7 +106,7 @@ fn several_at_once_on_one_store() {
     let images = sample::large();
     let places: Vec<Place> = (0..4).map(|_| Place::with(&images)).collect();
     let store = places[0].store();
-    let bake = |place: &Place| place.bake().args(["--store"]).arg(store.clone()).spawn();
+    let bake = |place: &Place| place.bake().store(&store).spawn();
     let running: Vec<_> = places.iter().map(bake).collect();
     for run in running {
         let outcome = run.wait();

@@ -72,7 +72,7 @@ impl Place {
     pub(crate) fn bake_source(&self, source: &str) -> Bake {
         let bake = Bake { args: vec!["bake".into(), source.into()], ..Bake::default() };
         let bake = bake.arg("-o").arg(self.disk()).args(["--progress", "none"]).platform("linux/amd64");
-        bake.arg("--store").arg(self.store()).env("HOME", self.path().join("home"))
+        bake.store(&self.store()).env("HOME", self.path().join("home"))
     }
 
     /// Fails if anything but finished outputs lies in the output directory, or anything temporary in the store.
@@ -129,6 +129,7 @@ pub(crate) struct Bake {
     as_root: bool,
     /// Where none is set, the platform is not named at all.
     platform: Option<String>,
+    store: Option<PathBuf>,
 }
 
 impl Bake {
@@ -169,6 +170,18 @@ impl Bake {
         self
     }
 
+    /// Another store than the place's own.
+    pub(crate) fn store(mut self, store: &Path) -> Bake {
+        self.store = Some(store.to_owned());
+        self
+    }
+
+    /// No store at all.
+    pub(crate) fn no_cache(mut self) -> Bake {
+        self.store = None;
+        self.arg("--no-cache")
+    }
+
     /// As root, where the tests are.
     pub(crate) fn as_root(mut self) -> Bake {
         self.as_root = true;
@@ -192,6 +205,9 @@ impl Bake {
         command.arg(format!("{script}exec \"$@\"")).arg("sh").arg(binary()).args(&self.args);
         if let Some(platform) = &self.platform {
             command.args(["--platform", platform]);
+        }
+        if let Some(store) = &self.store {
+            command.arg("--store").arg(store);
         }
         command.env_remove("SOURCE_DATE_EPOCH").env_remove("XDG_DATA_HOME").envs(self.env.iter().cloned());
         let file = || tempfile::tempfile().expect("a temporary file");
