@@ -39,7 +39,9 @@ fn a_warm_store_does_not_matter() {
     place.bake().ok();
     let first = bytes_of(&place.disk());
     let bake = || place.bake().arg("--force");
-    for bake in [bake(), bake().args(["--jobs", "1"]), bake().no_cache(), bake().args(["--keep-packs", "always"]), bake()] {
+    for bake in
+        [bake(), bake().args(["--jobs", "1"]), bake().no_cache(), bake().args(["--keep-packs", "always"]), bake()]
+    {
         let outcome = bake.ok();
         assert_eq!(bytes_of(&place.disk()), first, "{}", outcome.describe());
         place.assert_no_leftovers(&["disk.ext4"]);

@@ -138,8 +138,7 @@ fn outputs_that_cannot_be() {
         (place.path().join("out/"), OUTPUT),
     ] {
         let image = format!("oci:{}", place.path().join("image").display());
-        let bake =
-            Bake::of(&["bake", &image, "--progress", "none", "--store"]).arg(place.store());
+        let bake = Bake::of(&["bake", &image, "--progress", "none", "--store"]).arg(place.store());
         let outcome = bake.platform("linux/amd64").arg("-o").arg(&output).run();
         outcome.error(codes);
         place.assert_no_leftovers(&[]);

@@ -6,8 +6,11 @@ mod tree;
 mod xattr;
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+
+use rustix::fs::SeekFrom;
 
 pub(crate) use tree::listing;
 
@@ -55,6 +58,16 @@ fn masked(bytes: &[u8], ranges: &[std::ops::Range<usize>]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     ranges.iter().for_each(|range| bytes[range.clone()].fill(0));
     bytes
+}
+
+/// The parts of a file that are not holes.
+pub(crate) fn data_runs(file: &File) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    // SEEK_DATA fails where nothing but a hole is left.
+    while let Ok(start) = rustix::fs::seek(file, SeekFrom::Data(runs.last().map_or(0, |run| run.end))) {
+        runs.push(start..rustix::fs::seek(file, SeekFrom::Hole(start)).expect("a hole, or the end"));
+    }
+    runs
 }
 
 impl Ext4 {
@@ -112,17 +125,21 @@ impl Ext4 {
     /// Every block that the bitmaps call free, and that holds anything but zeros.
     pub(crate) fn dirty_free_blocks(&self) -> Vec<u64> {
         let first = u64::from(le32(&self.superblock, 0x14));
+        let mut bitmap = (u64::MAX, Vec::new());
         let mut dirty = Vec::new();
-        for (number, group) in self.groups.iter().enumerate() {
-            if group.flags & BLOCK_UNINIT != 0 {
-                continue;
-            }
-            let bitmap = self.block(group.block_bitmap);
-            let start = first + number as u64 * self.blocks_per_group;
-            for at in 0..self.blocks_per_group.min(self.blocks - start) {
-                let byte = bitmap[usize::try_from(at / 8).unwrap()];
-                if byte & 1 << (at % 8) == 0 && self.block(start + at).iter().any(|&byte| byte != 0) {
-                    dirty.push(start + at);
+        for run in data_runs(&self.file) {
+            for block in (run.start / self.block_size).max(first)..run.end.div_ceil(self.block_size).min(self.blocks) {
+                let (group, at) = ((block - first) / self.blocks_per_group, (block - first) % self.blocks_per_group);
+                let of_group = &self.groups[usize::try_from(group).unwrap()];
+                if of_group.flags & BLOCK_UNINIT != 0 {
+                    continue;
+                }
+                if bitmap.0 != group {
+                    bitmap = (group, self.block(of_group.block_bitmap));
+                }
+                let used = bitmap.1[usize::try_from(at / 8).unwrap()] & 1 << (at % 8) != 0;
+                if !used && self.block(block).iter().any(|&byte| byte != 0) {
+                    dirty.push(block);
                 }
             }
         }
