@@ -1,8 +1,6 @@
 //! From calls in any order to a canonical [`Tree`].
 
-use std::collections::HashMap;
-
-use crate::{Entry, FileData, Ino, InodeRecord, Kind, KindRecord, Meta, Segment, Time, Tree, Xattr};
+use crate::{Entry, FileData, Ino, InodeRecord, Kind, KindRecord, Meta, Segment, Time, Tree, XattrSets};
 
 /// Why files do not make a tree.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -51,8 +49,7 @@ pub struct Builder {
     entries: Vec<Entry>,
     names: Vec<u8>,
     segments: Vec<Segment>,
-    xattrs: Vec<Vec<Xattr>>,
-    xattr_numbers: HashMap<Vec<Xattr>, u32>,
+    xattrs: XattrSets,
     extra_times: Vec<(Ino, Time, Time)>,
 }
 
@@ -68,8 +65,7 @@ impl Builder {
             entries: Vec::new(),
             names: Vec::new(),
             segments: Vec::new(),
-            xattrs: vec![Vec::new()],
-            xattr_numbers: HashMap::from([(Vec::new(), 0)]),
+            xattrs: XattrSets::new(),
             extra_times: Vec::new(),
         };
         let root = builder.inode(Kind::Directory, root);
@@ -151,7 +147,8 @@ impl Builder {
             Kind::Fifo => KindRecord::Fifo,
             Kind::Socket => KindRecord::Socket,
         };
-        let xattrs = self.xattr_set(&meta.xattrs)?;
+        let xattrs = self.xattrs.number(meta.xattrs.clone());
+        let xattrs = xattrs.ok_or(BuildError::TooMany { what: "sets of extended attributes" })?;
         if meta.atime.is_some() || meta.ctime.is_some() {
             let (atime, ctime) = (meta.atime.unwrap_or(meta.mtime), meta.ctime.unwrap_or(meta.mtime));
             if (atime, ctime) != (meta.mtime, meta.mtime) {
@@ -163,21 +160,6 @@ impl Builder {
         let mode = mode & 0o7777;
         self.inodes.push(InodeRecord { kind, mode, uid, gid, mtime_secs, mtime_nanos, xattrs, names: 0 });
         Ok(ino)
-    }
-
-    fn xattr_set(&mut self, xattrs: &[Xattr]) -> Result<u32, BuildError> {
-        if xattrs.is_empty() {
-            return Ok(0);
-        }
-        let mut set = xattrs.to_vec();
-        set.sort();
-        if let Some(&number) = self.xattr_numbers.get(&set) {
-            return Ok(number);
-        }
-        let number = count(self.xattrs.len(), "sets of extended attributes")?;
-        self.xattrs.push(set.clone());
-        self.xattr_numbers.insert(set, number);
-        Ok(number)
     }
 
     /// Sorts and numbers everything.
@@ -201,7 +183,7 @@ impl Builder {
             }
         }
         extra_times.sort_unstable_by_key(|times| times.0);
-        Ok(Tree { inodes, entries, names, segments, xattrs, extra_times })
+        Ok(Tree { inodes, entries, names, segments, xattrs: xattrs.into_sets(), extra_times })
     }
 
     fn name(&self, entry: &Entry) -> &[u8] {
@@ -292,7 +274,7 @@ impl Builder {
             mtime: Time { secs: u64::from(mtime_secs).cast_signed(), nanos: mtime_nanos },
             atime: times.ok().map(|times| times.1),
             ctime: times.ok().map(|times| times.2),
-            xattrs: self.xattrs[xattrs as usize].clone(),
+            xattrs: self.xattrs.get(xattrs).to_vec(),
         }
     }
 }
@@ -312,6 +294,7 @@ fn position(number: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Xattr;
 
     fn meta(mode: u16) -> Meta {
         Meta { mode, ..Meta::default() }

@@ -20,11 +20,13 @@ mod build;
 mod content;
 mod listing;
 mod meta;
+mod xattrs;
 
 pub use build::{BuildError, Builder};
 pub use content::{BLOCK_SIZE, FileData, Packs, Segment};
 pub use listing::{escape, unescape};
 pub use meta::{Device, Kind, Meta, Time, Xattr};
+pub use xattrs::XattrSets;
 
 /// Names an inode of one [`Tree`] (or of the [`Builder`] that makes it). The root directory is [`Ino::ROOT`].
 ///

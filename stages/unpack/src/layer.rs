@@ -4,11 +4,10 @@
 //! markers, and `.wh..wh.…` (leftovers of AUFS, with whatever is below them) are passed over. Numbers are checked against
 //! what an inode holds. What an entry means on top of other entries is [`crate::merge`]'s affair.
 
-use std::collections::HashMap;
 use std::io::BufRead;
 
 use cvbake_archive::tar::{Entry, Header, Kind, Reader};
-use cvbake_tree::{Device, Segment, Time, Xattr};
+use cvbake_tree::{Device, Segment, Time, Xattr, XattrSets};
 
 use crate::index::{Index, Record, RecordKind, STREAM_UNIT, Sparse};
 use crate::pack::{FileBlocks, PackWriter, Pieces};
@@ -62,8 +61,7 @@ struct Indexer {
     records: Vec<Record>,
     segments: Vec<Segment>,
     sparse: Vec<Sparse>,
-    xattrs: Vec<Vec<Xattr>>,
-    xattr_numbers: HashMap<Vec<Xattr>, u32>,
+    xattrs: XattrSets,
     extra_times: Vec<(u32, Option<Time>, Option<Time>)>,
 }
 
@@ -86,15 +84,14 @@ impl Indexer {
             records: Vec::new(),
             segments: Vec::new(),
             sparse: Vec::new(),
-            xattrs: vec![Vec::new()],
-            xattr_numbers: HashMap::from([(Vec::new(), 0)]),
+            xattrs: XattrSets::new(),
             extra_times: Vec::new(),
         }
     }
 
     fn finish(self, seal: PackSeal) -> Index {
         let Indexer { interner, records, segments, sparse, xattrs, extra_times, .. } = self;
-        Index { paths: interner.finish(), records, segments, sparse, xattrs, extra_times, seal }
+        Index { paths: interner.finish(), records, segments, sparse, xattrs: xattrs.into_sets(), extra_times, seal }
     }
 
     fn entry<R: BufRead>(
@@ -249,20 +246,8 @@ impl Indexer {
     }
 
     fn xattr_set(&mut self, header: &Header) -> Result<u32, Error> {
-        let xattrs = header.xattrs();
-        if xattrs.len() == 0 {
-            return Ok(0);
-        }
-        let mut set: Vec<Xattr> =
-            xattrs.map(|(name, value)| Xattr { name: name.into(), value: value.into() }).collect();
-        set.sort();
-        if let Some(&known) = self.xattr_numbers.get(&set) {
-            return Ok(known);
-        }
-        let new = count(self.xattrs.len(), "sets of extended attributes")?;
-        self.xattrs.push(set.clone());
-        self.xattr_numbers.insert(set, new);
-        Ok(new)
+        let set = header.xattrs().map(|(name, value)| Xattr { name: name.into(), value: value.into() }).collect();
+        self.xattrs.number(set).ok_or(Error::TooMany { what: "sets of extended attributes" })
     }
 }
 
