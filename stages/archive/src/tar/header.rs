@@ -127,6 +127,7 @@ pub(super) fn parse(block: &Block) -> Result<Fields, TarProblem> {
         Ok((time != Time::default()).then_some(time))
     };
     let (atime, ctime) = match format {
+        Format::Gnu if go_prefix(block).is_some() => (None, None),
         Format::Gnu => (optional_time("atime", GNU_ATIME)?, optional_time("ctime", GNU_CTIME)?),
         Format::Star => (optional_time("atime", STAR_ATIME)?, optional_time("ctime", STAR_CTIME)?),
         Format::V7 | Format::Ustar => (None, None),
@@ -146,6 +147,15 @@ pub(super) fn parse(block: &Block) -> Result<Fields, TarProblem> {
     })
 }
 
+/// The prefix of a path where a GNU header has its times: Go wrote such headers for long paths up to version 1.7, so there
+/// are images with them. As in Go's own reader, the times must make no sense, and the prefix must be text.
+fn go_prefix(block: &Block) -> Option<&[u8]> {
+    let prefix = text(&block[PREFIX]);
+    let is_time = |range: Range<usize>| number::time("time", &block[range]).is_ok();
+    let is_prefix = block[TYPEFLAG] != b'S' && prefix.is_ascii() && !(is_time(GNU_ATIME) && is_time(GNU_CTIME));
+    (is_prefix && !prefix.is_empty()).then_some(prefix)
+}
+
 /// The device number of a device.
 pub(super) fn device(block: &Block, format: Format) -> Result<(u64, u64), TarProblem> {
     // V7 knew no devices; the bytes are anything.
@@ -161,7 +171,8 @@ pub(super) fn path(block: &Block, path: &mut Vec<u8>) {
     let prefix = match Format::of(block) {
         Format::Ustar => text(&block[PREFIX]),
         Format::Star => text(&block[STAR_PREFIX]),
-        Format::V7 | Format::Gnu => &[],
+        Format::Gnu => go_prefix(block).unwrap_or_default(),
+        Format::V7 => &[],
     };
     if !prefix.is_empty() {
         path.extend_from_slice(prefix);

@@ -127,7 +127,9 @@ fn times_of_gnu_and_star_headers() {
     assert_eq!((star.atime, star.ctime), (one_sec, two_secs));
     let zero = one(&entry(head("a").gnu().at(345, b"00000000000\0")));
     assert_eq!((zero.atime, zero.ctime), (None, None));
-    refused(&entry(head("a").gnu().at(345, b"some/prefix")), "atime field holds");
+    let go = one(&entry(head("a").gnu().at(345, b"some/prefix")));
+    assert_eq!((&go.path[..], go.atime, go.ctime), (&b"some/prefix/a"[..], None, None));
+    refused(&entry(head("a").gnu().at(345, b"some/\xffprefix")), "atime field holds");
 }
 
 #[test]
