@@ -107,6 +107,16 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// As [`escape`], for a message to a person: what is very long is cut, and ends with `…`.
+#[must_use]
+pub fn escape_short(bytes: &[u8]) -> String {
+    const SHOWN: usize = 512;
+    match bytes.get(..SHOWN) {
+        Some(start) if bytes.len() > SHOWN => escape(start) + "…",
+        _ => escape(bytes),
+    }
+}
+
 /// The bytes that [`escape`] wrote; `None` for a text it can't have written.
 #[must_use]
 pub fn unescape(text: &str) -> Option<Vec<u8>> {
@@ -234,5 +244,7 @@ mod tests {
         let all: Vec<u8> = (0..=255).collect();
         assert_eq!(unescape(&escape(&all)).unwrap(), all);
         assert_eq!(unescape("\\x4"), None);
+        assert_eq!(escape_short(&all), escape(&all));
+        assert_eq!(escape_short(&[b'a'; 1 << 20]), "a".repeat(512) + "…");
     }
 }

@@ -50,7 +50,7 @@ pub fn unpack(stream: &mut dyn BufRead, out: &mut Pieces<'_>) -> Result<Index, E
         let problem = indexer.entry(&mut entry, &mut pack, &mut blocks)?;
         if let Err(problem) = problem {
             let Header { path, offset, .. } = entry.header;
-            return Err(Error::Entry { path: cvbake_tree::escape(path), offset: *offset, problem });
+            return Err(Error::Entry { path: cvbake_tree::escape_short(path), offset: *offset, problem });
         }
     }
     Ok(indexer.finish(pack.finish()?))

@@ -75,7 +75,7 @@ impl Paths {
             path = self.parent(path);
         }
         parts.reverse();
-        cvbake_tree::escape(&parts.join(&b'/'))
+        cvbake_tree::escape_short(&parts.join(&b'/'))
     }
 
     pub(crate) fn push_text(&mut self, text: &[u8]) -> Result<u32, Error> {
@@ -125,7 +125,7 @@ impl Interner {
             match name {
                 b"" | b"." => {}
                 b".." if path == PathId::ROOT => {
-                    return Ok(Err(Problem::Climbs { what, name: cvbake_tree::escape(raw) }));
+                    return Ok(Err(Problem::Climbs { what, name: cvbake_tree::escape_short(raw) }));
                 }
                 b".." => path = self.paths.parent(path),
                 _ if name.len() > NAME_MAX => return Ok(Err(Problem::LongName { len: name.len() })),

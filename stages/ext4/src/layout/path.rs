@@ -1,6 +1,6 @@
 //! Paths for messages.
 
-use cvbake_tree::{Ino, Inode, Tree, escape};
+use cvbake_tree::{Ino, Inode, Tree, escape_short};
 
 /// The first path of an inode, escaped. It searches the whole tree: errors only.
 pub(crate) fn path_of(tree: &Tree, inode: Inode<'_>) -> String {
@@ -11,12 +11,12 @@ pub(crate) fn path_of(tree: &Tree, inode: Inode<'_>) -> String {
         names.push(name);
         at = dir;
     }
-    let mut path = String::new();
+    let mut path = Vec::new();
     for name in names.iter().rev() {
-        path.push('/');
-        path.push_str(&escape(name));
+        path.push(b'/');
+        path.extend_from_slice(name);
     }
-    if path.is_empty() { "/".to_owned() } else { path }
+    if path.is_empty() { "/".to_owned() } else { escape_short(&path) }
 }
 
 /// The first name of an inode, and the directory that it is in.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use cvbake_tree::{Inode, Tree, Xattr, escape};
+use cvbake_tree::{Inode, Tree, Xattr, escape_short};
 
 use super::path::path_of;
 use crate::Error;
@@ -183,12 +183,12 @@ enum Problem<'t> {
 impl Problem<'_> {
     fn at(self, path: String) -> Error {
         match self {
-            Problem::Name { name, problem } => Error::XattrName { path, name: escape(name), problem },
+            Problem::Name { name, problem } => Error::XattrName { path, name: escape_short(name), problem },
             Problem::Space { name, needed, available } => {
-                Error::XattrSpace { path, name: escape(name), needed, available }
+                Error::XattrSpace { path, name: escape_short(name), needed, available }
             }
             Problem::Acl { name, problem, found, expected } => {
-                Error::Acl { path, name: escape(name), problem, found, expected }
+                Error::Acl { path, name: escape_short(name), problem, found, expected }
             }
         }
     }
