@@ -20,5 +20,6 @@ mod engines;
 mod faults;
 mod kill;
 mod mounted;
+mod properties;
 mod scale;
 mod support;

@@ -5,6 +5,7 @@ pub(crate) mod case;
 pub(crate) mod expected;
 pub(crate) mod ext4;
 pub(crate) mod image;
+pub(crate) mod model;
 pub(crate) mod oracle;
 pub(crate) mod sample;
 pub(crate) mod seen;

@@ -1,0 +1,217 @@
+//! What layers mean, as naively as it can be said: a map from paths to inodes, copied whole for every layer. Written from
+//! the specification alone, as the thing that random images are compared with.
+
+use std::collections::BTreeMap;
+
+use super::tar::Member;
+
+/// Names from the root.
+pub(crate) type Path = Vec<String>;
+
+/// An inode: what its header said. Directories that no entry names are implied.
+#[derive(Debug, Clone)]
+pub(crate) struct Inode {
+    pub(crate) member: Member,
+    /// The layer that made it.
+    layer: usize,
+}
+
+/// All inodes, and the names they have.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    pub(crate) inodes: Vec<Inode>,
+    pub(crate) names: BTreeMap<Path, usize>,
+    layers: usize,
+}
+
+/// Why an entry can't be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Impossible(pub(crate) &'static str);
+
+type Result<T> = std::result::Result<T, Impossible>;
+
+fn implied() -> Member {
+    Member { mtime: "0".to_owned(), ..Member::dir(b"") }
+}
+
+/// The last name of a path, what it hides if it is a marker.
+enum Marker<'p> {
+    None,
+    Opaque,
+    Hides(&'p str),
+    /// AUFS' own.
+    Leftover,
+}
+
+fn marker(path: &Path) -> Marker<'_> {
+    if path.iter().any(|name| name.starts_with(".wh..wh.") && name != ".wh..wh..opq") {
+        return Marker::Leftover;
+    }
+    match path.last().map(String::as_str) {
+        Some(".wh..wh..opq") => Marker::Opaque,
+        Some(name) => name.strip_prefix(".wh.").map_or(Marker::None, Marker::Hides),
+        None => Marker::None,
+    }
+}
+
+fn split(path: &[u8]) -> Path {
+    let path = std::str::from_utf8(path).expect("the names of random images are text");
+    path.split('/').filter(|name| !name.is_empty() && *name != ".").map(str::to_owned).collect()
+}
+
+impl Model {
+    pub(crate) fn new() -> Model {
+        let root = Inode { member: implied(), layer: 0 };
+        Model { inodes: vec![root], names: BTreeMap::from([(Path::new(), 0)]), layers: 0 }
+    }
+
+    fn at(&self, path: &Path) -> Option<&Inode> {
+        self.names.get(path).map(|&number| &self.inodes[number])
+    }
+
+    fn flag(&self, path: &Path) -> Option<u8> {
+        self.at(path).map(|inode| inode.member.flag)
+    }
+
+    fn remove(&mut self, path: &Path) {
+        self.names.retain(|name, _| !name.starts_with(path));
+    }
+
+    fn remove_below(&mut self, path: &Path) {
+        self.names.retain(|name, _| !name.starts_with(path) || name == path);
+    }
+
+    /// Puts a layer on top: first the markers hide, then the entries come one after the other.
+    pub(crate) fn apply(&mut self, layer: &[Member]) -> Result<()> {
+        let lower = self.clone();
+        self.layers += 1;
+        let directories: Vec<Path> =
+            layer.iter().filter(|member| member.flag == b'5').map(|member| split(&member.path)).collect();
+        for member in layer {
+            let path = split(&member.path);
+            let (Marker::Opaque | Marker::Hides(_)) = marker(&path) else { continue };
+            let parent = path[..path.len() - 1].to_vec();
+            // A directory entry of the same layer makes a place of its own where the lower layers have a link.
+            let own = |at: &Path| directories.contains(at) && lower.flag(at) == Some(b'2');
+            let Some(mut parent) = lower.resolve(&parent, &own)? else { continue };
+            match marker(&path) {
+                Marker::Opaque if lower.flag(&parent) == Some(b'5') => self.remove_below(&parent),
+                Marker::Hides(name) => {
+                    parent.push(name.to_owned());
+                    self.remove(&parent);
+                }
+                _ => {}
+            }
+        }
+        layer.iter().try_for_each(|member| self.entry(member, &lower))
+    }
+
+    /// Where a path leads, links followed in all its parts. `None` where `stop` says so.
+    fn resolve(&self, path: &Path, stop: &dyn Fn(&Path) -> bool) -> Result<Option<Path>> {
+        let mut rest: Vec<String> = path.iter().rev().cloned().collect();
+        let mut found = Path::new();
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                found.pop();
+                continue;
+            }
+            found.push(name);
+            if stop(&found) {
+                return Ok(None);
+            }
+            if let Some(inode) = self.at(&found).filter(|inode| inode.member.flag == b'2') {
+                links += 1;
+                if links > 40 {
+                    return Err(Impossible("links in a circle"));
+                }
+                found.pop();
+                if inode.member.link.starts_with(b"/") {
+                    found.clear();
+                }
+                rest.extend(split(&inode.member.link).into_iter().rev());
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Resolves all but the last name.
+    fn place(&self, path: &Path) -> Result<Path> {
+        let (last, parent) = path.split_last().expect("not the root");
+        let mut place = self.resolve(&parent.to_vec(), &|_| false)?.expect("nothing stops it");
+        place.push(last.clone());
+        Ok(place)
+    }
+
+    fn entry(&mut self, member: &Member, lower: &Model) -> Result<()> {
+        let path = split(&member.path);
+        if !matches!(marker(&path), Marker::None) {
+            return Ok(());
+        }
+        if path.is_empty() {
+            if member.flag != b'5' {
+                return Err(Impossible("a root that is no directory"));
+            }
+            self.inodes[0].member = member.clone();
+            return Ok(());
+        }
+        let place = self.place(&path)?;
+        self.imply(&place)?;
+        if member.flag == b'1' {
+            return self.link(&place, member, lower);
+        }
+        if member.flag == b'5' && self.flag(&place) == Some(b'5') {
+            let number = self.names[&place];
+            self.inodes[number] = Inode { member: member.clone(), layer: self.layers };
+            return Ok(());
+        }
+        self.remove(&place);
+        self.add(place, member.clone());
+        Ok(())
+    }
+
+    fn add(&mut self, place: Path, member: Member) {
+        self.inodes.push(Inode { member, layer: self.layers });
+        self.names.insert(place, self.inodes.len() - 1);
+    }
+
+    /// Makes the directories that a path goes through.
+    fn imply(&mut self, place: &Path) -> Result<()> {
+        for depth in 1..place.len() {
+            let dir = place[..depth].to_vec();
+            match self.at(&dir) {
+                Some(inode) if inode.member.flag == b'5' => {}
+                Some(inode) if inode.layer == self.layers => return Err(Impossible("below a file of the same layer")),
+                _ => {
+                    self.remove(&dir);
+                    self.add(dir, implied());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, place: &Path, member: &Member, lower: &Model) -> Result<()> {
+        let target = split(&member.link);
+        if target.is_empty() {
+            return Err(Impossible("a link to the root"));
+        }
+        let now = self.place(&target)?;
+        if now == *place {
+            return Err(Impossible("a link to itself"));
+        }
+        // What this layer hides can still be linked to.
+        let number = match self.names.get(&now) {
+            Some(&number) => number,
+            None => *lower.names.get(&lower.place(&target)?).ok_or(Impossible("a link to nothing"))?,
+        };
+        if self.inodes[number].member.flag == b'5' {
+            return Err(Impossible("a link to a directory"));
+        }
+        if self.names.get(place) != Some(&number) {
+            self.remove(place);
+            self.names.insert(place.clone(), number);
+        }
+        Ok(())
+    }
+}
