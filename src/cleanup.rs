@@ -92,8 +92,9 @@ fn remove(path: &Path) {
         return;
     }
     for _ in 0..ATTEMPTS {
-        match fs::remove_dir_all(path) {
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+        match cvbake_disk::remove_tree(path) {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound) && path.exists() => {}
             _ => return,
         }
     }

@@ -129,7 +129,7 @@ impl Directory {
 
     /// Removes it, if there is one. It is no error if that fails: it is only in the way.
     pub(crate) fn remove_scratch(&self, name: &OsStr) {
-        let _ = std::fs::remove_dir_all(self.scratch_path(name));
+        let _ = crate::remove_tree(&self.scratch_path(name));
     }
 
     pub(crate) fn create_locked(&self, names: &TemporaryNames) -> Result<(File, OsString), Error> {

@@ -13,9 +13,11 @@ mod directory;
 mod draft;
 mod error;
 mod raw;
+mod remove;
 mod sink;
 
 pub use draft::Draft;
 pub use error::Error;
 pub use raw::Raw;
+pub use remove::remove_tree;
 pub use sink::Sink;
