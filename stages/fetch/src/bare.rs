@@ -30,6 +30,9 @@ impl Bare {
             return Ok(Bare::stream(Box::new(file), place, reference));
         }
         let part = Part::whole(file, &place)?;
+        if part.len() == 0 {
+            return Err(Error::Empty { place });
+        }
         Ok(Bare { place, reference, root: Root::Bare { size: Some(part.len()) }, content: Content::File(part) })
     }
 
@@ -58,8 +61,26 @@ impl Blobs for Bare {
             Content::Once(stream) => {
                 let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let again = || Error::ReadTwice { place: self.place.clone() }.into_io();
-                Ok(Box::new(Stream { inner: stream.ok_or_else(again)?, place: self.place.as_str().into() }))
+                let stream = Stream { inner: stream.ok_or_else(again)?, place: self.place.as_str().into() };
+                Ok(Box::new(NotEmpty { stream, begun: false }))
             }
         }
+    }
+}
+
+/// A stream that must have something in it.
+struct NotEmpty<R> {
+    stream: Stream<R>,
+    begun: bool,
+}
+
+impl<R: Read> Read for NotEmpty<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        if count == 0 && !self.begun && !buffer.is_empty() {
+            return Err(Error::Empty { place: self.stream.place.to_string() }.into_io());
+        }
+        self.begun = true;
+        Ok(count)
     }
 }

@@ -167,6 +167,12 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// Nothing where an archive should be: most likely what should have written it failed.
+    #[error("{place}: is empty, expected a tar archive")]
+    Empty {
+        /// The file or stream.
+        place: String,
+    },
     /// A stream that comes only once was wanted again.
     #[error("{place}: has been read already, and can't be read again")]
     ReadTwice {

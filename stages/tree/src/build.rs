@@ -7,25 +7,25 @@ use crate::{Entry, FileData, Ino, InodeRecord, Kind, KindRecord, Meta, Segment, 
 #[non_exhaustive]
 pub enum BuildError {
     /// A name that no directory entry can have.
-    #[error("{name:?} is not a file name: 1 to 255 bytes without '/' and NUL, and neither '.' nor '..'")]
+    #[error("\"{name}\" is not a file name: 1 to 255 bytes without '/' and NUL, and neither '.' nor '..'")]
     Name {
         /// The name, escaped.
         name: String,
     },
     /// Two entries of one name.
-    #[error("two entries named {name:?} in one directory")]
+    #[error("two entries named \"{name}\" in one directory")]
     Duplicate {
         /// The name, escaped.
         name: String,
     },
     /// An entry in something that is not a directory.
-    #[error("the parent of {name:?} is not a directory")]
+    #[error("the parent of \"{name}\" is not a directory")]
     Parent {
         /// The name, escaped.
         name: String,
     },
     /// A second name for a directory.
-    #[error("{name:?} is a hard link to a directory")]
+    #[error("\"{name}\" is a hard link to a directory")]
     DirectoryLink {
         /// The name, escaped.
         name: String,

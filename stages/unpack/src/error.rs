@@ -10,7 +10,7 @@ pub enum Error {
     #[error(transparent)]
     Archive(#[from] cvbake_archive::Error),
     /// An entry means nothing a filesystem can hold.
-    #[error("entry {path:?} at offset {offset}: {problem}")]
+    #[error("entry \"{path}\" at offset {offset}: {problem}")]
     Entry {
         /// The entry's path as the archive has it, escaped.
         path: String,
@@ -20,7 +20,7 @@ pub enum Error {
         problem: Problem,
     },
     /// An entry can't be applied to the files below it.
-    #[error("entry {path:?} at offset {offset}: {problem}")]
+    #[error("entry \"{path}\" at offset {offset}: {problem}")]
     Merge {
         /// The layer, counted from 0.
         layer: usize,
@@ -68,7 +68,7 @@ pub enum Problem {
         what: &'static str,
     },
     /// `..` beyond the root.
-    #[error("the {what} {name:?} climbs above the root")]
+    #[error("the {what} \"{name}\" climbs above the root")]
     Climbs {
         /// Which name.
         what: &'static str,
@@ -97,6 +97,20 @@ pub enum Problem {
         /// The limit for as many entries.
         limit: usize,
     },
+    /// Sparse files of far more parts than real ones have.
+    #[error("more than {limit} parts in the sparse files up to here, which is too many for the entries")]
+    ManyParts {
+        /// The limit for as many entries.
+        limit: usize,
+    },
+    /// Extended attributes that no inode holds.
+    #[error("{bytes} bytes of extended attributes, where at most {limit} can fit")]
+    Xattrs {
+        /// Their names and values together.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The root as something else than a directory.
     #[error("the root can be nothing but a directory, found a {found}")]
     Root {
@@ -104,13 +118,13 @@ pub enum Problem {
         found: &'static str,
     },
     /// A whiteout of nothing that can be removed.
-    #[error("a whiteout of {name:?}, which is not a name")]
+    #[error("a whiteout of \"{name}\", which is not a name")]
     Whiteout {
         /// What follows `.wh.`, escaped.
         name: String,
     },
     /// A directory whose name is reserved for whiteouts.
-    #[error("the directory name {name:?} starts with the prefix that is reserved for whiteouts")]
+    #[error("the directory name \"{name}\" starts with the prefix that is reserved for whiteouts")]
     Reserved {
         /// The name, escaped.
         name: String,
@@ -132,7 +146,7 @@ pub enum Problem {
         len: usize,
     },
     /// A hard link whose target is not there (yet).
-    #[error("hard link to {target:?}, which no earlier entry or lower layer has")]
+    #[error("hard link to \"{target}\", which no earlier entry or lower layer has")]
     LinkMissing {
         /// The target, escaped.
         target: String,
@@ -141,13 +155,13 @@ pub enum Problem {
     #[error("hard link to itself")]
     LinkSelf,
     /// A hard link to a directory.
-    #[error("hard link to {target:?}, which is a directory")]
+    #[error("hard link to \"{target}\", which is a directory")]
     LinkDirectory {
         /// The target, escaped.
         target: String,
     },
     /// A path below something that is no directory.
-    #[error("below {parent:?}, which the same layer has as a {found}")]
+    #[error("below \"{parent}\", which the same layer has as a {found}")]
     NotDirectory {
         /// The thing that is no directory, escaped.
         parent: String,

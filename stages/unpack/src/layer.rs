@@ -31,6 +31,19 @@ const NAMES_PER_ENTRY: usize = 8;
 /// Owners are 32 bits wide; the largest number stands for "no owner" in system calls.
 const ID_MAX: u64 = u32::MAX as u64 - 1;
 
+/// Linux's device numbers are 32 bits wide, 12 of them for the driver.
+const MAJOR_MAX: u64 = (1 << 12) - 1;
+const MINOR_MAX: u64 = (1 << 20) - 1;
+
+/// The most bytes of names and values that the extended attributes of one entry have: twice what an ext4 inode holds with the
+/// block beside it. What does not fit exactly is told by whoever places it; what can't fit anywhere is not kept until then.
+const XATTRS_MAX: usize = 8192;
+
+/// The most parts of sparse files in a layer: some, and some more for each entry. Each is kept, in 16 bytes, and costs an
+/// archive even less.
+const PARTS: usize = 1 << 21;
+const PARTS_PER_ENTRY: usize = 16;
+
 /// The longest target that `symlink` takes.
 const TARGET_MAX: usize = 4095;
 
@@ -61,6 +74,8 @@ struct Indexer {
     records: Vec<Record>,
     segments: Vec<Segment>,
     sparse: Vec<Sparse>,
+    /// The parts in all of `sparse`.
+    parts: usize,
     xattrs: XattrSets,
     extra_times: Vec<(u32, Option<Time>, Option<Time>)>,
 }
@@ -84,6 +99,7 @@ impl Indexer {
             records: Vec::new(),
             segments: Vec::new(),
             sparse: Vec::new(),
+            parts: 0,
             xattrs: XattrSets::new(),
             extra_times: Vec::new(),
         }
@@ -120,6 +136,13 @@ impl Indexer {
         let limit = NAMES + NAMES_PER_ENTRY * self.records.len();
         if self.interner.paths().nodes.len() > limit {
             return Ok(Err(Problem::ManyNames { limit }));
+        }
+        if header.sparse {
+            self.parts += header.extents.len();
+            let limit = PARTS + PARTS_PER_ENTRY * self.records.len();
+            if self.parts > limit {
+                return Ok(Err(Problem::ManyParts { limit }));
+            }
         }
         let record = match kind.and_then(|kind| self.record(header, path, kind)) {
             Ok(record) => record,
@@ -204,6 +227,10 @@ impl Indexer {
 
     /// The record of anything, but for what [`Indexer::entry`] fills in.
     fn record(&self, header: &Header, path: PathId, kind: RecordKind) -> Result<Record, Problem> {
+        let bytes = header.xattrs().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > XATTRS_MAX {
+            return Err(Problem::Xattrs { bytes, limit: XATTRS_MAX });
+        }
         Ok(Record {
             path,
             header: 0,
@@ -252,10 +279,9 @@ impl Indexer {
 }
 
 fn device(header: &Header) -> Result<Device, Problem> {
-    let limit = u64::from(u32::MAX);
     Ok(Device {
-        major: number("device major number", header.device_major, limit)?,
-        minor: number("device minor number", header.device_minor, limit)?,
+        major: number("device major number", header.device_major, MAJOR_MAX)?,
+        minor: number("device minor number", header.device_minor, MINOR_MAX)?,
     })
 }
 

@@ -74,8 +74,20 @@ impl Apply<'_> {
     }
 
     fn error(&self, record: &Record, problem: Problem) -> Error {
-        let offset = u64::from(record.header) * STREAM_UNIT;
-        Error::Merge { layer: self.number, path: self.layer.paths.display(record.path), offset, problem }
+        let (paths, offset) = (&self.layer.paths, u64::from(record.header) * STREAM_UNIT);
+        let in_directory = |directory: PathId, name: String| match directory {
+            PathId::ROOT => name,
+            _ => format!("{}/{name}", paths.display(directory)),
+        };
+        let path = match record.kind {
+            RecordKind::Whiteout => {
+                let name = cvbake_tree::escape(paths.name(record.path));
+                in_directory(paths.parent(record.path), format!(".wh.{name}"))
+            }
+            RecordKind::Opaque => in_directory(record.path, ".wh..wh..opq".to_owned()),
+            _ => paths.display(record.path),
+        };
+        Error::Merge { layer: self.number, path, offset, problem }
     }
 
     fn markers(&mut self) -> Result<(), Error> {
