@@ -13,13 +13,17 @@
 
 mod archives;
 mod cases;
+mod command;
 mod dead_data;
 mod debian;
 mod determinism;
 mod engines;
 mod faults;
+mod foreign;
+mod full;
 mod kill;
 mod mounted;
+mod options;
 mod properties;
 mod scale;
 mod support;

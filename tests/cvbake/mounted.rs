@@ -91,3 +91,44 @@ fn the_smallest_size_is_small() {
         assert!(ours <= least + least / 50, "{ours} bytes, where resize2fs needs {least}");
     }
 }
+
+/// `resize2fs` on a disk that is in use: the writer has reserved what growing needs.
+#[test]
+fn grown_while_mounted() {
+    if !needs_root("a mounted disk, grown") || !may_resize() {
+        return;
+    }
+    for options in [&["--size", "min"][..], &["--size", "64M", "--no-journal"]] {
+        let place = Place::with(&sample::varied());
+        place.bake().args(options).ok();
+        let before = ext4::listing(&place.disk());
+        // The device is larger than its filesystem from the start: what grows then is only the latter.
+        let file = fs::OpenOptions::new().write(true).open(place.disk()).unwrap();
+        file.set_len(3 << 30).unwrap();
+        let mount = Mount::read_write(&place.disk());
+        let device =
+            succeed(tool("losetup", "mount").args(["--noheadings", "--output", "NAME", "-j"]).arg(place.disk()));
+        let mut resize = mount.inside(&tool("resize2fs", "e2fsprogs"));
+        succeed(resize.arg(device.trim()));
+        let dir = mount.root.join("filled");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("file"), vec![b'x'; 200 << 20]).unwrap();
+        fs::remove_dir_all(dir).unwrap();
+        mount.unmount();
+        fsck(&place.disk());
+        assert!(ext4::Ext4::open(&place.disk()).blocks > 700_000, "grown {options:?}");
+        let rest = |listing: &str| listing.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>();
+        seen::assert_same(&format!("{options:?}: grown (+)"), &rest(&ext4::listing(&place.disk())), &rest(&before));
+    }
+}
+
+/// Growing what is mounted needs CAP_SYS_RESOURCE, which containers and virtual machines often withhold even from root.
+fn may_resize() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("Linux says it");
+    let may = u64::from_str_radix(capabilities, 16).unwrap() & 1 << 24 != 0;
+    if !may {
+        eprintln!("LEFT OUT without CAP_SYS_RESOURCE: a mounted disk, grown");
+    }
+    may
+}

@@ -131,16 +131,17 @@ fn listing(model: &Model) -> String {
             ..Meta::default()
         }
     };
-    let mut seen = Seen::new(&meta(&model.inodes[0].member));
+    let mut seen = Seen::new(&meta(&model.inodes[0]));
     let (mut dirs, mut done) = (HashMap::from([(Vec::new(), Ino::ROOT)]), HashMap::new());
-    for (path, &number) in model.names.iter().filter(|(path, _)| !path.is_empty()) {
+    for (path, number) in model.names.iter().map(|(path, name)| (path, name.inode)).filter(|(path, _)| !path.is_empty())
+    {
         let (name, parent) = path.split_last().expect("not the root");
         let (parent, name) = (dirs[parent], name.as_bytes());
         if let Some(&ino) = done.get(&number) {
             seen.link(parent, name, ino);
             continue;
         }
-        let member = &model.inodes[number].member;
+        let member = &model.inodes[number];
         let meta = meta(member);
         let device = || {
             let (major, minor) = member.device.expect("a device has a number");

@@ -71,7 +71,7 @@ impl Place {
     /// A bake of another source.
     pub(crate) fn bake_source(&self, source: &str) -> Bake {
         let bake = Bake { args: vec!["bake".into(), source.into()], ..Bake::default() };
-        let bake = bake.arg("-o").arg(self.disk()).args(["--progress", "none"]).platform("linux/amd64");
+        let bake = bake.arg("-o").arg(self.disk()).progress("none").platform("linux/amd64");
         bake.store(&self.store()).env("HOME", self.path().join("home"))
     }
 
@@ -130,6 +130,9 @@ pub(crate) struct Bake {
     /// Where none is set, the platform is not named at all.
     platform: Option<String>,
     store: Option<PathBuf>,
+    progress: Option<String>,
+    /// A process in whose mount namespace it runs.
+    inside: Option<u32>,
 }
 
 impl Bake {
@@ -170,6 +173,18 @@ impl Bake {
         self
     }
 
+    /// No platform: the machine's own, or one that is among the arguments.
+    pub(crate) fn any_platform(mut self) -> Bake {
+        self.platform = None;
+        self
+    }
+
+    /// Another way of showing progress than not at all.
+    pub(crate) fn progress(mut self, progress: &str) -> Bake {
+        self.progress = Some(progress.to_owned());
+        self
+    }
+
     /// Another store than the place's own.
     pub(crate) fn store(mut self, store: &Path) -> Bake {
         self.store = Some(store.to_owned());
@@ -182,6 +197,12 @@ impl Bake {
         self.arg("--no-cache")
     }
 
+    /// In the mount namespace of a process; only for root, who drops to the ordinary user there.
+    pub(crate) fn inside(mut self, process: u32) -> Bake {
+        self.inside = Some(process);
+        self
+    }
+
     /// As root, where the tests are.
     pub(crate) fn as_root(mut self) -> Bake {
         self.as_root = true;
@@ -191,7 +212,13 @@ impl Bake {
     /// Starts the program.
     pub(crate) fn spawn(&self) -> Running {
         let mut command = if is_root() && !self.as_root {
-            let mut command = tool("setpriv", "util-linux");
+            let mut command = match self.inside {
+                Some(_) => tool("nsenter", "util-linux"),
+                None => tool("setpriv", "util-linux"),
+            };
+            if let Some(process) = self.inside {
+                command.args(["--target", &process.to_string(), "--mount", "setpriv"]);
+            }
             let user = USER.to_string();
             command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--no-new-privs", "--"]);
             command.args(["sh", "-c"]);
@@ -208,6 +235,9 @@ impl Bake {
         }
         if let Some(store) = &self.store {
             command.arg("--store").arg(store);
+        }
+        if let Some(progress) = &self.progress {
+            command.args(["--progress", progress]);
         }
         command.env_remove("SOURCE_DATE_EPOCH").env_remove("XDG_DATA_HOME").envs(self.env.iter().cloned());
         let file = || tempfile::tempfile().expect("a temporary file");

@@ -8,19 +8,19 @@ use super::tar::Member;
 /// Names from the root.
 pub(crate) type Path = Vec<String>;
 
-/// An inode: what its header said. Directories that no entry names are implied.
-#[derive(Debug, Clone)]
-pub(crate) struct Inode {
-    pub(crate) member: Member,
-    /// The layer that made it.
+/// A name of an inode.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Name {
+    pub(crate) inode: usize,
+    /// The layer that put it there.
     layer: usize,
 }
 
-/// All inodes, and the names they have.
+/// All inodes, each as its header said, and the names they have. Directories that no entry names are implied.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
-    pub(crate) inodes: Vec<Inode>,
-    pub(crate) names: BTreeMap<Path, usize>,
+    pub(crate) inodes: Vec<Member>,
+    pub(crate) names: BTreeMap<Path, Name>,
     layers: usize,
 }
 
@@ -61,16 +61,16 @@ fn split(path: &[u8]) -> Path {
 
 impl Model {
     pub(crate) fn new() -> Model {
-        let root = Inode { member: implied(), layer: 0 };
-        Model { inodes: vec![root], names: BTreeMap::from([(Path::new(), 0)]), layers: 0 }
+        let root = Name { inode: 0, layer: 0 };
+        Model { inodes: vec![implied()], names: BTreeMap::from([(Path::new(), root)]), layers: 0 }
     }
 
-    fn at(&self, path: &Path) -> Option<&Inode> {
-        self.names.get(path).map(|&number| &self.inodes[number])
+    fn at(&self, path: &Path) -> Option<&Member> {
+        self.names.get(path).map(|name| &self.inodes[name.inode])
     }
 
     fn flag(&self, path: &Path) -> Option<u8> {
-        self.at(path).map(|inode| inode.member.flag)
+        self.at(path).map(|inode| inode.flag)
     }
 
     fn remove(&mut self, path: &Path) {
@@ -103,7 +103,15 @@ impl Model {
                 _ => {}
             }
         }
-        layer.iter().try_for_each(|member| self.entry(member, &lower))
+        // The same without the markers: what they hide can still be linked to.
+        let mut unmarked = Model { layers: self.layers, ..lower };
+        let known = unmarked.inodes.len();
+        for member in layer {
+            self.entry(member, Some((&unmarked, known)))?;
+            // What is impossible only there does not matter.
+            let _ = unmarked.entry(member, None);
+        }
+        Ok(())
     }
 
     /// Where a path leads, links followed in all its parts. `None` where `stop` says so.
@@ -120,16 +128,16 @@ impl Model {
             if stop(&found) {
                 return Ok(None);
             }
-            if let Some(inode) = self.at(&found).filter(|inode| inode.member.flag == b'2') {
+            if let Some(target) = self.at(&found).filter(|inode| inode.flag == b'2').map(|inode| &inode.link) {
                 links += 1;
                 if links > 40 {
                     return Err(Impossible("links in a circle"));
                 }
                 found.pop();
-                if inode.member.link.starts_with(b"/") {
+                if target.starts_with(b"/") {
                     found.clear();
                 }
-                rest.extend(split(&inode.member.link).into_iter().rev());
+                rest.extend(split(target).into_iter().rev());
             }
         }
         Ok(Some(found))
@@ -143,7 +151,7 @@ impl Model {
         Ok(place)
     }
 
-    fn entry(&mut self, member: &Member, lower: &Model) -> Result<()> {
+    fn entry(&mut self, member: &Member, unmarked: Option<(&Model, usize)>) -> Result<()> {
         let path = split(&member.path);
         if !matches!(marker(&path), Marker::None) {
             return Ok(());
@@ -152,17 +160,22 @@ impl Model {
             if member.flag != b'5' {
                 return Err(Impossible("a root that is no directory"));
             }
-            self.inodes[0].member = member.clone();
+            self.inodes[0] = member.clone();
             return Ok(());
         }
         let place = self.place(&path)?;
-        self.imply(&place)?;
         if member.flag == b'1' {
-            return self.link(&place, member, lower);
+            let inode = self.target(&place, member, unmarked)?;
+            self.imply(&place)?;
+            self.remove(&place);
+            self.names.insert(place, Name { inode, layer: self.layers });
+            return Ok(());
         }
+        self.imply(&place)?;
         if member.flag == b'5' && self.flag(&place) == Some(b'5') {
-            let number = self.names[&place];
-            self.inodes[number] = Inode { member: member.clone(), layer: self.layers };
+            let inode = self.names[&place].inode;
+            self.inodes[inode] = member.clone();
+            self.names.insert(place, Name { inode, layer: self.layers });
             return Ok(());
         }
         self.remove(&place);
@@ -171,17 +184,17 @@ impl Model {
     }
 
     fn add(&mut self, place: Path, member: Member) {
-        self.inodes.push(Inode { member, layer: self.layers });
-        self.names.insert(place, self.inodes.len() - 1);
+        self.inodes.push(member);
+        self.names.insert(place, Name { inode: self.inodes.len() - 1, layer: self.layers });
     }
 
     /// Makes the directories that a path goes through.
     fn imply(&mut self, place: &Path) -> Result<()> {
         for depth in 1..place.len() {
             let dir = place[..depth].to_vec();
-            match self.at(&dir) {
-                Some(inode) if inode.member.flag == b'5' => {}
-                Some(inode) if inode.layer == self.layers => return Err(Impossible("below a file of the same layer")),
+            match self.names.get(&dir) {
+                Some(name) if self.inodes[name.inode].flag == b'5' => {}
+                Some(name) if name.layer == self.layers => return Err(Impossible("below a file of the same layer")),
                 _ => {
                     self.remove(&dir);
                     self.add(dir, implied());
@@ -191,7 +204,8 @@ impl Model {
         Ok(())
     }
 
-    fn link(&mut self, place: &Path, member: &Member, lower: &Model) -> Result<()> {
+    /// The inode that a hard link at a place is to be a name of.
+    fn target(&self, place: &Path, member: &Member, unmarked: Option<(&Model, usize)>) -> Result<usize> {
         let target = split(&member.link);
         if target.is_empty() {
             return Err(Impossible("a link to the root"));
@@ -200,18 +214,16 @@ impl Model {
         if now == *place {
             return Err(Impossible("a link to itself"));
         }
-        // What this layer hides can still be linked to.
-        let number = match self.names.get(&now) {
-            Some(&number) => number,
-            None => *lower.names.get(&lower.place(&target)?).ok_or(Impossible("a link to nothing"))?,
+        let hidden = || {
+            let (unmarked, known) = unmarked?;
+            let name = unmarked.names.get(&unmarked.place(&target).ok()?)?;
+            Some(name.inode).filter(|&inode| inode < known)
         };
-        if self.inodes[number].member.flag == b'5' {
+        let inode = self.names.get(&now).map(|name| name.inode).or_else(hidden);
+        let inode = inode.ok_or(Impossible("a link to nothing"))?;
+        if self.inodes[inode].flag == b'5' {
             return Err(Impossible("a link to a directory"));
         }
-        if self.names.get(place) != Some(&number) {
-            self.remove(place);
-            self.names.insert(place.clone(), number);
-        }
-        Ok(())
+        Ok(inode)
     }
 }

@@ -65,6 +65,14 @@ fn kind_of(inode: &Inode) -> u8 {
 }
 
 impl Ext4 {
+    /// The inode of a path of plain names; links are not followed.
+    pub(crate) fn lookup(&self, path: &[u8]) -> Inode {
+        path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).fold(self.inode(ROOT), |dir, name| {
+            let entry = self.entries(&dir).into_iter().find(|entry| entry.0 == name);
+            self.inode(entry.unwrap_or_else(|| panic!("{} is on the disk", path.escape_ascii())).1)
+        })
+    }
+
     fn meta(&self, inode: &Inode) -> Meta {
         Meta {
             mode: inode.mode() & 0o7777,

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use cvbake_tree::{Device, Ino, Kind, Meta, Time, Xattr};
 
@@ -48,6 +48,14 @@ impl Mount {
         let inside = place.path().strip_prefix("/").expect("an absolute path");
         let root = Path::new("/proc").join(holder.id().to_string()).join("root").join(inside);
         Mount { holder, root, _place: place }
+    }
+
+    /// A command that is to run where the disk is mounted.
+    pub(crate) fn inside(&self, command: &Command) -> Command {
+        let mut inside = tool("nsenter", "util-linux");
+        inside.arg("--target").arg(self.holder.id().to_string()).arg("--mount").arg(command.get_program());
+        inside.args(command.get_args());
+        inside
     }
 
     /// Ends the mount; everything is written when this returns.

@@ -1,0 +1,124 @@
+//! Filesystems that run full under the output and under the store: small tmpfs of all sizes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use crate::support::bake::{Place, files_below, mode};
+use crate::support::image::digest;
+use crate::support::sample;
+use crate::support::tools::{needs_root, succeed, tool};
+
+/// A small filesystem, mounted in a mount namespace of its own that ends with this value.
+struct Small {
+    holder: Child,
+    /// Where it is, for who is inside.
+    path: PathBuf,
+}
+
+impl Small {
+    fn mount(path: &Path, size: &str) -> Small {
+        let script = "mount -t tmpfs -o \"size=$1,mode=777\" none \"$2\" && echo mounted && read end";
+        let mut holder = tool("unshare", "util-linux")
+            .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", size])
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut stdout = std::io::BufReader::new(holder.stdout.as_mut().expect("piped"));
+        std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+        assert_eq!(line, "mounted\n");
+        Small { holder, path: path.to_owned() }
+    }
+
+    /// Where it is, for who is outside.
+    fn from_outside(&self) -> PathBuf {
+        let inside = self.path.strip_prefix("/").expect("an absolute path");
+        Path::new("/proc").join(self.holder.id().to_string()).join("root").join(inside)
+    }
+
+    fn grow(&self, size: &str) {
+        let mut command = tool("nsenter", "util-linux");
+        command.arg("--target").arg(self.holder.id().to_string()).args(["--mount", "mount", "-o"]);
+        succeed(command.arg(format!("remount,size={size}")).arg(&self.path));
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        // An error here would hide the failure that unwinds.
+        let _ = self.holder.wait();
+    }
+}
+
+const SIZES: [&str; 9] = ["8k", "64k", "300k", "1m", "3m", "5m", "10m", "20m", "28m"];
+
+fn expected() -> String {
+    let place = Place::with(&sample::large());
+    place.bake().ok();
+    digest("sha256", &std::fs::read(place.disk()).unwrap())
+}
+
+#[test]
+fn the_outputs_filesystem_is_full() {
+    if !needs_root("a filesystem that is full") {
+        return;
+    }
+    let expected = expected();
+    let place = Place::with(&sample::large());
+    let mut failures = 0;
+    for size in SIZES {
+        let small = Small::mount(&place.path().join("out"), size);
+        let outcome = place.bake().inside(small.holder.id()).run();
+        if outcome.code == Some(0) {
+            let bytes = std::fs::read(small.from_outside().join("disk.ext4")).unwrap();
+            assert_eq!(digest("sha256", &bytes), expected, "{size}");
+            continue;
+        }
+        failures += 1;
+        let line = outcome.error(&[6]);
+        let out = place.path().join("out").display().to_string();
+        assert!(line.contains(&out) && line.contains("No space left"), "{size}: {}", outcome.describe());
+        assert_eq!(files_below(&small.from_outside()), [PathBuf::new(); 0], "nothing is left: {}", outcome.describe());
+        small.grow("200m");
+        place.bake().inside(small.holder.id()).ok();
+        let bytes = std::fs::read(small.from_outside().join("disk.ext4")).unwrap();
+        assert_eq!(digest("sha256", &bytes), expected, "{size}, then larger");
+    }
+    assert!(failures >= 3, "the smallest were too small");
+}
+
+#[test]
+fn the_stores_filesystem_is_full() {
+    if !needs_root("a filesystem that is full") {
+        return;
+    }
+    let expected = expected();
+    for keep in [&[][..], &["--keep-packs", "always"]] {
+        let place = Place::with(&sample::large());
+        let home = place.path().join("home");
+        mode(&home, 0o777);
+        let mut failures = 0;
+        for size in SIZES {
+            let small = Small::mount(&home, size);
+            let bake = || place.bake().args::<&str>(keep).arg("--force").inside(small.holder.id());
+            let outcome = bake().run();
+            if outcome.code != Some(0) {
+                failures += 1;
+                let line = outcome.error(&[6, 7]);
+                let there = home.display().to_string();
+                assert!(line.contains(&there) && line.contains("No space left"), "{size}: {}", outcome.describe());
+                let left = files_below(&small.from_outside().join("store/tmp"));
+                assert_eq!(left, [PathBuf::new(); 0], "nothing is left in the store's tmp");
+                small.grow("300m");
+                bake().ok();
+            }
+            assert_eq!(digest("sha256", &std::fs::read(place.disk()).unwrap()), expected, "{size} {keep:?}");
+            drop(small);
+            std::fs::remove_file(place.disk()).unwrap();
+        }
+        assert!(failures >= 1, "the smallest were too small {keep:?}");
+    }
+}

@@ -1,0 +1,221 @@
+//! What the options of the filesystem do to the disk.
+
+use crate::support::bake::{Outcome, Place};
+use crate::support::ext4::Ext4;
+use crate::support::{ext4, oracle, sample};
+
+/// The exit status of an image that does not fit as asked for.
+const FIT: &[i32] = &[5];
+
+fn place() -> Place {
+    Place::with(&sample::varied())
+}
+
+/// The disk's length and its filesystem, after a bake that must succeed and a check.
+fn baked(place: &Place, args: &[&str]) -> (u64, Ext4) {
+    place.bake().arg("--force").args(args).ok();
+    oracle::fsck(&place.disk());
+    let disk = Ext4::open(&place.disk());
+    let len = std::fs::metadata(place.disk()).unwrap().len();
+    let rest = len - disk.blocks * disk.block_size;
+    assert!(rest < disk.block_size, "the filesystem fills the disk {args:?}: {rest} bytes are left");
+    (len, disk)
+}
+
+#[test]
+fn sizes() {
+    const MIB: u64 = 1 << 20;
+    let place = place();
+    let (min, smallest) = baked(&place, &["--size", "min"]);
+    let listing = ext4::listing(&place.disk());
+    let (auto, roomy) = baked(&place, &[]);
+    assert!(auto >= min + 256 * MIB && auto.is_multiple_of(MIB), "auto is {auto}, min {min}");
+    assert!(roomy.free_blocks() > smallest.free_blocks() + 60_000);
+    for (size, expected) in
+        [("+64M", min + 64 * MIB), ("64M", 64 * MIB), ("100MiB", 100 * MIB), ("3G", 3 << 30), ("2T", 2 << 40)]
+    {
+        let (len, _) = baked(&place, &["--size", size]);
+        assert_eq!(len, expected, "--size {size}");
+        assert_eq!(ext4::listing(&place.disk()), listing, "--size {size}");
+    }
+    // Not a whole number of blocks, and exactly what was asked for all the same.
+    assert_eq!(baked(&place, &["--size", "50000001"]).0, 50_000_001);
+}
+
+/// A size that is too small is refused with the size that would do; that one does, and a little less does not.
+#[test]
+fn sizes_that_are_too_small() {
+    let place = place();
+    for journal in ["--journal", "--no-journal"] {
+        let outcome = place.bake().args(["--size", "1M", journal]).run();
+        let line = outcome.error(FIT);
+        let needed: u64 =
+            line.split_whitespace().filter_map(|word| word.parse().ok()).max().expect("the size that would do");
+        place.assert_no_leftovers(&[]);
+        let (len, _) = baked(&place, &["--size", &needed.to_string(), journal]);
+        assert_eq!(len, needed);
+        assert_eq!(baked(&place, &["--size", "min", journal]).0, needed, "min is that size");
+        std::fs::remove_file(place.disk()).unwrap();
+        let outcome = place.bake().args(["--size", &(needed - 4096).to_string(), journal]).run();
+        outcome.error(FIT);
+        place.assert_no_leftovers(&[]);
+    }
+}
+
+#[test]
+fn values_that_are_none() {
+    let place = place();
+    for args in [
+        ["--size", ""],
+        ["--size", "large"],
+        ["--size", "-5M"],
+        ["--size", "5X"],
+        ["--size", "99999999999999999999"],
+        ["--size", "16777216T"],
+        ["--size", "0"],
+        ["--size", "1.5.5G"],
+        ["--inodes", "0"],
+        ["--inodes", "few"],
+        ["--inodes", "4294967296"],
+        ["--inodes", "1/0"],
+        ["--uuid", "not-a-uuid"],
+        ["--uuid", ""],
+        ["--hash-seed", "0"],
+        ["--label", "seventeen-letters"],
+        ["--platform", "linux"],
+        ["--platform", "linux/amd64/v1/x"],
+        ["--jobs", "0"],
+        ["--jobs", "-1"],
+        ["--engine", "other"],
+    ] {
+        let outcome = {
+            let bake = place.bake().args(args);
+            if args[0] == "--platform" { bake.any_platform().run() } else { bake.run() }
+        };
+        let usage = matches!(outcome.code, Some(2 | 5)) && !outcome.stderr.is_empty();
+        assert!(usage, "{args:?}: {}", outcome.describe());
+        place.assert_no_leftovers(&[]);
+    }
+}
+
+#[test]
+fn labels_and_uuids() {
+    let place = place();
+    let (_, disk) = baked(&place, &["--label", "sixteen-letters!", "--uuid", "01234567-89ab-cdef-0123-456789ABCDEF"]);
+    assert_eq!(disk.label(), b"sixteen-letters!");
+    assert_eq!(disk.uuid(), [1, 35, 69, 103, 137, 171, 205, 239, 1, 35, 69, 103, 137, 171, 205, 239]);
+    let (_, disk) = baked(&place, &[]);
+    assert_eq!(disk.label(), b"");
+    let own = disk.uuid().to_vec();
+    assert!(own.iter().any(|&byte| byte != 0));
+    assert_eq!(baked(&place, &["--hash-seed", "01234567-89ab-cdef-0123-456789abcdef"]).1.uuid(), own);
+    let other = Place::with(&sample::small("other"));
+    assert_ne!(baked(&other, &[]).1.uuid(), own, "the UUID follows from the image");
+}
+
+#[test]
+fn journals() {
+    let place = place();
+    let (with, disk) = baked(&place, &["--size", "min"]);
+    assert!(disk.has_journal(), "a journal is the default");
+    assert!(baked(&place, &["--journal"]).1.has_journal());
+    let (without, disk) = baked(&place, &["--size", "min", "--no-journal"]);
+    assert!(!disk.has_journal());
+    assert!(without + (4 << 20) <= with, "a journal takes room: {without}, {with}");
+}
+
+#[test]
+fn inodes() {
+    let place = place();
+    let used = {
+        let (count, free) = baked(&place, &[]).1.inode_counts();
+        assert!(free >= 8192, "auto never runs out on first boot: {free} free");
+        count - free
+    };
+    for count in [used, 20_000, 100_000] {
+        let (found, free) = baked(&place, &["--inodes", &count.to_string()]).1.inode_counts();
+        assert!(found >= count && found - free == used, "{count} asked, {found} made");
+    }
+    let (found, _) = baked(&place, &["--size", "256M", "--inodes", "1/4K"]).1.inode_counts();
+    assert!((65_536..66_000).contains(&found), "one for 4 KiB of 256 MiB: {found}");
+    let outcome = place.bake().args(["--force", "--inodes", &(used - 1).to_string()]).run();
+    let line = outcome.error(FIT);
+    assert!(line.contains(&used.to_string()), "the number that would do: {}", outcome.describe());
+}
+
+/// Blocks of zeros are holes in their file on the disk, and free blocks are holes in the disk.
+#[test]
+fn holes() {
+    let text = "
+        file zeros zeros:20000000
+        file middle rand:4096:1+zeros:8000000+rand:100:2
+        file sparse \"start\"+\"end\" sparse=1.0 map=0:5,9999997:3 real=10000000
+        file dense rand:100000:3";
+    let place = Place::with(&crate::support::image::Images::of(vec![sample::layer(
+        text,
+        crate::support::image::Compression::Gzip,
+    )]));
+    let (_, disk) = baked(&place, &[]);
+    let listing = oracle::agreed_listing(&place.disk());
+    assert!(listing.contains("/zeros file 0644 0:0 mtime=1.000000000 size=20000000"));
+    let blocks = |path: &[u8]| disk.extents(&disk.lookup(path)).iter().map(|extent| extent.blocks).sum::<u64>();
+    assert_eq!((blocks(b"zeros"), blocks(b"middle"), blocks(b"sparse"), blocks(b"dense")), (0, 2, 2, 25));
+    let meta = std::fs::metadata(place.disk()).unwrap();
+    let allocated = std::os::unix::fs::MetadataExt::blocks(&meta) * 512;
+    assert!(allocated < 8 << 20, "{allocated} bytes allocated of {}", meta.len());
+}
+
+#[test]
+fn the_same_for_both_engines() {
+    let place = place();
+    for args in [["--size", "64M"], ["--label", "name"], ["--uuid", "01234567-89ab-cdef-0123-456789abcdef"]] {
+        let (native_len, native) = baked(&place, &args);
+        let (mkfs_len, mkfs) = baked(&place, &["--engine", "mkfs", args[0], args[1]]);
+        if args[0] == "--size" {
+            assert_eq!(native_len, mkfs_len);
+        }
+        assert_eq!(native.label(), mkfs.label());
+        assert_eq!(native.uuid(), mkfs.uuid());
+        assert_eq!(native.has_journal(), mkfs.has_journal());
+    }
+}
+
+/// What was asked for and what came of it, for a program that reads it.
+fn json(outcome: &Outcome) -> serde_json::Value {
+    assert_eq!(outcome.stdout.trim_end().lines().count(), 1, "one object, one line: {}", outcome.stdout);
+    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {}", outcome.stdout))
+}
+
+#[test]
+fn results_as_json() {
+    let place = place();
+    let result = json(&place.bake().args(["--json", "--digest"]).ok());
+    let index = std::fs::read_to_string(place.path().join("image/index.json")).unwrap();
+    assert!(index.contains(result["image"].as_str().expect("the manifest's digest")));
+    let disk = &result["disk"];
+    let digest = crate::support::image::digest("sha256", &std::fs::read(place.disk()).unwrap());
+    assert_eq!(format!("sha256:{}", disk["sha256"].as_str().expect("the disk's digest")), digest);
+    assert_eq!(disk["bytes"].as_u64(), Some(std::fs::metadata(place.disk()).unwrap().len()));
+    let layers = result["layers"].as_array().expect("the layers");
+    assert_eq!(layers.len(), 3);
+    assert!(result["times_ms"].is_object() && result["dry_run"] == false);
+    let again = json(&place.bake().args(["--json", "--force"]).ok());
+    assert!(again["disk"].get("sha256").is_none(), "the disk is hashed on request only");
+    let cached = |result: &serde_json::Value| result["layers"][0]["cached"].clone();
+    assert_ne!(cached(&again), cached(&result), "the second bake finds what the first has kept");
+}
+
+#[test]
+fn dry_runs() {
+    let place = place();
+    let plan = json(&place.bake().args(["--dry-run", "--json"]).ok());
+    assert!(!place.disk().exists(), "a dry run makes nothing");
+    place.assert_no_leftovers(&[]);
+    let result = json(&place.bake().args(["--json"]).ok());
+    for key in ["bytes", "inodes", "free_inodes", "uuid", "used_bytes"] {
+        assert_eq!(plan["disk"][key], result["disk"][key], "{key}");
+    }
+    assert_eq!(plan["dry_run"], true);
+    let text = place.bake().arg("--dry-run").arg("--force").ok();
+    assert!(text.stdout.contains("would"), "{}", text.describe());
+}
