@@ -65,7 +65,7 @@ fn users_and_their_surroundings_do_not_matter() {
     assert_eq!(bytes_of(&place.disk()), first);
     if is_root() {
         let place = Place::with(&images);
-        place.bake().as_root().ok();
+        place.bake().with_root().ok();
         assert_eq!(bytes_of(&place.disk()), first, "root and others bake the same");
     }
 }

@@ -96,7 +96,8 @@ fn outputs_that_are_no_files() {
     let target = place.path().join("out/target");
     std::fs::write(&target, "precious").unwrap();
     own(&target);
-    let make: [(&str, &dyn Fn(&Path)); 5] = [
+    type Make<'m> = &'m dyn Fn(&Path);
+    let make: [(&str, Make<'_>); 5] = [
         ("a link to a file", &|disk| symlink(&target, disk).unwrap()),
         ("a link to nothing", &|disk| symlink(place.path().join("out/nothing"), disk).unwrap()),
         ("a directory", &|disk| std::fs::create_dir(disk).unwrap()),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use crate::support::bake::{Place, files_below, mode};
+use crate::support::bake::{Place, assert_tidy, mode, names};
 use crate::support::image::digest;
 use crate::support::sample;
 use crate::support::tools::{needs_root, succeed, tool};
@@ -33,7 +33,7 @@ impl Small {
     }
 
     /// Where it is, for who is outside.
-    fn from_outside(&self) -> PathBuf {
+    fn outside(&self) -> PathBuf {
         let inside = self.path.strip_prefix("/").expect("an absolute path");
         Path::new("/proc").join(self.holder.id().to_string()).join("root").join(inside)
     }
@@ -73,7 +73,7 @@ fn the_outputs_filesystem_is_full() {
         let small = Small::mount(&place.path().join("out"), size);
         let outcome = place.bake().inside(small.holder.id()).run();
         if outcome.code == Some(0) {
-            let bytes = std::fs::read(small.from_outside().join("disk.ext4")).unwrap();
+            let bytes = std::fs::read(small.outside().join("disk.ext4")).unwrap();
             assert_eq!(digest("sha256", &bytes), expected, "{size}");
             continue;
         }
@@ -81,10 +81,10 @@ fn the_outputs_filesystem_is_full() {
         let line = outcome.error(&[6]);
         let out = place.path().join("out").display().to_string();
         assert!(line.contains(&out) && line.contains("No space left"), "{size}: {}", outcome.describe());
-        assert_eq!(files_below(&small.from_outside()), [PathBuf::new(); 0], "nothing is left: {}", outcome.describe());
+        assert_eq!(names(&small.outside()), [""; 0], "nothing is left: {}", outcome.describe());
         small.grow("200m");
         place.bake().inside(small.holder.id()).ok();
-        let bytes = std::fs::read(small.from_outside().join("disk.ext4")).unwrap();
+        let bytes = std::fs::read(small.outside().join("disk.ext4")).unwrap();
         assert_eq!(digest("sha256", &bytes), expected, "{size}, then larger");
     }
     assert!(failures >= 3, "the smallest were too small");
@@ -110,8 +110,7 @@ fn the_stores_filesystem_is_full() {
                 let line = outcome.error(&[6, 7]);
                 let there = home.display().to_string();
                 assert!(line.contains(&there) && line.contains("No space left"), "{size}: {}", outcome.describe());
-                let left = files_below(&small.from_outside().join("store/tmp"));
-                assert_eq!(left, [PathBuf::new(); 0], "nothing is left in the store's tmp");
+                assert_tidy(&small.outside().join("store"));
                 small.grow("300m");
                 bake().ok();
             }

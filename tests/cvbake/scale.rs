@@ -8,7 +8,7 @@ use crate::support::{ext4, oracle, sample};
 /// What a bake may use: 64 MiB and 200 bytes for every entry, and something for a build that is not optimised.
 fn assert_small(outcome: &Outcome, entries: u64) {
     let limit = 64 * 1024 + entries * 200 / 1024;
-    println!("{entries} entries: {} KiB at most, {limit} KiB allowed", outcome.peak_kib);
+    eprintln!("{entries} entries: {} KiB at most, {limit} KiB allowed", outcome.peak_kib);
     assert!(outcome.peak_kib <= limit, "{} KiB for {entries} entries, {limit} allowed", outcome.peak_kib);
 }
 

@@ -75,13 +75,25 @@ impl Place {
         bake.store(&self.store()).env("HOME", self.path().join("home"))
     }
 
-    /// Fails if anything but finished outputs lies in the output directory, or anything temporary in the store.
+    /// Fails if anything but finished outputs lies in the output directory, or anything but finished entries in the store.
     pub(crate) fn assert_no_leftovers(&self, outputs: &[&str]) {
         let mut found = names(&self.path().join("out"));
         found.retain(|name| !outputs.contains(&name.as_str()));
         assert_eq!(found, [""; 0], "nothing but the outputs in the output directory");
-        let left = files_below(&self.store().join("tmp"));
-        assert_eq!(left, [PathBuf::new(); 0], "nothing left in the store's tmp");
+        assert_tidy(&self.store());
+    }
+}
+
+/// Fails if a store holds anything but entries: files elsewhere, or directories where runs work.
+pub(crate) fn assert_tidy(store: &Path) {
+    for name in names(store) {
+        let left = match name.as_str() {
+            "indexes-v1" | "packs-v1" => continue,
+            // Empty directories say nothing; what a run works in is removed with it.
+            "scratch" => names(&store.join(name)),
+            _ => files_below(&store.join(name)).iter().map(|path| path.display().to_string()).collect(),
+        };
+        assert_eq!(left, [""; 0], "nothing but entries in the store");
     }
 }
 
@@ -126,7 +138,7 @@ pub(crate) struct Bake {
     /// Shell commands in front, such as `umask 077`.
     shell: Vec<String>,
     stdin: Option<PathBuf>,
-    as_root: bool,
+    keep_root: bool,
     /// Where none is set, the platform is not named at all.
     platform: Option<String>,
     store: Option<PathBuf>,
@@ -204,14 +216,14 @@ impl Bake {
     }
 
     /// As root, where the tests are.
-    pub(crate) fn as_root(mut self) -> Bake {
-        self.as_root = true;
+    pub(crate) fn with_root(mut self) -> Bake {
+        self.keep_root = true;
         self
     }
 
     /// Starts the program.
     pub(crate) fn spawn(&self) -> Running {
-        let mut command = if is_root() && !self.as_root {
+        let mut command = if is_root() && !self.keep_root {
             let mut command = match self.inside {
                 Some(_) => tool("nsenter", "util-linux"),
                 None => tool("setpriv", "util-linux"),

@@ -35,8 +35,9 @@ impl Ext4 {
         let seed = crc(crc(self.seed, &number.to_le_bytes()), &bytes[0x64..0x68]);
         let wide = bytes.len() > 128 && le16(&bytes, 0x80) >= 4;
         let stored = u32::from(le16(&bytes, 0x7c)) | if wide { u32::from(le16(&bytes, 0x82)) << 16 } else { 0 };
-        let ranges = if wide { vec![0x7c..0x7e, 0x82..0x84] } else { vec![0x7c..0x7e] };
-        let found = crc(seed, &masked(&bytes, &ranges)) & if wide { !0 } else { 0xffff };
+        let zeroed = masked(&bytes, 0x7c..0x7e);
+        let zeroed = if wide { masked(&zeroed, 0x82..0x84) } else { zeroed };
+        let found = crc(seed, &zeroed) & if wide { !0 } else { 0xffff };
         assert_eq!(stored, found, "the checksum of inode {number}");
         Inode { number, bytes, seed }
     }

@@ -53,10 +53,10 @@ fn crc(seed: u32, bytes: &[u8]) -> u32 {
     !crc32c::crc32c_append(!seed, bytes)
 }
 
-/// `bytes` with some ranges read as zeros.
-fn masked(bytes: &[u8], ranges: &[std::ops::Range<usize>]) -> Vec<u8> {
+/// `bytes` with one range read as zeros.
+fn masked(bytes: &[u8], range: Range<usize>) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    ranges.iter().for_each(|range| bytes[range.clone()].fill(0));
+    bytes[range].fill(0);
     bytes
 }
 
@@ -101,7 +101,7 @@ impl Ext4 {
             let table = (first_data_block + 1) * block_size;
             file.read_exact_at(&mut desc, table + group * desc_size).expect("a group descriptor");
             let number = u32::try_from(group).expect("fewer than 2^32 groups").to_le_bytes();
-            let found = crc(crc(seed, &number), &masked(&desc, &[0x1e..0x20])) & 0xffff;
+            let found = crc(crc(seed, &number), &masked(&desc, 0x1e..0x20)) & 0xffff;
             assert_eq!(u32::from(le16(&desc, 0x1e)), found, "bg_checksum of group {group}");
             let block = |lo: usize, hi: usize| {
                 u64::from(le32(&desc, lo)) | if wide { u64::from(le32(&desc, hi)) << 32 } else { 0 }

@@ -19,7 +19,7 @@ impl Ext4 {
         if number != 0 {
             let block = self.block(number);
             assert_eq!((le32(&block, 0), le32(&block, 8)), (MAGIC, 1), "xattr block {number}");
-            let found = crc(crc(self.seed, &number.to_le_bytes()), &masked(&block, &[0x10..0x14]));
+            let found = crc(crc(self.seed, &number.to_le_bytes()), &masked(&block, 0x10..0x14));
             assert_eq!(le32(&block, 0x10), found, "h_checksum of xattr block {number}");
             entries(&block, 32, &mut xattrs);
         }
