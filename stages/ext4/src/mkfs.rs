@@ -26,6 +26,7 @@
 //! * `lost+found` in the root that is not a directory (mke2fs always makes that directory);
 //! * a name of an extended attribute with a newline in it (debugfs reads lines);
 //! * more than 65000 directories in one (libext2fs does not know `dir_nlink`);
+//! * directories more than 1000 deep (mke2fs crashes on paths that are too long for it);
 //! * a journal on less than 8 MiB.
 //!
 //! The programs run one after the other, in our process group, so a terminal's interrupt reaches them too. Should this

@@ -16,13 +16,24 @@ use super::stage::{As, Staged, staged_as};
 use crate::format::inode::{I_BLOCK_LEN, encode_device, encode_time};
 use crate::layout::path::path_of;
 
+/// The deepest directory: mke2fs keeps whole paths in a buffer that it outgrows before 3000 levels, with a crash.
+const MAX_DEPTH: u32 = 1000;
+
 /// Refuses what e2fsprogs can't hold.
 pub(super) fn check(tree: &Tree) -> Result<(), Error> {
     let cannot = |inode, what| Err(Error::CannotHold { path: path_of(tree, inode), what });
     if let Some(inode) = tree.root().child(b"lost+found").filter(|inode| !inode.is_dir()) {
         return cannot(inode, "this name as anything but a directory");
     }
+    let mut depths = vec![0u32; tree.inode_count()];
     for inode in tree.inodes() {
+        // In canonical order the parent comes first.
+        if let Some(parent) = inode.parent().filter(|parent| parent.ino() != inode.ino()) {
+            depths[inode.ino().index()] = depths[parent.ino().index()] + 1;
+            if depths[inode.ino().index()] > MAX_DEPTH {
+                return cannot(inode, "directories more than 1000 deep");
+            }
+        }
         if inode.xattrs().iter().any(|xattr| xattr.name.contains(&b'\n')) {
             return cannot(inode, "an extended attribute with a newline in its name");
         }
@@ -128,4 +139,25 @@ fn write_values(tree: &Tree, scratch: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use cvbake_tree::{Builder, Kind, Meta};
+
+    use super::*;
+
+    #[test]
+    fn depth_has_a_limit() {
+        let nested = |levels: u32| {
+            let mut builder = Builder::new(&Meta::default());
+            let mut directory = Ino::ROOT;
+            for _ in 0..levels {
+                directory = builder.add(directory, b"d", Kind::Directory, &Meta::default()).unwrap();
+            }
+            check(&builder.finish().unwrap())
+        };
+        assert!(nested(MAX_DEPTH).is_ok());
+        assert!(matches!(nested(MAX_DEPTH + 1), Err(Error::CannotHold { .. })));
+    }
 }
