@@ -92,7 +92,7 @@ fn sigint_and_sigterm_leave_nothing() {
             let early = outcome.signal == Some(number);
             assert!(early || outcome.code == Some(code), "{}", outcome.describe());
             handled += usize::from(!early);
-            place.assert_no_leftovers(&[]);
+            place.assert_no_temporaries();
             false
         });
         assert!(handled > 0, "the program itself ended with {code} at least once");

@@ -82,6 +82,15 @@ impl Place {
         assert_eq!(found, [""; 0], "nothing but the outputs in the output directory");
         assert_tidy(&self.store());
     }
+
+    /// The same for a run that was asked to end: the locks that it held stay, empty, until the next run.
+    pub(crate) fn assert_no_temporaries(&self) {
+        for lock in [files_below(&self.store().join("locks")), files_below(&self.store().join("scratch"))].concat() {
+            assert_eq!(lock.metadata().unwrap().len(), 0, "an empty lock: {}", lock.display());
+            std::fs::remove_file(lock).unwrap();
+        }
+        self.assert_no_leftovers(&[]);
+    }
 }
 
 /// Fails if a store holds anything but entries: files elsewhere, or directories where runs work.
