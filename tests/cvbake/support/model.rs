@@ -28,6 +28,10 @@ pub(crate) struct Model {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Impossible(pub(crate) &'static str);
 
+/// An entry of which the specification does not say what it means: through a link that its own layer makes, to a file that
+/// its own layer hides.
+pub(crate) const DOUBTFUL: Impossible = Impossible("a hidden file behind a new link");
+
 type Result<T> = std::result::Result<T, Impossible>;
 
 fn implied() -> Member {
@@ -104,10 +108,9 @@ impl Model {
             }
         }
         // The same without the markers: what they hide can still be linked to.
-        let mut unmarked = Model { layers: self.layers, ..lower };
-        let known = unmarked.inodes.len();
+        let mut unmarked = Model { layers: self.layers, ..lower.clone() };
         for member in layer {
-            self.entry(member, Some((&unmarked, known)))?;
+            self.entry(member, Some((&unmarked, &lower)))?;
             // What is impossible only there does not matter.
             let _ = unmarked.entry(member, None);
         }
@@ -151,7 +154,7 @@ impl Model {
         Ok(place)
     }
 
-    fn entry(&mut self, member: &Member, unmarked: Option<(&Model, usize)>) -> Result<()> {
+    fn entry(&mut self, member: &Member, hidden: Option<(&Model, &Model)>) -> Result<()> {
         let path = split(&member.path);
         if !matches!(marker(&path), Marker::None) {
             return Ok(());
@@ -165,7 +168,7 @@ impl Model {
         }
         let place = self.place(&path)?;
         if member.flag == b'1' {
-            let inode = self.target(&place, member, unmarked)?;
+            let inode = self.target(&place, member, hidden)?;
             self.imply(&place)?;
             self.remove(&place);
             self.names.insert(place, Name { inode, layer: self.layers });
@@ -205,7 +208,7 @@ impl Model {
     }
 
     /// The inode that a hard link at a place is to be a name of.
-    fn target(&self, place: &Path, member: &Member, unmarked: Option<(&Model, usize)>) -> Result<usize> {
+    fn target(&self, place: &Path, member: &Member, hidden: Option<(&Model, &Model)>) -> Result<usize> {
         let target = split(&member.link);
         if target.is_empty() {
             return Err(Impossible("a link to the root"));
@@ -214,13 +217,21 @@ impl Model {
         if now == *place {
             return Err(Impossible("a link to itself"));
         }
-        let hidden = || {
-            let (unmarked, known) = unmarked?;
-            let name = unmarked.names.get(&unmarked.place(&target).ok()?)?;
-            Some(name.inode).filter(|&inode| inode < known)
+        let inode = match (self.names.get(&now), hidden) {
+            (Some(name), _) => name.inode,
+            (None, None) => return Err(Impossible("a link to nothing")),
+            (None, Some((unmarked, lower))) => {
+                let known = |model: &Model| {
+                    let name = model.names.get(&model.place(&target).ok()?)?;
+                    Some(name.inode).filter(|&inode| inode < lower.inodes.len())
+                };
+                match (known(unmarked), known(lower)) {
+                    (Some(inode), Some(same)) if inode == same => inode,
+                    (None, _) => return Err(Impossible("a link to nothing")),
+                    _ => return Err(DOUBTFUL),
+                }
+            }
         };
-        let inode = self.names.get(&now).map(|name| name.inode).or_else(hidden);
-        let inode = inode.ok_or(Impossible("a link to nothing"))?;
         if self.inodes[inode].flag == b'5' {
             return Err(Impossible("a link to a directory"));
         }
