@@ -37,7 +37,10 @@ fn entries(bytes: &[u8], mut at: usize, xattrs: &mut Vec<Xattr>) {
         let suffix = &bytes[at + 16..at + 16 + name_len];
         // An empty value has no place; its offset means nothing.
         let value = if size == 0 { &[][..] } else { &bytes[offset..offset + size] };
+        at += 16 + name_len.next_multiple_of(4);
         let prefix: &[u8] = match index {
+            // A namespace that the kernel has none for is no attribute to it.
+            255 => continue,
             0 => b"",
             1 => b"user.",
             2 => b"system.posix_acl_access",
@@ -49,7 +52,6 @@ fn entries(bytes: &[u8], mut at: usize, xattrs: &mut Vec<Xattr>) {
         };
         let value = if matches!(index, 2 | 3) { acl(value) } else { value.to_vec() };
         xattrs.push(Xattr { name: [prefix, suffix].concat().into(), value: value.into() });
-        at += 16 + name_len.next_multiple_of(4);
     }
 }
 

@@ -118,7 +118,8 @@ fn inode(text: &str) -> String {
 }
 
 fn plain(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    let known = ["user.", "trusted.", "security.", "system."].iter().any(|namespace| name.starts_with(namespace));
+    known && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// The size of an ACL is ext4's own.
