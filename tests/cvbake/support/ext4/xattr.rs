@@ -39,9 +39,8 @@ fn entries(bytes: &[u8], mut at: usize, xattrs: &mut Vec<Xattr>) {
         let value = if size == 0 { &[][..] } else { &bytes[offset..offset + size] };
         at += 16 + name_len.next_multiple_of(4);
         let prefix: &[u8] = match index {
-            // A namespace that the kernel has none for is no attribute to it.
-            255 => continue,
-            0 => b"",
+            // Names in namespaces that Linux does not have: no kernel shows them.
+            0 | 255 => continue,
             1 => b"user.",
             2 => b"system.posix_acl_access",
             3 => b"system.posix_acl_default",
