@@ -45,7 +45,9 @@ pub enum Event {
 impl From<cvbake_store::Event> for Event {
     fn from(event: cvbake_store::Event) -> Event {
         match event {
-            cvbake_store::Event::Waiting { .. } | cvbake_store::Event::Removed { .. } => Event::Note(event.to_string()),
+            cvbake_store::Event::Waiting { .. }
+            | cvbake_store::Event::WaitingForBlob { .. }
+            | cvbake_store::Event::Removed { .. } => Event::Note(event.to_string()),
             _ => Event::Warning(event.to_string()),
         }
     }
