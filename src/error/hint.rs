@@ -73,13 +73,6 @@ fn of_io(error: &IoError) -> Option<String> {
 fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<String> {
     use cvbake_fetch::Error as E;
     match error {
-        E::Registry { text } => {
-            let name = text.strip_prefix("docker://").unwrap_or(text);
-            Some(format!(
-                "registries will come in a later version; until then `skopeo copy docker://{name} oci:image:latest` fetches \
-                 it, and `cvbake bake oci:image:latest` bakes it"
-            ))
-        }
         E::Transport { text, .. } => Some(format!(
             "`skopeo copy {text} oci:image:latest` makes an image layout of it, and `cvbake bake oci:image:latest` bakes it"
         )),
