@@ -179,7 +179,7 @@ pub enum Problem {
         source: Box<Problem>,
     },
     /// A name that leads to an address that is nobody's business.
-    #[error("{host} is at the private address {address}, and the registry {registry} is not")]
+    #[error("{host} is at the private address {address}, where the registry {registry} must not lead to")]
     Address {
         /// The name.
         host: String,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
 mod auth;
+mod distribution;
 mod faults;
 mod server;
 mod store;
@@ -117,14 +118,22 @@ fn reference(server: &Server, name: &str) -> oci_spec::distribution::Reference {
     format!("{}/{name}", server.address).parse().unwrap()
 }
 
-/// The layer of the image, and what happened.
+/// The layer of the image.
 fn pull_from(
     server: &Server,
     name: &str,
     options: &Options,
     store: Option<&Store>,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-    let blobs = open_registry(&reference(server, name), options, store, &|_| {})?;
+    pull_reference(&reference(server, name), options, store)
+}
+
+fn pull_reference(
+    name: &oci_spec::distribution::Reference,
+    options: &Options,
+    store: Option<&Store>,
+) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let blobs = open_registry(name, options, store, &|_| {})?;
     let want = Want { platform: "linux/amd64".parse()?, explicit: true };
     let image = Image::verify(&*blobs, &want)?;
     let mut bytes = Vec::new();
