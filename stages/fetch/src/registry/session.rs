@@ -197,8 +197,12 @@ fn choose(http: &Arc<Http>, first: Url, second: Url) -> Result<Url, Problem> {
     let ping = |base: &Url| http.send(&Request::get(base.join("/v2/").expect("a plain path")));
     match ping(&first) {
         Ok(mut reply) => Ok(if reply.wants_tls() { second } else { first }),
-        // Who is silent to one is silent to the other.
-        Err(Problem::Transport { .. }) if ping(&second).is_ok() => Ok(second),
+        Err(Problem::Transport { .. }) => Ok(match ping(&second) {
+            Ok(_) => second,
+            // It does speak TLS, and the request will say what is wrong with that.
+            Err(Problem::Transport { reason, .. }) if reason.contains("certificate") => second,
+            Err(_) => first,
+        }),
         // Whatever it is, the request itself will meet it, and try again.
         Err(Problem::Address { host, address, registry }) => Err(Problem::Address { host, address, registry }),
         Err(_) => Ok(first),
