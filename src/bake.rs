@@ -15,13 +15,15 @@ use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{KeepPacks, LayerReport, Layers, Purpose, Workshop};
-use crate::workplace::{Workplace, open_store};
+use crate::workplace::{Workplace, open_source, open_store};
 
 /// What to bake, and how.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Where the image is.
     pub source: Source,
+    /// How to talk to a registry, if it is in one.
+    pub registry: cvbake_fetch::Options,
     /// The platform that an image for several is wanted for.
     pub want: Want,
     /// What writes the filesystem.
@@ -130,7 +132,8 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let shop = Workshop { store: store.as_ref(), scratch: place.path(), keep_packs, jobs: job.jobs.get(), on };
 
-    let blobs = cvbake_fetch::open(&job.source, place.path(), std::io::stdin())?;
+    let tell = |event: cvbake_fetch::Event| on(event.into());
+    let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
     let image = Image::verify(&*blobs, &job.want)?;
     announce(&image, on);
     clock.next(Stage::Unpack);
@@ -182,7 +185,8 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
     let shop = Workshop { store: store.as_ref(), scratch: place.path(), keep_packs: false, jobs: job.jobs.get(), on };
 
     let mut clock = Clock::start(Stage::Resolve, on);
-    let blobs = cvbake_fetch::open(&job.source, place.path(), std::io::stdin())?;
+    let tell = |event: cvbake_fetch::Event| on(event.into());
+    let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
     let image = Image::verify(&*blobs, &job.want)?;
     announce(&image, on);
     clock.next(Stage::Unpack);
@@ -195,7 +199,7 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
     Ok(Plan::new(&image, &layers, &tree, &options, Numbers::planned(&layout)))
 }
 
-fn announce(image: &Image, on: &(dyn Fn(Event) + Sync)) {
+pub(crate) fn announce(image: &Image, on: &(dyn Fn(Event) + Sync)) {
     let (digest, bytes) = (image.identity().digest(), image.layers_len_bytes());
     on(Event::Image { digest, layers: image.layers().len(), bytes });
     for warning in image.warnings() {
@@ -288,7 +292,7 @@ impl Plan {
 }
 
 /// Measures the stages, and tells of each that begins.
-struct Clock<'a> {
+pub(crate) struct Clock<'a> {
     on: &'a (dyn Fn(Event) + Sync),
     stage: Stage,
     since: Instant,
@@ -296,19 +300,19 @@ struct Clock<'a> {
 }
 
 impl<'a> Clock<'a> {
-    fn start(stage: Stage, on: &'a (dyn Fn(Event) + Sync)) -> Clock<'a> {
+    pub(crate) fn start(stage: Stage, on: &'a (dyn Fn(Event) + Sync)) -> Clock<'a> {
         on(Event::Stage(stage));
         Clock { on, stage, since: Instant::now(), times: Vec::new() }
     }
 
-    fn next(&mut self, stage: Stage) {
+    pub(crate) fn next(&mut self, stage: Stage) {
         let now = Instant::now();
         self.times.push((self.stage, now - self.since));
         (self.stage, self.since) = (stage, now);
         (self.on)(Event::Stage(stage));
     }
 
-    fn stop(mut self) -> Vec<(Stage, Duration)> {
+    pub(crate) fn stop(mut self) -> Vec<(Stage, Duration)> {
         self.times.push((self.stage, self.since.elapsed()));
         self.times
     }

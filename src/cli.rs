@@ -6,6 +6,8 @@ mod bake;
 mod completions;
 mod environment;
 mod man;
+mod pull;
+mod registry;
 mod report;
 mod usage;
 mod values;
@@ -28,9 +30,20 @@ struct Cli {
     command: Command,
 }
 
+/// What `pull-and-build` bakes.
+const NAME: &str = "The name of the image, such as alpine:3.20 or localhost:5000/a/b@sha256:…";
+
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Fetches an image from a registry and bakes it into a disk
+    ///
+    /// What is fetched is kept in the store; what is there is not fetched again. A layer is unpacked while it arrives. All
+    /// else is as with cvbake bake.
+    #[command(override_usage = "cvbake pull-and-build [OPTIONS] <REF> -o <DISK>")]
+    #[command(mut_arg("source", |arg| arg.value_name("REF").help(NAME).long_help(NAME)))]
+    PullAndBuild(Box<bake::Args>),
     Bake(Box<bake::Args>),
+    Pull(Box<pull::Args>),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -43,7 +56,9 @@ pub(crate) fn main() -> ExitCode {
     };
     let ui = Arc::new(Ui::new(command.mode()));
     let result = match command {
+        Command::PullAndBuild(args) => bake::run_registry(&args, &ui),
         Command::Bake(args) => bake::run(&args, &ui),
+        Command::Pull(args) => pull::run(&args, &ui),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };
@@ -62,7 +77,8 @@ pub(crate) fn main() -> ExitCode {
 impl Command {
     fn mode(&self) -> Mode {
         match self {
-            Command::Bake(args) => args.mode(),
+            Command::Bake(args) | Command::PullAndBuild(args) => args.mode(),
+            Command::Pull(args) => args.mode(),
             Command::Completions(_) | Command::Man(_) => Mode::None { colours: environment::colours() },
         }
     }

@@ -45,7 +45,19 @@ pub enum Event {
 impl From<cvbake_store::Event> for Event {
     fn from(event: cvbake_store::Event) -> Event {
         match event {
-            cvbake_store::Event::Waiting { .. } | cvbake_store::Event::Removed { .. } => Event::Note(event.to_string()),
+            cvbake_store::Event::Waiting { .. }
+            | cvbake_store::Event::WaitingForBlob { .. }
+            | cvbake_store::Event::Removed { .. } => Event::Note(event.to_string()),
+            _ => Event::Warning(event.to_string()),
+        }
+    }
+}
+
+impl From<cvbake_fetch::Event> for Event {
+    fn from(event: cvbake_fetch::Event) -> Event {
+        match event {
+            cvbake_fetch::Event::Store(event) => event.into(),
+            cvbake_fetch::Event::Resumed { .. } => Event::Note(event.to_string()),
             _ => Event::Warning(event.to_string()),
         }
     }
@@ -56,6 +68,8 @@ impl From<cvbake_store::Event> for Event {
 pub enum Stage {
     /// Finding the image and checking its documents.
     Resolve,
+    /// Downloading the layers, where that is all.
+    Pull,
     /// Reading the layers.
     Unpack,
     /// Merging them.
@@ -74,6 +88,7 @@ impl Stage {
     pub fn name(self) -> &'static str {
         match self {
             Stage::Resolve => "resolve",
+            Stage::Pull => "pull",
             Stage::Unpack => "unpack",
             Stage::Merge => "merge",
             Stage::Plan => "plan",

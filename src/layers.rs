@@ -440,7 +440,7 @@ fn open(path: &Path) -> Result<File, Error> {
 }
 
 /// Does the work on all items with a number of threads, in order; stops starting new ones at the first error.
-fn in_parallel<T: Sync, R: Send>(
+pub(crate) fn in_parallel<T: Sync, R: Send>(
     jobs: usize,
     items: &[T],
     work: &(dyn Fn(&T) -> Result<R, Error> + Sync),

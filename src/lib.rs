@@ -40,6 +40,7 @@ pub mod cleanup;
 pub mod error;
 pub mod event;
 mod layers;
+mod pull;
 mod readahead;
 mod workplace;
 
@@ -53,3 +54,4 @@ pub use cvbake_tree as tree;
 pub use cvbake_unpack as unpack;
 pub use cvbake_verify as verify;
 pub use layers::{KeepPacks, LayerReport};
+pub use pull::{PullJob, Pulled, pull};

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
+use cvbake_fetch::{Options, Source};
 use cvbake_store::Store;
+use cvbake_verify::Blobs;
 
 use crate::cleanup::Cleanup;
 use crate::error::Error;
@@ -54,6 +56,20 @@ impl Workplace {
             Workplace::Temporary(dir) => dir.path(),
         }
     }
+}
+
+/// Opens a source; of those only a registry makes use of the store.
+pub(crate) fn open_source<'a>(
+    source: &Source,
+    registry: &Options,
+    place: &Workplace,
+    store: Option<&'a Store>,
+    on: &'a (dyn Fn(cvbake_fetch::Event) + Sync),
+) -> Result<Box<dyn Blobs + Send + 'a>, Error> {
+    Ok(match source {
+        Source::Registry(reference) => cvbake_fetch::open_registry(reference, registry, store, on)?,
+        source => cvbake_fetch::open(source, place.path(), std::io::stdin())?,
+    })
 }
 
 /// Opens the store, if there is to be one.

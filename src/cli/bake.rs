@@ -15,14 +15,14 @@ use cvbake::cleanup::Cleanup;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::ext4::{Inodes, Size, mkfs};
-use cvbake::fetch::Source;
+use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Store};
 use cvbake::verify::{Platform, Want};
 use cvbake::{Engine, Job, KeepPacks, Output};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::report::Report;
-use super::{environment, values};
+use super::{environment, registry, values};
 use crate::interrupt;
 use crate::ui::{Mode, Ui};
 
@@ -37,7 +37,7 @@ use crate::ui::{Mode, Ui};
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake bake [OPTIONS] <SOURCE> -o <DISK>", after_long_help = help::after())]
 pub(super) struct Args {
-    /// The image: oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE
+    /// The image: a name in a registry, oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE
     #[arg(value_name = "SOURCE", long_help = help::source())]
     source: OsString,
 
@@ -111,6 +111,9 @@ pub(super) struct Args {
     #[arg(short = 'n', long, help_heading = WORK)]
     dry_run: bool,
 
+    #[command(flatten)]
+    registry: registry::Args,
+
     /// Hash the disk: the result says its SHA-256
     #[arg(long, help_heading = OUTPUT)]
     digest: bool,
@@ -158,7 +161,7 @@ enum Keep {
 
 /// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum Progress {
+pub(super) enum Progress {
     /// A bar on a terminal, otherwise plain
     #[default]
     Auto,
@@ -170,8 +173,27 @@ enum Progress {
     None,
 }
 
+impl Progress {
+    pub(super) fn mode(self, quiet: bool) -> Mode {
+        let colours = environment::colours();
+        match self {
+            _ if quiet => Mode::None { colours },
+            Progress::Auto if environment::draws() => Mode::Bar { colours },
+            Progress::Auto | Progress::Plain => Mode::Plain,
+            Progress::Json => Mode::Json,
+            Progress::None => Mode::None { colours },
+        }
+    }
+}
+
 /// Endings of formats that are something else than a bare filesystem.
 const OTHER_FORMATS: [&str; 7] = ["qcow2", "qcow", "vhdx", "vhd", "vmdk", "vdi", "tar"];
+
+/// `cvbake pull-and-build`: as `bake`, but what is given is a name in a registry and nothing else.
+pub(super) fn run_registry(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    registry::reference(&args.source)?;
+    run(args, ui)
+}
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let output = args.output.as_deref().map(check_output).transpose()?;
@@ -191,14 +213,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 
 impl Args {
     pub(super) fn mode(&self) -> Mode {
-        let colours = environment::colours();
-        match self.progress {
-            _ if self.quiet => Mode::None { colours },
-            Progress::Auto if environment::draws() => Mode::Bar { colours },
-            Progress::Auto | Progress::Plain => Mode::Plain,
-            Progress::Json => Mode::Json,
-            Progress::None => Mode::None { colours },
-        }
+        self.progress.mode(self.quiet)
     }
 
     fn bake(
@@ -231,6 +246,7 @@ impl Args {
         };
         Ok(Job {
             source: Source::parse(&self.source)?,
+            registry: self.registry.options(Pull::Missing)?,
             want,
             engine: self.engine()?,
             size: self.size,
@@ -247,7 +263,7 @@ impl Args {
                 Keep::Always => KeepPacks::Always,
                 Keep::Never => KeepPacks::Never,
             },
-            jobs: self.jobs(),
+            jobs: allowed_jobs(self.jobs),
         })
     }
 
@@ -277,17 +293,17 @@ impl Args {
             EngineName::Mkfs => Engine::Mkfs(mkfs::Programs::find(&environment::search_path())?),
         })
     }
+}
 
-    /// As many threads as were asked for, or as there are processors, but no more than have files to work with.
-    fn jobs(&self) -> NonZeroUsize {
-        /// How many files are open whatever the number of threads, and how many more for each.
-        const FILES: u64 = 24;
-        const FILES_PER_JOB: u64 = 8;
-        let wanted = self.jobs.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-        let Some(files) = allow_open_files() else { return wanted };
-        let possible = usize::try_from(files.saturating_sub(FILES) / FILES_PER_JOB).unwrap_or(usize::MAX);
-        wanted.min(NonZeroUsize::new(possible).unwrap_or(NonZeroUsize::MIN))
-    }
+/// As many threads as were asked for, or as there are processors, but no more than have files to work with.
+pub(super) fn allowed_jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
+    /// How many files are open whatever the number of threads, and how many more for each.
+    const FILES: u64 = 24;
+    const FILES_PER_JOB: u64 = 8;
+    let wanted = asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    let Some(files) = allow_open_files() else { return wanted };
+    let possible = usize::try_from(files.saturating_sub(FILES) / FILES_PER_JOB).unwrap_or(usize::MAX);
+    wanted.min(NonZeroUsize::new(possible).unwrap_or(NonZeroUsize::MIN))
 }
 
 /// Whether a store can't be there for this user.

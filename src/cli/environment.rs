@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use cvbake::error::Error;
-use etcetera::BaseStrategy as _;
+use etcetera::BaseStrategy;
 
 use super::values;
 
@@ -30,6 +30,20 @@ pub(super) fn store() -> Option<PathBuf> {
     }
     let directories = etcetera::base_strategy::Xdg::new().ok()?;
     Some(directories.data_dir().join("cvbake"))
+}
+
+/// Where credentials for registries are: `$REGISTRY_AUTH_FILE`, or else the files that `podman login` and `skopeo login`,
+/// and then that `docker login` writes.
+pub(super) fn credential_files() -> Vec<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(file) = set("REGISTRY_AUTH_FILE") {
+        return vec![file];
+    }
+    let home = etcetera::base_strategy::Xdg::new().ok();
+    let podman = [set("XDG_RUNTIME_DIR"), home.as_ref().map(BaseStrategy::config_dir)];
+    let docker = set("DOCKER_CONFIG").or_else(|| Some(home.as_ref()?.home_dir().join(".docker")));
+    let podman = podman.into_iter().flatten().map(|dir| dir.join("containers/auth.json"));
+    podman.chain(docker.map(|dir| dir.join("config.json"))).collect()
 }
 
 /// Where temporary files go: `TMPDIR`, or `/tmp`.

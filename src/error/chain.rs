@@ -49,10 +49,16 @@ fn peel(cause: Cause<'_>) -> Cause<'_> {
     if let Some(io) = io {
         return io.get_ref().map_or(io, |inner| peel(inner));
     }
-    match cause.downcast_ref::<Box<cvbake_verify::Error>>() {
-        Some(boxed) => &**boxed,
-        None => cause,
+    if let Some(boxed) = cause.downcast_ref::<Box<cvbake_verify::Error>>() {
+        return &**boxed;
     }
+    if let Some(boxed) = cause.downcast_ref::<Box<cvbake_fetch::Problem>>() {
+        return &**boxed;
+    }
+    if let Some(boxed) = cause.downcast_ref::<Box<cvbake_store::Error>>() {
+        return &**boxed;
+    }
+    cause
 }
 
 /// An error and its causes on one line.

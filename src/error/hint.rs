@@ -2,6 +2,7 @@
 
 use std::io::{Error as IoError, ErrorKind};
 
+use cvbake_fetch::Problem;
 use rustix::io::Errno;
 
 use super::Error;
@@ -35,6 +36,9 @@ fn one(cause: Cause<'_>, reference: Option<&str>) -> Option<String> {
     }
     if let Some(error) = cause.downcast_ref() {
         return of_fetch(error, reference);
+    }
+    if let Some(problem) = cause.downcast_ref() {
+        return of_problem(problem, reference);
     }
     if let Some(error) = cause.downcast_ref() {
         return of_verify(error, reference);
@@ -73,13 +77,6 @@ fn of_io(error: &IoError) -> Option<String> {
 fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<String> {
     use cvbake_fetch::Error as E;
     match error {
-        E::Registry { text } => {
-            let name = text.strip_prefix("docker://").unwrap_or(text);
-            Some(format!(
-                "registries will come in a later version; until then `skopeo copy docker://{name} oci:image:latest` fetches \
-                 it, and `cvbake bake oci:image:latest` bakes it"
-            ))
-        }
         E::Transport { text, .. } => Some(format!(
             "`skopeo copy {text} oci:image:latest` makes an image layout of it, and `cvbake bake oci:image:latest` bakes it"
         )),
@@ -103,6 +100,37 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
         E::NoBlob { .. } | E::NoLayer { .. } | E::NoMember { .. } => Some(DAMAGED.to_owned()),
         _ => None,
     }
+}
+
+fn of_problem(problem: &Problem, reference: Option<&str>) -> Option<String> {
+    match problem {
+        Problem::Denied { .. } => {
+            let name = reference?.trim_start_matches("docker://");
+            let registry = name.split_once('/').map_or("docker.io", |(registry, _)| registry);
+            Some(format!(
+                "log in with `skopeo login {registry}`, `docker login` or `podman login`, or use --authfile or --creds; \
+                 without rights to an image many registries say this, too, if there is none of that name"
+            ))
+        }
+        Problem::NotFound { .. } => Some("check the name and the tag".to_owned()),
+        Problem::NotStored => Some("--pull missing fetches what is not in the store".to_owned()),
+        Problem::Transport { connecting: true, reason, .. } if speaks_of_tls(reason) => {
+            Some("--insecure talks to a registry that has no TLS".to_owned())
+        }
+        Problem::Transport { .. }
+        | Problem::Stalled { .. }
+        | Problem::Cut { .. }
+        | Problem::Wait { .. }
+        | Problem::Status { status: 429 | 500.., .. } => {
+            Some("try again later: what was downloaded is kept; --pull never uses what is in the store".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn speaks_of_tls(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["certificate", "tls", "invalidcontenttype", "corrupt message"].iter().any(|word| reason.contains(word))
 }
 
 fn of_verify(error: &cvbake_verify::Error, reference: Option<&str>) -> Option<String> {

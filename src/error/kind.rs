@@ -2,6 +2,8 @@
 
 use std::io::{Error as IoError, ErrorKind};
 
+use cvbake_fetch::Problem;
+
 use super::Error;
 use super::chain::{Cause, chain};
 
@@ -25,11 +27,13 @@ pub enum Kind {
     Store,
     /// A program that is needed is missing or failed.
     Program,
+    /// A registry can't be reached, or does not do what registries do.
+    Network,
 }
 
 impl Kind {
     /// All kinds, with what a table for the user says of them.
-    pub const ALL: [(Kind, &str); 8] = [
+    pub const ALL: [(Kind, &str); 9] = [
         (Kind::Other, "anything else"),
         (Kind::Usage, "the command line makes no sense"),
         (Kind::Source, "the source is not there, cannot be read, or is not supported"),
@@ -38,6 +42,7 @@ impl Kind {
         (Kind::Output, "the disk cannot be written"),
         (Kind::Store, "the store cannot be used"),
         (Kind::Program, "a program that is needed is missing or failed"),
+        (Kind::Network, "the registry cannot be reached, or does not answer as registries do"),
     ];
 
     /// The exit status.
@@ -52,6 +57,7 @@ impl Kind {
             Kind::Output => 6,
             Kind::Store => 7,
             Kind::Program => 8,
+            Kind::Network => 9,
         }
     }
 }
@@ -82,6 +88,9 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
     }
     if let Some(error) = cause.downcast_ref::<cvbake_fetch::Error>() {
         return Some(of_fetch(error));
+    }
+    if let Some(problem) = cause.downcast_ref::<Problem>() {
+        return of_problem(problem);
     }
     if let Some(error) = cause.downcast_ref::<cvbake_verify::Error>() {
         return Some(of_verify(error));
@@ -133,6 +142,19 @@ fn of_fetch(error: &cvbake_fetch::Error) -> Kind {
         | E::Member { .. }
         | E::TooManyMembers { .. } => Kind::Image,
         _ => Kind::Source,
+    }
+}
+
+/// What a registry did, or what we would not do for it.
+fn of_problem(problem: &Problem) -> Option<Kind> {
+    match problem {
+        // Their causes tell.
+        Problem::GaveUp { .. } | Problem::Token { .. } | Problem::Store { .. } => None,
+        Problem::NotFound { .. } | Problem::Denied { .. } | Problem::Credentials { .. } | Problem::NotStored => {
+            Some(Kind::Source)
+        }
+        Problem::Digest { .. } => Some(Kind::Image),
+        _ => Some(Kind::Network),
     }
 }
 

@@ -61,7 +61,6 @@ fn kinds_and_hints() {
         (failed("Could not allocate block: No space left on device").into(), Kind::Output, full),
         // The source.
         (image(Fetch::Source { text: "./d".to_owned(), problem: "p" }), Kind::Usage, "oci:./d"),
-        (image(Fetch::Registry { text: "docker://a:1".to_owned() }), Kind::Source, "docker://a:1 oci:image"),
         (image(Fetch::Transport { text: "dir:x".to_owned(), transport: text() }), Kind::Source, "skopeo copy dir:x"),
         (image(Fetch::Open { path: path(), source: os(Errno::NOENT) }), Kind::Source, ""),
         (image(Fetch::SeveralImages { place: text(), available: available() }), Kind::Source, "oci:PATH:v1"),

@@ -27,7 +27,7 @@ impl Bar {
     fn begin(&mut self, stage: Stage, progress: &Progress) {
         self.bar.finish_and_clear();
         let template = match (stage, progress.total) {
-            (Stage::Unpack, None) => "{spinner} {msg}  {prefix}{binary_bytes}  {binary_bytes_per_sec}",
+            (Stage::Pull | Stage::Unpack, None) => "{spinner} {msg}  {prefix}{binary_bytes}  {binary_bytes_per_sec}",
             (_, None) => "{spinner} {msg}",
             (_, Some(_)) => {
                 "{spinner} {msg}  {wide_bar}  {prefix}{binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}"
@@ -39,6 +39,7 @@ impl Bar {
         bar.set_prefix(layers(stage, progress));
         bar.set_message(match stage {
             Stage::Resolve => "looking at the image",
+            Stage::Pull => "pulling",
             Stage::Unpack => "unpacking",
             Stage::Merge => "merging the layers",
             Stage::Plan => "planning the filesystem",

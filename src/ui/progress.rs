@@ -31,7 +31,7 @@ impl Progress {
                 self.layers = *layers;
                 self.next_total = *bytes;
             }
-            Event::Layer { event, .. } if self.stage == Some(Stage::Unpack) => match event {
+            Event::Layer { event, .. } if matches!(self.stage, Some(Stage::Pull | Stage::Unpack)) => match event {
                 LayerEvent::Read { bytes } => self.bytes += bytes,
                 LayerEvent::Finished { found, bytes, .. } => {
                     self.layers_done += 1;

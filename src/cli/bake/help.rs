@@ -9,6 +9,7 @@ const PAGE: usize = 78;
 
 pub(super) fn source() -> String {
     let kinds = [
+        ("NAME, docker://NAME", "an image in a registry, such as alpine:3.20 or localhost:5000/a/b"),
         ("oci:DIR[:TAG|@DIGEST]", "an OCI image layout"),
         ("oci-archive:FILE[:TAG]", "the tar of one"),
         ("docker-archive:FILE[:NAME]", "what docker save and podman save write"),
@@ -69,6 +70,11 @@ pub(super) fn after() -> String {
     let environment = [
         ("SOURCE_DATE_EPOCH", "the time of what the image gives no time, in seconds since 1970 (otherwise 0)"),
         ("XDG_DATA_HOME", "where the store is by default, as cvbake (otherwise ~/.local/share)"),
+        (
+            "REGISTRY_AUTH_FILE",
+            "the file with the credentials for registries; otherwise containers/auth.json in XDG_RUNTIME_DIR or ~/.config, \
+             and config.json in DOCKER_CONFIG or ~/.docker",
+        ),
         ("NO_COLOR", "no colours"),
     ];
     let codes = Kind::ALL.map(|(kind, words)| (kind.exit_code().to_string(), words));
@@ -77,6 +83,7 @@ pub(super) fn after() -> String {
     statuses.push(("129, 130, 143", "ended by SIGHUP, SIGINT or SIGTERM; nothing is left behind"));
     format!(
         "Examples:
+  cvbake pull-and-build alpine:3.20 -o alpine.ext4
   cvbake bake oci:alpine:latest -o alpine.ext4
   docker save alpine > alpine.tar
   cvbake bake docker-archive:alpine.tar -o alpine.ext4 --size 20G

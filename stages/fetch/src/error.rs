@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use cvbake_verify::Digest;
 
+use crate::Problem;
+
 /// Why a source can't be used. `place` is the source or the path of what it stands in.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -17,17 +19,21 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A reference to a registry.
-    #[error(
-        "{text:?}: registries are not supported yet: expected an oci:, oci-archive:, docker-archive: or tar: source"
-    )]
+    /// Something of a repository in a registry can't be fetched.
+    #[error("cannot fetch {object} of {repository} from {registry}")]
     Registry {
-        /// The reference.
-        text: String,
+        /// The registry.
+        registry: String,
+        /// The repository.
+        repository: String,
+        /// What was wanted of it: a manifest by tag or digest, a blob, a layer.
+        object: String,
+        /// Why.
+        source: Box<Problem>,
     },
     /// A transport that other tools have.
     #[error(
-        "{text:?}: the transport {transport:?} is not supported: expected oci:, oci-archive:, docker-archive: or tar:"
+        "{text:?}: the transport {transport:?} is not supported: expected a name in a registry, oci:, oci-archive:, docker-archive: or tar:"
     )]
     Transport {
         /// The source.

@@ -4,7 +4,8 @@
 //! oci:DIR              ─→ oci-layout, index.json ─┐
 //! oci-archive:FILE     ─→ the same, in a tar      ├─→ Root + blobs
 //! docker-archive:FILE  ─→ manifest.json, in a tar │
-//! tar:FILE, tar:-      ─→ one layer               ─┘
+//! tar:FILE, tar:-      ─→ one layer               ─┤
+//! NAME, docker://NAME  ─→ a registry, the store   ─┘
 //! ```
 //!
 //! Nothing that is read here is believed further than it takes to find the next thing: which entry of an index is meant, where in an
@@ -21,8 +22,10 @@ mod archive;
 mod bare;
 mod docker;
 mod error;
+mod event;
 mod file;
 mod layout;
+mod registry;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -33,9 +36,11 @@ use std::path::Path;
 use cvbake_verify::Blobs;
 
 pub use error::Error;
+pub use event::Event;
+pub use registry::{Credentials, Options, Problem, Pull, open_registry};
 pub use source::{DockerSelect, Select, Source, TarSource};
 
-/// Opens a source. `scratch` is a directory for temporary files; `stdin` is what `tar:-` reads, taken only by it.
+/// Opens a source; one in a registry as anybody, keeping nothing: [`open_registry`] can do more. `scratch` is a directory for temporary files; `stdin` is what `tar:-` reads, taken only by it.
 ///
 /// # Errors
 /// When there is no such source, or none of its images is the one that is meant.
@@ -62,5 +67,6 @@ pub fn open(
         Source::Tar(TarSource::Stdin) => {
             Box::new(bare::Bare::stream(Box::new(stdin), "standard input".to_owned(), reference))
         }
+        Source::Registry(reference) => return open_registry(reference, &Options::default(), None, &|_| {}),
     })
 }

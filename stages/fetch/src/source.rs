@@ -38,6 +38,8 @@ pub enum Source {
     },
     /// `tar:FILE` or `tar:-`, a root filesystem.
     Tar(TarSource),
+    /// `docker://NAME` or `NAME`, an image in a registry.
+    Registry(Reference),
 }
 
 /// Which image of an OCI image layout.
@@ -83,7 +85,7 @@ impl Source {
     pub fn parse(text: &OsStr) -> Result<Source, Error> {
         let bytes = text.as_bytes();
         let wrong = |problem| Error::Source { text: text.to_string_lossy().into_owned(), problem };
-        let Some(colon) = bytes.iter().position(|&byte| byte == b':') else { return Err(Source::not_local(text, "")) };
+        let Some(colon) = bytes.iter().position(|&byte| byte == b':') else { return Source::not_local(text, "") };
         let (transport, rest) = (&bytes[..colon], &bytes[colon + 1..]);
         let transport = std::str::from_utf8(transport).unwrap_or_default();
         match transport {
@@ -104,20 +106,23 @@ impl Source {
                 b"-" => Ok(Source::Tar(TarSource::Stdin)),
                 path => Ok(Source::Tar(TarSource::File(OsStr::from_bytes(path).into()))),
             },
-            transport => Err(Source::not_local(text, transport)),
+            transport => Source::not_local(text, transport),
         }
     }
 
-    fn not_local(text: &OsStr, transport: &str) -> Error {
+    fn not_local(text: &OsStr, transport: &str) -> Result<Source, Error> {
         let shown = text.to_string_lossy().into_owned();
         if OTHER_TRANSPORTS.contains(&transport) {
-            return Error::Transport { text: shown, transport: transport.to_owned() };
+            return Err(Error::Transport { text: shown, transport: transport.to_owned() });
         }
-        let reference = shown.strip_prefix("docker://").unwrap_or(&shown);
-        if Reference::from_str(reference).is_ok() {
-            return Error::Registry { text: shown };
+        let name = shown.strip_prefix("docker://").unwrap_or(&shown);
+        match Reference::from_str(name) {
+            Ok(reference) => Ok(Source::Registry(reference)),
+            Err(_) => {
+                let problem = "expected the name of an image in a registry, oci:PATH, oci-archive:PATH, docker-archive:PATH or tar:PATH";
+                Err(Error::Source { text: shown, problem })
+            }
         }
-        Error::Source { text: shown, problem: "expected oci:PATH, oci-archive:PATH, docker-archive:PATH or tar:PATH" }
     }
 }
 
@@ -185,6 +190,7 @@ impl fmt::Display for Source {
             Source::DockerArchive { path, select } => write!(f, "docker-archive:{}{select}", path.display()),
             Source::Tar(TarSource::File(path)) => write!(f, "tar:{}", path.display()),
             Source::Tar(TarSource::Stdin) => f.write_str("tar:-"),
+            Source::Registry(reference) => write!(f, "docker://{}", reference.whole()),
         }
     }
 }
@@ -283,7 +289,7 @@ mod tests {
         let digest = format!("docker-archive:x:a@sha256:{HEX}");
         assert!(matches!(digest.parse::<Source>(), Err(Error::Source { .. })));
         for text in ["alpine", "alpine:3", "docker://alpine", "ghcr.io/a/b:c", "localhost:5000/x"] {
-            assert!(matches!(text.parse::<Source>(), Err(Error::Registry { .. })), "{text:?}");
+            assert!(matches!(text.parse::<Source>(), Ok(Source::Registry(_))), "{text:?}");
         }
         for text in ["docker-daemon:x:1", "containers-storage:x", "dir:/x"] {
             assert!(matches!(text.parse::<Source>(), Err(Error::Transport { .. })), "{text:?}");

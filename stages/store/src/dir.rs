@@ -146,6 +146,33 @@ impl Dir {
         }
     }
 
+    /// Moves a file here from another directory of the store, in the place of whatever has the name.
+    pub(crate) fn take(&self, from: &Dir, name: &OsStr, to: &OsStr) -> Result<(), Error> {
+        self.replace(to, &|| rustix::fs::renameat(&from.fd, name, &self.fd, to)).map_err(|source| Error::Rename {
+            from: from.join(name),
+            to: self.join(to),
+            source: source.into(),
+        })
+    }
+
+    /// Does a renaming; what is in the way goes.
+    pub(crate) fn replace(&self, name: &OsStr, rename: &dyn Fn() -> Result<(), Errno>) -> Result<(), Errno> {
+        match rename() {
+            // Whatever is there is no entry.
+            Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
+                let _ = self.remove(name);
+                rename()
+            }
+            other => other,
+        }
+    }
+
+    /// The same directory once more.
+    pub(crate) fn try_clone(&self) -> Result<Dir, Error> {
+        let fd = self.fd.try_clone().map_err(|source| Error::Read { path: self.path.clone(), source })?;
+        Ok(Dir { fd, path: self.path.clone() })
+    }
+
     pub(crate) fn join(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }

@@ -37,7 +37,28 @@ impl Store {
     ) -> Result<Option<Entry>, Error> {
         let Some(dir) = self.root.existing_subdir(kind)? else { return Ok(None) };
         let Some(dir) = dir.existing_subdir(digest.algorithm().name())? else { return Ok(None) };
+        Entry::open(dir, digest.hex(), on)
+    }
+
+    /// Syncs a file and gives it the name of an entry.
+    pub(crate) fn place(&self, kind: &str, digest: &Digest, from: &Path, file: &File) -> Result<(), Error> {
+        file.sync_all().map_err(|source| Error::Write { path: from.to_owned(), source })?;
+        let dir = self.root.subdir(kind)?.subdir(digest.algorithm().name())?;
         let name = digest.hex();
+        let rename = || rustix::fs::renameat(rustix::fs::CWD, from, &dir.fd, &name);
+        let renamed = dir.replace(OsStr::new(&name), &rename);
+        renamed.map_err(|source| Error::Rename {
+            from: from.to_owned(),
+            to: dir.path.join(&name),
+            source: source.into(),
+        })?;
+        dir.sync()
+    }
+}
+
+impl Entry {
+    /// Opens a file in a directory of the store; a damaged one is removed and counts as absent.
+    pub(crate) fn open(dir: Dir, name: String, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Entry>, Error> {
         match open(&dir, OsStr::new(&name)) {
             Ok(None) => Ok(None),
             Ok(Some((file, len))) => Ok(Some(Entry { file, len, dir, name })),
@@ -50,30 +71,6 @@ impl Store {
         }
     }
 
-    /// Syncs a file and gives it the name of an entry.
-    pub(crate) fn place(&self, kind: &str, digest: &Digest, from: &Path, file: &File) -> Result<(), Error> {
-        file.sync_all().map_err(|source| Error::Write { path: from.to_owned(), source })?;
-        let dir = self.root.subdir(kind)?.subdir(digest.algorithm().name())?;
-        let name = digest.hex();
-        let rename = || rustix::fs::renameat(rustix::fs::CWD, from, &dir.fd, &name);
-        let renamed = match rename() {
-            // Whatever is there is no entry.
-            Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
-                let _ = dir.remove(OsStr::new(&name));
-                rename()
-            }
-            other => other,
-        };
-        renamed.map_err(|source| Error::Rename {
-            from: from.to_owned(),
-            to: dir.path.join(&name),
-            source: source.into(),
-        })?;
-        dir.sync()
-    }
-}
-
-impl Entry {
     /// Passes on what a check of the entry returned; a damaged entry is removed.
     pub(crate) fn settle<T>(
         self,
@@ -118,7 +115,7 @@ fn check_kind(kind: FileType) -> Result<(), Fault> {
     if kind == FileType::RegularFile { Ok(()) } else { Err(Fault::Damage(Damage::Kind { found: describe(kind) })) }
 }
 
-fn describe(kind: FileType) -> &'static str {
+pub(crate) fn describe(kind: FileType) -> &'static str {
     match kind {
         FileType::Symlink => "a symbolic link",
         FileType::Directory => "a directory",

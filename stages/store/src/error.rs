@@ -106,6 +106,11 @@ pub enum Event {
         /// The layer.
         layer: Digest,
     },
+    /// Another process is about to have this blob; we wait for it.
+    WaitingForBlob {
+        /// The blob.
+        blob: Digest,
+    },
     /// What a killed process left was removed.
     Removed {
         /// The directory.
@@ -121,6 +126,7 @@ impl fmt::Display for Event {
                 write!(f, "not using {}: {damage} (cannot remove it: {error})", path.display())
             }
             Event::Waiting { layer } => write!(f, "waiting for another process that works on layer {layer}"),
+            Event::WaitingForBlob { blob } => write!(f, "waiting for another process that downloads {blob}"),
             Event::Removed { path } => write!(f, "removed {}, left by a process that was killed", path.display()),
         }
     }
@@ -150,6 +156,9 @@ pub enum Damage {
     /// It does not start as an entry does.
     #[error("its header is not that of an index")]
     Header,
+    /// It is not the document that says what a name points to.
+    #[error("it does not say what its name points to")]
+    Reference,
     /// Its bytes are not those that were stored.
     #[error("the checksum of its bytes {from} to {to} is {found:08x}, expected {expected:08x}")]
     Checksum {

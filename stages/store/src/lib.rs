@@ -3,12 +3,15 @@
 //! ```text
 //! indexes-v1/sha256/<hex>    what a layer's entries are, in an envelope with a checksum
 //! packs-v1/sha256/<hex>      the bytes of a layer's files
+//! blobs/sha256/<hex>         what came from a registry, as it came
+//! partial/<algorithm>-<hex>  the beginning of a blob, held while a process adds to it
+//! repositories/<registry>/…  what names of images pointed to
 //! locks/<algorithm>-<hex>    held while a process works on a layer
 //! scratch/<n>.lock, <n>/     a running process's own directory
 //! ```
 //!
 //! * **An entry is either whole or absent.** It is written in a scratch directory, synced, and renamed.
-//! * **An entry is checked before it is handed out**, every byte of it, each time: disks rot, machines crash, users edit.
+//! * **An entry is checked before it is handed out**, every byte of it, each time (a blob by whoever reads it): disks rot, machines crash, users edit.
 //!   What does not pass is removed, reported as an [`Event`], and counts as absent. Links are never followed, pipes
 //!   never waited for.
 //! * **Any number of processes share a store.** The only coordination is `flock`, which the kernel releases however a
@@ -17,22 +20,26 @@
 //!   malice, so a directory that others can change is refused.
 #![forbid(unsafe_code)]
 
+mod blob;
 mod dir;
 mod entry;
 mod error;
 mod index;
 mod lock;
 mod pack;
+mod reference;
 mod scratch;
 
 use std::path::Path;
 
 use cvbake_verify::Digest;
 
+pub use crate::blob::Partial;
 use crate::dir::Dir;
 pub use crate::error::{Damage, Error, Event};
 pub use crate::lock::LayerLock;
 pub use crate::pack::{PIECE, PackSeal};
+pub use crate::reference::Reference;
 pub use crate::scratch::Scratch;
 
 /// A directory of what is kept between runs.
@@ -42,6 +49,7 @@ pub struct Store {
 }
 
 const INDEXES: &str = "indexes-v1";
+const BLOBS: &str = "blobs";
 const PACKS: &str = "packs-v1";
 const LOCKS: &str = "locks";
 

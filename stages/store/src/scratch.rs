@@ -34,6 +34,14 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The directory, by descriptor.
+    pub(crate) fn open(&self) -> Result<Dir, Error> {
+        let name = self.name.to_str().expect("a number");
+        self.dir
+            .existing_subdir(name)?
+            .ok_or_else(|| Error::Read { path: self.path.clone(), source: std::io::ErrorKind::NotFound.into() })
+    }
 }
 
 impl Drop for Scratch {

@@ -1,0 +1,134 @@
+//! `cvbake pull`: an image from a registry comes into the store.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ValueHint;
+use cvbake::error::Error;
+use cvbake::event::Event;
+use cvbake::fetch::Pull;
+use cvbake::verify::{Platform, Want};
+use cvbake::{PullJob, Pulled};
+use indicatif::{BinaryBytes, HumanCount};
+use serde::Serialize;
+
+use super::bake::{Progress, allowed_jobs};
+use super::{environment, registry, values};
+use crate::interrupt;
+use crate::ui::{Mode, Ui};
+
+/// Fetches an image from a registry into the store
+///
+/// Afterwards it can be baked without a network. What is in the store already is not fetched again, and an interrupted
+/// download goes on where it stopped.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "cvbake pull [OPTIONS] <REF>")]
+pub(super) struct Args {
+    /// The name of the image, such as alpine:3.20 or localhost:5000/a/b@sha256:…
+    #[arg(value_name = "REF")]
+    reference: OsString,
+
+    /// The platform of the image, as os/arch[/variant]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+
+    /// Where the image goes [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    store: Option<PathBuf>,
+
+    /// How many layers are fetched at once [default: as many as there are processors]
+    #[arg(short, long, value_name = "N", value_parser = values::jobs)]
+    jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    registry: registry::Args,
+
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+
+    /// How to show progress, on standard error
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    progress: Progress,
+
+    /// Print nothing but warnings and errors
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+}
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    let no_home = || Error::Usage {
+        problem: "there is no store to pull into: there is no home directory".to_owned(),
+        hint: Some("--store DIR says where".to_owned()),
+    };
+    let job = PullJob {
+        source: registry::reference(&args.reference)?,
+        registry: args.registry.options(Pull::Always)?,
+        want: match &args.platform {
+            Some(platform) => Want { platform: platform.clone(), explicit: true },
+            None => Want::host(),
+        },
+        store: args.store.clone().or_else(environment::store).ok_or_else(no_home)?,
+        jobs: allowed_jobs(args.jobs),
+    };
+    let cleanup = interrupt::watch(ui).unwrap_or_else(|error| {
+        ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
+        interrupt::unwatched()
+    });
+    let pulled = cvbake::pull(&job, cleanup, &|event| ui.on(&event))?;
+    ui.finish();
+    match (args.json, args.quiet) {
+        (true, _) => super::print(json(&pulled).as_bytes()),
+        (false, true) => Ok(()),
+        (false, false) => super::print(text(&pulled).as_bytes()),
+    }
+}
+
+impl Args {
+    pub(super) fn mode(&self) -> Mode {
+        self.progress.mode(self.quiet)
+    }
+}
+
+/// The JSON object.
+#[derive(Serialize)]
+struct Report<'a> {
+    image: Option<String>,
+    reference: &'a str,
+    platform: Option<&'a str>,
+    layers: Vec<Layer>,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    digest: String,
+    bytes: u64,
+}
+
+fn json(pulled: &Pulled) -> String {
+    let layers = pulled.layers.iter().map(|(digest, bytes)| Layer { digest: digest.to_string(), bytes: *bytes });
+    let report = Report {
+        image: pulled.image.map(|digest| digest.to_string()),
+        reference: &pulled.reference,
+        platform: pulled.platform.as_deref(),
+        layers: layers.collect(),
+    };
+    let object = serde_json::to_string(&report).expect("numbers, texts and lists of them");
+    format!("{object}\n")
+}
+
+fn text(pulled: &Pulled) -> String {
+    let mut text = format!("{} is in the store\n", pulled.reference);
+    let mut put = |name: &str, value: &str| writeln!(text, "  {name:<8}{value}").expect("a string takes everything");
+    let platform = pulled.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
+    let image = pulled.image.map(|digest| digest.to_string()).unwrap_or_default();
+    put("image", &format!("{image}{platform}"));
+    let bytes = pulled.layers.iter().map(|(_, bytes)| bytes).sum();
+    put("layers", &format!("{}, {}", HumanCount(pulled.layers.len() as u64), BinaryBytes(bytes)));
+    let total: f64 = pulled.times.iter().map(|(_, time)| time.as_secs_f64()).sum();
+    put("time", &format!("{total:.2} s"));
+    text
+}

@@ -1,0 +1,129 @@
+//! What is said about registries, by every subcommand that may ask one.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clap::{ValueEnum, ValueHint};
+use cvbake::error::Error;
+use cvbake::fetch::{Credentials, Options, Pull, Source};
+
+use super::environment;
+
+const REGISTRY: &str = "Registry";
+
+/// Options about registries.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// When to ask the registry instead of the store [default: missing; for cvbake pull always]
+    #[arg(long, value_enum, value_name = "WHEN", help_heading = REGISTRY)]
+    pull: Option<When>,
+
+    /// The file with the credentials, as docker login, podman login and skopeo login write it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = REGISTRY)]
+    authfile: Option<PathBuf>,
+
+    /// The credentials themselves; other users of this machine may see them
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = Secret::read, help_heading = REGISTRY)]
+    creds: Option<Secret>,
+
+    /// Talk to a registry without TLS if it has none; to one on this machine that is always allowed
+    #[arg(long = "insecure", help_heading = REGISTRY)]
+    plain_http: bool,
+}
+
+/// When to ask the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// What a name points to now, even if the image is in the store
+    Always,
+    /// Only what is not in the store; an image that is there needs no network
+    Missing,
+    /// Nothing: the image is in the store
+    Never,
+}
+
+/// Something that no message shows.
+#[derive(Clone)]
+struct Secret(String);
+
+impl Secret {
+    fn read(text: &str) -> Result<Secret, std::convert::Infallible> {
+        Ok(Secret(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Args {
+    /// Everything that a registry needs to be asked; `unless_told` is when, if nobody says.
+    pub(super) fn options(&self, unless_told: Pull) -> Result<Options, Error> {
+        Ok(Options {
+            pull: match self.pull {
+                None => unless_told,
+                Some(When::Always) => Pull::Always,
+                Some(When::Missing) => Pull::Missing,
+                Some(When::Never) => Pull::Never,
+            },
+            plain_http: self.plain_http,
+            credentials: self.creds.as_ref().map(credentials).transpose()?,
+            credential_files: match &self.authfile {
+                Some(path) => vec![existing(path)?],
+                None => environment::credential_files(),
+            },
+            ..Options::default()
+        })
+    }
+}
+
+/// A name in a registry, and nothing else.
+pub(super) fn reference(text: &OsStr) -> Result<Source, Error> {
+    match Source::parse(text)? {
+        source @ Source::Registry(_) => Ok(source),
+        source => Err(Error::Usage {
+            problem: format!("{source} is not the name of an image in a registry"),
+            hint: Some(format!("`cvbake bake {source}` bakes it")),
+        }),
+    }
+}
+
+fn credentials(Secret(text): &Secret) -> Result<Credentials, Error> {
+    let (name, password) = text.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or_else(|| Error::Usage {
+        problem: "the value of --creds has no name and colon in it, expected USER:PASSWORD".to_owned(),
+        hint: Some("--authfile FILE keeps the password out of the command line".to_owned()),
+    })?;
+    Ok(Credentials::User { name: name.to_owned(), password: password.to_owned() })
+}
+
+/// A file that somebody names is there; those at the usual places need not be.
+fn existing(path: &Path) -> Result<PathBuf, Error> {
+    match path.metadata() {
+        Ok(_) => Ok(path.to_owned()),
+        Err(error) => Err(Error::Usage {
+            problem: format!("cannot use the credentials in {}: {error}", path.display()),
+            hint: Some("`skopeo login --authfile FILE REGISTRY` writes such a file".to_owned()),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = Secret::read("user:hunter2").unwrap();
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        let Credentials::User { name, password } = credentials(&secret).unwrap() else { panic!("a user") };
+        assert_eq!((name.as_str(), password.as_str()), ("user", "hunter2"));
+        for text in ["hunter2", ":hunter2", ""] {
+            let error = credentials(&Secret(text.to_owned())).unwrap_err();
+            assert!(!error.line().contains("hunter2"), "{}", error.line());
+            assert_eq!(error.kind().exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What a registry wants to see before it answers: the challenge of a 401, and tokens.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+
+use super::Options;
+use super::credentials::Credentials;
+use super::guard::{bare, is_loopback};
+use super::http::{Http, Reply, Request, shown};
+use super::problem::{Problem, shorten};
+use super::retry::{Attempts, Failure, retry_after};
+
+/// The most that is read of a token server's answer. Tokens with many claims have some kilobytes.
+const MAX_TOKEN_BYTES: u64 = 1 << 20;
+
+/// What a server asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Challenge {
+    Basic,
+    Bearer { realm: String, service: Option<String> },
+}
+
+impl Challenge {
+    /// The one to be met of those that an answer has: a token rather than a password.
+    pub(super) fn of(reply: &Reply) -> Result<Challenge, Problem> {
+        let all: Vec<Challenge> = reply.headers("WWW-Authenticate").flat_map(parse).collect();
+        let bearer = all.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. }));
+        bearer.or(all.first()).cloned().ok_or_else(|| {
+            let found: Vec<&str> = reply.headers("WWW-Authenticate").collect();
+            let reason = match found.is_empty() {
+                true => "it is missing from an answer with status 401".to_owned(),
+                false => format!("expected Basic or Bearer with a realm, found {:?}", shorten(&found.join(", "))),
+            };
+            Problem::Malformed { what: "the header WWW-Authenticate", reason }
+        })
+    }
+}
+
+/// Reads the challenges of one header: `scheme key=value, key="value", scheme …`.
+fn parse(header: &str) -> Vec<Challenge> {
+    let mut challenges: Vec<(String, Vec<(String, String)>)> = Vec::new();
+    let mut rest = header.trim_start_matches([' ', ',', '\t']);
+    while !rest.is_empty() {
+        let end = rest.find([' ', '=', ',', '\t']).unwrap_or(rest.len());
+        let word = rest[..end].to_ascii_lowercase();
+        let after = rest[end..].trim_start();
+        if let Some(value) = after.strip_prefix('=') {
+            let (value, after) = parse_value(value.trim_start());
+            if let Some((_, parameters)) = challenges.last_mut() {
+                parameters.push((word, value));
+            }
+            rest = after;
+        } else {
+            challenges.push((word, Vec::new()));
+            rest = after;
+        }
+        rest = rest.trim_start_matches([' ', ',', '\t']);
+    }
+    let known = challenges.into_iter().filter_map(|(scheme, parameters)| {
+        let get = |name| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        match scheme.as_str() {
+            "basic" => Some(Challenge::Basic),
+            "bearer" => Some(Challenge::Bearer { realm: get("realm")?, service: get("service") }),
+            _ => None,
+        }
+    });
+    known.collect()
+}
+
+/// A token or a quoted string, and what comes after it.
+fn parse_value(text: &str) -> (String, &str) {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find([',', ' ', '\t']).unwrap_or(text.len());
+        return (text[..end].to_owned(), &text[end..]);
+    };
+    let mut value = String::new();
+    let mut chars = quoted.char_indices();
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '"' => return (value, &quoted[at + 1..]),
+            '\\' => value.extend(chars.next().map(|(_, escaped)| escaped)),
+            other => value.push(other),
+        }
+    }
+    (value, "")
+}
+
+/// The value of `Authorization` for a user.
+pub(super) fn basic(name: &str, password: &str) -> Result<HeaderValue, Problem> {
+    secret(&format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))))
+}
+
+/// The value of `Authorization` with a token.
+pub(super) fn bearer(token: &str) -> Result<HeaderValue, Problem> {
+    secret(&format!("Bearer {token}"))
+}
+
+fn secret(text: &str) -> Result<HeaderValue, Problem> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|error| Problem::Malformed { what: "the token", reason: error.to_string() })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Who gives out tokens, for what.
+pub(super) struct TokenServer<'a> {
+    pub(super) http: &'a Arc<Http>,
+    pub(super) options: &'a Options,
+    /// Where the registry is.
+    pub(super) registry: &'a Url,
+    pub(super) repository: &'a str,
+    pub(super) realm: &'a str,
+    pub(super) service: Option<&'a str>,
+}
+
+#[derive(serde::Deserialize)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl TokenServer<'_> {
+    /// A token that lets pull from the repository, as the value of `Authorization`.
+    pub(super) fn token(&self, credentials: Option<&Credentials>) -> Result<HeaderValue, Problem> {
+        let realm = self.check_realm()?;
+        let mut attempts = Attempts::new();
+        loop {
+            match self.ask(&realm, credentials) {
+                Ok(value) => return Ok(value),
+                Err(failure) => attempts.failed(self.options, failure).map_err(|problem| match problem {
+                    problem @ Problem::Address { .. } => {
+                        Problem::Realm { realm: shown(&realm), reason: problem.to_string() }
+                    }
+                    problem => Problem::Token { realm: shown(&realm), source: Box::new(problem) },
+                })?,
+            }
+        }
+    }
+
+    fn check_realm(&self) -> Result<Url, Problem> {
+        let refused = |realm: String, reason: &str| Problem::Realm { realm, reason: reason.to_owned() };
+        let realm = Url::parse(self.realm).map_err(|error| refused(shorten(self.realm), &error.to_string()))?;
+        let host = realm.host_str().unwrap_or_default();
+        match realm.scheme() {
+            "https" => Ok(realm),
+            "http" if self.registry.scheme() == "https" => Err(refused(shown(&realm), "it leads from https to http")),
+            // Who accepts plain http for a registry does not for the rest of the world.
+            "http" if Some(host) == self.registry.host_str() || is_loopback(bare(host)) => Ok(realm),
+            "http" => Err(refused(shown(&realm), "expected https")),
+            _ => Err(refused(shown(&realm), "expected https")),
+        }
+    }
+
+    fn ask(&self, realm: &Url, credentials: Option<&Credentials>) -> Result<HeaderValue, Failure> {
+        let scope = format!("repository:{}:pull", self.repository);
+        let mut request = Request::get(realm.clone());
+        match credentials {
+            Some(Credentials::Identity(token)) => {
+                let mut form = Url::parse("form:").expect("a URL");
+                form.query_pairs_mut()
+                    .append_pair("grant_type", "refresh_token")
+                    .append_pair("service", self.service.unwrap_or_default())
+                    .append_pair("client_id", "cvbake")
+                    .append_pair("scope", &scope)
+                    .append_pair("refresh_token", token);
+                request.form = Some(form.query().unwrap_or_default().to_owned());
+            }
+            credentials => {
+                let mut query = request.url.query_pairs_mut();
+                if let Some(service) = self.service {
+                    query.append_pair("service", service);
+                }
+                query.append_pair("scope", &scope);
+                drop(query);
+                if let Some(Credentials::User { name, password }) = credentials {
+                    request.url.query_pairs_mut().append_pair("account", name);
+                    request.authorization = Some(basic(name, password)?);
+                }
+            }
+        }
+        let mut reply = self.http.send(&request)?;
+        match reply.status() {
+            200 => {}
+            status @ (400 | 401 | 403) => {
+                let (with, message) = (Credentials::describe(credentials), reply.message());
+                return Err(Problem::Denied { status, with, message }.into());
+            }
+            _ => return Err(unexpected(&mut reply, "200")),
+        }
+        if reply.content_type().is_some_and(|found| found == "text/html") {
+            let (host, found) = (reply.host.clone(), "text/html".to_owned());
+            return Err(Problem::ContentType { host, found, expected: "a token as JSON" }.into());
+        }
+        let malformed = |reason: String| Problem::Malformed { what: "the token server's answer", reason };
+        let body = reply.body(MAX_TOKEN_BYTES)?;
+        let answer: Answer = serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()))?;
+        let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
+        Ok(bearer(&token.ok_or_else(|| malformed("it has neither token nor access_token".to_owned()))?)?)
+    }
+}
+
+/// The failure of an answer with a status that nobody wants.
+pub(super) fn unexpected(reply: &mut Reply, expected: &'static str) -> Failure {
+    let wait = reply.header("Retry-After").and_then(|text| retry_after(text, super::retry::now()));
+    let (host, status) = (reply.host.clone(), reply.status());
+    let wait = wait.filter(|_| matches!(status, 429 | 503));
+    Failure { problem: Problem::Status { host, status, expected, message: reply.message() }, wait }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn challenges() {
+        let bearer = |realm: &str, service: Option<&str>| Challenge::Bearer {
+            realm: realm.to_owned(),
+            service: service.map(str::to_owned),
+        };
+        let table = [
+            ("Basic realm=\"x\"", vec![Challenge::Basic]),
+            ("basic", vec![Challenge::Basic]),
+            (
+                r#"Bearer realm="https://a/t",service="a b",scope="repository:x:pull,push""#,
+                vec![bearer("https://a/t", Some("a b"))],
+            ),
+            (r#"BEARER realm=https://a/t , error="x\"y""#, vec![bearer("https://a/t", None)]),
+            (r#"Negotiate, Basic realm="r", Bearer realm="z""#, vec![Challenge::Basic, bearer("z", None)]),
+            ("Bearer service=\"s\"", vec![]),
+            ("Digest a=\"b\"", vec![]),
+            ("Bearer realm=\"open", vec![bearer("open", None)]),
+            ("=,=,\"", vec![]),
+            ("", vec![]),
+        ];
+        for (header, expected) in table {
+            assert_eq!(parse(header), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_header_values() {
+        assert!(bearer("a.b-c_d").is_ok());
+        assert!(matches!(bearer("a\r\nX: y"), Err(Problem::Malformed { .. })));
+    }
+}

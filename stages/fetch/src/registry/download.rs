@@ -1,0 +1,238 @@
+//! A blob, as it arrives: handed on at once, kept in the store meanwhile, and gone on with after every interruption.
+
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cvbake_store::Partial;
+use cvbake_verify::{Digest, Hasher};
+
+use super::http::Reply;
+use super::problem::{Problem, shorten};
+use super::retry::{Attempts, Failure};
+use super::session::Session;
+
+/// How many bytes must have come since the last failure for it to be forgotten. A server that gives less each time is as good as none.
+const MIN_PROGRESS: u64 = 64 << 10;
+
+/// How much of what is on disk already is read at once.
+const BUFFER: usize = 256 << 10;
+
+/// Reads a blob from a registry. The last bytes are handed out only when the digest is right.
+#[derive(Debug)]
+pub(super) struct Download {
+    session: Arc<Session>,
+    digest: Digest,
+    size: u64,
+    /// Where what comes is kept, until it is a blob.
+    kept: Option<Partial>,
+    hasher: Hasher,
+    /// How many bytes are hashed and have been, or are being, handed out.
+    position: u64,
+    chunk: Bytes,
+    body: Option<Body>,
+    attempts: Attempts,
+    gained: u64,
+    /// The server answered a range with something else: it gets no second chance.
+    no_ranges: bool,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    Complete,
+    Failed,
+}
+
+#[derive(Debug)]
+struct Body {
+    reply: Reply,
+    /// How many bytes come before the first that is wanted.
+    skip: u64,
+    /// Whether nothing says where it ends.
+    open: bool,
+}
+
+impl Download {
+    pub(super) fn new(session: Arc<Session>, digest: Digest, size: u64, kept: Option<Partial>) -> Download {
+        Download {
+            session,
+            digest,
+            size,
+            kept,
+            hasher: Hasher::new(digest.algorithm()),
+            position: 0,
+            chunk: Bytes::new(),
+            body: None,
+            attempts: Attempts::new(),
+            gained: 0,
+            no_ranges: false,
+            state: State::Running,
+        }
+    }
+
+    fn fill(&mut self) -> Result<(), Problem> {
+        while self.chunk.is_empty() && self.state == State::Running {
+            let on_disk = self.kept.as_ref().map_or(0, Partial::len);
+            if on_disk > self.size {
+                self.restart()?;
+            } else if self.position < on_disk {
+                self.read_kept(on_disk)?;
+            } else if self.position < self.size {
+                match self.receive() {
+                    Ok(()) => {}
+                    Err(failure) => {
+                        self.body = None;
+                        self.gained = 0;
+                        self.attempts.failed(self.session.options(), failure)?;
+                    }
+                }
+            }
+            if self.position == self.size {
+                self.complete()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What an earlier run received.
+    fn read_kept(&mut self, on_disk: u64) -> Result<(), Problem> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let wanted = usize::try_from(on_disk - self.position).map_or(BUFFER, |left| left.min(BUFFER));
+        let mut buffer = vec![0; wanted];
+        kept.file().read_exact_at(&mut buffer, self.position).map_err(|error| Problem::Malformed {
+            what: "the part of the blob in the store",
+            reason: error.to_string(),
+        })?;
+        self.hasher.update(&buffer);
+        self.position += wanted as u64;
+        self.chunk = buffer.into();
+        Ok(())
+    }
+
+    /// The next bytes from the network.
+    fn receive(&mut self) -> Result<(), Failure> {
+        if self.body.is_none() {
+            self.body = self.start()?;
+        }
+        let Some(body) = &mut self.body else { return Ok(()) };
+        let Some(mut bytes) = body.reply.chunk()? else {
+            let host = body.reply.host.clone();
+            return Err(Problem::Cut { host, expected: self.size, found: self.position }.into());
+        };
+        let skipped = usize::try_from(body.skip).map_or(bytes.len(), |skip| skip.min(bytes.len()));
+        body.skip -= skipped as u64;
+        let _ = bytes.split_to(skipped);
+        let found = self.position + bytes.len() as u64;
+        if found > self.size {
+            return Err(self.too_long(found).into());
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.append(&bytes).map_err(store)?;
+        }
+        self.hasher.update(&bytes);
+        self.position = found;
+        self.gained += bytes.len() as u64;
+        if self.gained >= MIN_PROGRESS {
+            self.attempts.progress();
+        }
+        self.chunk = bytes;
+        Ok(())
+    }
+
+    fn too_long(&mut self, found: u64) -> Problem {
+        let host = self.body.as_ref().map(|body| body.reply.host.clone()).unwrap_or_default();
+        Problem::Length { host, expected: self.size, found }
+    }
+
+    /// Asks for what is missing. `None`: to be asked again, otherwise.
+    fn start(&mut self) -> Result<Option<Body>, Failure> {
+        let from = (self.position > 0 && !self.no_ranges).then_some(self.position);
+        let path = format!("blobs/{}", self.digest);
+        let wanted = if from.is_some() { "206" } else { "200" };
+        let reply = self.session.try_get(&path, "*/*", from, wanted)?;
+        let host = || reply.host.clone();
+        let plain = |found: &&str| found.is_empty() || found.eq_ignore_ascii_case("identity");
+        if let Some(found) = reply.header("Content-Encoding").filter(|found| !plain(found)) {
+            return Err(Problem::Encoding { host: host(), found: shorten(found) }.into());
+        }
+        if let Some(found) = reply.content_type().filter(|found| found == "text/html") {
+            return Err(Problem::ContentType { host: host(), found, expected: "a blob" }.into());
+        }
+        let (begins, expected) = match reply.status() {
+            206 if range_begins(&reply, self.size) == Some(self.position) => (self.position, self.size - self.position),
+            206 | 416 => {
+                self.no_ranges = true;
+                return Ok(None);
+            }
+            _ => (0, self.size),
+        };
+        let length = reply.content_length();
+        match length {
+            Some(found) if found != expected => Err(Problem::Length { host: host(), expected, found }.into()),
+            _ => Ok(Some(Body { reply, skip: self.position - begins, open: length.is_none() })),
+        }
+    }
+
+    /// Checks the whole, and keeps it.
+    fn complete(&mut self) -> Result<(), Problem> {
+        let host = self.body.as_ref().map_or_else(|| "the store".to_owned(), |body| body.reply.host.clone());
+        if let Some(body) = self.body.as_mut().filter(|body| body.open)
+            && let Ok(Some(more)) = body.reply.chunk()
+            && !more.is_empty()
+        {
+            let found = self.size + more.len() as u64;
+            return Err(self.too_long(found));
+        }
+        let found = self.hasher.clone().finish();
+        if found != self.digest {
+            self.restart()?;
+            return Err(Problem::Digest { host, expected: Box::new(self.digest), found: Box::new(found) });
+        }
+        if let Some(kept) = self.kept.take() {
+            kept.commit().map_err(store)?;
+        }
+        self.body = None;
+        self.state = State::Complete;
+        Ok(())
+    }
+
+    /// Throws away what is kept.
+    fn restart(&mut self) -> Result<(), Problem> {
+        self.kept.as_mut().map_or(Ok(()), Partial::restart).map_err(store)
+    }
+}
+
+/// Where the content of a 206 begins, if it is of the blob at all.
+fn range_begins(reply: &Reply, size: u64) -> Option<u64> {
+    let (range, total) = reply.header("Content-Range")?.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let whole = total == "*" || total.parse() == Ok(size);
+    (whole && last.parse::<u64>() == Ok(size.checked_sub(1)?)).then(|| first.parse().ok()).flatten()
+}
+
+pub(super) fn store(source: cvbake_store::Error) -> Problem {
+    Problem::Store { source: Box::new(source) }
+}
+
+impl Read for Download {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        if self.state == State::Failed {
+            return Err(io::Error::other(format!("the download of {} has failed", self.digest)));
+        }
+        if let Err(problem) = self.fill() {
+            self.state = State::Failed;
+            (self.body, self.kept) = (None, None);
+            return Err(self.session.error(&format!("blob {}", self.digest), problem).into_io());
+        }
+        let count = self.chunk.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.chunk[..count]);
+        let _ = self.chunk.split_to(count);
+        Ok(count)
+    }
+}

@@ -1,0 +1,252 @@
+//! What goes wrong between us and a registry.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cvbake_verify::Digest;
+
+/// Why something could not be fetched from a registry. Texts from servers are cut and escaped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// There is no such thing.
+    #[error("not found (status 404{}); expected status {expected}", said(message))]
+    NotFound {
+        /// The status that should have come.
+        expected: &'static str,
+        /// What the registry says about it.
+        message: String,
+    },
+    /// Credentials are missing or not sufficient.
+    #[error("access denied (status {status}{}) with {with}", said(message))]
+    Denied {
+        /// The status.
+        status: u16,
+        /// What was presented.
+        with: String,
+        /// What the registry says about it.
+        message: String,
+    },
+    /// An answer of another kind than expected.
+    #[error("{host} answered with status {status}{}; expected {expected}", said(message))]
+    Status {
+        /// Who answered.
+        host: String,
+        /// The status.
+        status: u16,
+        /// The status that should have come.
+        expected: &'static str,
+        /// What the server says about it.
+        message: String,
+    },
+    /// The registry wants to be left alone for longer than anybody waits.
+    #[error("{host} answered with status {status} and asks to wait {} s; expected at most {} s", wait.as_secs(), limit.as_secs())]
+    Wait {
+        /// Who answered.
+        host: String,
+        /// The status.
+        status: u16,
+        /// How long it wants us to wait.
+        wait: Duration,
+        /// How long we would.
+        limit: Duration,
+    },
+    /// No connection, or a broken one.
+    #[error("{what} {host}: {reason}")]
+    Transport {
+        /// What was being done.
+        what: &'static str,
+        /// With whom.
+        host: String,
+        /// All that is known of the cause.
+        reason: String,
+        /// Whether there never was a connection.
+        connecting: bool,
+    },
+    /// Nothing comes any more.
+    #[error("{host} sent nothing for {} s", limit.as_secs_f32())]
+    Stalled {
+        /// Who is silent.
+        host: String,
+        /// For how long.
+        limit: Duration,
+    },
+    /// A blob whose end came too early.
+    #[error("the connection to {host} ended after {found} of {expected} bytes")]
+    Cut {
+        /// Who sent it.
+        host: String,
+        /// The size.
+        expected: u64,
+        /// How much came.
+        found: u64,
+    },
+    /// The same problem again and again.
+    #[error("gave up after {attempts} attempts")]
+    GaveUp {
+        /// How many attempts made no progress.
+        attempts: u32,
+        /// The last one's problem.
+        source: Box<Problem>,
+    },
+    /// An answer larger than anything of its kind.
+    #[error("the answer of {host} is too large: expected at most {limit} bytes")]
+    TooLarge {
+        /// Who sent it.
+        host: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// An answer that is something else.
+    #[error("{host} sent {found:?}; expected {expected}: a login page or proxy may answer in the registry's place")]
+    ContentType {
+        /// Who sent it.
+        host: String,
+        /// What it says it is.
+        found: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A blob compressed for transport, which nobody asked for: its bytes are not the blob's.
+    #[error("{host} sent the content with Content-Encoding {found:?}; expected none")]
+    Encoding {
+        /// Who sent it.
+        host: String,
+        /// The encoding.
+        found: String,
+    },
+    /// Content that is not what its digest names.
+    #[error("{host} sent content with digest {found}; expected {expected}")]
+    Digest {
+        /// Who sent it.
+        host: String,
+        /// What was asked for.
+        expected: Box<Digest>,
+        /// What came.
+        found: Box<Digest>,
+    },
+    /// Content of another length.
+    #[error("{host} sends {found} bytes; expected {expected}")]
+    Length {
+        /// Who sent it.
+        host: String,
+        /// What was asked for.
+        expected: u64,
+        /// What it announces.
+        found: u64,
+    },
+    /// A header that contradicts the body.
+    #[error("the header Docker-Content-Digest says {header:?}; expected {found}, the digest of the content")]
+    HeaderDigest {
+        /// The header.
+        header: String,
+        /// The digest of the bytes.
+        found: Box<Digest>,
+    },
+    /// A header or a document that can't be understood.
+    #[error("{what} is malformed: {reason}")]
+    Malformed {
+        /// Which.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A redirect that must not be followed.
+    #[error("{host} redirects to {to:?}, which is refused: {reason}")]
+    Redirect {
+        /// Who redirects.
+        host: String,
+        /// Where to, without query.
+        to: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A token server that must not be asked.
+    #[error("the token server {realm:?} is refused: {reason}")]
+    Realm {
+        /// Where it is.
+        realm: String,
+        /// Why not.
+        reason: String,
+    },
+    /// No token.
+    #[error("cannot get a token from {realm}")]
+    Token {
+        /// The token server.
+        realm: String,
+        /// Why not.
+        source: Box<Problem>,
+    },
+    /// A name that leads to an address that is nobody's business.
+    #[error("{host} is at the private address {address}, where the registry {registry} must not lead to")]
+    Address {
+        /// The name.
+        host: String,
+        /// The address.
+        address: IpAddr,
+        /// The registry.
+        registry: String,
+    },
+    /// Stored credentials that can't be used.
+    #[error("cannot use the credentials in {}: {reason}", path.display())]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Only what is stored may be used, and this isn't.
+    #[error("not in the store, and nothing may be fetched")]
+    NotStored,
+    /// The store does not work.
+    #[error("cannot use the store")]
+    Store {
+        /// Why.
+        source: Box<cvbake_store::Error>,
+    },
+    /// No HTTP client can be made.
+    #[error("cannot set up connections: {reason}")]
+    Setup {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a server says, if it says anything, behind its status.
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(", {message:?}") }
+}
+
+/// How much of a server's text is shown.
+const SHOWN_CHARS: usize = 200;
+
+/// A server's text, fit for an error message.
+pub(super) fn shorten(text: &str) -> String {
+    let text = text.trim();
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+impl Problem {
+    /// Whether another attempt may go better.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Problem::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            Problem::Transport { .. } | Problem::Stalled { .. } | Problem::Cut { .. } => true,
+            Problem::Token { source, .. } => source.is_passing(),
+            _ => false,
+        }
+    }
+
+    /// Whether nobody was reached.
+    pub(super) fn is_unreachable(&self) -> bool {
+        match self {
+            Problem::Transport { connecting, .. } => *connecting,
+            Problem::Token { source, .. } => source.is_unreachable(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! One repository of one registry: which scheme it speaks, who we are to it, and requests that survive its bad days.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reqwest::Url;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
+
+use super::auth::{Challenge, TokenServer, basic, bearer, unexpected};
+use super::credentials::{self, Credentials};
+use super::guard::{bare, is_loopback};
+use super::http::{Http, Reply, Request};
+use super::problem::Problem;
+use super::retry::{Attempts, Failure};
+use super::{Options, Place};
+
+#[derive(Debug)]
+pub(super) struct Session {
+    place: Place,
+    options: Options,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connection: Option<Connection>,
+    /// What is sent as `Authorization`.
+    authorization: Option<HeaderValue>,
+    /// How often that has changed.
+    generation: u64,
+    /// Looked for when first needed.
+    credentials: Option<Option<Credentials>>,
+}
+
+#[derive(Debug, Clone)]
+struct Connection {
+    http: Arc<Http>,
+    /// The registry, without path.
+    base: Url,
+}
+
+impl Session {
+    pub(super) fn new(place: Place, options: Options) -> Session {
+        Session { place, options, state: Mutex::default() }
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// An error about something of this repository.
+    pub(super) fn error(&self, object: &str, problem: Problem) -> crate::Error {
+        self.place.error(object, problem)
+    }
+
+    /// Asks for something of the repository until there is an answer, with one of these statuses.
+    pub(super) fn get(
+        &self,
+        path: &str,
+        accept: &str,
+        wanted: &'static str,
+        attempts: &mut Attempts,
+    ) -> Result<Reply, Problem> {
+        loop {
+            match self.try_get(path, accept, None, wanted) {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => attempts.failed(&self.options, failure)?,
+            }
+        }
+    }
+
+    /// Asks once; `from` is the first byte that is wanted of a blob.
+    pub(super) fn try_get(
+        &self,
+        path: &str,
+        accept: &str,
+        from: Option<u64>,
+        wanted: &'static str,
+    ) -> Result<Reply, Failure> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_str(accept).expect("media types are header values"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(from) = from {
+            headers.insert(RANGE, HeaderValue::from_str(&format!("bytes={from}-")).expect("digits"));
+        }
+        let mut reply = self.request(path, headers)?;
+        match reply.status() {
+            200 => Ok(reply),
+            206 | 416 if from.is_some() => Ok(reply),
+            404 => Err(Problem::NotFound { expected: wanted, message: reply.message() }.into()),
+            status @ (401 | 403) if reply.own => {
+                let (with, message) = (self.presented(), reply.message());
+                Err(Problem::Denied { status, with, message }.into())
+            }
+            _ => Err(unexpected(&mut reply, wanted)),
+        }
+    }
+
+    /// Sends a request, and once more with fresh authorization if the registry asks for it.
+    fn request(&self, path: &str, headers: HeaderMap) -> Result<Reply, Failure> {
+        let Connection { http, base } = self.connection()?;
+        let url = base.join(&format!("/v2/{}/{path}", self.place.repository));
+        let url = url.map_err(|error| Problem::Malformed { what: "the reference", reason: error.to_string() })?;
+        let (authorization, generation) = self.authorization();
+        let mut request = Request { url, headers, authorization, form: None };
+        let reply = http.send(&request)?;
+        if reply.status() != 401 || !reply.own {
+            return Ok(reply);
+        }
+        let Some(authorization) = self.authorize(&Challenge::of(&reply)?, generation)? else { return Ok(reply) };
+        drop(reply);
+        request.authorization = Some(authorization);
+        Ok(http.send(&request)?)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // What is in it is whole at any time.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn authorization(&self) -> (Option<HeaderValue>, u64) {
+        let state = self.state();
+        (state.authorization.clone(), state.generation)
+    }
+
+    fn presented(&self) -> String {
+        let state = self.state();
+        let credentials = state.credentials.as_ref().and_then(Option::as_ref);
+        match (credentials, &state.authorization) {
+            (None, Some(_)) => "an anonymous token".to_owned(),
+            _ => Credentials::describe(credentials),
+        }
+    }
+
+    /// Meets a challenge; `None` if there is nothing to meet it with.
+    fn authorize(&self, challenge: &Challenge, generation: u64) -> Result<Option<HeaderValue>, Problem> {
+        // One thread does it; the others wait, and find it done.
+        let state = &mut *self.state();
+        if state.generation != generation {
+            return Ok(state.authorization.clone());
+        }
+        let Some(Connection { http, base }) = state.connection.clone() else { return Ok(None) };
+        if state.credentials.is_none() {
+            let found = match &self.options.credentials {
+                Some(given) => Some(given.clone()),
+                None => credentials::find(&self.options, &self.place.registry, &self.place.repository)?,
+            };
+            state.credentials = Some(found);
+        }
+        let credentials = state.credentials.as_ref().and_then(Option::as_ref);
+        let fresh = match (challenge, credentials) {
+            (_, Some(Credentials::Registry(token))) => bearer(token)?,
+            (Challenge::Basic, Some(Credentials::User { name, password })) => basic(name, password)?,
+            (Challenge::Basic, _) => return Ok(None),
+            (Challenge::Bearer { realm, service }, credentials) => {
+                let (registry, repository) = (&base, &*self.place.repository);
+                let service = service.as_deref();
+                TokenServer { http: &http, options: &self.options, registry, repository, realm, service }
+                    .token(credentials)?
+            }
+        };
+        // The same again would be refused again.
+        if state.authorization.as_ref() == Some(&fresh) {
+            return Ok(None);
+        }
+        state.authorization = Some(fresh.clone());
+        state.generation += 1;
+        Ok(Some(fresh))
+    }
+
+    /// The connection, made when first needed: what is complete in the store needs none.
+    fn connection(&self) -> Result<Connection, Problem> {
+        let mut state = self.state();
+        if let Some(connection) = &state.connection {
+            return Ok(connection.clone());
+        }
+        let host = self.place.host();
+        let malformed = |reason: String| Problem::Malformed { what: "the name of the registry", reason };
+        let url = |scheme: &str| Url::parse(&format!("{scheme}://{host}/")).map_err(|e| malformed(e.to_string()));
+        let secure = url("https")?;
+        let name = secure.host_str().unwrap_or_default().to_owned();
+        let http = Arc::new(Http::new(bare(&name), &self.options)?);
+        let base = if is_loopback(bare(&name)) {
+            choose(&http, url("http")?, secure)?
+        } else if self.options.plain_http {
+            choose(&http, secure, url("http")?)?
+        } else {
+            secure
+        };
+        let connection = Connection { http, base };
+        state.connection = Some(connection.clone());
+        Ok(connection)
+    }
+}
+
+/// Which of two schemes a registry speaks.
+fn choose(http: &Arc<Http>, first: Url, second: Url) -> Result<Url, Problem> {
+    let ping = |base: &Url| http.send(&Request::get(base.join("/v2/").expect("a plain path")));
+    match ping(&first) {
+        Ok(mut reply) => Ok(if reply.wants_tls() { second } else { first }),
+        Err(Problem::Transport { .. }) => Ok(match ping(&second) {
+            Ok(_) => second,
+            // It does speak TLS, and the request will say what is wrong with that.
+            Err(Problem::Transport { reason, .. }) if reason.contains("certificate") => second,
+            Err(_) => first,
+        }),
+        // Whatever it is, the request itself will meet it, and try again.
+        Err(Problem::Address { host, address, registry }) => Err(Problem::Address { host, address, registry }),
+        Err(_) => Ok(first),
+    }
+}
+
+impl Place {
+    /// The registry as a URL has it.
+    fn host(&self) -> &str {
+        // Docker Hub's name is that of a web site.
+        if self.registry == "docker.io" { "registry-1.docker.io" } else { &self.registry }
+    }
+}

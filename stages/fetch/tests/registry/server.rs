@@ -1,0 +1,143 @@
+//! A registry that misbehaves as a test wants: a socket, a thread per connection, one request per connection.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// What came from the client.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Path and query.
+    pub(crate) path: String,
+    /// Names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+    /// How many requests there were for this path before.
+    pub(crate) nth: usize,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    /// The first byte that is asked for.
+    pub(crate) fn range(&self) -> Option<usize> {
+        self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+    }
+}
+
+/// What goes to the client.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// The length that is announced, if not the body's; `None` inside: none.
+    pub(crate) length: Option<Option<u64>>,
+    /// How much of the body is sent before the connection is reset.
+    pub(crate) reset_after: Option<usize>,
+    /// How much of the body is sent before nothing comes any more.
+    pub(crate) stall_after: Option<usize>,
+    /// How often the body is sent.
+    pub(crate) repeat: usize,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Answer {
+        Answer { status, body: body.into(), repeat: 1, ..Answer::default() }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Answer {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The whole, or the part that was asked for.
+    pub(crate) fn part(request: &Request, blob: &[u8]) -> Answer {
+        match request.range() {
+            Some(from) if from >= blob.len() => Answer::new(416, ""),
+            Some(from) => Answer::new(206, &blob[from..])
+                .with("Content-Range", format!("bytes {from}-{}/{}", blob.len() - 1, blob.len())),
+            None => Answer::new(200, blob),
+        }
+    }
+}
+
+type Handler = dyn Fn(&Request) -> Answer + Send + Sync;
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) log: Arc<Mutex<Vec<Request>>>,
+    /// Bytes of bodies that were sent.
+    pub(crate) sent: Arc<Mutex<u64>>,
+}
+
+impl Server {
+    pub(crate) fn start(handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (log, sent) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::<Mutex<u64>>::default());
+        let handler: Arc<Handler> = Arc::new(handler);
+        let (logged, counted) = (Arc::clone(&log), Arc::clone(&sent));
+        // It goes with the process: nextest has one per test.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (handler, log, sent) = (Arc::clone(&handler), Arc::clone(&logged), Arc::clone(&counted));
+                thread::spawn(move || serve(stream, &*handler, &log, &sent));
+            }
+        });
+        Server { address, log, sent }
+    }
+
+    pub(crate) fn requests(&self, part: &str) -> Vec<Request> {
+        self.log.lock().unwrap().iter().filter(|request| request.path.contains(part)).cloned().collect()
+    }
+}
+
+fn serve(mut stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Request>>, sent: &Mutex<u64>) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut words = line.split_whitespace();
+    let path = words.nth(1)?.to_owned();
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim().split_once(':') else { break };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut body = String::new();
+    reader.take(length).read_to_string(&mut body).ok()?;
+    let request = {
+        let mut log = log.lock().unwrap();
+        let nth = log.iter().filter(|request| request.path == path).count();
+        log.push(Request { path, headers, body, nth });
+        log.last()?.clone()
+    };
+    let answer = handler(&request);
+    let mut head = format!("HTTP/1.1 {} x\r\nConnection: close\r\n", answer.status);
+    for (name, value) in &answer.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    let whole = (answer.body.len() * answer.repeat) as u64;
+    if let Some(length) = answer.length.unwrap_or(Some(whole)) {
+        head += &format!("Content-Length: {length}\r\n");
+    }
+    stream.write_all((head + "\r\n").as_bytes()).ok()?;
+    let end = answer.reset_after.or(answer.stall_after).unwrap_or(answer.body.len()).min(answer.body.len());
+    for _ in 0..answer.repeat {
+        stream.write_all(&answer.body[..end]).ok()?;
+        *sent.lock().unwrap() += end as u64;
+    }
+    if answer.stall_after.is_some() {
+        // Until the client has had enough.
+        let _ = stream.read(&mut [0; 1]);
+    }
+    let _ = stream.shutdown(Shutdown::Both);
+    Some(())
+}

@@ -1,0 +1,197 @@
+//! What names of images pointed to when they were last looked up.
+//!
+//! ```text
+//! repositories/docker.io/library/alpine/:3.20            {"digest": …, "mediaType": …, "size": …}
+//! repositories/localhost:5000/a/b/@sha256:<hex>
+//! ```
+//!
+//! A repository may be called like another one's tag, so the files' names begin with what no part of a repository's does.
+
+use std::ffi::OsStr;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use cvbake_verify::{Digest, json};
+use serde::{Deserialize, Serialize};
+
+use crate::dir::{Dir, PRIVATE_FILE};
+use crate::entry::{Entry, Fault, fault};
+use crate::{Damage, Error, Event, Store};
+
+const REPOSITORIES: &str = "repositories";
+
+/// What a name points to: a manifest or an index.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reference {
+    /// Its digest.
+    pub digest: Digest,
+    /// What it was served as.
+    pub media_type: String,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// As it is kept.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    digest: String,
+    media_type: String,
+    size: u64,
+}
+
+/// More than any [`Document`]: a digest, a media type and a number.
+const MAX_LEN: u64 = 4096;
+
+impl Store {
+    /// What a name (`registry/path:tag`, `registry/path@digest`) points to, if that is known; a damaged entry is removed,
+    /// reported, and counts as absent.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn reference(&self, name: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Reference>, Error> {
+        let (repository, file) = locate(name);
+        let mut dir = self.root.existing_subdir(REPOSITORIES)?;
+        for part in &repository {
+            let Some(parent) = dir else { return Ok(None) };
+            dir = parent.existing_subdir(part)?;
+        }
+        let Some(dir) = dir else { return Ok(None) };
+        let Some(entry) = Entry::open(dir, file, on)? else { return Ok(None) };
+        let read = read(&entry);
+        Ok(entry.settle(read, on)?.map(|(_, reference)| reference))
+    }
+
+    /// Keeps what a name points to.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn set_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
+        let Reference { digest, media_type, size } = reference;
+        let document = Document { digest: digest.to_string(), media_type: media_type.clone(), size: *size };
+        let text = serde_json::to_vec(&document).expect("texts and a number are JSON");
+        let scratch = self.scratch()?;
+        let path = scratch.path().join("reference");
+        let options = std::fs::File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
+        let mut file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(|source| Error::Write { path, source })?;
+        let (repository, name) = locate(name);
+        let mut dir = self.root.subdir(REPOSITORIES)?;
+        for part in &repository {
+            dir = dir.subdir(part)?;
+        }
+        dir.take(&scratch.open()?, OsStr::new("reference"), OsStr::new(&name))?;
+        dir.sync()
+    }
+
+    /// All names that are known, in order, with what they point to.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn references(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
+        let mut found = Vec::new();
+        if let Some(dir) = self.root.existing_subdir(REPOSITORIES)? {
+            collect(dir, "", &mut found, on)?;
+        }
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(found)
+    }
+}
+
+/// Repositories have fewer parts than this: their names have at most 255 bytes.
+const MAX_DEPTH: usize = 128;
+
+fn collect(
+    dir: Dir,
+    prefix: &str,
+    found: &mut Vec<(String, Reference)>,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<(), Error> {
+    if prefix.matches('/').count() > MAX_DEPTH {
+        return Ok(());
+    }
+    for name in dir.names()? {
+        // Not a name that we give.
+        let Some(plain) = std::str::from_utf8(&name).ok().and_then(unescape) else { continue };
+        let name = String::from_utf8_lossy(&name).into_owned();
+        if plain.starts_with([':', '@']) {
+            if let Some(entry) = Entry::open(dir.try_clone()?, name, on)? {
+                let read = read(&entry);
+                if let Some((_, reference)) = entry.settle(read, on)? {
+                    found.push((format!("{prefix}{plain}"), reference));
+                }
+            }
+        } else if let Ok(Some(below)) = dir.existing_subdir(&name) {
+            let prefix = if prefix.is_empty() { plain } else { format!("{prefix}/{plain}") };
+            collect(below, &prefix, found, on)?;
+        }
+    }
+    Ok(())
+}
+
+fn read(entry: &Entry) -> Result<Reference, Fault> {
+    let damage = |damage| Err(Fault::Damage(damage));
+    if entry.len > MAX_LEN {
+        return damage(Damage::Length { expected: MAX_LEN, found: entry.len });
+    }
+    let mut text = Vec::new();
+    (&entry.file).take(MAX_LEN).read_to_end(&mut text).map_err(fault)?;
+    let Ok(document) = json::parse::<Document>("reference", &text) else { return damage(Damage::Reference) };
+    let Ok(digest) = document.digest.parse() else { return damage(Damage::Reference) };
+    Ok(Reference { digest, media_type: document.media_type, size: document.size })
+}
+
+/// The directories and the file of a name, none of which leads anywhere else.
+fn locate(name: &str) -> (Vec<String>, String) {
+    let (path, digest) = name.split_at(name.find('@').unwrap_or(name.len()));
+    let last = path.rfind('/').map_or(0, |slash| slash + 1);
+    let tag = path[last..].find(':').filter(|_| last > 0).map_or(path.len(), |colon| last + colon);
+    let (repository, tag) = path.split_at(tag);
+    let file = format!("{tag}{digest}");
+    let file = if file.is_empty() { ":" } else { &file };
+    (repository.split('/').map(escape).collect(), escape(file))
+}
+
+/// Makes a file name of any text: what no reference has in it becomes `%` and two digits.
+fn escape(part: &str) -> String {
+    if matches!(part, "" | "." | "..") {
+        return format!("%{}", part.replace('.', "2E"));
+    }
+    let mut name = String::new();
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || b"._-:@+".contains(&byte) {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    name
+}
+
+/// The text that became this file name; nothing if it is none of ours.
+fn unescape(name: &str) -> Option<String> {
+    (!name.contains('%')).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_paths_that_stay_inside() {
+        let table = [
+            ("docker.io/library/alpine:3.20", "docker.io/library/alpine", ":3.20"),
+            ("localhost:5000/x:latest", "localhost:5000/x", ":latest"),
+            ("localhost:5000/x@sha256:12", "localhost:5000/x", "@sha256:12"),
+            ("r/a/b:t@sha256:12", "r/a/b", ":t@sha256:12"),
+            ("r/a", "r/a", ":"),
+            ("../../etc/passwd:x", "%2E2E/%2E2E/etc/passwd", ":x"),
+            ("/abs//./x:\u{0}y/../z", "%/abs/%/%2E/x:%00y/%2E2E/z", ":"),
+            ("", "%", ":"),
+        ];
+        for (name, repository, file) in table {
+            let (parts, found) = locate(name);
+            assert_eq!((parts.join("/").as_str(), found.as_str()), (repository, file), "{name:?}");
+        }
+    }
+}
