@@ -193,7 +193,8 @@ fn stores_that_are_none() {
 #[test]
 fn damaged_store_entries() {
     let place = Place::with(&sample::varied());
-    place.bake().ok();
+    let bake = || place.bake().args(["--force", "--keep-packs", "always"]);
+    bake().ok();
     let expected = bytes_of(&place.disk());
     let entries = || {
         let of = |kind: &str| files_below(&place.store().join(kind));
@@ -201,7 +202,7 @@ fn damaged_store_entries() {
         entries.retain(|path| std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0));
         entries
     };
-    assert!(entries().len() >= 3, "the store keeps at least the indexes: {:?}", files_below(&place.store()));
+    assert_eq!(entries().len(), 6, "an index and a pack of each layer: {:?}", files_below(&place.store()));
     for at in 0..entries().len() {
         let path = entries()[at].clone();
         let len = std::fs::metadata(&path).unwrap().len();
@@ -229,10 +230,14 @@ fn damaged_store_entries() {
                 9 => symlink("/dev/zero", &path).unwrap(),
                 _ => {}
             }
-            let outcome = place.bake().arg("--force").ok();
+            let outcome = bake().ok();
             let what = format!("{} with damage {damage}: {}", path.display(), outcome.describe());
             assert_eq!(bytes_of(&place.disk()), expected, "{what}");
             place.assert_no_leftovers(&["disk.ext4"]);
+            if !path.exists() {
+                // The run that finds a pack damaged inflates the layer on its way to the disk; the next one keeps it again.
+                bake().ok();
+            }
             let meta = path.symlink_metadata().unwrap_or_else(|error| panic!("made anew: {error}: {what}"));
             assert!(meta.is_file() && meta.len() == len, "made anew: {what}");
         }
@@ -243,15 +248,16 @@ fn damaged_store_entries() {
 #[test]
 fn store_entries_under_wrong_names() {
     let place = Place::with(&sample::varied());
-    place.bake().ok();
+    let bake = || place.bake().args(["--force", "--keep-packs", "always"]);
+    bake().ok();
     let expected = bytes_of(&place.disk());
     for kind in ["indexes-v1", "packs-v1"] {
         let entries = files_below(&place.store().join(kind));
-        let Some((first, rest)) = entries.split_first() else { continue };
+        let (first, rest) = entries.split_first().expect("entries of every kind");
         for other in rest {
             std::fs::copy(first, other).unwrap();
         }
-        place.bake().arg("--force").ok();
+        bake().ok();
         assert_eq!(bytes_of(&place.disk()), expected, "{kind}");
     }
 }

@@ -68,12 +68,16 @@ fn sigkill_then_the_same_store_again() {
     other.bake().ok();
     let expected = bytes_of(&other);
     // Each run finds what the ones before it have left, in the store and beside the output.
-    at_many_moments(|after| {
-        let outcome = interrupted(place.bake().arg("--force").spawn(), after, Signal::KILL);
-        outcome.code == Some(0)
-    });
-    assert_eq!(bytes_of(&place), expected);
-    place.assert_no_leftovers(&["disk.ext4"]);
+    for keep in ["never", "always"] {
+        at_many_moments(|after| {
+            let bake = place.bake().args(["--force", "--keep-packs", keep]);
+            interrupted(bake.spawn(), after, Signal::KILL).code == Some(0)
+        });
+        assert_eq!(bytes_of(&place), expected, "packs kept: {keep}");
+        place.assert_no_leftovers(&["disk.ext4"]);
+    }
+    place.bake().arg("--force").ok();
+    assert_eq!(bytes_of(&place), expected, "from the packs");
 }
 
 #[test]

@@ -25,5 +25,6 @@ mod kill;
 mod mounted;
 mod options;
 mod properties;
+mod registry;
 mod scale;
 mod support;
