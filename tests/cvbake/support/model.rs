@@ -1,6 +1,7 @@
 //! What layers mean, as naively as it can be said: a map from paths to inodes, copied whole for every layer. Written from
 //! the specification alone, as the thing that random images are compared with.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::tar::Member;
@@ -28,9 +29,9 @@ pub(crate) struct Model {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Impossible(pub(crate) &'static str);
 
-/// An entry of which the specification does not say what it means: through a link that its own layer makes, to a file that
-/// its own layer hides.
-pub(crate) const DOUBTFUL: Impossible = Impossible("a hidden file behind a new link");
+/// An entry of which the specification does not say what it means: a hard link through a link that its own layer makes, to
+/// a file that its own layer hides; a marker through a lower link to a place where its own layer puts a directory.
+pub(crate) const DOUBTFUL: Impossible = Impossible("open to doubt");
 
 type Result<T> = std::result::Result<T, Impossible>;
 
@@ -96,8 +97,17 @@ impl Model {
             let (Marker::Opaque | Marker::Hides(_)) = marker(&path) else { continue };
             let parent = path[..path.len() - 1].to_vec();
             // A directory entry of the same layer makes a place of its own where the lower layers have a link.
-            let own = |at: &Path| directories.contains(at) && lower.flag(at) == Some(b'2');
-            let Some(mut parent) = lower.resolve(&parent, &own)? else { continue };
+            let doubtful = Cell::new(false);
+            let own = |at: &Path| {
+                let replaced = directories.contains(at) && lower.flag(at) == Some(b'2');
+                doubtful.set(doubtful.get() || replaced && !parent.starts_with(at));
+                replaced
+            };
+            let found = lower.resolve(&parent, &own)?;
+            if doubtful.get() {
+                return Err(DOUBTFUL);
+            }
+            let Some(mut parent) = found else { continue };
             match marker(&path) {
                 Marker::Opaque if lower.flag(&parent) == Some(b'5') => self.remove_below(&parent),
                 Marker::Hides(name) => {
