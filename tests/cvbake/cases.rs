@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::bake::{Outcome, Place};
+use crate::support::bake::Place;
 use crate::support::case::{Case, Expected, Failure};
+use crate::support::run::Outcome;
 use crate::support::{expected, oracle, seen};
 
 /// The groups of fixtures: the first word of their names. One test each, so that they run beside one another.

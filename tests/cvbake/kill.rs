@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::bake::{Outcome, Place, Running};
+use crate::support::bake::Place;
 use crate::support::image::digest;
+use crate::support::run::{Outcome, Running};
 use crate::support::sample;
 
 /// Ends a run with a signal after a while, if it runs that long.

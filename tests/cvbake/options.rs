@@ -1,7 +1,8 @@
 //! What the options of the filesystem do to the disk.
 
-use crate::support::bake::{Outcome, Place};
+use crate::support::bake::Place;
 use crate::support::ext4::Ext4;
+use crate::support::run::Outcome;
 use crate::support::{ext4, oracle, sample};
 
 /// The exit status of an image that does not fit as asked for.

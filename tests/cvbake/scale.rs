@@ -1,7 +1,8 @@
 //! Much of everything: entries in one directory, directories in one another, layers, names; with a bound on memory.
 
-use crate::support::bake::{Outcome, Place};
+use crate::support::bake::Place;
 use crate::support::image::{Compression, Images, Layer};
+use crate::support::run::Outcome;
 use crate::support::tar::{Member, Tar};
 use crate::support::{ext4, oracle, sample};
 

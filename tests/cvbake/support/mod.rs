@@ -7,6 +7,7 @@ pub(crate) mod ext4;
 pub(crate) mod image;
 pub(crate) mod model;
 pub(crate) mod oracle;
+pub(crate) mod run;
 pub(crate) mod sample;
 pub(crate) mod seen;
 pub(crate) mod tar;
