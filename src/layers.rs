@@ -393,7 +393,7 @@ fn unpack_one<'a>(
         content = Content::Scratch(scratch.path);
     }
     if let (Some((store, _)), Purpose::Content) = (kept, purpose) {
-        store.put_index(&diff_id, &index.encode())?;
+        store.put_index_through(&diff_id, &index.encode(), shop.scratch)?;
         if let (true, Content::Scratch(path)) = (shop.keep_packs, &content) {
             store.put_pack(&diff_id, path)?;
             content = Content::Store;

@@ -14,6 +14,7 @@ const REGISTRY: &str = "Registry";
 
 /// Options about registries.
 #[derive(Debug, clap::Args)]
+#[group(id = "registry")]
 pub(super) struct Args {
     /// When to ask the registry instead of the store [default: missing; for cvbake pull always]
     #[arg(long, value_enum, value_name = "WHEN", help_heading = REGISTRY)]

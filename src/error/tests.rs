@@ -111,5 +111,5 @@ fn kinds_and_hints() {
 #[test]
 fn exit_codes_are_different() {
     let codes: Vec<u8> = Kind::ALL.iter().map(|(kind, _)| kind.exit_code()).collect();
-    assert_eq!(codes, (1..=8).collect::<Vec<_>>());
+    assert_eq!(codes, (1..=9).collect::<Vec<_>>());
 }

@@ -12,6 +12,7 @@
 use std::fs::File;
 use std::io::{IoSlice, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 
 use cvbake_verify::Digest;
 
@@ -43,7 +44,15 @@ impl Store {
     /// When it can't be written.
     pub fn put_index(&self, layer: &Digest, payload: &[u8]) -> Result<(), Error> {
         let scratch = self.scratch()?;
-        let path = scratch.path().join("index");
+        self.put_index_through(layer, payload, scratch.path())
+    }
+
+    /// The same by way of the caller's own scratch directory in this store.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn put_index_through(&self, layer: &Digest, payload: &[u8], scratch: &Path) -> Result<(), Error> {
+        let path = scratch.join(format!("index-{}", layer.hex()));
         let mut file = File::options()
             .write(true)
             .create_new(true)
