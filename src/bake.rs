@@ -15,7 +15,7 @@ use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{KeepPacks, LayerReport, Layers, Purpose, Workshop};
-use crate::workplace::{Workplace, open_source, open_store};
+use crate::workplace::{Workplace, open_existing_store, open_source, open_store, pin};
 
 /// What to bake, and how.
 #[derive(Debug, Clone)]
@@ -135,6 +135,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
     let image = Image::verify(&*blobs, &job.want)?;
+    let _pin = pin(store.as_ref(), &image)?;
     announce(&image, on);
     clock.next(Stage::Unpack);
     let mut layers = Layers::unpack(&image, &*blobs, shop, Purpose::Content)?;
@@ -180,7 +181,7 @@ pub fn plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
 }
 
 fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
-    let store = open_store(job.store.as_deref(), on)?;
+    let store = open_existing_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
     let shop = Workshop { store: store.as_ref(), scratch: place.path(), keep_packs: false, jobs: job.jobs.get(), on };
 
@@ -188,6 +189,7 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
     let image = Image::verify(&*blobs, &job.want)?;
+    let _pin = pin(store.as_ref(), &image)?;
     announce(&image, on);
     clock.next(Stage::Unpack);
     let mut layers = Layers::unpack(&image, &*blobs, shop, Purpose::Plan)?;

@@ -47,6 +47,7 @@ impl From<cvbake_store::Event> for Event {
         match event {
             cvbake_store::Event::Waiting { .. }
             | cvbake_store::Event::WaitingForBlob { .. }
+            | cvbake_store::Event::WaitingForSweep
             | cvbake_store::Event::Removed { .. } => Event::Note(event.to_string()),
             _ => Event::Warning(event.to_string()),
         }

@@ -14,7 +14,7 @@ use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
 use crate::layers::in_parallel;
-use crate::workplace::{Workplace, open_source, open_store};
+use crate::workplace::{Workplace, open_source, open_store, pin};
 
 /// What to pull, and how.
 #[derive(Debug, Clone)]
@@ -62,6 +62,7 @@ fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
     let image = Image::verify(&*blobs, &job.want)?;
+    let _pin = pin(store.as_ref(), &image)?;
     announce(&image, on);
     clock.next(Stage::Pull);
     let mut seen = BTreeSet::new();

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
 use cvbake_fetch::{Options, Source};
-use cvbake_store::Store;
-use cvbake_verify::Blobs;
+use cvbake_store::{Pin, Store};
+use cvbake_verify::{Blobs, Config, Image};
 
 use crate::cleanup::Cleanup;
 use crate::error::Error;
@@ -72,7 +72,20 @@ pub(crate) fn open_source<'a>(
     })
 }
 
+/// Keeps what an image needs in the store as long as this lives, whatever other processes remove meanwhile.
+pub(crate) fn pin<'s>(store: Option<&'s Store>, image: &Image) -> Result<Option<Pin<'s>>, Error> {
+    let documents = [image.identity().digest(), image.config().map(Config::digest)];
+    let layers = image.layers().iter().flat_map(|layer| [layer.digest(), layer.diff_id()]);
+    let digests = documents.into_iter().chain(layers).flatten();
+    Ok(store.map(|store| store.pin(digests)).transpose()?)
+}
+
 /// Opens the store, if there is to be one.
 pub(crate) fn open_store(path: Option<&Path>, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
     Ok(path.map(|path| Store::open(path, &|event| on(event.into()))).transpose()?)
+}
+
+/// Opens the store, if there is to be one and there is one.
+pub(crate) fn open_existing_store(path: Option<&Path>, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
+    Ok(path.map(|path| Store::open_existing(path, &|event| on(event.into()))).transpose()?.flatten())
 }

@@ -16,7 +16,7 @@ use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::{Pull, Source};
-use cvbake::store::{Error as StoreError, Store};
+use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::{Platform, Want};
 use cvbake::{Engine, Job, KeepPacks, Output};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -274,7 +274,12 @@ impl Args {
             return Ok(self.store.clone());
         }
         let dir = environment::store();
-        let problem = match dir.as_deref().map(|dir| Store::open(dir, &|event| on(event.into()))) {
+        let tell = |event: StoreEvent| on(event.into());
+        let open = |dir: &Path| match self.dry_run {
+            true => Store::open_existing(dir, &tell).map(drop),
+            false => Store::open(dir, &tell).map(drop),
+        };
+        let problem = match dir.as_deref().map(open) {
             Some(Err(error)) if is_no_place(&error) => Error::from(error).line(),
             Some(_) => return Ok(dir),
             None => "there is no home directory".to_owned(),

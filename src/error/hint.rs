@@ -53,7 +53,7 @@ fn one(cause: Cause<'_>, reference: Option<&str>) -> Option<String> {
         return of_disk(error);
     }
     if let Some(error) = cause.downcast_ref() {
-        return Some(of_store(error));
+        return of_store(error);
     }
     of_io(cause.downcast_ref()?)
 }
@@ -208,12 +208,13 @@ fn is_forbidden(error: &IoError) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-fn of_store(error: &cvbake_store::Error) -> String {
+fn of_store(error: &cvbake_store::Error) -> Option<String> {
+    use cvbake_store::Error as E;
     match error {
-        cvbake_store::Error::Writable { path, .. } => {
-            format!("chmod 700 {} makes it private; {ELSEWHERE}", path.display())
-        }
-        _ => ELSEWHERE.to_owned(),
+        E::Writable { path, .. } => Some(format!("chmod 700 {} makes it private; {ELSEWHERE}", path.display())),
+        E::Input { .. } | E::NewInput { .. } => None,
+        E::Digest { .. } => Some(DAMAGED.to_owned()),
+        _ => Some(ELSEWHERE.to_owned()),
     }
 }
 

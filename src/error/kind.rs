@@ -117,7 +117,7 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
     if cause.is::<cvbake_disk::Error>() {
         return Some(Kind::Output);
     }
-    cause.is::<cvbake_store::Error>().then_some(Kind::Store)
+    cause.downcast_ref().map(of_store)
 }
 
 fn of_ours(error: &Error) -> Option<Kind> {
@@ -182,6 +182,16 @@ fn of_ext4(error: &cvbake_ext4::Error) -> Kind {
         | E::XattrSpace { .. } => Kind::Fit,
         E::Write { .. } => Kind::Output,
         _ => Kind::Image,
+    }
+}
+
+fn of_store(error: &cvbake_store::Error) -> Kind {
+    use cvbake_store::Error as E;
+    match error {
+        // Not the store is at fault, but what was to go into it.
+        E::Input { .. } | E::NewInput { .. } => Kind::Source,
+        E::Digest { .. } => Kind::Image,
+        _ => Kind::Store,
     }
 }
 

@@ -202,6 +202,7 @@ impl Image<'_> {
         }
         let (descriptor, bytes) = self.fetch_manifest(&name.shown(), name)?;
         if let Some(store) = self.store {
+            let _pin = store.pin([descriptor.digest]).map_err(store_problem)?;
             self.keep(descriptor.digest, &bytes)?;
             let Descriptor { media_type, digest, size } = descriptor.clone();
             store

@@ -4,17 +4,18 @@
 //! the way. A partial one is the beginning of a blob: it stays when its process is killed, and the next one goes on.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, TryLockError};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
-use cvbake_verify::Digest;
+use cvbake_verify::{Algorithm, Digest, Hasher};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::dir::{Dir, PRIVATE_FILE};
-use crate::entry::{Fault, describe};
-use crate::{BLOBS, Damage, Error, Event, Store};
+use crate::entry::{Fault, describe, len_bytes};
+use crate::reference::REPOSITORIES;
+use crate::{BLOBS, Damage, Error, Event, Pin, Store};
 
 const PARTIAL: &str = "partial";
 
@@ -50,6 +51,73 @@ impl Store {
         dir.remove(&name).map_err(|source| Error::Write { path: dir.join(&name), source })
     }
 
+    /// All blobs, in order, with their lengths; none of their bytes is read.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn blobs(&self) -> Result<Vec<(Digest, u64)>, Error> {
+        let entries = self.entries(BLOBS)?;
+        Ok(entries.into_iter().map(|(digest, stat)| (digest, len_bytes(&stat))).collect())
+    }
+
+    /// Makes a blob of bytes that should be those of its digest.
+    ///
+    /// # Errors
+    /// When they are not, or when they can't be read or written: then there is no such blob, unless there was one.
+    pub fn put_blob(&self, digest: &Digest, bytes: impl Read, on: &(dyn Fn(Event) + Sync)) -> Result<u64, Error> {
+        let mut partial = self.partial(digest, on)?;
+        partial.restart()?;
+        let mut hasher = Hasher::new(digest.algorithm());
+        let kept = copy(bytes, |piece| {
+            hasher.update(piece);
+            partial.append(piece)
+        });
+        let len = partial.len();
+        match kept {
+            Ok(()) => {
+                let found = hasher.finish();
+                if found == *digest {
+                    return partial.commit().map(|()| len);
+                }
+                partial.restart()?;
+                Err(Error::Digest { expected: Box::new(*digest), found: Box::new(found) })
+            }
+            Err(error) => {
+                partial.restart()?;
+                Err(match error {
+                    Failed::Read(source) => Error::Input { digest: Box::new(*digest), source },
+                    Failed::Write(error) => error,
+                })
+            }
+        }
+    }
+
+    /// Makes a blob of bytes whose SHA-256 nobody knows yet; it is pinned before it is there.
+    ///
+    /// # Errors
+    /// When the bytes can't be read or written.
+    pub fn add_blob(&self, bytes: impl Read, pin: &Pin<'_>) -> Result<(Digest, u64), Error> {
+        let scratch = self.scratch()?;
+        let path = scratch.path().join("blob");
+        let options = File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
+        let mut file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
+        let (mut hasher, mut len) = (Hasher::new(Algorithm::Sha256), 0);
+        let kept = copy(bytes, |piece| {
+            hasher.update(piece);
+            len += piece.len() as u64;
+            file.write_all(piece).map_err(|source| Error::Write { path: path.clone(), source })
+        });
+        kept.map_err(|error| match error {
+            Failed::Read(source) => Error::NewInput { source },
+            Failed::Write(error) => error,
+        })?;
+        let digest = hasher.finish();
+        pin.add([digest])?;
+        blobs_dir(&self.root)?;
+        self.place(BLOBS, &digest, &path, &file)?;
+        Ok((digest, len))
+    }
+
     /// The beginning of a blob, as far as there is one, for this process (this thread, in fact) alone; waits for others.
     /// They may have finished the blob meanwhile: [`Store::blob`] tells.
     ///
@@ -82,7 +150,7 @@ impl Store {
                 });
                 continue;
             };
-            lock(&file, || {
+            crate::lock::wait(&file, || {
                 if !told {
                     on(Event::WaitingForBlob { blob: *digest });
                     told = true;
@@ -99,6 +167,37 @@ impl Store {
     }
 }
 
+/// Why bytes can't be passed on.
+enum Failed {
+    Read(io::Error),
+    Write(Error),
+}
+
+fn copy(mut from: impl Read, mut to: impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Failed> {
+    /// How much is read at once.
+    const BUFFER: usize = 256 << 10;
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to(&buffer[..count]).map_err(Failed::Write)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failed::Read(error)),
+        }
+    }
+}
+
+/// The directory of blobs, made if there is none.
+fn blobs_dir(root: &Dir) -> Result<Dir, Error> {
+    // Before the first blob: blobs without it mean that it was lost.
+    if !root.exists(BLOBS)? {
+        root.subdir(REPOSITORIES)?;
+    }
+    let blobs = root.subdir(BLOBS)?;
+    mark_layout(root)?;
+    Ok(blobs)
+}
+
 fn mark_layout(root: &Dir) -> Result<(), Error> {
     let path = root.join(OsStr::new(LAYOUT));
     let options = File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
@@ -110,20 +209,6 @@ fn mark_layout(root: &Dir) -> Result<(), Error> {
 
 fn kind(file: impl std::os::fd::AsFd) -> Result<FileType, Errno> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode))
-}
-
-fn lock(file: &File, waiting: impl FnOnce()) -> io::Result<()> {
-    match file.try_lock() {
-        Ok(()) => return Ok(()),
-        Err(TryLockError::WouldBlock) => waiting(),
-        Err(TryLockError::Error(error)) => return Err(error),
-    }
-    loop {
-        match file.lock() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            locked => return locked,
-        }
-    }
 }
 
 /// The beginning of a blob, to which nobody else adds. Dropped, it stays for whoever goes on with it.
@@ -191,8 +276,7 @@ impl Partial {
     /// When it can't be synced or moved.
     pub fn commit(self) -> Result<(), Error> {
         self.file.sync_all().map_err(|error| self.failed(error))?;
-        let blobs = self.root.subdir(BLOBS)?;
-        mark_layout(&self.root)?;
+        let blobs = blobs_dir(&self.root)?;
         let dir = blobs.subdir(self.digest.algorithm().name())?;
         dir.take(&self.dir, &self.name, OsStr::new(&self.digest.hex()))?;
         dir.sync()

@@ -45,6 +45,19 @@ impl Dir {
             }
             stat => stat,
         };
+        Dir::open_checked(path, stat)
+    }
+
+    /// Opens the store's directory, if there is one.
+    pub(crate) fn open_existing_root(path: &Path) -> Result<Option<Dir>, Error> {
+        let path = std::path::absolute(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        match rustix::fs::stat(&path) {
+            Err(Errno::NOENT) => Ok(None),
+            stat => Dir::open_checked(path, stat).map(Some),
+        }
+    }
+
+    fn open_checked(path: PathBuf, stat: Result<Stat, Errno>) -> Result<Dir, Error> {
         let read = |source: Errno| Error::Read { path: path.clone(), source: source.into() };
         check_owner(&path, &stat.map_err(read)?)?;
         let fd = rustix::fs::open(&path, OPEN, Mode::empty()).map_err(read)?;

@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use cvbake_verify::Digest;
-use rustix::fs::{FileType, Mode, OFlags};
+use cvbake_verify::{Algorithm, Digest};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::dir::Dir;
@@ -38,6 +39,24 @@ impl Store {
         let Some(dir) = self.root.existing_subdir(kind)? else { return Ok(None) };
         let Some(dir) = dir.existing_subdir(digest.algorithm().name())? else { return Ok(None) };
         Entry::open(dir, digest.hex(), on)
+    }
+
+    /// All entries of a kind, in order, as far as their names go: what they are is not looked at.
+    pub(crate) fn entries(&self, kind: &str) -> Result<Vec<(Digest, Stat)>, Error> {
+        let mut entries = Vec::new();
+        let Some(dir) = self.root.existing_subdir(kind)? else { return Ok(entries) };
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let Some(dir) = dir.existing_subdir(algorithm.name())? else { continue };
+            for name in dir.names()? {
+                let digest = std::str::from_utf8(&name).ok().map(|hex| format!("{}:{hex}", algorithm.name()).parse());
+                // Removed meanwhile, if it can't be looked at.
+                if let (Some(Ok(digest)), Ok(stat)) = (digest, dir.stat(OsStr::from_bytes(&name))) {
+                    entries.push((digest, stat));
+                }
+            }
+        }
+        entries.sort_by_key(|(digest, _)| *digest);
+        Ok(entries)
     }
 
     /// Syncs a file and gives it the name of an entry.
@@ -92,6 +111,10 @@ impl Entry {
     }
 }
 
+pub(crate) fn len_bytes(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
 fn open(dir: &Dir, name: &OsStr) -> Result<Option<(File, u64)>, Fault> {
     // Looked at first: opening a device may do things.
     match dir.stat(name) {
@@ -108,7 +131,7 @@ fn open(dir: &Dir, name: &OsStr) -> Result<Option<(File, u64)>, Fault> {
     };
     let stat = rustix::fs::fstat(&file).map_err(|error| fault(error.into()))?;
     check_kind(FileType::from_raw_mode(stat.st_mode))?;
-    Ok(Some((file, u64::try_from(stat.st_size).unwrap_or(0))))
+    Ok(Some((file, len_bytes(&stat))))
 }
 
 fn check_kind(kind: FileType) -> Result<(), Fault> {

@@ -78,6 +78,28 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// What is to become a blob can't be read to its end.
+    #[error("cannot read what is to become blob {digest}")]
+    Input {
+        /// The blob.
+        digest: Box<Digest>,
+        /// Why.
+        source: io::Error,
+    },
+    /// What is to become a new blob can't be read to its end.
+    #[error("cannot read what is to become a blob")]
+    NewInput {
+        /// Why.
+        source: io::Error,
+    },
+    /// What is to become a blob is something else.
+    #[error("expected the bytes of blob {expected}, found those of {found}")]
+    Digest {
+        /// The blob.
+        expected: Box<Digest>,
+        /// What the bytes are.
+        found: Box<Digest>,
+    },
     /// A lock file could not be locked.
     #[error("cannot lock {}", path.display())]
     Lock {
@@ -111,6 +133,15 @@ pub enum Event {
         /// The blob.
         blob: Digest,
     },
+    /// Another process tidies the store; we wait for it.
+    WaitingForSweep,
+    /// What names point to was lost, and restored from the other place where it stands.
+    Restored {
+        /// What was lost.
+        path: PathBuf,
+        /// How many names there are.
+        names: usize,
+    },
     /// What a killed process left was removed.
     Removed {
         /// The directory.
@@ -127,6 +158,10 @@ impl fmt::Display for Event {
             }
             Event::Waiting { layer } => write!(f, "waiting for another process that works on layer {layer}"),
             Event::WaitingForBlob { blob } => write!(f, "waiting for another process that downloads {blob}"),
+            Event::Restored { path, names } => {
+                write!(f, "{} was lost and is restored: {names} names from index.json", path.display())
+            }
+            Event::WaitingForSweep => f.write_str("waiting for another process that tidies the store"),
             Event::Removed { path } => write!(f, "removed {}, left by a process that was killed", path.display()),
         }
     }
@@ -159,6 +194,9 @@ pub enum Damage {
     /// It is not the document that says what a name points to.
     #[error("it does not say what its name points to")]
     Reference,
+    /// It is not the document that it should be.
+    #[error("{0}")]
+    Document(String),
     /// Its bytes are not those that were stored.
     #[error("the checksum of its bytes {from} to {to} is {found:08x}, expected {expected:08x}")]
     Checksum {

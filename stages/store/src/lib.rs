@@ -6,6 +6,9 @@
 //! blobs/sha256/<hex>         what came from a registry, as it came
 //! partial/<algorithm>-<hex>  the beginning of a blob, held while a process adds to it
 //! repositories/<registry>/…  what names of images pointed to
+//! index.json, oci-layout     all of those names again, as an OCI image layout has them
+//! pins/<n>                   held by a running process: which blobs and layers it uses
+//! sweep.lock                 held while names change, and what nothing needs is removed
 //! locks/<algorithm>-<hex>    held while a process works on a layer
 //! scratch/<n>.lock, <n>/     a running process's own directory
 //! ```
@@ -25,10 +28,13 @@ mod dir;
 mod entry;
 mod error;
 mod index;
+mod layout;
 mod lock;
 mod pack;
+mod pin;
 mod reference;
 mod scratch;
+mod sweep;
 
 use std::path::Path;
 
@@ -39,8 +45,11 @@ use crate::dir::Dir;
 pub use crate::error::{Damage, Error, Event};
 pub use crate::lock::LayerLock;
 pub use crate::pack::{PIECE, PackSeal};
+use crate::pin::PINS;
+pub use crate::pin::Pin;
 pub use crate::reference::Reference;
 pub use crate::scratch::Scratch;
+pub use crate::sweep::Sweep;
 
 /// A directory of what is kept between runs.
 #[derive(Debug)]
@@ -68,9 +77,32 @@ impl Store {
         // The first thing made: it is what tells a store from a directory of other things.
         root.subdir(INDEXES)?;
         let store = Store { root };
-        store.remove_stale_scratch(on);
-        lock::remove_stale(&|| store.root.existing_subdir(LOCKS).ok().flatten());
+        store.tidy(on);
+        store.restore_lost_references(on)?;
         Ok(store)
+    }
+
+    /// Opens a store that is there; makes none.
+    ///
+    /// # Errors
+    /// When there is something, but no store that can be used.
+    pub fn open_existing(path: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
+        let Some(root) = Dir::open_existing_root(path)? else { return Ok(None) };
+        if !root.exists(INDEXES)? {
+            root.check_unused()?;
+            return Ok(None);
+        }
+        let store = Store { root };
+        store.tidy(on);
+        Ok(Some(store))
+    }
+
+    /// Removes what killed processes left; what can't be removed is only in the way.
+    fn tidy(&self, on: &(dyn Fn(Event) + Sync)) {
+        self.remove_stale_scratch(on);
+        for dir in [LOCKS, PINS] {
+            lock::remove_stale(&|| self.root.existing_subdir(dir).ok().flatten());
+        }
     }
 
     /// Where the store is, as an absolute path.

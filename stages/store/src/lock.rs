@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use cvbake_verify::Digest;
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -23,6 +24,16 @@ impl Lock {
     /// Takes the lock if nobody has it.
     pub(crate) fn try_take(dir: Dir, name: &OsStr) -> Result<Option<Lock>, Error> {
         Lock::take(dir, name, &mut try_lock)
+    }
+
+    /// The locked file, whose content is for the holder to say.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where it stands.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.join(&self.name)
     }
 
     /// Takes the lock as `lock` does, which says whether it has it.
@@ -48,6 +59,25 @@ pub(crate) fn remove_stale(open: &dyn Fn() -> Option<Dir>) {
     for name in open().and_then(|dir| dir.names().ok()).unwrap_or_default() {
         // Dropping a lock removes its file.
         drop(open().map(|dir| Lock::try_take(dir, OsStr::from_bytes(&name))));
+    }
+}
+
+/// Locks a file, whoever else has it; tells before it waits.
+pub(crate) fn wait(file: &File, waiting: impl FnOnce()) -> io::Result<()> {
+    if try_lock(file)? {
+        return Ok(());
+    }
+    waiting();
+    uninterrupted(|| file.lock())
+}
+
+/// Does what a signal may interrupt until it is done.
+pub(crate) fn uninterrupted(mut lock: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match lock() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            locked => return locked,
+        }
     }
 }
 
@@ -78,19 +108,13 @@ impl LayerLock {
         let name = OsString::from(format!("{}-{}", layer.algorithm(), layer.hex()));
         let mut told = false;
         let lock = Lock::take(dir, &name, &mut |file| {
-            if try_lock(file)? {
-                return Ok(true);
-            }
-            if !told {
-                on(Event::Waiting { layer: *layer });
-                told = true;
-            }
-            loop {
-                match file.lock() {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    locked => return locked.map(|()| true),
+            let tell = || {
+                if !told {
+                    on(Event::Waiting { layer: *layer });
+                    told = true;
                 }
-            }
+            };
+            wait(file, tell).map(|()| true)
         })?;
         Ok(LayerLock { _lock: lock.expect("waited until it was free") })
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! repositories/docker.io/library/alpine/:3.20            {"digest": …, "mediaType": …, "size": …}
 //! repositories/localhost:5000/a/b/@sha256:<hex>
+//! repositories/%/@sha256:<hex>                           an image that nobody gave a name
 //! ```
 //!
 //! A repository may be called like another one's tag, so the files' names begin with what no part of a repository's does.
@@ -12,13 +13,14 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use cvbake_verify::{Digest, json};
+use rustix::fs::AtFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::dir::{Dir, PRIVATE_FILE};
 use crate::entry::{Entry, Fault, fault};
 use crate::{Damage, Error, Event, Store};
 
-const REPOSITORIES: &str = "repositories";
+pub(crate) const REPOSITORIES: &str = "repositories";
 
 /// What a name points to: a manifest or an index.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,26 +64,76 @@ impl Store {
         Ok(entry.settle(read, on)?.map(|(_, reference)| reference))
     }
 
-    /// Keeps what a name points to.
+    /// Keeps what a name points to; waits for whoever has the store alone. What it points to is pinned by the caller, or
+    /// may be gone before it has the name.
     ///
     /// # Errors
     /// When it can't be written.
     pub fn set_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
+        let _alone = self.exclude(|| {})?;
+        self.write_reference(name, reference)
+    }
+
+    /// Forgets a name, and says whether it was known; what it points to stays. Waits as [`Store::set_reference`] does.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub fn remove_reference(&self, name: &str) -> Result<bool, Error> {
+        let _alone = self.exclude(|| {})?;
+        self.delete_reference(name)
+    }
+
+    /// The same for who has the store alone already.
+    pub(crate) fn write_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
+        self.write_reference_below(self.root.subdir(REPOSITORIES)?, name, reference)?;
+        self.write_index_json()
+    }
+
+    /// Writes the file of a name, below a directory of repositories.
+    pub(crate) fn write_reference_below(&self, mut dir: Dir, name: &str, reference: &Reference) -> Result<(), Error> {
         let Reference { digest, media_type, size } = reference;
         let document = Document { digest: digest.to_string(), media_type: media_type.clone(), size: *size };
         let text = serde_json::to_vec(&document).expect("texts and a number are JSON");
-        let scratch = self.scratch()?;
-        let path = scratch.path().join("reference");
-        let options = std::fs::File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
-        let mut file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(|source| Error::Write { path, source })?;
         let (repository, name) = locate(name);
-        let mut dir = self.root.subdir(REPOSITORIES)?;
         for part in &repository {
             dir = dir.subdir(part)?;
         }
-        dir.take(&scratch.open()?, OsStr::new("reference"), OsStr::new(&name))?;
+        self.write_whole(&dir, &name, &text)?;
         dir.sync()
+    }
+
+    /// The same for who has the store alone already. Directories that become empty go, too.
+    pub(crate) fn delete_reference(&self, name: &str) -> Result<bool, Error> {
+        let (repository, file) = locate(name);
+        let mut dirs: Vec<Dir> = self.root.existing_subdir(REPOSITORIES)?.into_iter().collect();
+        for part in &repository {
+            let Some(dir) = dirs.last().map(|dir| dir.existing_subdir(part)).transpose()?.flatten() else {
+                return Ok(false);
+            };
+            dirs.push(dir);
+        }
+        let Some(dir) = dirs.last() else { return Ok(false) };
+        let file = OsStr::new(&file);
+        let there = dir.stat(file).is_ok();
+        dir.remove(file).map_err(|source| Error::Write { path: dir.join(file), source })?;
+        for (dir, part) in dirs.iter().zip(&repository).rev() {
+            if rustix::fs::unlinkat(&dir.fd, part, AtFlags::REMOVEDIR).is_err() {
+                break;
+            }
+        }
+        self.write_index_json()?;
+        Ok(there)
+    }
+
+    /// Puts a small file into the store, whole or not at all, in the place of whatever has its name.
+    pub(crate) fn write_whole(&self, dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        const NEW: &str = "new";
+        let scratch = self.scratch()?;
+        let path = scratch.path().join(NEW);
+        let options = std::fs::File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
+        let mut file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|source| Error::Write { path, source })?;
+        dir.take(&scratch.open()?, OsStr::new(NEW), OsStr::new(name))
     }
 
     /// All names that are known, in order, with what they point to.
@@ -154,8 +206,10 @@ fn locate(name: &str) -> (Vec<String>, String) {
 
 /// Makes a file name of any text: what no reference has in it becomes `%` and two digits.
 fn escape(part: &str) -> String {
-    if matches!(part, "" | "." | "..") {
-        return format!("%{}", part.replace('.', "2E"));
+    match part {
+        "" => return "%".to_owned(),
+        "." | ".." => return part.replace('.', "%2E"),
+        _ => {}
     }
     let mut name = String::new();
     for byte in part.bytes() {
@@ -170,7 +224,22 @@ fn escape(part: &str) -> String {
 
 /// The text that became this file name; nothing if it is none of ours.
 fn unescape(name: &str) -> Option<String> {
-    (!name.contains('%')).then(|| name.to_owned())
+    if name == "%" {
+        return Some(String::new());
+    }
+    let mut bytes = Vec::new();
+    let mut rest = name.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digits = rest.split_off(..2).and_then(|digits| std::str::from_utf8(digits).ok())?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+    }
+    let text = String::from_utf8(bytes).ok()?;
+    (escape(&text) == name).then_some(text)
 }
 
 #[cfg(test)]
@@ -185,13 +254,20 @@ mod tests {
             ("localhost:5000/x@sha256:12", "localhost:5000/x", "@sha256:12"),
             ("r/a/b:t@sha256:12", "r/a/b", ":t@sha256:12"),
             ("r/a", "r/a", ":"),
-            ("../../etc/passwd:x", "%2E2E/%2E2E/etc/passwd", ":x"),
-            ("/abs//./x:\u{0}y/../z", "%/abs/%/%2E/x:%00y/%2E2E/z", ":"),
+            ("../../etc/passwd:x", "%2E%2E/%2E%2E/etc/passwd", ":x"),
+            ("/abs//./x:\u{0}y/../z", "%/abs/%/%2E/x:%00y/%2E%2E/z", ":"),
             ("", "%", ":"),
+            ("@sha256:12", "%", "@sha256:12"),
         ];
         for (name, repository, file) in table {
             let (parts, found) = locate(name);
             assert_eq!((parts.join("/").as_str(), found.as_str()), (repository, file), "{name:?}");
+            let parts: Option<Vec<_>> = parts.iter().map(|part| unescape(part)).collect();
+            let file = unescape(&found).filter(|file| file != ":").unwrap_or_default();
+            assert_eq!(parts.map(|parts| parts.join("/") + &file).as_deref(), Some(name), "{name:?}");
+        }
+        for name in ["%2", "%2e", "%41", "%zz", "a%", "%FF", "%+1"] {
+            assert_eq!(unescape(name), None, "{name}");
         }
     }
 }

@@ -1,0 +1,91 @@
+//! The store as an OCI image layout, for programs that read those: `index.json` has all names that are known.
+//!
+//! It follows from the files below `repositories` and is made anew whenever one of them changes. Should they be lost, it is
+//! where the names are restored from.
+
+use std::ffi::OsStr;
+
+use cvbake_verify::{Candidate, MAX_INDEX_ENTRIES, json, parse_index};
+use serde_json::{Value, json};
+
+use crate::entry::{Entry, Fault};
+use crate::reference::REPOSITORIES;
+use crate::{Damage, Error, Event, Reference, Store};
+
+pub(crate) const INDEX_JSON: &str = "index.json";
+
+const MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// No room for more names than this in a document of [`json::MAX_BYTES`]: each takes some 400 bytes, and what has more of
+/// them than that is cut.
+const MAX_NAMES: usize = if MAX_INDEX_ENTRIES < 8000 { MAX_INDEX_ENTRIES } else { 8000 };
+
+impl Store {
+    /// Makes `index.json` anew. The caller has the store to itself.
+    pub(crate) fn write_index_json(&self) -> Result<(), Error> {
+        let references = self.references(&|_| {})?;
+        let text = document(&references);
+        self.write_whole(&self.root, INDEX_JSON, text.as_bytes())
+    }
+
+    /// Where the names are lost and `index.json` is not, they are restored from it.
+    pub(crate) fn restore_lost_references(&self, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+        let lost = || Ok::<_, Error>(!self.root.exists(REPOSITORIES)? && self.root.exists(INDEX_JSON)?);
+        if !lost()? {
+            return Ok(());
+        }
+        let _alone = self.exclude(|| on(Event::WaitingForSweep))?;
+        if lost()? {
+            let references = self.read_index_json(on)?;
+            // Elsewhere at first: a part of them would look like all of them.
+            let scratch = self.scratch()?;
+            let new = scratch.open()?.subdir(REPOSITORIES)?;
+            for (name, reference) in &references {
+                self.write_reference_below(new.try_clone()?, name, reference)?;
+            }
+            let name = OsStr::new(REPOSITORIES);
+            self.root.take(&scratch.open()?, name, name)?;
+            self.root.sync()?;
+            on(Event::Restored { path: self.root.path.join(REPOSITORIES), names: references.len() });
+        }
+        Ok(())
+    }
+
+    /// What `index.json` says names point to; nothing if there is none, or none that can be read.
+    pub(crate) fn read_index_json(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
+        let Some(entry) = Entry::open(self.root.try_clone()?, INDEX_JSON.to_owned(), on)? else {
+            return Ok(Vec::new());
+        };
+        let read = json::read(INDEX_JSON, &entry.file).and_then(|text| parse_index(INDEX_JSON, &text));
+        let read = read.map_err(|error| Fault::Damage(Damage::Document(error.to_string())));
+        let candidates = entry.settle(read, on)?.map(|(_, candidates)| candidates).unwrap_or_default();
+        Ok(candidates.into_iter().map(named).collect())
+    }
+}
+
+fn document(references: &[(String, Reference)]) -> String {
+    let known = references.iter().filter(|(_, reference)| !reference.media_type.is_empty());
+    let manifests: Vec<Value> = known.take(MAX_NAMES).map(|(name, reference)| descriptor(name, reference)).collect();
+    json!({ "schemaVersion": 2, "mediaType": MEDIA_TYPE, "manifests": manifests }).to_string()
+}
+
+fn descriptor(name: &str, reference: &Reference) -> Value {
+    let Reference { digest, media_type, size } = reference;
+    let mut descriptor = json!({ "mediaType": media_type, "digest": digest.to_string(), "size": size });
+    if !name.starts_with('@') {
+        descriptor["annotations"] = json!({ REF_NAME: name });
+    }
+    descriptor
+}
+
+fn named(candidate: Candidate) -> (String, Reference) {
+    let Candidate { descriptor, ref_name, .. } = candidate;
+    let name = ref_name.unwrap_or_else(|| untagged(&descriptor));
+    (name, Reference { digest: descriptor.digest, media_type: descriptor.media_type, size: descriptor.size })
+}
+
+/// What an image is called that nobody gave a name: its digest in no repository.
+fn untagged(descriptor: &cvbake_verify::Descriptor) -> String {
+    format!("@{}", descriptor.digest)
+}
