@@ -1,5 +1,7 @@
 //! What happens during a bake, for whoever wants to show it.
 
+use std::time::Duration;
+
 use cvbake_verify::Digest;
 
 /// Something that happened.
@@ -36,6 +38,15 @@ pub enum Event {
         /// How many more.
         bytes: u64,
     },
+    /// An attempt failed, and the next one comes after a while.
+    Waiting {
+        /// Who is given time.
+        host: String,
+        /// For how long.
+        wait: Duration,
+        /// What went wrong.
+        problem: String,
+    },
     /// Something the user should know, and that is no error.
     Warning(String),
     /// Something that explains what is going on.
@@ -58,7 +69,10 @@ impl From<cvbake_fetch::Event> for Event {
     fn from(event: cvbake_fetch::Event) -> Event {
         match event {
             cvbake_fetch::Event::Store(event) => event.into(),
-            cvbake_fetch::Event::Resumed { .. } => Event::Note(event.to_string()),
+            cvbake_fetch::Event::Resumed { .. } | cvbake_fetch::Event::Elsewhere { missing: true, .. } => {
+                Event::Note(event.to_string())
+            }
+            cvbake_fetch::Event::Waiting { host, wait, problem } => Event::Waiting { host, wait, problem },
             _ => Event::Warning(event.to_string()),
         }
     }

@@ -16,7 +16,7 @@ use cvbake_tree::{BLOCK_SIZE, Packs, Time, Tree};
 use cvbake_unpack::{Index, PACK_PIECE};
 use cvbake_verify::{Blobs, Compression, Digest, HashingReader, Image, Layer};
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::event::{Event, Found, LayerEvent};
 use crate::readahead::read_ahead;
 use crate::workplace::Workplace;
@@ -139,7 +139,7 @@ impl<'a> Layers<'a> {
         order.sort_by_key(|&at| (std::cmp::Reverse(distinct[at].size()), at));
         let mut unpacked = in_parallel(shop.jobs, &order, &|&at| {
             let layer = distinct[at];
-            let unpacked = unpack_one(layer, blobs, shop, purpose).map_err(|error| Error::layer(layer, error))?;
+            let unpacked = with_another(layer, blobs, &|| unpack_one(layer, blobs, shop, purpose))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
             let event = LayerEvent::Finished { found, entries, bytes };
             (shop.on)(Event::Layer { number: layer.number(), event });
@@ -401,6 +401,20 @@ fn unpack_one<'a>(
     }
     let entries = index.entry_count();
     Ok(Unpacked { layer, diff_id, index: Some(index), content, found: Found::Nothing, entries })
+}
+
+/// Works on a layer, and again when it made no sense and there is another place to have it from.
+pub(crate) fn with_another<T>(
+    layer: &Layer,
+    blobs: &dyn Blobs,
+    work: &dyn Fn() -> Result<T, Error>,
+) -> Result<T, Error> {
+    loop {
+        match work() {
+            Err(error) if error.kind() == Kind::Image && blobs.another(layer) => {}
+            done => return done.map_err(|error| Error::layer(layer, error)),
+        }
+    }
 }
 
 fn warn_about_compression(layer: &Layer, found: cvbake_archive::Compression, on: &(dyn Fn(Event) + Sync)) {

@@ -13,7 +13,7 @@ use crate::bake::{Clock, announce};
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
-use crate::layers::in_parallel;
+use crate::layers::{in_parallel, with_another};
 use crate::workplace::{Workplace, open_source, open_store, pin};
 
 /// What to pull, and how.
@@ -68,9 +68,7 @@ fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let mut seen = BTreeSet::new();
     let mut distinct: Vec<&Layer> = image.layers().iter().filter(|layer| seen.insert(layer.digest())).collect();
     distinct.sort_by_key(|layer| (std::cmp::Reverse(layer.size()), layer.number()));
-    in_parallel(job.jobs.get(), &distinct, &|layer| {
-        read_all(layer, &*blobs, on).map_err(|error| Error::layer(layer, error))
-    })?;
+    in_parallel(job.jobs.get(), &distinct, &|layer| with_another(layer, &*blobs, &|| read_all(layer, &*blobs, on)))?;
     Ok(Pulled {
         reference: image.reference().to_owned(),
         image: image.identity().digest(),

@@ -67,7 +67,7 @@ pub(crate) fn open_source<'a>(
     on: &'a (dyn Fn(cvbake_fetch::Event) + Sync),
 ) -> Result<Box<dyn Blobs + Send + 'a>, Error> {
     Ok(match source {
-        Source::Registry(reference) => cvbake_fetch::open_registry(reference, registry, store, on)?,
+        Source::Registry(name) => cvbake_fetch::open_name(name, registry, store, on)?,
         source => cvbake_fetch::open(source, place.path(), std::io::stdin())?,
     })
 }

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use cvbake::error::Error;
+use cvbake::fetch::RegistriesFiles;
 use etcetera::BaseStrategy;
 
 use super::values;
@@ -35,7 +36,7 @@ pub(super) fn store() -> Option<PathBuf> {
 /// Where credentials for registries are: `$REGISTRY_AUTH_FILE`, or else the files that `podman login` and `skopeo login`,
 /// and then that `docker login` writes.
 pub(super) fn credential_files() -> Vec<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name| set(name).map(PathBuf::from);
     if let Some(file) = set("REGISTRY_AUTH_FILE") {
         return vec![file];
     }
@@ -44,6 +45,33 @@ pub(super) fn credential_files() -> Vec<PathBuf> {
     let docker = set("DOCKER_CONFIG").or_else(|| Some(home.as_ref()?.home_dir().join(".docker")));
     let podman = podman.into_iter().flatten().map(|dir| dir.join("containers/auth.json"));
     podman.chain(docker.map(|dir| dir.join("config.json"))).collect()
+}
+
+/// Where it is written which registries stand for a name: `given`, or `$CONTAINERS_REGISTRIES_CONF`, or else the user's file, or else
+/// the system's; and the drop-ins of both, unless `$CONTAINERS_REGISTRIES_CONF_DIR` says where they are. The user's own file hides
+/// the system's drop-ins as well.
+pub(super) fn registries_files(given: Option<PathBuf>) -> RegistriesFiles {
+    let home = etcetera::base_strategy::Xdg::new().ok();
+    let user = home.as_ref().map(|home| home.config_dir().join("containers/registries.conf"));
+    let system = PathBuf::from("/etc/containers/registries.conf");
+    let given = given.or_else(|| set("CONTAINERS_REGISTRIES_CONF").map(PathBuf::from));
+    let hidden = given.is_none() && user.as_ref().is_some_and(|path| path.exists());
+    let drop_in = |path: &PathBuf| PathBuf::from(format!("{}.d", path.display()));
+    let drop_ins = match set("CONTAINERS_REGISTRIES_CONF_DIR") {
+        Some(dir) => vec![dir.into()],
+        None => [(!hidden).then_some(&system), user.as_ref()].into_iter().flatten().map(drop_in).collect(),
+    };
+    let cache = match rustix::process::geteuid().is_root() {
+        true => Some(PathBuf::from("/var/cache")),
+        false => home.as_ref().map(BaseStrategy::cache_dir),
+    };
+    let aliases = cache.map(|dir| dir.join("containers/short-name-aliases.conf"));
+    RegistriesFiles { given, usual: user.into_iter().chain([system]).collect(), drop_ins, aliases }
+}
+
+/// A variable that is set to something.
+fn set(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Where temporary files go: `TMPDIR`, or `/tmp`.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ValueEnum, ValueHint};
 use cvbake::error::Error;
-use cvbake::fetch::{Credentials, Options, Pull, Source};
+use cvbake::fetch::{Credentials, Insecure, Options, Pull, Source};
 
 use super::environment;
 
@@ -28,9 +28,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "USER:PASSWORD", value_parser = Secret::read, help_heading = REGISTRY)]
     creds: Option<Secret>,
 
-    /// Talk to a registry without TLS if it has none; to one on this machine that is always allowed
-    #[arg(long = "insecure", help_heading = REGISTRY)]
-    plain_http: bool,
+    /// Allow a registry to have no TLS, or a certificate that nobody vouches for: the one that is asked for, or HOST; can be repeated. One on this machine may always be without TLS
+    #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = REGISTRY)]
+    insecure: Vec<String>,
+
+    /// The configuration of registries and mirrors [default: registries.conf in ~/.config/containers or /etc/containers]
+    ///
+    /// As containers-registries.conf(5) says, version 2, with the files in registries.conf.d beside it. Without a terminal to ask at,
+    /// short-name-mode "enforcing" refuses a short name that may be in several registries, and the others take the first that has it.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = REGISTRY)]
+    registries_conf: Option<PathBuf>,
 }
 
 /// When to ask the registry.
@@ -70,7 +77,11 @@ impl Args {
                 Some(When::Missing) => Pull::Missing,
                 Some(When::Never) => Pull::Never,
             },
-            plain_http: self.plain_http,
+            registries: environment::registries_files(self.registries_conf.clone()),
+            insecure: Insecure {
+                asked: self.insecure.iter().any(String::is_empty),
+                hosts: self.insecure.iter().filter(|host| !host.is_empty()).cloned().collect(),
+            },
             credentials: self.creds.as_ref().map(credentials).transpose()?,
             credential_files: match &self.authfile {
                 Some(path) => vec![existing(path)?],

@@ -22,7 +22,14 @@ pub(super) fn of(error: &Error) -> Option<String> {
         Some(Error::Image { reference, .. }) => Some(reference.as_str()),
         _ => None,
     });
-    causes.iter().rev().find_map(|&cause| one(cause, reference))
+    // Of several that stand for one another, the one that the problem is about.
+    let asked = |&cause: &Cause<'_>| match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(cvbake_fetch::Error::Registry { registry, .. }), _) => Some(registry.clone()),
+        (_, Some(Problem::Mirrors { host, .. })) => Some(host.clone()),
+        _ => None,
+    };
+    let registry = causes.iter().rev().find_map(asked);
+    causes.iter().rev().find_map(|&cause| one(cause, reference, registry.as_deref()))
 }
 
 const FULL: &str =
@@ -30,7 +37,7 @@ const FULL: &str =
 const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
 const ELSEWHERE: &str = "--store DIR keeps layers in another directory, --no-cache keeps none";
 
-fn one(cause: Cause<'_>, reference: Option<&str>) -> Option<String> {
+fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Option<String> {
     if let Some(Error::Usage { hint, .. }) = cause.downcast_ref() {
         return hint.clone();
     }
@@ -38,7 +45,7 @@ fn one(cause: Cause<'_>, reference: Option<&str>) -> Option<String> {
         return of_fetch(error, reference);
     }
     if let Some(problem) = cause.downcast_ref() {
-        return of_problem(problem, reference);
+        return of_problem(problem, registry);
     }
     if let Some(error) = cause.downcast_ref() {
         return of_verify(error, reference);
@@ -97,25 +104,35 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
         E::NotADockerArchive { place, .. } => {
             Some(format!("an OCI layout in an archive is oci-archive:{place}, a root filesystem tar:{place}"))
         }
+        E::ShortName { name, .. } => Some(format!(
+            "write the name in full, such as docker.io/{}{name}, or make it one of [aliases] in registries.conf",
+            if name.contains('/') { "" } else { "library/" }
+        )),
+        E::Registries { .. } => Some(
+            "containers-registries.conf(5) says what such a file has in it; --registries-conf FILE uses another"
+                .to_owned(),
+        ),
         E::NoBlob { .. } | E::NoLayer { .. } | E::NoMember { .. } => Some(DAMAGED.to_owned()),
         _ => None,
     }
 }
 
-fn of_problem(problem: &Problem, reference: Option<&str>) -> Option<String> {
+fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<String> {
     match problem {
         Problem::Denied { .. } => {
-            let name = reference?.trim_start_matches("docker://");
-            let registry = name.split_once('/').map_or("docker.io", |(registry, _)| registry);
+            let registry = registry?;
             Some(format!(
                 "log in with `skopeo login {registry}`, `docker login` or `podman login`, or use --authfile or --creds; \
                  without rights to an image many registries say this, too, if there is none of that name"
             ))
         }
         Problem::NotFound { .. } => Some("check the name and the tag".to_owned()),
+        Problem::Blocked { .. } => Some(
+            "registries.conf and the files in registries.conf.d say so; --registries-conf FILE uses another".to_owned(),
+        ),
         Problem::NotStored => Some("--pull missing fetches what is not in the store".to_owned()),
         Problem::Transport { connecting: true, reason, .. } if speaks_of_tls(reason) => {
-            Some("--insecure talks to a registry that has no TLS".to_owned())
+            Some("--insecure accepts a registry that has no TLS, or a certificate that nobody vouches for".to_owned())
         }
         Problem::Transport { .. }
         | Problem::Stalled { .. }

@@ -149,10 +149,12 @@ fn of_fetch(error: &cvbake_fetch::Error) -> Kind {
 fn of_problem(problem: &Problem) -> Option<Kind> {
     match problem {
         // Their causes tell.
-        Problem::GaveUp { .. } | Problem::Token { .. } | Problem::Store { .. } => None,
-        Problem::NotFound { .. } | Problem::Denied { .. } | Problem::Credentials { .. } | Problem::NotStored => {
-            Some(Kind::Source)
-        }
+        Problem::GaveUp { .. } | Problem::Token { .. } | Problem::Store { .. } | Problem::Mirrors { .. } => None,
+        Problem::NotFound { .. }
+        | Problem::Denied { .. }
+        | Problem::Credentials { .. }
+        | Problem::Blocked { .. }
+        | Problem::NotStored => Some(Kind::Source),
         Problem::Digest { .. } => Some(Kind::Image),
         _ => Some(Kind::Network),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cvbake::event::{Event, LayerEvent, Stage};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::plain::message_lines;
+use super::plain::{message_lines, waiting};
 use super::progress::Progress;
 use super::{Message, Reporter, write};
 
@@ -16,12 +16,16 @@ const TICK: Duration = Duration::from_millis(100);
 pub(super) struct Bar {
     /// That of the stage; each has its own, because one that changes its form shows every step of the change.
     bar: ProgressBar,
+    /// What the stage does, in words.
+    message: &'static str,
+    /// Whether the bar says what is being waited for instead.
+    waiting: bool,
     colours: bool,
 }
 
 impl Bar {
     pub(super) fn new(colours: bool) -> Bar {
-        Bar { bar: ProgressBar::hidden(), colours }
+        Bar { bar: ProgressBar::hidden(), message: "", waiting: false, colours }
     }
 
     fn begin(&mut self, stage: Stage, progress: &Progress) {
@@ -37,7 +41,7 @@ impl Bar {
         let style = ProgressStyle::with_template(template).expect("the templates are constants");
         bar.set_style(style.progress_chars("━╸─"));
         bar.set_prefix(layers(stage, progress));
-        bar.set_message(match stage {
+        self.message = match stage {
             Stage::Resolve => "looking at the image",
             Stage::Pull => "pulling",
             Stage::Unpack => "unpacking",
@@ -45,7 +49,9 @@ impl Bar {
             Stage::Plan => "planning the filesystem",
             Stage::Write => "writing",
             Stage::Commit => "finishing the disk",
-        });
+        };
+        self.waiting = false;
+        bar.set_message(self.message);
         bar.set_draw_target(ProgressDrawTarget::stderr());
         bar.enable_steady_tick(TICK);
         self.bar = bar;
@@ -56,12 +62,19 @@ impl Reporter for Bar {
     fn event(&mut self, event: &Event, progress: &Progress) {
         match event {
             Event::Stage(stage) => self.begin(*stage, progress),
+            Event::Waiting { host, wait, .. } => {
+                self.bar.set_message(waiting(host, *wait));
+                self.waiting = true;
+            }
             Event::Note(text) => self.bar.suspend(|| write(&format!("cvbake: {text}\n"))),
             Event::Layer { event: LayerEvent::Finished { .. }, .. } => {
                 self.bar.set_prefix(layers(Stage::Unpack, progress));
                 self.bar.set_position(progress.bytes);
             }
             Event::Layer { event: LayerEvent::Read { .. }, .. } | Event::Wrote { .. } => {
+                if std::mem::take(&mut self.waiting) {
+                    self.bar.set_message(self.message);
+                }
                 self.bar.set_position(progress.bytes);
             }
             _ => {}

@@ -57,6 +57,9 @@ fn object(event: &Event) -> Option<Value> {
         Event::Planned { disk_bytes, content_bytes } => {
             json!({ "event": "planned", "bytes": disk_bytes, "content_bytes": content_bytes })
         }
+        Event::Waiting { host, wait, problem } => {
+            json!({ "event": "waiting", "host": host, "seconds": wait.as_secs_f64(), "message": problem })
+        }
         Event::Note(text) => json!({ "event": "note", "message": text }),
         _ => return None,
     })
@@ -99,6 +102,10 @@ mod tests {
             (
                 Event::Layer { number: 1, event: finished },
                 r#"{"event":"layer","layer":1,"state":"finished","entries":7,"cached":"content"}"#,
+            ),
+            (
+                Event::Waiting { host: "h".to_owned(), wait: Duration::from_millis(1500), problem: "p".to_owned() },
+                r#"{"event":"waiting","host":"h","seconds":1.5,"message":"p"}"#,
             ),
         ];
         for (event, expected) in table {

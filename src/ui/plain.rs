@@ -70,9 +70,15 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
         }
         Event::Stage(Stage::Write) => Some("writing the disk".to_owned()),
         Event::Stage(Stage::Commit) => Some("finishing the disk".to_owned()),
+        Event::Waiting { host, wait, problem } => Some(format!("{problem}; {}", waiting(host, *wait))),
         Event::Note(text) => Some(text.clone()),
         _ => None,
     }
+}
+
+/// What is being waited for.
+pub(super) fn waiting(host: &str, wait: Duration) -> String {
+    format!("trying {host} again in {:.1} s", wait.as_secs_f64())
 }
 
 /// A number of things, in words.
@@ -137,6 +143,14 @@ mod tests {
             (Event::Wrote { bytes: 1 }, None),
             (Event::Stage(Stage::Merge), None),
             (Event::Note("waiting".to_owned()), Some("waiting")),
+            (
+                Event::Waiting {
+                    host: "a.example".to_owned(),
+                    wait: Duration::from_millis(1250),
+                    problem: "a.example sent nothing for 30 s".to_owned(),
+                },
+                Some("a.example sent nothing for 30 s; trying a.example again in 1.2 s"),
+            ),
         ];
         for (event, expected) in table {
             assert_eq!(line(&event, &progress).as_deref(), expected, "{event:?}");

@@ -1,5 +1,6 @@
 //! How far a bake is, counted from its events.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use cvbake::event::{Event, Found, LayerEvent, Stage};
@@ -16,6 +17,8 @@ pub(super) struct Progress {
     pub(super) total: Option<u64>,
     /// The same for the stage that comes.
     next_total: Option<u64>,
+    /// By layer, how many of its bytes are counted.
+    read: HashMap<usize, u64>,
 }
 
 impl Progress {
@@ -25,21 +28,26 @@ impl Progress {
             Event::Stage(stage) => {
                 self.stage = Some(*stage);
                 self.bytes = 0;
+                self.read.clear();
                 self.total = self.next_total.take();
             }
             Event::Image { layers, bytes, .. } => {
                 self.layers = *layers;
                 self.next_total = *bytes;
             }
-            Event::Layer { event, .. } if matches!(self.stage, Some(Stage::Pull | Stage::Unpack)) => match event {
-                LayerEvent::Read { bytes } => self.bytes += bytes,
+            Event::Layer { number, event } if matches!(self.stage, Some(Stage::Pull | Stage::Unpack)) => match event {
+                // One that starts a second time came from a registry that sent something else.
+                LayerEvent::Started { .. } => self.bytes -= self.read.insert(*number, 0).unwrap_or(0),
+                LayerEvent::Read { bytes } => {
+                    self.bytes += bytes;
+                    *self.read.entry(*number).or_default() += bytes;
+                }
                 LayerEvent::Finished { found, bytes, .. } => {
                     self.layers_done += 1;
                     if *found != Found::Nothing {
                         self.bytes += bytes.unwrap_or(0);
                     }
                 }
-                _ => {}
             },
             Event::Planned { content_bytes, .. } => self.next_total = Some(*content_bytes),
             Event::Wrote { bytes } => self.bytes += bytes,
@@ -81,6 +89,8 @@ mod tests {
             (Event::Stage(Stage::Resolve), (0, None)),
             (Event::Image { digest: None, layers: 2, bytes: Some(300) }, (0, None)),
             (Event::Stage(Stage::Unpack), (0, Some(300))),
+            (layer(1, LayerEvent::Started { bytes: Some(200) }), (0, Some(300))),
+            (layer(1, LayerEvent::Read { bytes: 70 }), (70, Some(300))),
             (layer(1, LayerEvent::Started { bytes: Some(200) }), (0, Some(300))),
             (layer(1, LayerEvent::Read { bytes: 150 }), (150, Some(300))),
             (layer(2, LayerEvent::Finished { found: Found::Index, entries: 1, bytes: Some(100) }), (250, Some(300))),

@@ -31,6 +31,24 @@ pub enum Error {
         /// Why.
         source: Box<Problem>,
     },
+    /// A short name that stands for no image.
+    #[error("{name:?} says no registry: {problem}")]
+    ShortName {
+        /// The name.
+        name: String,
+        /// Why nothing follows from it.
+        problem: String,
+    },
+    /// A configuration of registries that can't be used.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Registries {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, counted from 1.
+        line: usize,
+        /// What is there, and what was expected.
+        problem: String,
+    },
     /// A transport that other tools have.
     #[error(
         "{text:?}: the transport {transport:?} is not supported: expected a name in a registry, oci:, oci-archive:, docker-archive: or tar:"

@@ -1,6 +1,8 @@
 //! What a user may want to know meanwhile.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use cvbake_verify::Digest;
 
@@ -24,6 +26,35 @@ pub enum Event {
         /// How many it has.
         size: u64,
     },
+    /// Something in a configuration file is not known, and ignored.
+    Ignored {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, counted from 1.
+        line: usize,
+        /// What it is.
+        problem: String,
+    },
+    /// An attempt failed, and the next one comes after a while.
+    Waiting {
+        /// Who is given time.
+        host: String,
+        /// For how long.
+        wait: Duration,
+        /// What went wrong.
+        problem: String,
+    },
+    /// One of several registries does not give what is wanted, and the next one is asked.
+    Elsewhere {
+        /// Who was asked.
+        host: String,
+        /// Who is asked now.
+        next: String,
+        /// What went wrong.
+        problem: String,
+        /// Whether it simply has no such thing, as a mirror may.
+        missing: bool,
+    },
 }
 
 impl fmt::Display for Event {
@@ -32,6 +63,11 @@ impl fmt::Display for Event {
             Event::Store(event) => event.fmt(f),
             Event::Damaged { digest } => write!(f, "blob {digest} in the store is damaged; fetching it again"),
             Event::Resumed { digest, from, size } => write!(f, "resuming {digest} at byte {from} of {size}"),
+            Event::Ignored { path, line, problem } => write!(f, "{}, line {line}: {problem}; ignored", path.display()),
+            Event::Waiting { host, wait, problem } => {
+                write!(f, "{problem}; trying {host} again in {:.1} s", wait.as_secs_f64())
+            }
+            Event::Elsewhere { host, next, problem, .. } => write!(f, "{host}: {problem}; asking {next}"),
         }
     }
 }

@@ -25,6 +25,7 @@ mod error;
 mod event;
 mod file;
 mod layout;
+mod name;
 mod registry;
 mod source;
 #[cfg(test)]
@@ -37,7 +38,10 @@ use cvbake_verify::Blobs;
 
 pub use error::Error;
 pub use event::Event;
-pub use registry::{Credentials, Options, Problem, Pull, open_registry};
+pub use name::Name;
+pub use registry::{
+    Credentials, Endpoint, Insecure, Options, Problem, Pull, Registries, RegistriesFiles, open_name, open_registry,
+};
 pub use source::{DockerSelect, Select, Source, TarSource};
 
 /// Opens a source; one in a registry as anybody, keeping nothing: [`open_registry`] can do more. `scratch` is a directory for temporary files; `stdin` is what `tar:-` reads, taken only by it.
@@ -67,6 +71,6 @@ pub fn open(
         Source::Tar(TarSource::Stdin) => {
             Box::new(bare::Bare::stream(Box::new(stdin), "standard input".to_owned(), reference))
         }
-        Source::Registry(reference) => return open_registry(reference, &Options::default(), None, &|_| {}),
+        Source::Registry(name) => return open_name(name, &Options::default(), None, &|_| {}),
     })
 }

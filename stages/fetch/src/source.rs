@@ -9,7 +9,7 @@ use std::str::FromStr;
 use cvbake_verify::Digest;
 use oci_spec::distribution::Reference;
 
-use crate::Error;
+use crate::{Error, Name};
 
 /// A place that holds images, and which of them is meant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ pub enum Source {
     /// `tar:FILE` or `tar:-`, a root filesystem.
     Tar(TarSource),
     /// `docker://NAME` or `NAME`, an image in a registry.
-    Registry(Reference),
+    Registry(Name),
 }
 
 /// Which image of an OCI image layout.
@@ -116,9 +116,9 @@ impl Source {
             return Err(Error::Transport { text: shown, transport: transport.to_owned() });
         }
         let name = shown.strip_prefix("docker://").unwrap_or(&shown);
-        match Reference::from_str(name) {
-            Ok(reference) => Ok(Source::Registry(reference)),
-            Err(_) => {
+        match Name::new(name) {
+            Some(name) => Ok(Source::Registry(name)),
+            None => {
                 let problem = "expected the name of an image in a registry, oci:PATH, oci-archive:PATH, docker-archive:PATH or tar:PATH";
                 Err(Error::Source { text: shown, problem })
             }
@@ -190,7 +190,10 @@ impl fmt::Display for Source {
             Source::DockerArchive { path, select } => write!(f, "docker-archive:{}{select}", path.display()),
             Source::Tar(TarSource::File(path)) => write!(f, "tar:{}", path.display()),
             Source::Tar(TarSource::Stdin) => f.write_str("tar:-"),
-            Source::Registry(reference) => write!(f, "docker://{}", reference.whole()),
+            Source::Registry(name) => match name.short() {
+                Some(short) => write!(f, "docker://{short}{}", name.suffix()),
+                None => write!(f, "docker://{}", name.whole()),
+            },
         }
     }
 }

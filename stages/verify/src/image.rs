@@ -36,13 +36,20 @@ pub trait Blobs: Sync {
     ///
     /// # Errors
     /// When there is no such blob, or it can't be read. The error says which blob and where it was looked for.
-    fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send>>;
+    fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>>;
 
     /// The bytes of a layer as it is stored, compressed or not, from the first.
     ///
     /// # Errors
     /// As [`Blobs::open`]; and when it can be read only once and has been.
-    fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send>>;
+    fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>>;
+
+    /// Whether a layer that made no sense can be opened again, and may then be better: it came from a place that others can stand in
+    /// for. Says so once for each such place.
+    fn another(&self, layer: &Layer) -> bool {
+        let _ = layer;
+        false
+    }
 }
 
 /// What verification starts with.
@@ -367,7 +374,7 @@ impl Layer {
     ///
     /// # Errors
     /// When there is no such layer or it can't be read.
-    pub fn open(&self, blobs: &dyn Blobs) -> Result<Box<dyn Read + Send>, Error> {
+    pub fn open<'b>(&self, blobs: &'b dyn Blobs) -> Result<Box<dyn Read + Send + 'b>, Error> {
         let object = || format!("layer {}", self.number);
         let reader = blobs.open_layer(self).map_err(|source| Error::from_read(&object(), source))?;
         Ok(match (self.digest, self.size) {

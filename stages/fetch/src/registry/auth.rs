@@ -7,12 +7,13 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-use super::Options;
 use super::credentials::Credentials;
 use super::guard::{bare, is_loopback};
-use super::http::{Http, Reply, Request, shown};
+use super::http::{Http, Reply, Request, place, shown};
+use super::options::Options;
 use super::problem::{Problem, shorten};
 use super::retry::{Attempts, Failure, retry_after};
+use crate::Event;
 
 /// The most that is read of a token server's answer. Tokens with many claims have some kilobytes.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
@@ -115,6 +116,7 @@ pub(super) struct TokenServer<'a> {
     pub(super) repository: &'a str,
     pub(super) realm: &'a str,
     pub(super) service: Option<&'a str>,
+    pub(super) on: &'a (dyn Fn(Event) + Sync),
 }
 
 #[derive(serde::Deserialize)]
@@ -131,12 +133,15 @@ impl TokenServer<'_> {
         loop {
             match self.ask(&realm, credentials) {
                 Ok(value) => return Ok(value),
-                Err(failure) => attempts.failed(self.options, failure).map_err(|problem| match problem {
-                    problem @ Problem::Address { .. } => {
-                        Problem::Realm { realm: shown(&realm), reason: problem.to_string() }
-                    }
-                    problem => Problem::Token { realm: shown(&realm), source: Box::new(problem) },
-                })?,
+                Err(failure) => {
+                    let failed = attempts.failed(self.options, &place(&realm), failure, self.on);
+                    failed.map_err(|problem| match problem {
+                        problem @ Problem::Address { .. } => {
+                            Problem::Realm { realm: shown(&realm), reason: problem.to_string() }
+                        }
+                        problem => Problem::Token { realm: shown(&realm), source: Box::new(problem) },
+                    })?;
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::Options;
+use super::options::Options;
 use super::problem::{Problem, shorten};
 
 /// The most that is read of a file of credentials, and of what a helper says.

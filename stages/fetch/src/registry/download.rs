@@ -8,10 +8,10 @@ use bytes::Bytes;
 use cvbake_store::Partial;
 use cvbake_verify::{Digest, Hasher};
 
+use super::endpoints::{Endpoints, Turns};
 use super::http::Reply;
 use super::problem::{Problem, shorten};
 use super::retry::{Attempts, Failure};
-use super::session::Session;
 
 /// How many bytes must have come since the last failure for it to be forgotten. A server that gives less each time is as good as none.
 const MIN_PROGRESS: u64 = 64 << 10;
@@ -19,10 +19,12 @@ const MIN_PROGRESS: u64 = 64 << 10;
 /// How much of what is on disk already is read at once.
 const BUFFER: usize = 256 << 10;
 
-/// Reads a blob from a registry. The last bytes are handed out only when the digest is right.
-#[derive(Debug)]
-pub(super) struct Download {
-    session: Arc<Session>,
+/// Reads a blob from a registry, or one after the other. The last bytes are handed out only when the digest is right.
+pub(super) struct Download<'s> {
+    endpoints: Arc<Endpoints<'s>>,
+    turns: Turns,
+    /// The first of those that something came from.
+    sender: Option<usize>,
     digest: Digest,
     size: u64,
     /// Where what comes is kept, until it is a blob.
@@ -30,6 +32,8 @@ pub(super) struct Download {
     hasher: Hasher,
     /// How many bytes are hashed and have been, or are being, handed out.
     position: u64,
+    /// How many bytes have been handed out.
+    handed: u64,
     chunk: Bytes,
     body: Option<Body>,
     attempts: Attempts,
@@ -55,18 +59,22 @@ struct Body {
     open: bool,
 }
 
-impl Download {
-    pub(super) fn new(session: Arc<Session>, digest: Digest, size: u64, kept: Option<Partial>) -> Download {
+impl<'s> Download<'s> {
+    pub(super) fn new(endpoints: Arc<Endpoints<'s>>, digest: Digest, size: u64, kept: Option<Partial>) -> Download<'s> {
+        let turns = endpoints.turns(Some(&digest));
         Download {
-            session,
+            attempts: turns.attempts(),
+            endpoints,
+            turns,
+            sender: None,
             digest,
             size,
             kept,
             hasher: Hasher::new(digest.algorithm()),
             position: 0,
+            handed: 0,
             chunk: Bytes::new(),
             body: None,
-            attempts: Attempts::new(),
             gained: 0,
             no_ranges: false,
             state: State::Running,
@@ -86,14 +94,39 @@ impl Download {
                     Err(failure) => {
                         self.body = None;
                         self.gained = 0;
-                        self.attempts.failed(self.session.options(), failure)?;
+                        let session = self.endpoints.session(&self.turns);
+                        match session.failed(&mut self.attempts, failure) {
+                            Ok(()) => {}
+                            Err(problem) => self.turn(problem)?,
+                        }
                     }
                 }
             }
-            if self.position == self.size {
-                self.complete()?;
+            if self.position == self.size
+                && let Err(problem) = self.complete()
+            {
+                if !matches!(problem, Problem::Digest { .. }) {
+                    return Err(problem);
+                }
+                if let Some(sender) = self.sender {
+                    self.endpoints.suspect(self.digest, sender);
+                }
+                if self.handed > 0 {
+                    // Who has read the rest must begin again.
+                    return Err(problem);
+                }
+                self.turn(problem)?;
+                (self.position, self.sender, self.chunk) = (0, None, Bytes::new());
+                self.hasher = Hasher::new(self.digest.algorithm());
             }
         }
+        Ok(())
+    }
+
+    /// The next registry is asked for the rest.
+    fn turn(&mut self, problem: Problem) -> Result<(), Problem> {
+        self.endpoints.next(&mut self.turns, problem)?;
+        (self.body, self.no_ranges, self.attempts) = (None, false, self.turns.attempts());
         Ok(())
     }
 
@@ -134,6 +167,7 @@ impl Download {
         }
         self.hasher.update(&bytes);
         self.position = found;
+        self.sender.get_or_insert(self.turns.current());
         self.gained += bytes.len() as u64;
         if self.gained >= MIN_PROGRESS {
             self.attempts.progress();
@@ -152,7 +186,7 @@ impl Download {
         let from = (self.position > 0 && !self.no_ranges).then_some(self.position);
         let path = format!("blobs/{}", self.digest);
         let wanted = if from.is_some() { "206" } else { "200" };
-        let reply = self.session.try_get(&path, "*/*", from, wanted)?;
+        let reply = self.endpoints.session(&self.turns).try_get(&path, "*/*", from, wanted)?;
         let host = || reply.host.clone();
         let plain = |found: &&str| found.is_empty() || found.eq_ignore_ascii_case("identity");
         if let Some(found) = reply.header("Content-Encoding").filter(|found| !plain(found)) {
@@ -217,7 +251,7 @@ pub(super) fn store(source: cvbake_store::Error) -> Problem {
     Problem::Store { source: Box::new(source) }
 }
 
-impl Read for Download {
+impl Read for Download<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
             return Ok(0);
@@ -228,11 +262,23 @@ impl Read for Download {
         if let Err(problem) = self.fill() {
             self.state = State::Failed;
             (self.body, self.kept) = (None, None);
-            return Err(self.session.error(&format!("blob {}", self.digest), problem).into_io());
+            return Err(self.endpoints.error(&format!("blob {}", self.digest), problem).into_io());
         }
         let count = self.chunk.len().min(buffer.len());
         buffer[..count].copy_from_slice(&self.chunk[..count]);
         let _ = self.chunk.split_to(count);
+        self.handed += count as u64;
         Ok(count)
+    }
+}
+
+impl Drop for Download<'_> {
+    /// Who stops reading may have found nonsense: if it was, another registry may have something better.
+    fn drop(&mut self) {
+        if let (State::Running, Some(sender)) = (self.state, self.sender)
+            && self.handed > 0
+        {
+            self.endpoints.suspect(self.digest, sender);
+        }
     }
 }

@@ -11,8 +11,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use tokio::runtime::Runtime;
 
-use super::Options;
 use super::guard::Guard;
+use super::options::Options;
 use super::problem::{Problem, shorten};
 
 /// How many redirects lead from one request to its answer. Registries have one or two: to storage, and from there to a network of caches.

@@ -196,6 +196,22 @@ pub enum Problem {
         /// Why.
         reason: String,
     },
+    /// The configuration forbids the name.
+    #[error("blocked: the configuration forbids names that begin with {prefix:?}")]
+    Blocked {
+        /// What they begin with.
+        prefix: String,
+    },
+    /// None of several registries that stand for one another.
+    #[error("mirrors were of no help ({others}); {host}")]
+    Mirrors {
+        /// What went wrong with those that were asked first.
+        others: String,
+        /// Who was asked last.
+        host: String,
+        /// What went wrong there.
+        source: Box<Problem>,
+    },
     /// Only what is stored may be used, and this isn't.
     #[error("not in the store, and nothing may be fetched")]
     NotStored,
@@ -231,6 +247,39 @@ pub(super) fn shorten(text: &str) -> String {
 }
 
 impl Problem {
+    /// The problem and its causes on one line.
+    pub(super) fn line(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            text = format!("{text}: {inner}");
+            cause = inner.source();
+        }
+        text
+    }
+
+    /// Whether it is one of this machine or its configuration: no other registry would change it.
+    pub(super) fn is_ours(&self) -> bool {
+        match self {
+            Problem::Credentials { .. }
+            | Problem::NotStored
+            | Problem::Store { .. }
+            | Problem::Setup { .. }
+            | Problem::Blocked { .. } => true,
+            Problem::GaveUp { source, .. } | Problem::Token { source, .. } => source.is_ours(),
+            _ => false,
+        }
+    }
+
+    /// Whether there may be such an image in another registry: this one has none, or says so to strangers.
+    pub(super) fn is_absence(&self) -> bool {
+        match self {
+            Problem::NotFound { .. } | Problem::Denied { .. } | Problem::NotStored => true,
+            Problem::Mirrors { source, .. } | Problem::Token { source, .. } => source.is_absence(),
+            _ => false,
+        }
+    }
+
     /// Whether another attempt may go better.
     pub(super) fn is_passing(&self) -> bool {
         match self {

@@ -4,8 +4,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use super::Options;
+use super::options::Options;
 use super::problem::Problem;
+use crate::Event;
 
 /// How often a registry that was not reached at all is tried: a name may be wrong, and nobody likes to wait to be told so.
 const UNREACHABLE_ATTEMPTS: u32 = 2;
@@ -14,11 +15,18 @@ const UNREACHABLE_ATTEMPTS: u32 = 2;
 #[derive(Debug)]
 pub(super) struct Attempts {
     failed: u32,
+    limit: u32,
 }
 
 impl Attempts {
+    /// As many as the options say.
     pub(super) fn new() -> Attempts {
-        Attempts { failed: 0 }
+        Attempts::at_most(u32::MAX)
+    }
+
+    /// As many as the options say, and no more than this.
+    pub(super) fn at_most(limit: u32) -> Attempts {
+        Attempts { failed: 0, limit }
     }
 
     /// Something was gained: what failed before does not count.
@@ -26,8 +34,14 @@ impl Attempts {
         self.failed = 0;
     }
 
-    /// Waits as long as is good before the next attempt, or says that there should be none.
-    pub(super) fn failed(&mut self, options: &Options, failure: Failure) -> Result<(), Problem> {
+    /// Waits as long as is good before the next attempt at `host`, or says that there should be none.
+    pub(super) fn failed(
+        &mut self,
+        options: &Options,
+        host: &str,
+        failure: Failure,
+        on: &(dyn Fn(Event) + Sync),
+    ) -> Result<(), Problem> {
         let Failure { problem, wait } = failure;
         if !problem.is_passing() {
             return Err(problem);
@@ -36,7 +50,8 @@ impl Attempts {
         let attempts = match problem.is_unreachable() {
             true => options.attempts.min(UNREACHABLE_ATTEMPTS),
             false => options.attempts,
-        };
+        }
+        .min(self.limit);
         if self.failed >= attempts {
             return Err(match self.failed {
                 1 => problem,
@@ -50,6 +65,7 @@ impl Attempts {
             }
             (wait, _) => wait.unwrap_or_default().max(self.backoff(options)),
         };
+        on(Event::Waiting { host: host.to_owned(), wait, problem: problem.line() });
         thread::sleep(wait);
         Ok(())
     }
@@ -118,7 +134,7 @@ mod tests {
     fn backoff() {
         let options = Options::default();
         for failed in 1..200 {
-            let wait = Attempts { failed }.backoff(&options);
+            let wait = Attempts { failed, limit: u32::MAX }.backoff(&options);
             assert!(wait >= options.first_wait / 2 && wait <= options.longest_wait, "{failed}: {wait:?}");
         }
     }

@@ -6,18 +6,20 @@ use reqwest::Url;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
 
 use super::auth::{Challenge, TokenServer, basic, bearer, unexpected};
+use super::config::Endpoint;
 use super::credentials::{self, Credentials};
 use super::guard::{bare, is_loopback};
 use super::http::{Http, Reply, Request};
+use super::options::Options;
 use super::problem::Problem;
 use super::retry::{Attempts, Failure};
-use super::{Options, Place};
+use crate::Event;
 
-#[derive(Debug)]
-pub(super) struct Session {
-    place: Place,
+pub(super) struct Session<'s> {
+    place: Endpoint,
     options: Options,
     state: Mutex<State>,
+    on: &'s (dyn Fn(Event) + Sync),
 }
 
 #[derive(Debug, Default)]
@@ -38,18 +40,24 @@ struct Connection {
     base: Url,
 }
 
-impl Session {
-    pub(super) fn new(place: Place, options: Options) -> Session {
-        Session { place, options, state: Mutex::default() }
+impl<'s> Session<'s> {
+    pub(super) fn new(place: Endpoint, options: Options, on: &'s (dyn Fn(Event) + Sync)) -> Session<'s> {
+        Session { place, options, state: Mutex::default(), on }
     }
 
-    pub(super) fn options(&self) -> &Options {
-        &self.options
+    /// The registry.
+    pub(super) fn host(&self) -> &str {
+        &self.place.registry
     }
 
-    /// An error about something of this repository.
-    pub(super) fn error(&self, object: &str, problem: Problem) -> crate::Error {
-        self.place.error(object, problem)
+    /// The tag that an image has there.
+    pub(super) fn tag(&self) -> Option<&str> {
+        self.place.tag.as_deref()
+    }
+
+    /// Waits before the next attempt, or says that there should be none.
+    pub(super) fn failed(&self, attempts: &mut Attempts, failure: Failure) -> Result<(), Problem> {
+        attempts.failed(&self.options, self.host(), failure, self.on)
     }
 
     /// Asks for something of the repository until there is an answer, with one of these statuses.
@@ -63,7 +71,7 @@ impl Session {
         loop {
             match self.try_get(path, accept, None, wanted) {
                 Ok(reply) => return Ok(reply),
-                Err(failure) => attempts.failed(&self.options, failure)?,
+                Err(failure) => self.failed(attempts, failure)?,
             }
         }
     }
@@ -154,7 +162,8 @@ impl Session {
             (Challenge::Bearer { realm, service }, credentials) => {
                 let (registry, repository) = (&base, &*self.place.repository);
                 let service = service.as_deref();
-                TokenServer { http: &http, options: &self.options, registry, repository, realm, service }
+                let on = self.on;
+                TokenServer { http: &http, options: &self.options, registry, repository, realm, service, on }
                     .token(credentials)?
             }
         };
@@ -181,7 +190,7 @@ impl Session {
         let http = Arc::new(Http::new(bare(&name), &self.options)?);
         let base = if is_loopback(bare(&name)) {
             choose(&http, url("http")?, secure)?
-        } else if self.options.plain_http {
+        } else if self.place.insecure {
             choose(&http, secure, url("http")?)?
         } else {
             secure
@@ -209,7 +218,7 @@ fn choose(http: &Arc<Http>, first: Url, second: Url) -> Result<Url, Problem> {
     }
 }
 
-impl Place {
+impl Endpoint {
     /// The registry as a URL has it.
     fn host(&self) -> &str {
         // Docker Hub's name is that of a web site.

@@ -5,6 +5,7 @@
 mod auth;
 mod distribution;
 mod faults;
+mod mirrors;
 mod server;
 mod store;
 

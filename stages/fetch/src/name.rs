@@ -1,0 +1,90 @@
+//! Names of images in registries, as people write them.
+
+use std::ops::Deref;
+
+use oci_spec::distribution::Reference;
+
+/// The name of an image in a registry: the reference that it is by the rules of Docker, and whether it says the registry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Name {
+    reference: Reference,
+    /// What was written before the tag and the digest, if it has no registry.
+    short: Option<String>,
+    /// The tag and the digest, as far as they were written.
+    suffix: String,
+}
+
+impl Name {
+    /// Reads a name; `None` if it is none.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Name> {
+        let reference: Reference = text.parse().ok()?;
+        let name = text.split('@').next().unwrap_or_default();
+        let tag = name.rfind('/').map_or(0, |slash| slash + 1);
+        let end = name[tag..].find(':').map_or(name.len(), |colon| tag + colon);
+        let (name, suffix) = text.split_at(end);
+        // What comes before the first slash is a registry if it looks like a host; so has Docker decided.
+        let registry =
+            name.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost");
+        Some(Name { reference, short: (!registry).then(|| name.to_owned()), suffix: suffix.to_owned() })
+    }
+
+    /// The name without tag and digest, if it says no registry.
+    #[must_use]
+    pub fn short(&self) -> Option<&str> {
+        self.short.as_deref()
+    }
+
+    /// The tag with its colon and the digest with its `@`, as far as they were written.
+    #[must_use]
+    pub fn suffix(&self) -> &str {
+        &self.suffix
+    }
+}
+
+impl From<Reference> for Name {
+    fn from(reference: Reference) -> Name {
+        let tag = reference.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+        let digest = reference.digest().map(|digest| format!("@{digest}")).unwrap_or_default();
+        Name { suffix: tag + &digest, short: None, reference }
+    }
+}
+
+/// What the name is if nothing is configured: one without a registry is Docker Hub's.
+impl Deref for Name {
+    type Target = Reference;
+
+    fn deref(&self) -> &Reference {
+        &self.reference
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts() {
+        let digest = format!("@sha256:{}", "0".repeat(64));
+        let table = [
+            ("alpine", Some("alpine"), ""),
+            ("alpine:3.20", Some("alpine"), ":3.20"),
+            ("library/alpine", Some("library/alpine"), ""),
+            ("docker.io/alpine", None, ""),
+            ("localhost/x:1", None, ":1"),
+            ("localhost:5000/x", None, ""),
+            ("host:5000/a/b:1", None, ":1"),
+            ("host/b:1", Some("host/b"), ":1"),
+        ];
+        for (text, short, suffix) in table {
+            for digest in ["", &digest] {
+                let name = Name::new(&format!("{text}{digest}")).unwrap();
+                assert_eq!((name.short(), name.suffix()), (short, &*format!("{suffix}{digest}")), "{text}{digest}");
+                assert_eq!(Name::from(name.reference.clone()).short(), None);
+            }
+        }
+        for text in ["", "UPPER", "a b", ":tag", "/x"] {
+            assert_eq!(Name::new(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! An image in a registry, or what the store has of it.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::sync::Arc;
+
+use cvbake_store::{Reference as Stored, Store};
+use cvbake_verify::{Blobs, Candidate, Descriptor, Digest, Hasher, Layer, Root, json};
+use oci_spec::distribution::Reference;
+
+use super::config::Registries;
+use super::download::{Download, store as store_problem};
+use super::endpoints::Endpoints;
+use super::options::{Options, Pull};
+use super::problem::{Problem, shorten};
+use super::session::Session;
+use super::{Place, retry::Attempts};
+use crate::{Error, Event};
+
+/// The media types of manifests and indexes, OCI's and Docker's.
+const MANIFESTS: [&str; 4] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+
+/// An image in a registry, or what the store has of it.
+pub(super) struct Image<'s> {
+    reference: String,
+    place: Place,
+    wanted: Wanted,
+    pull: Pull,
+    root: Root,
+    /// The manifest or index that the name points to, and its bytes.
+    top: (Digest, Vec<u8>),
+    endpoints: Arc<Endpoints<'s>>,
+    store: Option<&'s Store>,
+    on: &'s (dyn Fn(Event) + Sync),
+}
+
+/// What is asked for.
+#[derive(Clone)]
+enum Wanted {
+    Tag(String),
+    Digest(Digest),
+}
+
+impl Wanted {
+    /// A digest decides, even if there is a tag too.
+    fn of(reference: &Reference, place: &Place) -> Result<Wanted, Error> {
+        let Some(digest) = reference.digest() else {
+            return Ok(Wanted::Tag(reference.tag().unwrap_or("latest").to_owned()));
+        };
+        digest.parse().map(Wanted::Digest).map_err(|error: cvbake_verify::DigestError| {
+            place.error("manifest", Problem::Malformed { what: "the digest", reason: error.to_string() })
+        })
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Wanted::Tag(tag) => tag.clone(),
+            Wanted::Digest(digest) => digest.to_string(),
+        }
+    }
+
+    /// What error messages call it.
+    fn object(&self) -> String {
+        format!("manifest {}", self.shown())
+    }
+
+    /// What the store calls it.
+    fn stored(&self, place: &Place) -> String {
+        let separator = if let Wanted::Tag(_) = self { ':' } else { '@' };
+        format!("{}/{}{separator}{}", place.registry, place.repository, self.shown())
+    }
+}
+
+type Manifest = (Descriptor, Vec<u8>);
+
+impl<'s> Image<'s> {
+    /// An image that nothing is known of but its name.
+    pub(super) fn new(
+        reference: &Reference,
+        registries: &Registries,
+        options: &Options,
+        store: Option<&'s Store>,
+        on: &'s (dyn Fn(Event) + Sync),
+    ) -> Result<Image<'s>, Error> {
+        let place = Place { registry: reference.registry().to_owned(), repository: reference.repository().to_owned() };
+        let wanted = Wanted::of(reference, &place)?;
+        let all = registries.plan(reference).map_err(|problem| place.error(&wanted.object(), problem))?;
+        Ok(Image {
+            reference: reference.whole(),
+            wanted,
+            pull: options.pull,
+            root: Root::Candidates(Vec::new()),
+            top: (Digest::sha256(b""), Vec::new()),
+            endpoints: Arc::new(Endpoints::new(place.clone(), all, options, on)),
+            place,
+            store,
+            on,
+        })
+    }
+
+    /// Finds out what the name points to.
+    pub(super) fn resolve(&mut self) -> Result<(), Error> {
+        let found = self.manifest().map_err(|problem| self.place.error(&self.wanted.object(), problem))?;
+        self.set_top(found);
+        Ok(())
+    }
+
+    /// Whether the store knows what the name points to; then it is that.
+    pub(super) fn find_stored(&mut self) -> Result<bool, Error> {
+        let found = self.stored_manifest().map_err(|problem| self.place.error(&self.wanted.object(), problem))?;
+        Ok(found.map(|found| self.set_top(found)).is_some())
+    }
+
+    fn set_top(&mut self, (descriptor, bytes): Manifest) {
+        self.top = (descriptor.digest, bytes);
+        self.root = Root::Candidates(vec![Candidate::new(descriptor)]);
+    }
+
+    fn manifest(&self) -> Result<Manifest, Problem> {
+        // Content with a digest does not change.
+        let ask = self.pull == Pull::Always && matches!(self.wanted, Wanted::Tag(_));
+        if !ask && let Some(found) = self.stored_manifest()? {
+            return Ok(found);
+        }
+        if self.pull == Pull::Never {
+            return Err(Problem::NotStored);
+        }
+        let (descriptor, bytes) = self.fetch_manifest(&self.wanted)?;
+        if let Some(store) = self.store {
+            let _pin = store.pin([descriptor.digest]).map_err(store_problem)?;
+            self.keep(descriptor.digest, &bytes)?;
+            let Descriptor { media_type, digest, size } = descriptor.clone();
+            store
+                .set_reference(&self.wanted.stored(&self.place), &Stored { digest, media_type, size })
+                .map_err(store_problem)?;
+        }
+        Ok((descriptor, bytes))
+    }
+
+    fn stored_manifest(&self) -> Result<Option<Manifest>, Problem> {
+        let Some(store) = self.store else { return Ok(None) };
+        let on = |event| (self.on)(Event::Store(event));
+        let found = store.reference(&self.wanted.stored(&self.place), &on).map_err(store_problem)?;
+        let Some(Stored { digest, media_type, size }) = found else { return Ok(None) };
+        if matches!(self.wanted, Wanted::Digest(wanted) if wanted != digest) || size > json::MAX_BYTES as u64 {
+            return Ok(None);
+        }
+        let Some(mut file) = self.stored_blob(digest, size)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        Ok(Some((Descriptor { media_type, digest, size }, bytes)))
+    }
+
+    /// A blob of the store, whole and right; a damaged one is removed.
+    fn stored_blob(&self, digest: Digest, size: u64) -> Result<Option<File>, Problem> {
+        let Some(store) = self.store else { return Ok(None) };
+        let on = |event| (self.on)(Event::Store(event));
+        let Some(mut file) = store.blob(&digest, Some(size), &on).map_err(store_problem)? else { return Ok(None) };
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(unreadable(&error)),
+            }
+        }
+        if hasher.finish() != digest {
+            store.remove_blob(&digest).map_err(store_problem)?;
+            (self.on)(Event::Damaged { digest });
+            return Ok(None);
+        }
+        io::Seek::rewind(&mut file).map_err(|error| unreadable(&error))?;
+        Ok(Some(file))
+    }
+
+    /// A manifest by tag or digest, from the first registry that has it.
+    fn fetch_manifest(&self, name: &Wanted) -> Result<Manifest, Problem> {
+        let mut turns = self.endpoints.turns(None);
+        loop {
+            let session = self.endpoints.session(&turns);
+            match self.fetch_manifest_from(session, name, turns.attempts()) {
+                Ok(found) => {
+                    self.endpoints.prefer(&turns);
+                    return Ok(found);
+                }
+                Err(problem) => self.endpoints.next(&mut turns, problem)?,
+            }
+        }
+    }
+
+    fn fetch_manifest_from(
+        &self,
+        session: &Session<'_>,
+        name: &Wanted,
+        mut attempts: Attempts,
+    ) -> Result<Manifest, Problem> {
+        let accept = MANIFESTS.join(", ");
+        let shown = match (name, session.tag()) {
+            (Wanted::Tag(_), Some(tag)) => tag.to_owned(),
+            (name, _) => name.shown(),
+        };
+        loop {
+            let mut reply = session.get(&format!("manifests/{shown}"), &accept, "200", &mut attempts)?;
+            let (host, media_type) = (reply.host.clone(), reply.content_type());
+            if let Some(found) = media_type.clone().filter(|found| found == "text/html") {
+                return Err(Problem::ContentType { host, found, expected: "a manifest" });
+            }
+            let claimed = reply.header("Docker-Content-Digest").map(str::to_owned);
+            let bytes = match reply.body(json::MAX_BYTES as u64) {
+                Ok(bytes) => bytes,
+                Err(problem) => {
+                    session.failed(&mut attempts, problem.into())?;
+                    continue;
+                }
+            };
+            let digest = match name {
+                Wanted::Tag(_) => Digest::sha256(&bytes),
+                Wanted::Digest(expected) => {
+                    let found = Digest::of(expected.algorithm(), &bytes);
+                    if found != *expected {
+                        return Err(Problem::Digest { host, expected: Box::new(*expected), found: Box::new(found) });
+                    }
+                    found
+                }
+            };
+            check_claim(claimed.as_deref(), &bytes)?;
+            let size = bytes.len() as u64;
+            let media_type = media_type.filter(|found| MANIFESTS.contains(&found.as_str()));
+            let media_type = media_type.or_else(|| own_media_type(&bytes)).unwrap_or_default();
+            return Ok((Descriptor { media_type, digest, size }, bytes));
+        }
+    }
+
+    fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Problem> {
+        let Some(store) = self.store else { return Ok(()) };
+        let on = |event| (self.on)(Event::Store(event));
+        let mut partial = store.partial(&digest, &on).map_err(store_problem)?;
+        partial.restart().and_then(|()| partial.append(bytes)).map_err(store_problem)?;
+        partial.commit().map_err(store_problem)
+    }
+
+    fn blob(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
+        if let Some(file) = self.stored_blob(digest, size)? {
+            return Ok(Box::new(file));
+        }
+        if self.pull == Pull::Never {
+            return Err(Problem::NotStored);
+        }
+        let Some(store) = self.store else {
+            return Ok(Box::new(Download::new(Arc::clone(&self.endpoints), digest, size, None)));
+        };
+        let on = |event| (self.on)(Event::Store(event));
+        let mut partial = store.partial(&digest, &on).map_err(store_problem)?;
+        // Whoever we waited for may have finished it.
+        if let Some(file) = self.stored_blob(digest, size)? {
+            return Ok(Box::new(file));
+        }
+        if self.endpoints.is_suspect(&digest) {
+            partial.restart().map_err(store_problem)?;
+        }
+        if !partial.is_empty() {
+            (self.on)(Event::Resumed { digest, from: partial.len(), size });
+        }
+        Ok(Box::new(Download::new(Arc::clone(&self.endpoints), digest, size, Some(partial))))
+    }
+
+    /// A blob that is read as a whole, so that another registry can be asked for it if this one has something else.
+    fn small_blob(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
+        let mut reader = self.blob(digest, size)?;
+        if size > json::MAX_BYTES as u64 {
+            return Ok(reader);
+        }
+        loop {
+            let mut bytes = Vec::new();
+            match reader.read_to_end(&mut bytes) {
+                Ok(_) => return Ok(Box::new(Cursor::new(bytes))),
+                Err(_) if self.endpoints.another(&digest) => reader = self.blob(digest, size)?,
+                Err(error) => return Ok(Box::new(Broken(Some(error)))),
+            }
+        }
+    }
+
+    fn document(&self, wanted: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Problem> {
+        let Descriptor { media_type, digest, size } = wanted;
+        if *digest == self.top.0 {
+            return Ok(Box::new(Cursor::new(self.top.1.clone())));
+        }
+        if !MANIFESTS.contains(&media_type.as_str()) {
+            return self.small_blob(*digest, *size);
+        }
+        if let Some(file) = self.stored_blob(*digest, *size)? {
+            return Ok(Box::new(file));
+        }
+        if self.pull == Pull::Never {
+            return Err(Problem::NotStored);
+        }
+        let (_, bytes) = self.fetch_manifest(&Wanted::Digest(*digest))?;
+        self.keep(*digest, &bytes)?;
+        Ok(Box::new(Cursor::new(bytes)))
+    }
+}
+
+/// What could not be read.
+struct Broken(Option<io::Error>);
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(self.0.take().unwrap_or_else(|| io::Error::other("it was broken before")))
+    }
+}
+
+fn unreadable(error: &io::Error) -> Problem {
+    Problem::Malformed { what: "a blob in the store", reason: error.to_string() }
+}
+
+/// Holds a server to the digest that it gives itself.
+fn check_claim(claimed: Option<&str>, bytes: &[u8]) -> Result<(), Problem> {
+    let Some(text) = claimed else { return Ok(()) };
+    let algorithm = text.parse().map_or(cvbake_verify::Algorithm::Sha256, |claimed: Digest| claimed.algorithm());
+    let found = Digest::of(algorithm, bytes);
+    if text == found.to_string() {
+        return Ok(());
+    }
+    Err(Problem::HeaderDigest { header: shorten(text), found: Box::new(found) })
+}
+
+/// What a manifest says it is, for servers that don't; nothing is believed that `verify` does not check.
+fn own_media_type(bytes: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Typed {
+        media_type: Option<String>,
+    }
+    serde_json::from_slice::<Typed>(bytes).ok()?.media_type
+}
+
+impl Blobs for Image<'_> {
+    fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    fn root(&self) -> &Root {
+        &self.root
+    }
+
+    fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        let error = |problem| self.place.error(&format!("blob {}", blob.digest), problem).into_io();
+        self.document(blob).map_err(error)
+    }
+
+    fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
+        let object = format!("layer {}", layer.number());
+        let (Some(digest), Some(size)) = (layer.digest(), layer.size()) else {
+            return Err(Error::NoLayer { place: self.reference.clone(), number: layer.number() }.into_io());
+        };
+        self.blob(digest, size).map_err(|problem| self.place.error(&object, problem).into_io())
+    }
+
+    fn another(&self, layer: &Layer) -> bool {
+        layer.digest().is_some_and(|digest| self.endpoints.another(&digest))
+    }
+}
