@@ -9,6 +9,7 @@ mod man;
 mod pull;
 mod registry;
 mod report;
+mod store;
 mod usage;
 mod values;
 
@@ -44,6 +45,7 @@ enum Command {
     PullAndBuild(Box<bake::Args>),
     Bake(Box<bake::Args>),
     Pull(Box<pull::Args>),
+    Store(store::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -59,6 +61,7 @@ pub(crate) fn main() -> ExitCode {
         Command::PullAndBuild(args) => bake::run_registry(&args, &ui),
         Command::Bake(args) => bake::run(&args, &ui),
         Command::Pull(args) => pull::run(&args, &ui),
+        Command::Store(args) => store::run(&args, &ui),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };
@@ -79,6 +82,7 @@ impl Command {
         match self {
             Command::Bake(args) | Command::PullAndBuild(args) => args.mode(),
             Command::Pull(args) => args.mode(),
+            Command::Store(args) => args.mode(),
             Command::Completions(_) | Command::Man(_) => Mode::None { colours: environment::colours() },
         }
     }

@@ -69,6 +69,18 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// There is no store, and what was asked for needs one.
+    #[error("there is no store in {}", path.display())]
+    NoStore {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// Something in the store is not as it should be.
+    #[error("{count} {} in the store {} damaged", if *count == 1 { "thing" } else { "things" }, if *count == 1 { "is" } else { "are" })]
+    DamagedStore {
+        /// How many things.
+        count: usize,
+    },
     /// What was asked for makes no sense.
     #[error("{problem}")]
     Usage {

@@ -47,6 +47,16 @@ pub enum Event {
         /// What went wrong.
         problem: String,
     },
+    /// So many bytes are gone through in the stage that comes.
+    Amount {
+        /// How many.
+        bytes: u64,
+    },
+    /// So many more of them are gone through.
+    Checked {
+        /// How many more.
+        bytes: u64,
+    },
     /// Something the user should know, and that is no error.
     Warning(String),
     /// Something that explains what is going on.
@@ -95,6 +105,8 @@ pub enum Stage {
     Write,
     /// Bringing it to stable storage under its name.
     Commit,
+    /// Reading all that is in the store.
+    Check,
 }
 
 impl Stage {
@@ -109,6 +121,7 @@ impl Stage {
             Stage::Plan => "plan",
             Stage::Write => "write",
             Stage::Commit => "commit",
+            Stage::Check => "check",
         }
     }
 }

@@ -36,6 +36,7 @@
 #![forbid(unsafe_code)]
 
 mod bake;
+mod check;
 pub mod cleanup;
 pub mod error;
 pub mod event;
@@ -45,6 +46,7 @@ mod readahead;
 mod workplace;
 
 pub use bake::{Baked, Engine, Job, Output, Plan, bake, plan};
+pub use check::{Checked, check};
 pub use cvbake_archive as archive;
 pub use cvbake_disk as disk;
 pub use cvbake_ext4 as ext4;

@@ -22,7 +22,7 @@ use cvbake::{Engine, Job, KeepPacks, Output};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::report::Report;
-use super::{environment, registry, values};
+use super::{environment, registry, store, values};
 use crate::interrupt;
 use crate::ui::{Mode, Ui};
 
@@ -102,6 +102,12 @@ pub(super) struct Args {
     /// inflating it again, and costs as much room as it has bytes, unless the filesystem can share blocks.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
     keep_packs: Keep,
+
+    /// How large the store may be afterwards: images that were used least recently go
+    ///
+    /// What running bakes use stays, and so does the image that was just baked. cvbake store prune does the same at any time.
+    #[arg(long, value_name = "SIZE", value_parser = values::store_size, help_heading = WORK)]
+    max_store_size: Option<u64>,
 
     /// How many threads work at once [default: as many as there are processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs, help_heading = WORK)]
@@ -230,7 +236,12 @@ impl Args {
         match output {
             Some(path) if !self.dry_run => {
                 let output = Output { path: path.to_owned(), replace: self.force, digest: self.digest };
-                Ok(Report::baked(&cvbake::bake(job, &output, cleanup, on)?, engine))
+                let baked = cvbake::bake(job, &output, cleanup, on)?;
+                if let (Some(store), Some(max)) = (&job.store, self.max_store_size) {
+                    let layers = baked.plan.layers.iter().flat_map(|layer| [layer.digest, Some(layer.diff_id)]);
+                    store::limit(store, max, layers.chain([Some(baked.plan.image)]).flatten(), on);
+                }
+                Ok(Report::baked(&baked, engine))
             }
             output => {
                 let path = output.map(|path| path.display().to_string());

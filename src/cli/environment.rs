@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use cvbake::error::Error;
 use cvbake::fetch::RegistriesFiles;
@@ -31,6 +32,12 @@ pub(super) fn store() -> Option<PathBuf> {
     }
     let directories = etcetera::base_strategy::Xdg::new().ok()?;
     Some(directories.data_dir().join("cvbake"))
+}
+
+/// What time it is.
+#[expect(clippy::disallowed_methods, reason = "only what is kept depends on it, no disk")]
+pub(super) fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Where credentials for registries are: `$REGISTRY_AUTH_FILE`, or else the files that `podman login` and `skopeo login`,

@@ -16,7 +16,7 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::bake::{Progress, allowed_jobs};
-use super::{environment, registry, values};
+use super::{environment, registry, store, values};
 use crate::interrupt;
 use crate::ui::{Mode, Ui};
 
@@ -38,6 +38,10 @@ pub(super) struct Args {
     /// Where the image goes [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
+
+    /// How large the store may be afterwards: images that were used least recently go
+    #[arg(long, value_name = "SIZE", value_parser = values::store_size)]
+    max_store_size: Option<u64>,
 
     /// How many layers are fetched at once [default: as many as there are processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
@@ -78,7 +82,12 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
         interrupt::unwatched()
     });
-    let pulled = cvbake::pull(&job, cleanup, &|event| ui.on(&event))?;
+    let on = |event: Event| ui.on(&event);
+    let pulled = cvbake::pull(&job, cleanup, &on)?;
+    if let Some(max) = args.max_store_size {
+        let layers = pulled.layers.iter().map(|(digest, _)| *digest);
+        store::limit(&job.store, max, layers.chain(pulled.image), &on);
+    }
     ui.finish();
     match (args.json, args.quiet) {
         (true, _) => super::print(json(&pulled).as_bytes()),

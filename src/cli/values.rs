@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStringExt as _;
+use std::time::Duration;
 
 use cvbake::ext4::{Inodes, Size};
 
@@ -30,6 +31,30 @@ pub(super) fn inodes(text: &str) -> Result<Inodes, String> {
         }
         _ => Err("expected auto, a number, or 1/SIZE for one inode per so many bytes, such as 1/16K".to_owned()),
     }
+}
+
+/// How much a store may have in it: `20G`.
+pub(super) fn store_size(text: &str) -> Result<u64, String> {
+    bytes(text).map_err(|problem| format!("{problem}, expected a size such as 20G"))
+}
+
+/// How long something was not used: `7d`, `12h`, `30m`, `2w`.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let expected = || format!("{text:?} is no time, expected one such as 30m, 12h, 7d or 2w");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(expected)?;
+    let seconds: u64 = match unit {
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        _ => return Err(expected()),
+    };
+    if !is_number(number) {
+        return Err(expected());
+    }
+    let number: Option<u64> = number.parse().ok();
+    let seconds = number.and_then(|number| number.checked_mul(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| format!("{text} is too long"))
 }
 
 /// A number of bytes with a unit: `K M G T` and `KiB MiB GiB TiB` are powers of 1024, `KB MB GB TB` of 1000.
@@ -161,6 +186,34 @@ mod tests {
         for text in ["", "4294967296", "1/0", "1/", "2/16K", "16K", "-1", "+5", "min"] {
             assert!(inodes(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn ages() {
+        let table = [("0m", 0), ("30m", 1800), ("12h", 43_200), ("7d", 604_800), ("2w", 1_209_600)];
+        for (text, seconds) in table {
+            assert_eq!(age(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "d",
+            "7",
+            "7 d",
+            "-7d",
+            "+7d",
+            "1.5h",
+            "7D",
+            "7s",
+            "7days",
+            "7٣",
+            "٣d",
+            "99999999999999999999d",
+            "9999999999999999999w",
+        ] {
+            assert!(age(text).is_err(), "{text}");
+        }
+        assert_eq!(store_size("20G"), Ok(20 << 30));
+        assert!(store_size("min").is_err() && store_size("").is_err());
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Disk(error) => Some(error),
             Error::Store(error) => Some(error),
             Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
-            Error::Usage { .. } => None,
+            Error::Usage { .. } | Error::NoStore { .. } | Error::DamagedStore { .. } => None,
         };
     }
     if let Some(cvbake_ext4::mkfs::Error::Plan(error)) = cause.downcast_ref() {

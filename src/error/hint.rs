@@ -38,8 +38,15 @@ const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch th
 const ELSEWHERE: &str = "--store DIR keeps layers in another directory, --no-cache keeps none";
 
 fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Option<String> {
-    if let Some(Error::Usage { hint, .. }) = cause.downcast_ref() {
-        return hint.clone();
+    match cause.downcast_ref() {
+        Some(Error::Usage { hint, .. }) => return hint.clone(),
+        Some(Error::NoStore { .. }) => {
+            return Some("--store DIR says where it is; the first bake makes one".to_owned());
+        }
+        Some(Error::DamagedStore { .. }) => {
+            return Some("`cvbake store check --repair` removes what is damaged; it is fetched again".to_owned());
+        }
+        _ => {}
     }
     if let Some(error) = cause.downcast_ref() {
         return of_fetch(error, reference);
@@ -231,6 +238,10 @@ fn of_store(error: &cvbake_store::Error) -> Option<String> {
         E::Writable { path, .. } => Some(format!("chmod 700 {} makes it private; {ELSEWHERE}", path.display())),
         E::Input { .. } | E::NewInput { .. } => None,
         E::Digest { .. } => Some(DAMAGED.to_owned()),
+        E::NamesLost { .. } => Some(
+            "`cvbake store check --repair` finds the images; `cvbake store gc --all` removes them with all else"
+                .to_owned(),
+        ),
         _ => Some(ELSEWHERE.to_owned()),
     }
 }

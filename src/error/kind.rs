@@ -123,6 +123,7 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
         Error::Usage { .. } => Some(Kind::Usage),
+        Error::NoStore { .. } | Error::DamagedStore { .. } => Some(Kind::Store),
         Error::Read(_) => Some(Kind::Source),
         Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
         _ => None,

@@ -49,6 +49,7 @@ impl Bar {
             Stage::Plan => "planning the filesystem",
             Stage::Write => "writing",
             Stage::Commit => "finishing the disk",
+            Stage::Check => "checking",
         };
         self.waiting = false;
         bar.set_message(self.message);
@@ -71,7 +72,7 @@ impl Reporter for Bar {
                 self.bar.set_prefix(layers(Stage::Unpack, progress));
                 self.bar.set_position(progress.bytes);
             }
-            Event::Layer { event: LayerEvent::Read { .. }, .. } | Event::Wrote { .. } => {
+            Event::Layer { event: LayerEvent::Read { .. }, .. } | Event::Wrote { .. } | Event::Checked { .. } => {
                 if std::mem::take(&mut self.waiting) {
                     self.bar.set_message(self.message);
                 }

@@ -60,6 +60,7 @@ fn object(event: &Event) -> Option<Value> {
         Event::Waiting { host, wait, problem } => {
             json!({ "event": "waiting", "host": host, "seconds": wait.as_secs_f64(), "message": problem })
         }
+        Event::Amount { bytes } => json!({ "event": "amount", "bytes": bytes }),
         Event::Note(text) => json!({ "event": "note", "message": text }),
         _ => return None,
     })

@@ -45,7 +45,7 @@ impl Reporter for Plain {
 }
 
 fn is_step(event: &Event) -> bool {
-    matches!(event, Event::Wrote { .. } | Event::Layer { event: LayerEvent::Read { .. }, .. })
+    matches!(event, Event::Wrote { .. } | Event::Checked { .. } | Event::Layer { event: LayerEvent::Read { .. }, .. })
 }
 
 /// What a log says about an event, if it is worth a line.
@@ -71,6 +71,7 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
         Event::Stage(Stage::Write) => Some("writing the disk".to_owned()),
         Event::Stage(Stage::Commit) => Some("finishing the disk".to_owned()),
         Event::Waiting { host, wait, problem } => Some(format!("{problem}; {}", waiting(host, *wait))),
+        Event::Stage(Stage::Check) => Some(format!("reading {}", BinaryBytes(progress.total.unwrap_or(0)))),
         Event::Note(text) => Some(text.clone()),
         _ => None,
     }

@@ -50,7 +50,8 @@ impl Progress {
                 }
             },
             Event::Planned { content_bytes, .. } => self.next_total = Some(*content_bytes),
-            Event::Wrote { bytes } => self.bytes += bytes,
+            Event::Amount { bytes } => self.next_total = Some(*bytes),
+            Event::Wrote { bytes } | Event::Checked { bytes } => self.bytes += bytes,
             _ => {}
         }
     }

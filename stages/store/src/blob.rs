@@ -13,11 +13,11 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::dir::{Dir, PRIVATE_FILE};
-use crate::entry::{Fault, describe, len_bytes};
+use crate::entry::{Entry, Fault, describe, fault, len_bytes};
 use crate::reference::REPOSITORIES;
-use crate::{BLOBS, Damage, Error, Event, Pin, Store};
+use crate::{BLOBS, Damage, Error, Event, Health, Pin, Store};
 
-const PARTIAL: &str = "partial";
+pub(crate) const PARTIAL: &str = "partial";
 
 /// The file by which other programs know the directory as one with blobs in it.
 const LAYOUT: &str = "oci-layout";
@@ -45,10 +45,29 @@ impl Store {
     /// # Errors
     /// When it can't be removed.
     pub fn remove_blob(&self, digest: &Digest) -> Result<(), Error> {
-        let Some(dir) = self.root.existing_subdir(BLOBS)? else { return Ok(()) };
-        let Some(dir) = dir.existing_subdir(digest.algorithm().name())? else { return Ok(()) };
-        let name = OsString::from(digest.hex());
-        dir.remove(&name).map_err(|source| Error::Write { path: dir.join(&name), source })
+        self.remove_entry(BLOBS, digest)
+    }
+
+    /// Reads all of a blob, and removes a damaged one only if it is to be repaired; tells how much was read.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn check_blob(&self, digest: &Digest, repair: bool, on: &dyn Fn(u64)) -> Result<Health<()>, Error> {
+        let Some(dir) = self.entry_dir(BLOBS, digest)? else { return Ok(Health::Absent) };
+        Entry::examine(&dir, &digest.hex(), repair, |entry| {
+            let mut hasher = Hasher::new(digest.algorithm());
+            let read = copy(&entry.file, |piece| {
+                hasher.update(piece);
+                on(piece.len() as u64);
+                Ok(())
+            });
+            match read {
+                Err(Failed::Read(error)) => return Err(fault(error)),
+                Ok(()) | Err(Failed::Write(_)) => {}
+            }
+            let found = hasher.finish();
+            if found == *digest { Ok(()) } else { Err(Fault::Damage(Damage::Digest { found: Box::new(found) })) }
+        })
     }
 
     /// All blobs, in order, with their lengths; none of their bytes is read.

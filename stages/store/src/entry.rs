@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use cvbake_verify::{Algorithm, Digest};
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
 use crate::dir::Dir;
@@ -36,9 +37,21 @@ impl Store {
         digest: &Digest,
         on: &(dyn Fn(Event) + Sync),
     ) -> Result<Option<Entry>, Error> {
-        let Some(dir) = self.root.existing_subdir(kind)? else { return Ok(None) };
-        let Some(dir) = dir.existing_subdir(digest.algorithm().name())? else { return Ok(None) };
+        let Some(dir) = self.entry_dir(kind, digest)? else { return Ok(None) };
         Entry::open(dir, digest.hex(), on)
+    }
+
+    /// The directory that an entry stands in, if there is one.
+    pub(crate) fn entry_dir(&self, kind: &str, digest: &Digest) -> Result<Option<Dir>, Error> {
+        let Some(dir) = self.root.existing_subdir(kind)? else { return Ok(None) };
+        dir.existing_subdir(digest.algorithm().name())
+    }
+
+    /// Removes an entry; none is no error.
+    pub(crate) fn remove_entry(&self, kind: &str, digest: &Digest) -> Result<(), Error> {
+        let Some(dir) = self.entry_dir(kind, digest)? else { return Ok(()) };
+        let name = digest.hex();
+        dir.remove(OsStr::new(&name)).map_err(|source| Error::Write { path: dir.path.join(&name), source })
     }
 
     /// All entries of a kind, in order, as far as their names go: what they are is not looked at.
@@ -90,6 +103,41 @@ impl Entry {
         }
     }
 
+    /// Looks at a file in a directory of the store, and removes it only if it is to be repaired.
+    pub(crate) fn examine<T>(
+        dir: &Dir,
+        name: &str,
+        repair: bool,
+        check: impl FnOnce(&Entry) -> Result<T, Fault>,
+    ) -> Result<Health<T>, Error> {
+        let path = dir.path.join(name);
+        let (checked, file) = match open(dir, OsStr::new(name)) {
+            Ok(None) => return Ok(Health::Absent),
+            Ok(Some((file, len))) => {
+                let entry = Entry { file, len, dir: dir.try_clone()?, name: name.to_owned() };
+                (check(&entry), Some(entry.file))
+            }
+            Err(fault) => (Err(fault), None),
+        };
+        let damage = match checked {
+            Ok(value) => return Ok(Health::Whole(value)),
+            Err(Fault::Error(source)) => return Err(Error::Read { path, source }),
+            Err(Fault::Damage(damage)) => damage,
+        };
+        let name = OsStr::new(name);
+        // Another process may have put a good one there by now.
+        let same = file.is_none_or(|file| dir.names_file(name, &file));
+        if repair && same {
+            dir.remove(name).map_err(|source| Error::Write { path: path.clone(), source })?;
+        }
+        Ok(Health::Damaged { path, damage })
+    }
+
+    /// Notes that the entry is used now. Where that can't be written nobody will know.
+    pub(crate) fn touch(&self) {
+        let _ = rustix::fs::futimens(&self.file, &used_now());
+    }
+
     /// Passes on what a check of the entry returned; a damaged entry is removed.
     pub(crate) fn settle<T>(
         self,
@@ -111,11 +159,44 @@ impl Entry {
     }
 }
 
+/// What a look at a thing in the store finds.
+#[derive(Debug)]
+pub enum Health<T> {
+    /// It is not there.
+    Absent,
+    /// It is as it should be.
+    Whole(T),
+    /// It is not.
+    Damaged {
+        /// Where it stands, or stood.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: Damage,
+    },
+}
+
+/// The time of the last use is now; that of the last change stays.
+pub(crate) fn used_now() -> Timestamps {
+    let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    Timestamps { last_access: at(UTIME_NOW), last_modification: at(UTIME_OMIT) }
+}
+
+/// When something was made and when it was used.
+pub(crate) fn times(stat: &Stat) -> (SystemTime, SystemTime) {
+    let time = |seconds: i64, nanoseconds: u64| {
+        let nanoseconds = u32::try_from(nanoseconds).unwrap_or(0);
+        let since = u64::try_from(seconds).ok().map(|seconds| Duration::new(seconds, nanoseconds));
+        since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)).unwrap_or(SystemTime::UNIX_EPOCH)
+    };
+    let made = time(stat.st_mtime, stat.st_mtime_nsec);
+    (made, made.max(time(stat.st_atime, stat.st_atime_nsec)))
+}
+
 pub(crate) fn len_bytes(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
 }
 
-fn open(dir: &Dir, name: &OsStr) -> Result<Option<(File, u64)>, Fault> {
+pub(crate) fn open(dir: &Dir, name: &OsStr) -> Result<Option<(File, u64)>, Fault> {
     // Looked at first: opening a device may do things.
     match dir.stat(name) {
         Ok(stat) => check_kind(FileType::from_raw_mode(stat.st_mode))?,
@@ -123,7 +204,12 @@ fn open(dir: &Dir, name: &OsStr) -> Result<Option<(File, u64)>, Fault> {
         Err(error) => return Err(fault(error.into())),
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(&dir.fd, name, flags, Mode::empty()) {
+    // A look is no use: the time of the last one stays what it is. Some filesystems have other owners than we think.
+    let opened = match rustix::fs::openat(&dir.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => rustix::fs::openat(&dir.fd, name, flags, Mode::empty()),
+        opened => opened,
+    };
+    let file = match opened {
         Ok(fd) => File::from(fd),
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) => return Err(Fault::Damage(Damage::Kind { found: describe(FileType::Symlink) })),

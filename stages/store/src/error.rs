@@ -100,6 +100,12 @@ pub enum Error {
         /// What the bytes are.
         found: Box<Digest>,
     },
+    /// There are blobs, but nothing that says what they are called.
+    #[error("the names of the images in the store {} are lost", path.display())]
+    NamesLost {
+        /// The store.
+        path: PathBuf,
+    },
     /// A lock file could not be locked.
     #[error("cannot lock {}", path.display())]
     Lock {
@@ -133,6 +139,13 @@ pub enum Event {
         /// The blob.
         blob: Digest,
     },
+    /// What a document points to can't be told, so nothing but itself is kept for it.
+    NotUnderstood {
+        /// The document.
+        document: Digest,
+        /// What is wrong with it.
+        damage: Damage,
+    },
     /// Another process tidies the store; we wait for it.
     WaitingForSweep,
     /// What names point to was lost, and restored from the other place where it stands.
@@ -158,6 +171,9 @@ impl fmt::Display for Event {
             }
             Event::Waiting { layer } => write!(f, "waiting for another process that works on layer {layer}"),
             Event::WaitingForBlob { blob } => write!(f, "waiting for another process that downloads {blob}"),
+            Event::NotUnderstood { document, damage } => {
+                write!(f, "what the manifest {document} needs is not known: {damage}")
+            }
             Event::Restored { path, names } => {
                 write!(f, "{} was lost and is restored: {names} names from index.json", path.display())
             }
@@ -194,6 +210,33 @@ pub enum Damage {
     /// It is not the document that says what a name points to.
     #[error("it does not say what its name points to")]
     Reference,
+    /// Its bytes are others.
+    #[error("its bytes are those of {found}")]
+    Digest {
+        /// What they are.
+        found: Box<Digest>,
+    },
+    /// It points to a blob that is not there.
+    #[error("it points to {digest}, which is not there")]
+    Dangling {
+        /// The blob.
+        digest: Box<Digest>,
+    },
+    /// It is gone, and is known from elsewhere.
+    #[error("it is lost, but index.json has it")]
+    Lost,
+    /// There are blobs, but nothing that says what they are called.
+    #[error("the names of all images are lost; there are {images} manifests of images without a name")]
+    NamesLost {
+        /// How many images there are, as far as their manifests tell.
+        images: usize,
+    },
+    /// Nothing of that name belongs there.
+    #[error("nothing of this name belongs here")]
+    Name,
+    /// It is a pack without an index, which alone tells what it has to be.
+    #[error("there is no index that says what it has to be")]
+    NoIndex,
     /// It is not the document that it should be.
     #[error("{0}")]
     Document(String),

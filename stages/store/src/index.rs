@@ -18,7 +18,7 @@ use cvbake_verify::Digest;
 
 use crate::dir::PRIVATE_FILE;
 use crate::entry::{Entry, Fault, fault};
-use crate::{Damage, Error, Event, INDEXES, Store};
+use crate::{Damage, Error, Event, Health, INDEXES, Store};
 
 const MAGIC: [u8; 8] = *b"cvbkidx\x01";
 const HEADER: usize = 16;
@@ -35,7 +35,17 @@ impl Store {
     pub fn index(&self, layer: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Vec<u8>>, Error> {
         let Some(entry) = self.open_entry(INDEXES, layer, on)? else { return Ok(None) };
         let read = read(&entry, layer);
+        entry.touch();
         Ok(entry.settle(read, on)?.map(|(_, payload)| payload))
+    }
+
+    /// Looks at the index of a layer, and removes a damaged one only if it is to be repaired.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn check_index(&self, layer: &Digest, repair: bool) -> Result<Health<Vec<u8>>, Error> {
+        let Some(dir) = self.entry_dir(INDEXES, layer)? else { return Ok(Health::Absent) };
+        Entry::examine(&dir, &layer.hex(), repair, |entry| read(entry, layer))
     }
 
     /// Keeps the index of a layer.

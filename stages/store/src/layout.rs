@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::entry::{Entry, Fault};
 use crate::reference::REPOSITORIES;
-use crate::{Damage, Error, Event, Reference, Store};
+use crate::{Damage, Error, Event, Health, Reference, Store};
 
 pub(crate) const INDEX_JSON: &str = "index.json";
 
@@ -22,9 +22,10 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const MAX_NAMES: usize = if MAX_INDEX_ENTRIES < 8000 { MAX_INDEX_ENTRIES } else { 8000 };
 
 impl Store {
-    /// Makes `index.json` anew. The caller has the store to itself.
-    pub(crate) fn write_index_json(&self) -> Result<(), Error> {
-        let references = self.references(&|_| {})?;
+    /// Makes `index.json` anew, without some of the names. The caller has the store to itself.
+    pub(crate) fn write_index_json(&self, without: &[&str]) -> Result<(), Error> {
+        let mut references = self.references(&|_| {})?;
+        references.retain(|(name, _)| !without.contains(&name.as_str()));
         let text = document(&references);
         self.write_whole(&self.root, INDEX_JSON, text.as_bytes())
     }
@@ -53,14 +54,24 @@ impl Store {
     }
 
     /// What `index.json` says names point to; nothing if there is none, or none that can be read.
-    pub(crate) fn read_index_json(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
-        let Some(entry) = Entry::open(self.root.try_clone()?, INDEX_JSON.to_owned(), on)? else {
-            return Ok(Vec::new());
-        };
-        let read = json::read(INDEX_JSON, &entry.file).and_then(|text| parse_index(INDEX_JSON, &text));
-        let read = read.map_err(|error| Fault::Damage(Damage::Document(error.to_string())));
-        let candidates = entry.settle(read, on)?.map(|(_, candidates)| candidates).unwrap_or_default();
-        Ok(candidates.into_iter().map(named).collect())
+    fn read_index_json(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
+        match self.check_index_json(true)? {
+            Health::Absent => Ok(Vec::new()),
+            Health::Whole(references) => Ok(references),
+            Health::Damaged { path, damage } => {
+                on(Event::Damaged { path, damage, kept: None });
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// Looks at `index.json`, and removes a damaged one only if it is to be repaired.
+    pub(crate) fn check_index_json(&self, repair: bool) -> Result<Health<Vec<(String, Reference)>>, Error> {
+        Entry::examine(&self.root, INDEX_JSON, repair, |entry| {
+            let read = json::read(INDEX_JSON, &entry.file).and_then(|text| parse_index(INDEX_JSON, &text));
+            let candidates = read.map_err(|error| Fault::Damage(Damage::Document(error.to_string())))?;
+            Ok(candidates.into_iter().map(named).collect())
+        })
     }
 }
 

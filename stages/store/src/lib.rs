@@ -24,14 +24,18 @@
 #![forbid(unsafe_code)]
 
 mod blob;
+mod check;
+mod collect;
 mod dir;
 mod entry;
 mod error;
 mod index;
 mod layout;
+mod links;
 mod lock;
 mod pack;
 mod pin;
+mod plan;
 mod reference;
 mod scratch;
 mod sweep;
@@ -41,13 +45,17 @@ use std::path::Path;
 use cvbake_verify::Digest;
 
 pub use crate::blob::Partial;
+pub use crate::check::Object;
+pub use crate::collect::{Amount, Stats};
 use crate::dir::Dir;
+pub use crate::entry::Health;
 pub use crate::error::{Damage, Error, Event};
 pub use crate::lock::LayerLock;
 pub use crate::pack::{PIECE, PackSeal};
 use crate::pin::PINS;
 pub use crate::pin::Pin;
-pub use crate::reference::Reference;
+pub use crate::plan::{Removal, Rules, Unused};
+pub use crate::reference::{Named, Reference};
 pub use crate::scratch::Scratch;
 pub use crate::sweep::Sweep;
 

@@ -4,13 +4,15 @@
 //! whoever uses the image finds that out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::Read as _;
 
 use cvbake_verify::{Digest, MAX_NESTING, json};
 use serde::Deserialize;
 
-use crate::entry::Fault;
-use crate::{BLOBS, Error, Event, Store};
+use crate::dir::Dir;
+use crate::entry::{Fault, fault, open};
+use crate::{BLOBS, Damage, Error, Event, Reference, Store};
 
 /// A part of what an image needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +28,7 @@ pub(crate) enum Need {
 /// What a document points to.
 #[derive(Debug, Default, Clone)]
 struct Links {
+    media_type: Option<String>,
     manifests: Vec<Digest>,
     config: Option<Digest>,
     layers: Vec<Digest>,
@@ -34,7 +37,9 @@ struct Links {
 
 /// All documents have their shape: what one kind has the others lack, or have it without a digest.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Document {
+    media_type: Option<String>,
     manifests: Option<Vec<Pointer>>,
     config: Option<Pointer>,
     layers: Option<Vec<Pointer>>,
@@ -63,18 +68,19 @@ impl<'s> Documents<'s> {
         Documents { store, read: BTreeMap::new(), on }
     }
 
-    /// Everything that a document needs, itself included, whether it is there or not.
-    pub(crate) fn needs(&mut self, root: Digest) -> Result<BTreeSet<Need>, Error> {
+    /// Everything that a document needs, itself included, whether it is there or not. It is told if one is not understood
+    /// that has to be: what a process uses may also be no document at all.
+    pub(crate) fn needs(&mut self, root: Digest, has_to_be: bool) -> Result<BTreeSet<Need>, Error> {
         let mut needs = BTreeSet::new();
-        self.follow(root, MAX_NESTING, &mut needs)?;
+        self.follow(root, has_to_be, MAX_NESTING, &mut needs)?;
         Ok(needs)
     }
 
-    fn follow(&mut self, digest: Digest, deeper: usize, needs: &mut BTreeSet<Need>) -> Result<(), Error> {
+    fn follow(&mut self, digest: Digest, tell: bool, deeper: usize, needs: &mut BTreeSet<Need>) -> Result<(), Error> {
         if !needs.insert(Need::Document(digest)) {
             return Ok(());
         }
-        let links = self.links(digest, true)?;
+        let links = self.links(digest, tell)?;
         if let Some(config) = links.config {
             needs.insert(Need::Document(config));
             needs.extend(self.links(config, false)?.diff_ids.into_iter().map(Need::Unpacked));
@@ -82,19 +88,20 @@ impl<'s> Documents<'s> {
         needs.extend(links.layers.into_iter().map(Need::Layer));
         for manifest in links.manifests {
             if let Some(deeper) = deeper.checked_sub(1) {
-                self.follow(manifest, deeper, needs)?;
+                self.follow(manifest, tell, deeper, needs)?;
             }
         }
         Ok(())
     }
 
-    /// What a document points to; nothing if it is not there. That one is not understood is told where it matters: other
-    /// artifacts than images have configurations of any kind.
+    /// What a document points to; nothing if it is not there. Of configurations nothing is told: other artifacts than images
+    /// have them of any kind.
     fn links(&mut self, digest: Digest, tell: bool) -> Result<Links, Error> {
         if let Some(links) = self.read.get(&digest) {
             return Ok(links.clone());
         }
-        let links = match self.store.document(&digest) {
+        let dir = self.store.entry_dir(BLOBS, &digest)?;
+        let links = match dir.map_or(Ok(None), |dir| read(&dir, &digest)) {
             Ok(links) => links.unwrap_or_default(),
             Err(Fault::Error(source)) => {
                 let path = self.store.path().join(BLOBS).join(digest.algorithm().name()).join(digest.hex());
@@ -112,30 +119,90 @@ impl<'s> Documents<'s> {
     }
 }
 
+/// Reads a document in a directory of blobs; nothing if it is not there.
+fn read(dir: &Dir, digest: &Digest) -> Result<Option<Links>, Fault> {
+    let Some((file, len)) = open(dir, OsStr::new(&digest.hex()))? else { return Ok(None) };
+    let largest = json::MAX_BYTES as u64;
+    if len > largest {
+        return Err(Fault::Damage(Damage::Length { expected: largest, found: len }));
+    }
+    let mut text = Vec::new();
+    file.take(largest).read_to_end(&mut text).map_err(fault)?;
+    links(&text).map(Some)
+}
+
+fn links(text: &[u8]) -> Result<Links, Fault> {
+    let not_understood = |error: cvbake_verify::Error| Fault::Damage(Damage::Document(error.to_string()));
+    let Document { media_type, manifests, config, layers, rootfs } =
+        json::parse("the document", text).map_err(not_understood)?;
+    let digest = |pointer: Pointer| pointer.digest?.parse().ok();
+    let diff_ids = rootfs.and_then(|rootfs| rootfs.diff_ids).into_iter().flatten();
+    Ok(Links {
+        media_type,
+        manifests: manifests.into_iter().flatten().filter_map(digest).collect(),
+        config: config.and_then(digest),
+        layers: layers.into_iter().flatten().filter_map(digest).collect(),
+        diff_ids: diff_ids.filter_map(|text| text.parse().ok()).collect(),
+    })
+}
+
 impl Store {
-    fn document(&self, digest: &Digest) -> Result<Option<Links>, Fault> {
-        use crate::Damage;
-        let Some((file, len)) = self.peek(BLOBS, digest)? else { return Ok(None) };
-        let largest = json::MAX_BYTES as u64;
-        if len > largest {
-            return Err(Fault::Damage(Damage::Length { expected: largest, found: len }));
+    /// All manifests and indexes among the blobs that no other one points to, as what to call them by if all names are lost.
+    pub(crate) fn unnamed_images(&self) -> Result<Vec<Reference>, Error> {
+        let mut found = Vec::new();
+        let mut below = BTreeSet::new();
+        for (digest, size) in self.blobs()? {
+            let Some(dir) = self.entry_dir(BLOBS, &digest)? else { continue };
+            // Layers, and whatever else is no document.
+            let Ok(Some(links)) = read(&dir, &digest) else { continue };
+            let media_type = match links.media_type {
+                Some(media_type) => media_type,
+                None if links.manifests.is_empty() => "application/vnd.oci.image.manifest.v1+json".to_owned(),
+                None => "application/vnd.oci.image.index.v1+json".to_owned(),
+            };
+            if !links.manifests.is_empty() || links.config.is_some() {
+                found.push(Reference { digest, media_type, size });
+            }
+            below.extend(links.manifests);
         }
-        let mut text = Vec::new();
-        file.take(largest).read_to_end(&mut text).map_err(crate::entry::fault)?;
-        let document: Document =
-            json::parse("it", &text).map_err(|error| Fault::Damage(Damage::Document(error.to_string())))?;
-        let digest = |pointer: Pointer| pointer.digest?.parse().ok();
-        Ok(Some(Links {
-            manifests: document.manifests.into_iter().flatten().filter_map(digest).collect(),
-            config: document.config.and_then(digest),
-            layers: document.layers.into_iter().flatten().filter_map(digest).collect(),
-            diff_ids: document
-                .rootfs
-                .and_then(|rootfs| rootfs.diff_ids)
-                .into_iter()
-                .flatten()
-                .filter_map(|text| text.parse().ok())
-                .collect(),
-        }))
+        found.retain(|image| !below.contains(&image.digest));
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_point_to_what_they_need() {
+        let d = |number: u8| Digest::sha256(&[number]);
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{}"}},{{"digest":"md5:1"}}]}}"#, d(1));
+        let manifest = format!(
+            r#"{{"mediaType":"a/b","config":{{"digest":"{}","size":1}},"layers":[{{"digest":"{}"}},{{"size":3}}]}}"#,
+            d(2),
+            d(3)
+        );
+        let config = format!(
+            r#"{{"config":{{"Cmd":["x"]}},"os":"linux","rootfs":{{"diff_ids":["{}","x"]}},"history":[]}}"#,
+            d(4)
+        );
+        let table = [
+            (index, vec![d(1)], None, vec![], vec![]),
+            (manifest, vec![], Some(d(2)), vec![d(3)], vec![]),
+            (config, vec![], None, vec![], vec![d(4)]),
+            ("{}".to_owned(), vec![], None, vec![], vec![]),
+        ];
+        for (text, manifests, config, layers, diff_ids) in table {
+            let Ok(links) = links(text.as_bytes()) else { panic!("{text}") };
+            assert_eq!(
+                (links.manifests, links.config, links.layers, links.diff_ids),
+                (manifests, config, layers, diff_ids),
+                "{text}"
+            );
+        }
+        for text in ["", "[", r#"{"manifests":{}}"#, r#"{"layers":[],"layers":[]}"#, "\u{1f}\u{8b}"] {
+            assert!(matches!(links(text.as_bytes()), Err(Fault::Damage(_))), "{text}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use cvbake_verify::Digest;
 
 use crate::entry::{Entry, Fault, fault};
-use crate::{Damage, Error, Event, PACKS, Store};
+use crate::{Damage, Error, Event, Health, PACKS, Store};
 
 /// What one checksum of a [`PackSeal`] covers.
 pub const PIECE: u64 = 1 << 20;
@@ -44,7 +44,17 @@ impl Store {
     ) -> Result<Option<File>, Error> {
         let Some(entry) = self.open_entry(PACKS, layer, on)? else { return Ok(None) };
         let checked = check(&entry, seal);
+        entry.touch();
         Ok(entry.settle(checked, on)?.map(|(file, ())| file))
+    }
+
+    /// Looks at the pack of a layer, and removes a damaged one only if it is to be repaired.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn check_pack(&self, layer: &Digest, seal: &PackSeal<'_>, repair: bool) -> Result<Health<()>, Error> {
+        let Some(dir) = self.entry_dir(PACKS, layer)? else { return Ok(Health::Absent) };
+        Entry::examine(&dir, &layer.hex(), repair, |entry| check(entry, seal))
     }
 
     /// Keeps a pack: a whole file in a [`crate::Scratch`] directory of this store, which is moved.

@@ -11,14 +11,16 @@
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::time::SystemTime;
 
 use cvbake_verify::{Digest, json};
 use rustix::fs::AtFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::dir::{Dir, PRIVATE_FILE};
-use crate::entry::{Entry, Fault, fault};
-use crate::{Damage, Error, Event, Store};
+use crate::entry::{Entry, Fault, fault, times, used_now};
+use crate::{Damage, Error, Event, Health, Store};
 
 pub(crate) const REPOSITORIES: &str = "repositories";
 
@@ -31,6 +33,19 @@ pub struct Reference {
     pub media_type: String,
     /// Its length in bytes.
     pub size: u64,
+}
+
+/// A name of an image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The name: `registry/path:tag` or `registry/path@digest`; `@digest` for an image that has none.
+    pub name: String,
+    /// What it points to.
+    pub reference: Reference,
+    /// When it was found to point there.
+    pub pulled: SystemTime,
+    /// When it was used last.
+    pub used: SystemTime,
 }
 
 /// As it is kept.
@@ -80,13 +95,13 @@ impl Store {
     /// When it can't be removed.
     pub fn remove_reference(&self, name: &str) -> Result<bool, Error> {
         let _alone = self.exclude(|| {})?;
-        self.delete_reference(name)
+        Ok(self.delete_references(&[name])? > 0)
     }
 
     /// The same for who has the store alone already.
     pub(crate) fn write_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
         self.write_reference_below(self.root.subdir(REPOSITORIES)?, name, reference)?;
-        self.write_index_json()
+        self.write_index_json(&[])
     }
 
     /// Writes the file of a name, below a directory of repositories.
@@ -102,8 +117,19 @@ impl Store {
         dir.sync()
     }
 
-    /// The same for who has the store alone already. Directories that become empty go, too.
-    pub(crate) fn delete_reference(&self, name: &str) -> Result<bool, Error> {
+    /// The same for who has the store alone already, and for several names; says how many were known.
+    pub(crate) fn delete_references(&self, names: &[&str]) -> Result<usize, Error> {
+        // First: a name that only stands there counts as lost, and would come back.
+        self.write_index_json(names)?;
+        let mut known = 0;
+        for name in names {
+            known += usize::from(self.delete_reference_file(name)?);
+        }
+        Ok(known)
+    }
+
+    /// Removes the file of a name, and directories that become empty.
+    fn delete_reference_file(&self, name: &str) -> Result<bool, Error> {
         let (repository, file) = locate(name);
         let mut dirs: Vec<Dir> = self.root.existing_subdir(REPOSITORIES)?.into_iter().collect();
         for part in &repository {
@@ -121,7 +147,6 @@ impl Store {
                 break;
             }
         }
-        self.write_index_json()?;
         Ok(there)
     }
 
@@ -136,29 +161,76 @@ impl Store {
         dir.take(&scratch.open()?, OsStr::new(NEW), OsStr::new(name))
     }
 
+    /// Notes that what a name points to is used now. Where that can't be written nobody will know.
+    pub fn touch_reference(&self, name: &str) {
+        let (repository, file) = locate(name);
+        let mut dir = self.root.existing_subdir(REPOSITORIES);
+        for part in &repository {
+            let Ok(Some(parent)) = dir else { return };
+            dir = parent.existing_subdir(part);
+        }
+        if let Ok(Some(dir)) = dir {
+            let _ = rustix::fs::utimensat(&dir.fd, &file, &used_now(), AtFlags::SYMLINK_NOFOLLOW);
+        }
+    }
+
     /// All names that are known, in order, with what they point to.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn references(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
+        Ok(self.images(on)?.into_iter().map(|image| (image.name, image.reference)).collect())
+    }
+
+    /// All names that are known, in order, with what they point to and when they were used.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn images(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Named>, Error> {
         let mut found = Vec::new();
-        if let Some(dir) = self.root.existing_subdir(REPOSITORIES)? {
-            collect(dir, "", &mut found, on)?;
-        }
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        self.visit_names(&mut |dir, file, name| {
+            if let Some(entry) = Entry::open(dir.try_clone()?, file.to_owned(), on)? {
+                let read = read_named(&entry, &name);
+                found.extend(entry.settle(read, on)?.map(|(_, named)| named));
+            }
+            Ok(())
+        })?;
+        found.sort_by(|one: &Named, other| one.name.cmp(&other.name));
         Ok(found)
     }
+
+    /// Looks at all names, and removes damaged ones only if they are to be repaired.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn check_references(&self, repair: bool) -> Result<Vec<Health<Named>>, Error> {
+        let mut found = Vec::new();
+        self.visit_names(&mut |dir, file, name| {
+            found.push(Entry::examine(dir, file, repair, |entry| read_named(entry, &name))?);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Where a name's file stands.
+    pub(crate) fn reference_path(&self, name: &str) -> PathBuf {
+        let (repository, file) = locate(name);
+        let dir = repository.iter().fold(self.root.path.join(REPOSITORIES), |dir, part| dir.join(part));
+        dir.join(file)
+    }
+
+    fn visit_names(&self, visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.root.existing_subdir(REPOSITORIES)?.map_or(Ok(()), |dir| collect(&dir, "", visit))
+    }
 }
+
+/// What is done with a directory, a file in it, and the name that it says something about.
+type Visit<'v> = dyn FnMut(&Dir, &str, String) -> Result<(), Error> + 'v;
 
 /// Repositories have fewer parts than this: their names have at most 255 bytes.
 const MAX_DEPTH: usize = 128;
 
-fn collect(
-    dir: Dir,
-    prefix: &str,
-    found: &mut Vec<(String, Reference)>,
-    on: &(dyn Fn(Event) + Sync),
-) -> Result<(), Error> {
+fn collect(dir: &Dir, prefix: &str, visit: &mut Visit<'_>) -> Result<(), Error> {
     if prefix.matches('/').count() > MAX_DEPTH {
         return Ok(());
     }
@@ -167,18 +239,20 @@ fn collect(
         let Some(plain) = std::str::from_utf8(&name).ok().and_then(unescape) else { continue };
         let name = String::from_utf8_lossy(&name).into_owned();
         if plain.starts_with([':', '@']) {
-            if let Some(entry) = Entry::open(dir.try_clone()?, name, on)? {
-                let read = read(&entry);
-                if let Some((_, reference)) = entry.settle(read, on)? {
-                    found.push((format!("{prefix}{plain}"), reference));
-                }
-            }
+            visit(dir, &name, format!("{prefix}{plain}"))?;
         } else if let Ok(Some(below)) = dir.existing_subdir(&name) {
             let prefix = if prefix.is_empty() { plain } else { format!("{prefix}/{plain}") };
-            collect(below, &prefix, found, on)?;
+            collect(&below, &prefix, visit)?;
         }
     }
     Ok(())
+}
+
+fn read_named(entry: &Entry, name: &str) -> Result<Named, Fault> {
+    let reference = read(entry)?;
+    let stat = rustix::fs::fstat(&entry.file).map_err(|error| fault(error.into()))?;
+    let (pulled, used) = times(&stat);
+    Ok(Named { name: name.to_owned(), reference, pulled, used })
 }
 
 fn read(entry: &Entry) -> Result<Reference, Fault> {

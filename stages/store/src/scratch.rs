@@ -10,7 +10,7 @@ use crate::dir::Dir;
 use crate::lock::Lock;
 use crate::{Error, Event, Store};
 
-const SCRATCH: &str = "scratch";
+pub(crate) const SCRATCH: &str = "scratch";
 
 /// More than any number of processes and threads that make sense on one machine.
 const MAX_SCRATCH: u32 = 100_000;

@@ -4,11 +4,14 @@
 //! holds it together with all others that do. Neither ever waits for anything else meanwhile, least of all for a network.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
+use std::time::SystemTime;
 
 use cvbake_verify::Digest;
 use rustix::fs::{Mode, OFlags};
 
+use crate::entry::times;
 use crate::lock::{uninterrupted, wait};
 use crate::{Error, Event, Reference, Store};
 
@@ -22,7 +25,7 @@ const SWEEP: &str = "sweep.lock";
 pub struct Sweep<'s> {
     pub(crate) store: &'s Store,
     pinned: BTreeSet<Digest>,
-    _lock: Gate,
+    lock: Gate,
 }
 
 /// Open, and locked until it is dropped.
@@ -43,7 +46,7 @@ impl Store {
     /// When it can't be locked, or it can't be read what running processes use.
     pub fn sweep(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Sweep<'_>, Error> {
         let lock = self.exclude(|| on(Event::WaitingForSweep))?;
-        Ok(Sweep { store: self, pinned: self.pinned()?, _lock: lock })
+        Ok(Sweep { store: self, pinned: self.pinned()?, lock })
     }
 
     pub(crate) fn exclude(&self, waiting: impl FnOnce()) -> Result<Gate, Error> {
@@ -66,6 +69,16 @@ impl Store {
             .map_err(|source| Error::Create { path: self.root.path.join(SWEEP), source: source.into() })
     }
 
+    /// When something was last removed that nothing needed: only then there is something in the file.
+    pub(crate) fn last_collection(&self) -> Option<SystemTime> {
+        let stat = self.root.stat(OsStr::new(SWEEP)).ok().filter(|stat| stat.st_size > 0)?;
+        Some(times(&stat).0)
+    }
+
+    pub(crate) fn gate_not_written(&self, source: std::io::Error) -> Error {
+        Error::Write { path: self.root.path.join(SWEEP), source }
+    }
+
     fn not_locked(&self, source: std::io::Error) -> Error {
         Error::Lock { path: self.root.path.join(SWEEP), source }
     }
@@ -76,6 +89,10 @@ impl Sweep<'_> {
     #[must_use]
     pub fn pinned(&self) -> &BTreeSet<Digest> {
         &self.pinned
+    }
+
+    pub(crate) fn gate(&self) -> &File {
+        &self.lock.0
     }
 
     /// As [`Store::set_reference`].
@@ -91,6 +108,6 @@ impl Sweep<'_> {
     /// # Errors
     /// When it can't be removed.
     pub fn remove_reference(&self, name: &str) -> Result<bool, Error> {
-        self.store.delete_reference(name)
+        Ok(self.store.delete_references(&[name])? > 0)
     }
 }

@@ -153,6 +153,7 @@ impl<'s> Image<'s> {
         let Some(mut file) = self.stored_blob(digest, size)? else { return Ok(None) };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        store.touch_reference(&self.wanted.stored(&self.place));
         Ok(Some((Descriptor { media_type, digest, size }, bytes)))
     }
 

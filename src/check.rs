@@ -1,0 +1,74 @@
+//! All that is in the store, read again.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use cvbake_store::{Damage, Health, Object, PackSeal, Store};
+use cvbake_unpack::Index;
+use cvbake_verify::Digest;
+
+use crate::error::Error;
+use crate::event::{Event, Stage};
+use crate::layers::in_parallel;
+
+/// What a check of the store found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Checked {
+    /// How many blobs and layers there were.
+    pub objects: usize,
+    /// How many bytes they had.
+    pub bytes: u64,
+    /// What is damaged, and how, in the order of the paths.
+    pub damaged: Vec<(PathBuf, Damage)>,
+}
+
+/// Reads everything in the store and compares it with its digests and checksums. To repair it, what is damaged is removed
+/// and counts as absent, and names of images that are lost are restored as far as anything tells them.
+///
+/// # Errors
+/// When the store can't be read, or not repaired.
+pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: &(dyn Fn(Event) + Sync)) -> Result<Checked, Error> {
+    let mut objects = store.objects()?;
+    objects.sort_by_key(|(object, bytes)| (std::cmp::Reverse(*bytes), *object));
+    let bytes = objects.iter().map(|(_, bytes)| bytes).sum();
+    on(Event::Amount { bytes });
+    on(Event::Stage(Stage::Check));
+    let found = in_parallel(jobs.get(), &objects, &|(object, bytes)| match object {
+        Object::Blob(digest) => {
+            let tell = |bytes| on(Event::Checked { bytes });
+            Ok(vec![damage(store.check_blob(digest, repair, &tell)?)])
+        }
+        Object::Layer(diff_id) => {
+            let found = check_layer(store, diff_id, repair)?;
+            on(Event::Checked { bytes: *bytes });
+            Ok(found)
+        }
+    })?;
+    let mut damaged: Vec<(PathBuf, Damage)> = found.into_iter().flatten().flatten().collect();
+    damaged.extend(store.check_names(repair, &|event| on(event.into()))?);
+    damaged.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(Checked { objects: objects.len(), bytes, damaged })
+}
+
+/// The index, and the pack, of which only the index knows what it has to be.
+fn check_layer(store: &Store, diff_id: &Digest, repair: bool) -> Result<Vec<Option<(PathBuf, Damage)>>, Error> {
+    Ok(match store.check_index(diff_id, repair)? {
+        Health::Whole(payload) => match Index::decode(&payload) {
+            Ok(index) => {
+                let seal = PackSeal { len: index.seal().len, crcs: &index.seal().crcs };
+                vec![damage(store.check_pack(diff_id, &seal, repair)?)]
+            }
+            // Another version's: nobody uses it, and the next bake replaces it.
+            Err(_) => Vec::new(),
+        },
+        index => vec![damage(index), damage(store.check_lone_pack(diff_id, repair)?)],
+    })
+}
+
+fn damage<T>(health: Health<T>) -> Option<(PathBuf, Damage)> {
+    match health {
+        Health::Damaged { path, damage } => Some((path, damage)),
+        Health::Absent | Health::Whole(_) => None,
+    }
+}

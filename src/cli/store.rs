@@ -1,0 +1,120 @@
+//! `cvbake store`: what is kept between runs.
+
+mod check;
+mod gc;
+mod prune;
+mod removal;
+mod stats;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use clap::ValueHint;
+use cvbake::error::Error;
+use cvbake::event::Event;
+use cvbake::store::{Rules, Store, Unused};
+use cvbake::verify::Digest;
+use indicatif::BinaryBytes;
+
+use super::environment;
+use crate::ui::{Mode, Ui};
+
+/// Shows, tidies and checks what is kept between runs
+///
+/// The store has blobs as they came from registries, what was read of layers, and names of images. Everything in it can be
+/// fetched or made again, so that it may be removed at any time; what running bakes use is left alone by all of these.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Stats(stats::Args),
+    Gc(gc::Args),
+    Prune(prune::Args),
+    Check(check::Args),
+}
+
+/// How long layers are kept that no image in the store has, by default: those of archives and other layouts, whose next
+/// version may come tomorrow.
+const KEEP_LAYERS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Which store.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The store [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    store: Option<PathBuf>,
+}
+
+impl Place {
+    fn open(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Store, Error> {
+        let path = self.store.clone().or_else(environment::store).ok_or_else(|| Error::Usage {
+            problem: "there is no store: there is no home directory".to_owned(),
+            hint: Some("--store DIR says where it is".to_owned()),
+        })?;
+        Store::open_existing(&path, &|event| on(event.into()))?.ok_or(Error::NoStore { path })
+    }
+}
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    let on = |event: Event| ui.on(&event);
+    match &args.command {
+        Command::Stats(args) => stats::run(args, &on),
+        Command::Gc(args) => gc::run(args, &on),
+        Command::Prune(args) => prune::run(args, &on),
+        Command::Check(args) => check::run(args, ui),
+    }
+}
+
+impl Args {
+    pub(super) fn mode(&self) -> Mode {
+        match &self.command {
+            Command::Check(args) => args.mode(),
+            Command::Stats(_) | Command::Gc(_) | Command::Prune(_) => Mode::None { colours: environment::colours() },
+        }
+    }
+}
+
+/// What is removed of all that nothing needs, unless more is asked for.
+fn usual_rules() -> Rules {
+    Rules { layers: unused_for(KEEP_LAYERS), partials: Unused::Goes, ..Rules::default() }
+}
+
+/// What was not used for so long.
+fn unused_for(age: Duration) -> Unused {
+    Unused::Since(environment::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH))
+}
+
+/// Removes what was used least recently until the store is no larger than that. What the run that just ended has used stays;
+/// that run has succeeded whatever comes of this.
+pub(super) fn limit(path: &Path, keep_bytes: u64, used: impl IntoIterator<Item = Digest>, on: &(dyn Fn(Event) + Sync)) {
+    let tell = |event: cvbake::store::Event| on(event.into());
+    let tidy = || -> Result<_, Error> {
+        let store = Store::open(path, &tell)?;
+        let _pin = store.pin(used)?;
+        let sweep = store.sweep(&tell)?;
+        let removal = sweep.plan(&Rules { keep_bytes: Some(keep_bytes), ..Rules::default() }, &tell)?;
+        // What nothing needs may stay as long as there is room.
+        let larger = removal.bytes + removal.left_bytes > keep_bytes;
+        if larger {
+            sweep.remove(&removal)?;
+        }
+        Ok(larger.then_some(removal))
+    };
+    let max = BinaryBytes(keep_bytes);
+    match tidy() {
+        Ok(None) => {}
+        Ok(Some(removal)) => {
+            let left = BinaryBytes(removal.left_bytes);
+            on(Event::Note(format!("the store was larger than {max}: removed {}", removal::words(&removal))));
+            if removal.left_bytes > keep_bytes {
+                on(Event::Warning(format!("the store still has {left}, more than {max}: all of it is in use")));
+            }
+        }
+        Err(error) => on(Event::Warning(format!("the store may be larger than {max}: {}", error.line()))),
+    }
+}

@@ -1,0 +1,105 @@
+//! `cvbake store stats`: what is in the store, in numbers.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use cvbake::error::Error;
+use cvbake::event::Event;
+use cvbake::store::{Amount, Stats};
+use indicatif::{BinaryBytes, HumanCount, HumanDuration};
+use serde::Serialize;
+
+use super::{Place, usual_rules};
+use crate::cli::environment;
+
+/// Shows how much is in the store
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "cvbake store stats [OPTIONS]")]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
+
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+    let store = args.place.open(on)?;
+    let stats = store.stats(&usual_rules(), &|event| on(event.into()))?;
+    let path = store.path().display().to_string();
+    let text = if args.json { json(&path, &stats) } else { text(&path, &stats, environment::now()) };
+    crate::cli::print(text.as_bytes())
+}
+
+/// The JSON object.
+#[derive(Serialize)]
+struct Report<'a> {
+    path: &'a str,
+    total_bytes: u64,
+    free_bytes: u64,
+    images: usize,
+    layers: usize,
+    blobs: Counted,
+    indexes: Counted,
+    packs: Counted,
+    partials: Counted,
+    scratch_bytes: u64,
+    reclaimable_bytes: u64,
+    /// In seconds since 1970.
+    last_collection: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Counted {
+    count: usize,
+    bytes: u64,
+}
+
+impl From<Amount> for Counted {
+    fn from(Amount { count, bytes }: Amount) -> Counted {
+        Counted { count, bytes }
+    }
+}
+
+fn json(path: &str, stats: &Stats) -> String {
+    let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let report = Report {
+        path,
+        total_bytes: stats.total_bytes(),
+        free_bytes: stats.free_bytes,
+        images: stats.images,
+        layers: stats.layers,
+        blobs: stats.blobs.into(),
+        indexes: stats.indexes.into(),
+        packs: stats.packs.into(),
+        partials: stats.partials.into(),
+        scratch_bytes: stats.scratch_bytes,
+        reclaimable_bytes: stats.reclaimable_bytes,
+        last_collection: stats.last_collection.map(since_1970),
+    };
+    let object = serde_json::to_string(&report).expect("numbers, texts and lists of them");
+    format!("{object}\n")
+}
+
+fn text(path: &str, stats: &Stats, now: SystemTime) -> String {
+    let mut text = format!("{path}\n");
+    let mut put = |name: &str, value: String| writeln!(text, "  {name:<13}{value}").expect("a string takes everything");
+    let count = |count: usize| HumanCount(count as u64);
+    let amount = |Amount { count, bytes }: Amount| format!("{}, {}", HumanCount(count as u64), BinaryBytes(bytes));
+    put("total", format!("{}, {} free", BinaryBytes(stats.total_bytes()), BinaryBytes(stats.free_bytes)));
+    put("images", format!("{}, {} layers", count(stats.images), count(stats.layers)));
+    put("blobs", amount(stats.blobs));
+    put("indexes", amount(stats.indexes));
+    put("packs", amount(stats.packs));
+    put("partial", amount(stats.partials));
+    put("scratch", BinaryBytes(stats.scratch_bytes).to_string());
+    put("reclaimable", BinaryBytes(stats.reclaimable_bytes).to_string());
+    put(
+        "collected",
+        stats.last_collection.map_or("never".to_owned(), |time| {
+            format!("{} ago", HumanDuration(now.duration_since(time).unwrap_or_default()))
+        }),
+    );
+    text
+}

@@ -1,0 +1,341 @@
+//! What may go: a function of what is there, what is used, and the rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use cvbake_verify::Digest;
+
+use crate::links::Need;
+
+/// What of a kind of things may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unused {
+    /// Nothing.
+    #[default]
+    Stays,
+    /// What was used last before this.
+    Since(SystemTime),
+    /// All.
+    Goes,
+}
+
+impl Unused {
+    fn takes(self, used: SystemTime) -> bool {
+        match self {
+            Unused::Stays => false,
+            Unused::Since(time) => used < time,
+            Unused::Goes => true,
+        }
+    }
+}
+
+/// What to remove of a store, beside blobs that nothing needs. What running processes use always stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rules {
+    /// What was made of layers that no image in the store has: layers of archives and other layouts.
+    pub layers: Unused,
+    /// Beginnings of blobs, which nobody adds to.
+    pub partials: Unused,
+    /// Images.
+    pub images: Unused,
+    /// How much there may be in the end: what was used least recently goes until it is no more than that.
+    pub keep_bytes: Option<u64>,
+    /// Whether blobs may also go when all names are lost, so that nothing is known to need them.
+    pub even_if_lost: bool,
+}
+
+/// What is in a store.
+#[derive(Debug, Default)]
+pub(crate) struct Inventory {
+    pub(crate) images: Vec<Image>,
+    pub(crate) blobs: BTreeMap<Digest, u64>,
+    /// By diff_id.
+    pub(crate) layers: BTreeMap<Digest, Unpacked>,
+    pub(crate) partials: Vec<Beginning>,
+    pub(crate) pinned: BTreeSet<Need>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub(crate) name: String,
+    pub(crate) used: SystemTime,
+    pub(crate) needs: BTreeSet<Need>,
+}
+
+/// Index and pack of a layer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unpacked {
+    pub(crate) index_bytes: Option<u64>,
+    pub(crate) pack_bytes: Option<u64>,
+    pub(crate) used: SystemTime,
+}
+
+impl Unpacked {
+    fn bytes(self) -> u64 {
+        self.index_bytes.unwrap_or(0) + self.pack_bytes.unwrap_or(0)
+    }
+}
+
+/// The beginning of a blob that nobody adds to.
+#[derive(Debug, Clone)]
+pub(crate) struct Beginning {
+    pub(crate) name: String,
+    /// Whether a running process is going to need it.
+    pub(crate) pinned: bool,
+    pub(crate) bytes: u64,
+    pub(crate) used: SystemTime,
+}
+
+/// What is to go, or went.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Removal {
+    /// Names of images, in order.
+    pub images: Vec<String>,
+    /// Blobs.
+    pub blobs: BTreeSet<Digest>,
+    /// What was made of layers, by diff_id.
+    pub layers: BTreeSet<Digest>,
+    /// Beginnings of blobs, by the names of their files.
+    pub partials: Vec<String>,
+    /// How many bytes all of it has.
+    pub bytes: u64,
+    /// How many bytes stay.
+    pub left_bytes: u64,
+}
+
+/// Something that may go to make room.
+enum Candidate {
+    Image(usize),
+    Layer(Digest),
+    Partial(usize),
+}
+
+struct Planner<'i> {
+    inventory: &'i Inventory,
+    /// How many need it: images, and running processes as one.
+    users: BTreeMap<Need, usize>,
+    gone: Vec<bool>,
+    removal: Removal,
+}
+
+/// Decides what is to go.
+pub(crate) fn plan(inventory: &Inventory, rules: &Rules) -> Removal {
+    let mut planner = Planner::new(inventory);
+    planner.unneeded_blobs();
+    let mut candidates = planner.candidates();
+    candidates.retain(|(used, candidate)| {
+        let rule = match candidate {
+            Candidate::Image(_) => rules.images,
+            Candidate::Layer(_) => rules.layers,
+            Candidate::Partial(_) => rules.partials,
+        };
+        let goes = rule.takes(*used);
+        if goes {
+            planner.remove(candidate);
+        }
+        !goes
+    });
+    if let Some(keep) = rules.keep_bytes {
+        for (_, candidate) in &candidates {
+            if planner.removal.left_bytes <= keep {
+                break;
+            }
+            planner.remove(candidate);
+        }
+    }
+    planner.removal.images.sort();
+    planner.removal
+}
+
+impl<'i> Planner<'i> {
+    fn new(inventory: &'i Inventory) -> Planner<'i> {
+        let mut users = BTreeMap::new();
+        let needs = inventory.images.iter().flat_map(|image| &image.needs).chain(&inventory.pinned);
+        needs.for_each(|need| *users.entry(*need).or_insert(0) += 1);
+        let layers = inventory.layers.values().map(|layer| layer.bytes());
+        let partials = inventory.partials.iter().map(|partial| partial.bytes);
+        let left_bytes = inventory.blobs.values().copied().chain(layers).chain(partials).sum();
+        let removal = Removal { left_bytes, ..Removal::default() };
+        Planner { inventory, users, gone: vec![false; inventory.partials.len()], removal }
+    }
+
+    fn is_needed(&self, need: Need) -> bool {
+        self.users.get(&need).is_some_and(|users| *users > 0)
+    }
+
+    fn is_blob_needed(&self, digest: Digest) -> bool {
+        self.is_needed(Need::Document(digest)) || self.is_needed(Need::Layer(digest))
+    }
+
+    fn unneeded_blobs(&mut self) {
+        let unneeded: Vec<Digest> =
+            self.inventory.blobs.keys().copied().filter(|digest| !self.is_blob_needed(*digest)).collect();
+        unneeded.into_iter().for_each(|digest| self.remove_blob(digest));
+    }
+
+    fn unneeded_layers(&self) -> Vec<(SystemTime, Digest)> {
+        let layers = self.inventory.layers.iter();
+        let unneeded = layers.filter(|(digest, _)| !self.is_needed(Need::Unpacked(**digest)));
+        unneeded.map(|(digest, layer)| (layer.used, *digest)).collect()
+    }
+
+    /// All that may go at all, what was used least recently first.
+    fn candidates(&self) -> Vec<(SystemTime, Candidate)> {
+        let Inventory { images, partials, pinned, .. } = self.inventory;
+        let in_use =
+            |image: &Image| image.needs.iter().any(|need| matches!(need, Need::Document(_)) && pinned.contains(need));
+        let images = images.iter().enumerate().filter(|(_, image)| !in_use(image));
+        let images = images.map(|(at, image)| (image.used, Candidate::Image(at)));
+        let partials = partials.iter().enumerate().filter(|(_, partial)| !partial.pinned);
+        let partials = partials.map(|(at, partial)| (partial.used, Candidate::Partial(at)));
+        let layers = self.unneeded_layers().into_iter().map(|(used, layer)| (used, Candidate::Layer(layer)));
+        let mut candidates: Vec<_> = images.chain(partials).chain(layers).collect();
+        candidates.sort_by_key(|(used, _)| *used);
+        candidates
+    }
+
+    fn remove(&mut self, candidate: &Candidate) {
+        let inventory = self.inventory;
+        match candidate {
+            Candidate::Image(at) => {
+                let image = &inventory.images[*at];
+                self.removal.images.push(image.name.clone());
+                for need in &image.needs {
+                    *self.users.entry(*need).or_insert(1) -= 1;
+                    match need {
+                        Need::Document(digest) | Need::Layer(digest) if !self.is_blob_needed(*digest) => {
+                            self.remove_blob(*digest);
+                        }
+                        Need::Unpacked(digest) if !self.is_needed(*need) => self.remove_layer(*digest),
+                        _ => {}
+                    }
+                }
+            }
+            Candidate::Layer(digest) => self.remove_layer(*digest),
+            Candidate::Partial(at) => {
+                if !std::mem::replace(&mut self.gone[*at], true) {
+                    self.removal.partials.push(inventory.partials[*at].name.clone());
+                    self.count(inventory.partials[*at].bytes);
+                }
+            }
+        }
+    }
+
+    fn remove_blob(&mut self, digest: Digest) {
+        if let Some(bytes) = self.inventory.blobs.get(&digest)
+            && self.removal.blobs.insert(digest)
+        {
+            self.count(*bytes);
+        }
+    }
+
+    fn remove_layer(&mut self, digest: Digest) {
+        if let Some(layer) = self.inventory.layers.get(&digest)
+            && self.removal.layers.insert(digest)
+        {
+            self.count(layer.bytes());
+        }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        self.removal.bytes += bytes;
+        self.removal.left_bytes -= bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn digest(name: &str) -> Digest {
+        Digest::sha256(name.as_bytes())
+    }
+
+    fn at(day: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(day * 86400)
+    }
+
+    /// Three images that were used on days 10, 20 and 30, of a manifest (1 byte), a layer of their own (100) and one that the
+    /// first two have in common (1000), which are also there unpacked (10 each); a layer of no image from day 15, a blob that
+    /// nothing needs, and a beginning from day 25.
+    fn inventory() -> Inventory {
+        let mut inventory = Inventory::default();
+        for (number, day) in [(1, 10), (2, 20), (3, 30)] {
+            let common = if number < 3 { "common" } else { "other" };
+            let own = format!("own{number}");
+            let manifest = digest(&format!("manifest{number}"));
+            let mut needs = BTreeSet::from([Need::Document(manifest)]);
+            inventory.blobs.insert(manifest, 1);
+            for (layer, bytes) in [(own.as_str(), 100), (common, 1000)] {
+                needs.extend([Need::Layer(digest(layer)), Need::Unpacked(digest(layer))]);
+                inventory.blobs.insert(digest(layer), bytes);
+                let unpacked = Unpacked { index_bytes: Some(4), pack_bytes: Some(6), used: at(day) };
+                inventory.layers.insert(digest(layer), unpacked);
+            }
+            inventory.images.push(Image { name: format!("image{number}"), used: at(day), needs });
+        }
+        let orphan = Unpacked { index_bytes: Some(5), pack_bytes: None, used: at(15) };
+        inventory.layers.insert(digest("orphan"), orphan);
+        inventory.blobs.insert(digest("unneeded"), 7);
+        inventory.partials.push(Beginning { name: "partial".to_owned(), pinned: false, bytes: 50, used: at(25) });
+        inventory
+    }
+
+    const ALL: u64 = 3 + 300 + 2000 + 50 + 5 + 7 + 50;
+
+    fn summary(removal: &Removal) -> String {
+        let Removal { images, blobs, layers, partials, bytes, left_bytes } = removal;
+        assert_eq!(bytes + left_bytes, ALL);
+        format!(
+            "{} blobs {} layers {} partials {} bytes {bytes}",
+            images.join(" "),
+            blobs.len(),
+            layers.len(),
+            partials.len()
+        )
+    }
+
+    #[test]
+    fn rules_and_what_goes() {
+        let rules = Rules::default();
+        let table = [
+            (rules, " blobs 1 layers 0 partials 0 bytes 7"),
+            (Rules { layers: Unused::Goes, partials: Unused::Goes, ..rules }, " blobs 1 layers 1 partials 1 bytes 62"),
+            (Rules { layers: Unused::Since(at(15)), ..rules }, " blobs 1 layers 0 partials 0 bytes 7"),
+            (Rules { layers: Unused::Since(at(16)), ..rules }, " blobs 1 layers 1 partials 0 bytes 12"),
+            // What the second needs, too, stays.
+            (Rules { images: Unused::Since(at(20)), ..rules }, "image1 blobs 3 layers 1 partials 0 bytes 118"),
+            (Rules { images: Unused::Since(at(21)), ..rules }, "image1 image2 blobs 6 layers 3 partials 0 bytes 1239"),
+            (Rules { images: Unused::Goes, ..rules }, "image1 image2 image3 blobs 9 layers 5 partials 0 bytes 2360"),
+            // The least recently used first, whatever it is, and no more than is asked for.
+            (Rules { keep_bytes: Some(ALL), ..rules }, " blobs 1 layers 0 partials 0 bytes 7"),
+            (Rules { keep_bytes: Some(ALL - 8), ..rules }, "image1 blobs 3 layers 1 partials 0 bytes 118"),
+            (Rules { keep_bytes: Some(ALL - 119), ..rules }, "image1 blobs 3 layers 2 partials 0 bytes 123"),
+            (Rules { keep_bytes: Some(ALL - 124), ..rules }, "image1 image2 blobs 6 layers 4 partials 0 bytes 1244"),
+            (Rules { keep_bytes: Some(ALL - 1245), ..rules }, "image1 image2 blobs 6 layers 4 partials 1 bytes 1294"),
+            (Rules { keep_bytes: Some(0), ..rules }, "image1 image2 image3 blobs 9 layers 6 partials 1 bytes 2415"),
+        ];
+        for (rules, expected) in table {
+            assert_eq!(summary(&plan(&inventory(), &rules)), expected, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_use_stays() {
+        let rules = Rules { images: Unused::Goes, layers: Unused::Goes, keep_bytes: Some(0), ..Rules::default() };
+        let mut inventory = inventory();
+        inventory.pinned.extend([Need::Document(digest("manifest1")), Need::Unpacked(digest("orphan"))]);
+        inventory.pinned.insert(Need::Layer(digest("own1")));
+        inventory.partials[0].pinned = true;
+        let removal = plan(&inventory, &rules);
+        assert_eq!(summary(&removal), "image2 image3 blobs 6 layers 3 partials 0 bytes 1239");
+        // An image whose layer another process uses goes, but not the layer.
+        inventory.pinned = BTreeSet::from([Need::Layer(digest("own2"))]);
+        let removal = plan(&inventory, &rules);
+        assert_eq!(removal.images.len(), 3);
+        assert!(!removal.blobs.contains(&digest("own2")) && removal.layers.contains(&digest("own2")));
+    }
+}
