@@ -44,7 +44,7 @@ fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Opt
             return Some("--store DIR says where it is; the first bake makes one".to_owned());
         }
         Some(Error::DamagedStore { .. }) => {
-            return Some("`cvbake store check --repair` removes what is damaged; it is fetched again".to_owned());
+            return Some("`cvbake store check --repair` removes it, so that it is fetched again, and restores names that are lost".to_owned());
         }
         _ => {}
     }

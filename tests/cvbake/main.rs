@@ -27,4 +27,5 @@ mod options;
 mod properties;
 mod registry;
 mod scale;
+mod store;
 mod support;

@@ -11,9 +11,9 @@ use crate::support::tools::{succeed, tool};
 use crate::support::{ext4, seen};
 
 /// A registry on a free port of this machine, stopped when dropped.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    host: String,
+    pub(crate) host: String,
 }
 
 /// The line of `htpasswd -nbB user secret`.
@@ -21,7 +21,7 @@ const HTPASSWD: &str = "user:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4U
 
 impl Registry {
     /// Starts one that asks for a password, or not.
-    fn start(place: &Place, password: bool) -> Registry {
+    pub(crate) fn start(place: &Place, password: bool) -> Registry {
         let dir = place.path().join("registry");
         fs::create_dir_all(dir.join("data")).unwrap();
         fs::write(dir.join("htpasswd"), HTPASSWD).unwrap();
@@ -46,7 +46,7 @@ impl Registry {
     }
 
     /// Puts an image there, by a program that is not ours.
-    fn push(&self, place: &Place, name: &str) -> String {
+    pub(crate) fn push(&self, place: &Place, name: &str) -> String {
         let target = format!("{}/{name}", self.host);
         let mut command = tool("skopeo", "skopeo");
         command.args([
@@ -74,7 +74,7 @@ impl Drop for Registry {
 }
 
 /// A run of the program with the place's own store and home.
-fn cvbake(place: &Place, args: &[&str]) -> Bake {
+pub(crate) fn cvbake(place: &Place, args: &[&str]) -> Bake {
     // The last argument may want another behind it.
     let (command, rest) = args.split_first().expect("a command");
     let bake =
@@ -83,7 +83,7 @@ fn cvbake(place: &Place, args: &[&str]) -> Bake {
     bake.env("REGISTRY_AUTH_FILE", "")
 }
 
-fn pull_and_build(place: &Place, name: &str) -> Bake {
+pub(crate) fn pull_and_build(place: &Place, name: &str) -> Bake {
     cvbake(place, &["pull-and-build", name, "--force", "-o"]).arg(place.disk())
 }
 

@@ -156,9 +156,9 @@ impl Store {
         inventory.layers = self.unpacked()?;
         for (name, stat, held) in self.partials()? {
             // Not a name that we give; nobody else's either.
-            let Some(name) = name.into_string().ok().filter(|_| !held) else { continue };
+            let Ok(name) = name.into_string() else { continue };
             let digest = name.replacen('-', ":", 1).parse::<Digest>();
-            let pinned = digest.is_ok_and(|digest| pinned.contains(&digest));
+            let pinned = held || digest.is_ok_and(|digest| pinned.contains(&digest));
             inventory.partials.push(Beginning { name, pinned, bytes: len_bytes(&stat), used: times(&stat).0 });
         }
         Ok(inventory)

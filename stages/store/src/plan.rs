@@ -76,11 +76,11 @@ impl Unpacked {
     }
 }
 
-/// The beginning of a blob that nobody adds to.
+/// The beginning of a blob.
 #[derive(Debug, Clone)]
 pub(crate) struct Beginning {
     pub(crate) name: String,
-    /// Whether a running process is going to need it.
+    /// Whether a running process adds to it, or is going to.
     pub(crate) pinned: bool,
     pub(crate) bytes: u64,
     pub(crate) used: SystemTime,
