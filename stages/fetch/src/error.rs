@@ -49,6 +49,56 @@ pub enum Error {
         /// What is there, and what was expected.
         problem: String,
     },
+    /// Something can't be pushed to a repository in a registry.
+    #[error("cannot push {object} to {repository} in {registry}")]
+    Push {
+        /// The registry.
+        registry: String,
+        /// The repository.
+        repository: String,
+        /// What was to be pushed: a blob, a manifest by tag or digest.
+        object: String,
+        /// Why.
+        source: Box<Problem>,
+    },
+    /// A registry does not know us, or can't be asked.
+    #[error("cannot log in to {registry}")]
+    Login {
+        /// The registry.
+        registry: String,
+        /// Why.
+        source: Box<Problem>,
+    },
+    /// A text that names no registry.
+    #[error("{text:?} is not a registry: expected HOST[:PORT], perhaps with a path")]
+    Registrar {
+        /// The text.
+        text: String,
+    },
+    /// Credentials can't be stored or removed.
+    #[error("cannot change the credentials in {}", path.display())]
+    Logins {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There are no credentials to be removed.
+    #[error("not logged in to {registry}: {} has no credentials for it", path.display())]
+    NotLoggedIn {
+        /// The registry.
+        registry: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something that is no image, or nothing that can be pushed.
+    #[error("{place}: cannot be pushed: {problem}")]
+    NotPushable {
+        /// What was to be pushed.
+        place: String,
+        /// Why not.
+        problem: String,
+    },
     /// A transport that other tools have.
     #[error(
         "{text:?}: the transport {transport:?} is not supported: expected a name in a registry, oci:, oci-archive:, docker-archive: or tar:"

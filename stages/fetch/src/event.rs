@@ -17,6 +17,32 @@ pub enum Event {
         /// The name.
         digest: Digest,
     },
+    /// So many more bytes of blobs are on their way to a registry.
+    Sent {
+        /// How many more.
+        bytes: u64,
+    },
+    /// The upload of a blob goes on where it was interrupted.
+    UploadResumed {
+        /// The blob.
+        digest: Digest,
+        /// How many bytes have arrived.
+        from: u64,
+        /// How many it has.
+        size: u64,
+    },
+    /// A layer that its author does not want to be passed on stays out of a push; its manifest says where to get it.
+    NotDistributable {
+        /// The layer.
+        digest: Digest,
+    },
+    /// A manifest that an index lists is not there to be pushed.
+    AbsentManifest {
+        /// The manifest.
+        digest: Digest,
+        /// The platform that it is for, if the index says one.
+        platform: Option<String>,
+    },
     /// The download of a blob goes on where an earlier one stopped.
     Resumed {
         /// The blob.
@@ -62,6 +88,17 @@ impl fmt::Display for Event {
         match self {
             Event::Store(event) => event.fmt(f),
             Event::Damaged { digest } => write!(f, "blob {digest} in the store is damaged; fetching it again"),
+            Event::Sent { bytes } => write!(f, "sent {bytes} bytes more"),
+            Event::UploadResumed { digest, from, size } => {
+                write!(f, "going on with the upload of {digest} at byte {from} of {size}")
+            }
+            Event::NotDistributable { digest } => {
+                write!(f, "not pushing layer {digest}, whose media type says that it is not to be distributed")
+            }
+            Event::AbsentManifest { digest, platform } => {
+                let platform = platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
+                write!(f, "the index lists manifest {digest}{platform}, which is neither here nor in the registry")
+            }
             Event::Resumed { digest, from, size } => write!(f, "resuming {digest} at byte {from} of {size}"),
             Event::Ignored { path, line, problem } => write!(f, "{}, line {line}: {problem}; ignored", path.display()),
             Event::Waiting { host, wait, problem } => {

@@ -1,4 +1,4 @@
-//! A [`Source`] → [`Blobs`]: where an image starts, and its bytes.
+//! A [`Source`] → [`Blobs`]: where an image starts, and its bytes. And back: [`Blobs`] → [`Shipment`] → a [`Target`] in a registry.
 //!
 //! ```text
 //! oci:DIR              ─→ oci-layout, index.json ─┐
@@ -27,6 +27,7 @@ mod file;
 mod layout;
 mod name;
 mod registry;
+mod shipment;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -39,9 +40,12 @@ use cvbake_verify::Blobs;
 pub use error::Error;
 pub use event::Event;
 pub use name::Name;
+pub use oci_spec::distribution::Reference;
 pub use registry::{
-    Credentials, Endpoint, Insecure, Options, Problem, Pull, Registries, RegistriesFiles, open_name, open_registry,
+    Account, Checked, Credentials, Endpoint, Insecure, Logins, Mounts, Options, Problem, Pull, Put, Registries,
+    RegistriesFiles, Target, open_name, open_registry,
 };
+pub use shipment::{Blob, Manifest, Shipment};
 pub use source::{DockerSelect, Select, Source, TarSource};
 
 /// Opens a source; one in a registry as anybody, keeping nothing: [`open_registry`] can do more. `scratch` is a directory for temporary files; `stdin` is what `tar:-` reads, taken only by it.

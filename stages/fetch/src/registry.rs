@@ -20,8 +20,10 @@ mod endpoints;
 mod guard;
 mod http;
 mod image;
+mod login;
 mod options;
 mod problem;
+mod push;
 mod retry;
 mod session;
 
@@ -31,8 +33,10 @@ use oci_spec::distribution::Reference;
 
 pub use self::config::{Endpoint, Registries, RegistriesFiles};
 pub use self::credentials::Credentials;
+pub use self::login::{Account, Checked, Logins};
 pub use self::options::{Insecure, Options, Pull};
 pub use self::problem::Problem;
+pub use self::push::{Mounts, Put, Target};
 
 use self::image::Image;
 use crate::{Error, Event, Name};

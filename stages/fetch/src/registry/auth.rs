@@ -113,7 +113,8 @@ pub(super) struct TokenServer<'a> {
     pub(super) options: &'a Options,
     /// Where the registry is.
     pub(super) registry: &'a Url,
-    pub(super) repository: &'a str,
+    /// What a token is to be good for.
+    pub(super) scopes: &'a [String],
     pub(super) realm: &'a str,
     pub(super) service: Option<&'a str>,
     pub(super) on: &'a (dyn Fn(Event) + Sync),
@@ -126,7 +127,7 @@ struct Answer {
 }
 
 impl TokenServer<'_> {
-    /// A token that lets pull from the repository, as the value of `Authorization`.
+    /// A token, as the value of `Authorization`.
     pub(super) fn token(&self, credentials: Option<&Credentials>) -> Result<HeaderValue, Problem> {
         let realm = self.check_realm()?;
         let mut attempts = Attempts::new();
@@ -161,7 +162,6 @@ impl TokenServer<'_> {
     }
 
     fn ask(&self, realm: &Url, credentials: Option<&Credentials>) -> Result<HeaderValue, Failure> {
-        let scope = format!("repository:{}:pull", self.repository);
         let mut request = Request::get(realm.clone());
         match credentials {
             Some(Credentials::Identity(token)) => {
@@ -170,7 +170,7 @@ impl TokenServer<'_> {
                     .append_pair("grant_type", "refresh_token")
                     .append_pair("service", self.service.unwrap_or_default())
                     .append_pair("client_id", "cvbake")
-                    .append_pair("scope", &scope)
+                    .append_pair("scope", &self.scopes.join(" "))
                     .append_pair("refresh_token", token);
                 request.form = Some(form.query().unwrap_or_default().to_owned());
             }
@@ -179,7 +179,9 @@ impl TokenServer<'_> {
                 if let Some(service) = self.service {
                     query.append_pair("service", service);
                 }
-                query.append_pair("scope", &scope);
+                for scope in self.scopes {
+                    query.append_pair("scope", scope);
+                }
                 drop(query);
                 if let Some(Credentials::User { name, password }) = credentials {
                     request.url.query_pairs_mut().append_pair("account", name);

@@ -20,7 +20,7 @@ use super::problem::{Problem, shorten};
 const MAX_BYTES: u64 = 4 << 20;
 
 /// What stands for Docker Hub in these files, for historical reasons.
-const HUB: &str = "https://index.docker.io/v1/";
+pub(super) const HUB: &str = "https://index.docker.io/v1/";
 
 /// Something that a registry or its token server may accept.
 #[derive(Clone, PartialEq, Eq)]
@@ -92,7 +92,7 @@ struct Helped {
 /// The first credentials for a repository that one of the files has; a file that does not exist has none.
 pub(super) fn find(options: &Options, registry: &str, repository: &str) -> Result<Option<Credentials>, Problem> {
     for path in &options.credential_files {
-        if let Some(config) = read(path)?
+        if let Some(config) = read::<Config>(path)?
             && let Some(found) = config.find(path, options, registry, repository)?
         {
             return Ok(Some(found));
@@ -101,11 +101,12 @@ pub(super) fn find(options: &Options, registry: &str, repository: &str) -> Resul
     Ok(None)
 }
 
-fn problem(path: &Path, reason: impl fmt::Display) -> Problem {
+pub(super) fn problem(path: &Path, reason: impl fmt::Display) -> Problem {
     Problem::Credentials { path: path.to_owned(), reason: reason.to_string() }
 }
 
-fn read(path: &Path) -> Result<Option<Config>, Problem> {
+/// A file of credentials, if there is one and something is in it.
+pub(super) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Problem> {
     let file = match crate::file::open_regular(path) {
         Ok(file) => file,
         Err(crate::Error::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -146,12 +147,7 @@ impl Config {
             return ask(path, helper, key, options);
         }
         for name in names(registry, repository) {
-            // Docker wrote whole URLs in the past.
-            let same = |written: &str| {
-                let written = written.strip_prefix("https://").or(written.strip_prefix("http://")).unwrap_or(written);
-                let written = written.trim_end_matches('/');
-                written.strip_suffix("/v1").or(written.strip_suffix("/v2")).unwrap_or(written) == name
-            };
+            let same = |written: &str| plain(written) == name;
             for auth in self.auths.iter().filter(|(written, _)| same(written)).filter_map(|(_, auth)| auth.as_ref()) {
                 if let Some(found) = auth.credentials(path)? {
                     return Ok(Some(found));
@@ -163,6 +159,13 @@ impl Config {
             helper => ask(path, helper, key, options),
         }
     }
+}
+
+/// What an entry stands under, without what Docker wrote around it in the past: whole URLs.
+pub(super) fn plain(written: &str) -> &str {
+    let written = written.strip_prefix("https://").or(written.strip_prefix("http://")).unwrap_or(written);
+    let written = written.trim_end_matches('/');
+    written.strip_suffix("/v1").or(written.strip_suffix("/v2")).unwrap_or(written)
 }
 
 /// What the credentials for a repository may stand under, the most specific first.
@@ -212,6 +215,22 @@ fn is_helper(name: &str) -> bool {
 
 /// Asks `docker-credential-<helper>`.
 fn ask(path: &Path, helper: &str, server: &str, options: &Options) -> Result<Option<Credentials>, Problem> {
+    let Some(output) = run_helper(path, helper, "get", server.as_bytes(), options)? else { return Ok(None) };
+    let Ok(Helped { username, secret }) = serde_json::from_slice(&output) else {
+        let reason = format!("docker-credential-{helper}: expected JSON with Username and Secret");
+        return Err(problem(path, reason));
+    };
+    Ok(Some(Credentials::user(username, secret)))
+}
+
+/// Has `docker-credential-<helper>` do something; nothing, if it knows no such credentials.
+pub(super) fn run_helper(
+    path: &Path,
+    helper: &str,
+    action: &str,
+    input: &[u8],
+    options: &Options,
+) -> Result<Option<Vec<u8>>, Problem> {
     if !is_helper(helper) {
         return Err(problem(path, format!("{:?} is not the name of a credential helper", shorten(helper))));
     }
@@ -219,13 +238,13 @@ fn ask(path: &Path, helper: &str, server: &str, options: &Options) -> Result<Opt
     let failed = |reason: String| problem(path, format!("{program}: {reason}"));
     let place = options.helper_path.as_ref().map_or_else(|| PathBuf::from(&program), |dir| dir.join(&program));
     let mut child = Command::new(place)
-        .arg("get")
+        .arg(action)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
-    let output = converse(&mut child, server, options.helper_timeout);
+    let output = converse(&mut child, input, options.helper_timeout);
     if output.is_err() {
         // It may have ended; then there is nothing to kill.
         let _ = child.kill();
@@ -239,17 +258,14 @@ fn ask(path: &Path, helper: &str, server: &str, options: &Options) -> Result<Opt
         }
         return Err(failed(format!("{status}: {:?}", shorten(&text))));
     }
-    let Ok(Helped { username, secret }) = serde_json::from_slice(&output) else {
-        return Err(failed("expected JSON with Username and Secret".to_owned()));
-    };
-    Ok(Some(Credentials::user(username, secret)))
+    Ok(Some(output))
 }
 
 /// Gives the helper its question and takes its answer.
-fn converse(child: &mut Child, server: &str, timeout: Duration) -> io::Result<Vec<u8>> {
+fn converse(child: &mut Child, input: &[u8], timeout: Duration) -> io::Result<Vec<u8>> {
     let mut stdin = child.stdin.take().expect("it is piped");
     let stdout = child.stdout.take().expect("it is piped");
-    match stdin.write_all(server.as_bytes()) {
+    match stdin.write_all(input) {
         // One that does not read has its reasons, and may answer all the same.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
         _ => drop(stdin),

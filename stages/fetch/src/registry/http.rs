@@ -1,19 +1,25 @@
 //! HTTP, one request at a time from any thread: no answer is waited for longer than something arrives, no redirect is followed blindly,
 //! and credentials stay with the server they are for.
 
+mod exchange;
+mod stream;
+
 use std::error::Error as _;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use tokio::runtime::Runtime;
 
 use super::guard::Guard;
 use super::options::Options;
 use super::problem::{Problem, shorten};
+
+pub(super) use self::exchange::{Content, Exchange, upload_location};
+pub(super) use self::stream::Stream;
 
 /// How many redirects lead from one request to its answer. Registries have one or two: to storage, and from there to a network of caches.
 const MAX_REDIRECTS: usize = 10;
@@ -38,6 +44,8 @@ pub(super) struct Http {
 /// What is asked of a server.
 #[derive(Debug)]
 pub(super) struct Request {
+    /// What is asked, if there is no form: something that changes nothing.
+    pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     /// The value of `Authorization`, which is sent to no other server.
@@ -48,7 +56,7 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn get(url: Url) -> Request {
-        Request { url, headers: HeaderMap::new(), authorization: None, form: None }
+        Request { method: Method::GET, url, headers: HeaderMap::new(), authorization: None, form: None }
     }
 }
 
@@ -94,7 +102,7 @@ impl Http {
     }
 
     fn send_once(self: &Arc<Http>, request: &Request, url: &Url, own: bool) -> Result<Reply, Problem> {
-        let method = if request.form.is_some() { Method::POST } else { Method::GET };
+        let method = if request.form.is_some() { Method::POST } else { request.method.clone() };
         let mut builder = self.client.request(method, url.clone()).headers(request.headers.clone());
         if let Some(authorization) = request.authorization.as_ref().filter(|_| own) {
             builder = builder.header(AUTHORIZATION, authorization);

@@ -18,7 +18,7 @@ use super::{Place, retry::Attempts};
 use crate::{Error, Event};
 
 /// The media types of manifests and indexes, OCI's and Docker's.
-const MANIFESTS: [&str; 4] = [
+pub(super) const MANIFESTS: [&str; 4] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",

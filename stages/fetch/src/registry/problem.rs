@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cvbake_verify::Digest;
 
-/// Why something could not be fetched from a registry. Texts from servers are cut and escaped.
+/// Why something could not be fetched from a registry, or pushed to one. Texts from servers are cut and escaped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
@@ -152,6 +152,72 @@ pub enum Problem {
         /// What is wrong with it.
         reason: String,
     },
+    /// A place for an upload that nothing is sent to.
+    #[error("{host} wants the upload at {to:?}, which is refused: {reason}")]
+    Location {
+        /// Who says so.
+        host: String,
+        /// Where to, without query.
+        to: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A registry, or a part of one, that nothing can be pushed to.
+    #[error("{host} takes no pushes (status {status}{})", said(message))]
+    ReadOnly {
+        /// Who answered.
+        host: String,
+        /// The status.
+        status: u16,
+        /// What the registry says about it.
+        message: String,
+    },
+    /// More than the registry, or a proxy before it, takes at once.
+    #[error("{host} refuses it as too large (status 413{})", said(message))]
+    Oversize {
+        /// Who answered.
+        host: String,
+        /// What the registry says about it.
+        message: String,
+    },
+    /// An upload that the registry has forgotten.
+    #[error("{host} has lost the upload (status 404)")]
+    UploadLost {
+        /// Who has.
+        host: String,
+    },
+    /// An upload of which the registry has another part than it said.
+    #[error("{host} does not go on with the upload at byte {position} (status 416)")]
+    OutOfStep {
+        /// Who does not.
+        host: String,
+        /// Where it should go on.
+        position: u64,
+    },
+    /// What arrived is not what was sent.
+    #[error("{host} received something else than {digest} (status 400{})", said(message))]
+    Garbled {
+        /// Who did.
+        host: String,
+        /// What was sent.
+        digest: Box<Digest>,
+        /// What the registry says about it.
+        message: String,
+    },
+    /// What is to be pushed can't be read.
+    #[error("cannot read it")]
+    Local {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A name by digest for something with another one.
+    #[error("the name says {expected}, but this is {found}")]
+    OtherDigest {
+        /// The digest in the name.
+        expected: Box<Digest>,
+        /// That of what is to be pushed.
+        found: Box<Digest>,
+    },
     /// A redirect that must not be followed.
     #[error("{host} redirects to {to:?}, which is refused: {reason}")]
     Redirect {
@@ -285,7 +351,17 @@ impl Problem {
         match self {
             Problem::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
             Problem::Transport { .. } | Problem::Stalled { .. } | Problem::Cut { .. } => true,
+            Problem::UploadLost { .. } | Problem::OutOfStep { .. } | Problem::Garbled { .. } => true,
             Problem::Token { source, .. } => source.is_passing(),
+            _ => false,
+        }
+    }
+
+    /// Whether somebody said no.
+    pub(super) fn is_denied(&self) -> bool {
+        match self {
+            Problem::Denied { .. } => true,
+            Problem::Token { source, .. } => source.is_denied(),
             _ => false,
         }
     }

@@ -1,9 +1,11 @@
 //! One repository of one registry: which scheme it speaks, who we are to it, and requests that survive its bad days.
 
+mod exchange;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::Url;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
+use reqwest::{Method, Url};
 
 use super::auth::{Challenge, TokenServer, basic, bearer, unexpected};
 use super::config::Endpoint;
@@ -15,9 +17,13 @@ use super::problem::Problem;
 use super::retry::{Attempts, Failure};
 use crate::Event;
 
+pub(super) use self::exchange::{Answer, Call, To};
+
 pub(super) struct Session<'s> {
     place: Endpoint,
     options: Options,
+    /// What a token is to be good for; the first is what it must be good for.
+    scopes: Vec<String>,
     state: Mutex<State>,
     on: &'s (dyn Fn(Event) + Sync),
 }
@@ -42,7 +48,18 @@ struct Connection {
 
 impl<'s> Session<'s> {
     pub(super) fn new(place: Endpoint, options: Options, on: &'s (dyn Fn(Event) + Sync)) -> Session<'s> {
-        Session { place, options, state: Mutex::default(), on }
+        let scopes = vec![format!("repository:{}:pull", place.repository)];
+        Session::with_scopes(place, options, scopes, on)
+    }
+
+    /// One whose tokens are good for something else.
+    pub(super) fn with_scopes(
+        place: Endpoint,
+        options: Options,
+        scopes: Vec<String>,
+        on: &'s (dyn Fn(Event) + Sync),
+    ) -> Session<'s> {
+        Session { place, options, scopes, state: Mutex::default(), on }
     }
 
     /// The registry.
@@ -90,7 +107,7 @@ impl<'s> Session<'s> {
         if let Some(from) = from {
             headers.insert(RANGE, HeaderValue::from_str(&format!("bytes={from}-")).expect("digits"));
         }
-        let mut reply = self.request(path, headers)?;
+        let mut reply = self.request(Method::GET, path, headers)?;
         match reply.status() {
             200 => Ok(reply),
             206 | 416 if from.is_some() => Ok(reply),
@@ -104,12 +121,12 @@ impl<'s> Session<'s> {
     }
 
     /// Sends a request, and once more with fresh authorization if the registry asks for it.
-    fn request(&self, path: &str, headers: HeaderMap) -> Result<Reply, Failure> {
+    fn request(&self, method: Method, path: &str, headers: HeaderMap) -> Result<Reply, Failure> {
         let Connection { http, base } = self.connection()?;
         let url = base.join(&format!("/v2/{}/{path}", self.place.repository));
         let url = url.map_err(|error| Problem::Malformed { what: "the reference", reason: error.to_string() })?;
         let (authorization, generation) = self.authorization();
-        let mut request = Request { url, headers, authorization, form: None };
+        let mut request = Request { method, url, headers, authorization, form: None };
         let reply = http.send(&request)?;
         if reply.status() != 401 || !reply.own {
             return Ok(reply);
@@ -160,11 +177,15 @@ impl<'s> Session<'s> {
             (Challenge::Basic, Some(Credentials::User { name, password })) => basic(name, password)?,
             (Challenge::Basic, _) => return Ok(None),
             (Challenge::Bearer { realm, service }, credentials) => {
-                let (registry, repository) = (&base, &*self.place.repository);
-                let service = service.as_deref();
-                let on = self.on;
-                TokenServer { http: &http, options: &self.options, registry, repository, realm, service, on }
-                    .token(credentials)?
+                let (registry, options, service, on) = (&base, &self.options, service.as_deref(), self.on);
+                let server = |scopes| TokenServer { http: &http, options, registry, scopes, realm, service, on };
+                match server(&self.scopes).token(credentials) {
+                    // Some want to know nothing of repositories that one can't read.
+                    Err(problem) if problem.is_denied() && self.scopes.len() > 1 => {
+                        server(&self.scopes[..1]).token(credentials)?
+                    }
+                    token => token?,
+                }
             }
         };
         // The same again would be refused again.

@@ -1,4 +1,4 @@
-//! Pulling from registries on their bad days: every fault a test.
+//! Pulling from registries, and pushing to them, on their bad days: every fault a test.
 #![expect(clippy::print_stdout, reason = "messages are to be read")]
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
@@ -6,6 +6,7 @@ mod auth;
 mod distribution;
 mod faults;
 mod mirrors;
+mod push;
 mod server;
 mod store;
 

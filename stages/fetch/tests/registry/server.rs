@@ -9,18 +9,28 @@ use std::thread;
 /// What came from the client.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    pub(crate) method: String,
     /// Path and query.
     pub(crate) path: String,
     /// Names in lower case.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
-    /// How many requests there were for this path before.
+    /// The same, whatever is in it.
+    pub(crate) content: Vec<u8>,
+    /// Whether the body was not taken to its end.
+    pub(crate) cut: bool,
+    /// How many requests there were with this method for this path before.
     pub(crate) nth: usize,
 }
 
 impl Request {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
+    }
+
+    /// Whether it is one with this method for something with this in its path.
+    pub(crate) fn is(&self, method: &str, part: &str) -> bool {
+        self.method == method && self.path.contains(part)
     }
 
     /// The first byte that is asked for.
@@ -67,6 +77,8 @@ impl Answer {
 }
 
 type Handler = dyn Fn(&Request) -> Answer + Send + Sync;
+/// How much of a body is taken; an answer with status 0 then is none.
+type Cut = dyn Fn(&Request) -> Option<u64> + Send + Sync;
 
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -77,16 +89,25 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Server {
+        Server::start_cutting(|_| None, handler)
+    }
+
+    /// One that does not read all bodies to their ends.
+    pub(crate) fn start_cutting(
+        cut: impl Fn(&Request) -> Option<u64> + Send + Sync + 'static,
+        handler: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (log, sent) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::<Mutex<u64>>::default());
-        let handler: Arc<Handler> = Arc::new(handler);
+        let (handler, cut): (Arc<Handler>, Arc<Cut>) = (Arc::new(handler), Arc::new(cut));
         let (logged, counted) = (Arc::clone(&log), Arc::clone(&sent));
         // It goes with the process: nextest has one per test.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (handler, log, sent) = (Arc::clone(&handler), Arc::clone(&logged), Arc::clone(&counted));
-                thread::spawn(move || serve(stream, &*handler, &log, &sent));
+                let (handler, cut) = (Arc::clone(&handler), Arc::clone(&cut));
+                let (log, sent) = (Arc::clone(&logged), Arc::clone(&counted));
+                thread::spawn(move || serve(stream, &*handler, &*cut, &log, &sent));
             }
         });
         Server { address, log, sent }
@@ -97,12 +118,18 @@ impl Server {
     }
 }
 
-fn serve(mut stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Request>>, sent: &Mutex<u64>) -> Option<()> {
+fn serve(
+    mut stream: TcpStream,
+    handler: &Handler,
+    cut: &Cut,
+    log: &Mutex<Vec<Request>>,
+    sent: &Mutex<u64>,
+) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
-    let path = words.nth(1)?.to_owned();
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
@@ -111,15 +138,20 @@ fn serve(mut stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Request>>, se
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
     let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let mut body = String::new();
-    reader.take(length).read_to_string(&mut body).ok()?;
-    let request = {
-        let mut log = log.lock().unwrap();
-        let nth = log.iter().filter(|request| request.path == path).count();
-        log.push(Request { path, headers, body, nth });
-        log.last()?.clone()
+    let nth = {
+        let log = log.lock().unwrap();
+        log.iter().filter(|request| request.path == path && request.method == method).count()
     };
+    let mut request = Request { method, path, headers, body: String::new(), content: Vec::new(), cut: false, nth };
+    let taken = cut(&request).filter(|&taken| taken < length);
+    reader.take(taken.unwrap_or(length)).read_to_end(&mut request.content).ok()?;
+    request.cut = taken.is_some() || (request.content.len() as u64) < length;
+    request.body = String::from_utf8_lossy(&request.content).into_owned();
+    log.lock().unwrap().push(request.clone());
     let answer = handler(&request);
+    if answer.status == 0 {
+        return None;
+    }
     let mut head = format!("HTTP/1.1 {} x\r\nConnection: close\r\n", answer.status);
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
@@ -129,6 +161,9 @@ fn serve(mut stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Request>>, se
         head += &format!("Content-Length: {length}\r\n");
     }
     stream.write_all((head + "\r\n").as_bytes()).ok()?;
+    if request.method == "HEAD" {
+        return None;
+    }
     let end = answer.reset_after.or(answer.stall_after).unwrap_or(answer.body.len()).min(answer.body.len());
     for _ in 0..answer.repeat {
         stream.write_all(&answer.body[..end]).ok()?;
