@@ -5,8 +5,12 @@
 mod bake;
 mod completions;
 mod environment;
+mod login;
+mod logout;
 mod man;
+mod prompt;
 mod pull;
+mod push;
 mod registry;
 mod report;
 mod store;
@@ -45,6 +49,9 @@ enum Command {
     PullAndBuild(Box<bake::Args>),
     Bake(Box<bake::Args>),
     Pull(Box<pull::Args>),
+    Push(Box<push::Args>),
+    Login(Box<login::Args>),
+    Logout(logout::Args),
     Store(store::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -61,6 +68,9 @@ pub(crate) fn main() -> ExitCode {
         Command::PullAndBuild(args) => bake::run_registry(&args, &ui),
         Command::Bake(args) => bake::run(&args, &ui),
         Command::Pull(args) => pull::run(&args, &ui),
+        Command::Push(args) => push::run(&args, &ui),
+        Command::Login(args) => login::run(&args, &ui),
+        Command::Logout(args) => logout::run(&args),
         Command::Store(args) => store::run(&args, &ui),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
@@ -83,7 +93,10 @@ impl Command {
             Command::Bake(args) | Command::PullAndBuild(args) => args.mode(),
             Command::Pull(args) => args.mode(),
             Command::Store(args) => args.mode(),
-            Command::Completions(_) | Command::Man(_) => Mode::None { colours: environment::colours() },
+            Command::Push(args) => args.mode(),
+            Command::Login(_) | Command::Logout(_) | Command::Completions(_) | Command::Man(_) => {
+                Mode::None { colours: environment::colours() }
+            }
         }
     }
 }

@@ -57,6 +57,16 @@ pub enum Event {
         /// How many more.
         bytes: u64,
     },
+    /// So many more bytes of blobs are on their way to a registry.
+    Sent {
+        /// How many more.
+        bytes: u64,
+    },
+    /// So many bytes of blobs need not be sent: the registry has them.
+    Spared {
+        /// How many.
+        bytes: u64,
+    },
     /// Something the user should know, and that is no error.
     Warning(String),
     /// Something that explains what is going on.
@@ -79,10 +89,11 @@ impl From<cvbake_fetch::Event> for Event {
     fn from(event: cvbake_fetch::Event) -> Event {
         match event {
             cvbake_fetch::Event::Store(event) => event.into(),
-            cvbake_fetch::Event::Resumed { .. } | cvbake_fetch::Event::Elsewhere { missing: true, .. } => {
-                Event::Note(event.to_string())
-            }
+            cvbake_fetch::Event::Resumed { .. }
+            | cvbake_fetch::Event::UploadResumed { .. }
+            | cvbake_fetch::Event::Elsewhere { missing: true, .. } => Event::Note(event.to_string()),
             cvbake_fetch::Event::Waiting { host, wait, problem } => Event::Waiting { host, wait, problem },
+            cvbake_fetch::Event::Sent { bytes } => Event::Sent { bytes },
             _ => Event::Warning(event.to_string()),
         }
     }
@@ -95,6 +106,8 @@ pub enum Stage {
     Resolve,
     /// Downloading the layers, where that is all.
     Pull,
+    /// Sending what the registry does not have.
+    Push,
     /// Reading the layers.
     Unpack,
     /// Merging them.
@@ -116,6 +129,7 @@ impl Stage {
         match self {
             Stage::Resolve => "resolve",
             Stage::Pull => "pull",
+            Stage::Push => "push",
             Stage::Unpack => "unpack",
             Stage::Merge => "merge",
             Stage::Plan => "plan",

@@ -14,7 +14,7 @@
 //! | [`disk`] | the output under construction; where blocks go | |
 //! | [`verify`] | digests, checked readers, the proof that an image is what it says | |
 //! | [`store`] | what is kept between runs | `verify` |
-//! | [`fetch`] | where images come from | `verify`, `store`, `archive` |
+//! | [`fetch`] | where images come from and go to | `verify`, `store`, `archive` |
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `verify`, `tree`, `archive` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk` |
 //! | this one | wiring: the order ([`bake()`]), errors and exit codes ([`error`]), events, and the program around it | all |
@@ -42,6 +42,7 @@ pub mod error;
 pub mod event;
 mod layers;
 mod pull;
+mod push;
 mod readahead;
 mod workplace;
 
@@ -57,3 +58,4 @@ pub use cvbake_unpack as unpack;
 pub use cvbake_verify as verify;
 pub use layers::{KeepPacks, LayerReport};
 pub use pull::{PullJob, Pulled, pull};
+pub use push::{PushJob, PushSelect, Pushed, push};

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use cvbake::error::Error;
@@ -43,15 +43,34 @@ pub(super) fn now() -> SystemTime {
 /// Where credentials for registries are: `$REGISTRY_AUTH_FILE`, or else the files that `podman login` and `skopeo login`,
 /// and then that `docker login` writes.
 pub(super) fn credential_files() -> Vec<PathBuf> {
-    let set = |name| set(name).map(PathBuf::from);
     if let Some(file) = set("REGISTRY_AUTH_FILE") {
         return vec![file];
     }
     let home = etcetera::base_strategy::Xdg::new().ok();
-    let podman = [set("XDG_RUNTIME_DIR"), home.as_ref().map(BaseStrategy::config_dir)];
     let docker = set("DOCKER_CONFIG").or_else(|| Some(home.as_ref()?.home_dir().join(".docker")));
-    let podman = podman.into_iter().flatten().map(|dir| dir.join("containers/auth.json"));
-    podman.chain(docker.map(|dir| dir.join("config.json"))).collect()
+    let podman = home.as_ref().map(|home| home.config_dir().join("containers/auth.json"));
+    [Some(session_file()), podman, docker.map(|dir| dir.join("config.json"))].into_iter().flatten().collect()
+}
+
+/// Where credentials are written, so that they are the first to be found: `$REGISTRY_AUTH_FILE`, or else podman's and
+/// skopeo's file. Where there is no directory for what lasts as long as a session, they are kept longer, in the home
+/// directory.
+pub(super) fn login_file() -> Option<PathBuf> {
+    if let Some(file) = set("REGISTRY_AUTH_FILE") {
+        return Some(file);
+    }
+    let session = session_file();
+    if set("XDG_RUNTIME_DIR").is_some() || session.parent().is_some_and(Path::is_dir) {
+        return Some(session);
+    }
+    Some(etcetera::base_strategy::Xdg::new().ok()?.config_dir().join("containers/auth.json"))
+}
+
+/// The file that lasts as long as a session, or until the machine is started again.
+fn session_file() -> PathBuf {
+    let user = rustix::process::geteuid().as_raw();
+    let dir = set("XDG_RUNTIME_DIR").map(|dir| dir.join("containers"));
+    dir.unwrap_or_else(|| format!("/run/containers/{user}").into()).join("auth.json")
 }
 
 /// Where it is written which registries stand for a name: `given`, or `$CONTAINERS_REGISTRIES_CONF`, or else the user's file, or else
@@ -61,11 +80,11 @@ pub(super) fn registries_files(given: Option<PathBuf>) -> RegistriesFiles {
     let home = etcetera::base_strategy::Xdg::new().ok();
     let user = home.as_ref().map(|home| home.config_dir().join("containers/registries.conf"));
     let system = PathBuf::from("/etc/containers/registries.conf");
-    let given = given.or_else(|| set("CONTAINERS_REGISTRIES_CONF").map(PathBuf::from));
+    let given = given.or_else(|| set("CONTAINERS_REGISTRIES_CONF"));
     let hidden = given.is_none() && user.as_ref().is_some_and(|path| path.exists());
     let drop_in = |path: &PathBuf| PathBuf::from(format!("{}.d", path.display()));
     let drop_ins = match set("CONTAINERS_REGISTRIES_CONF_DIR") {
-        Some(dir) => vec![dir.into()],
+        Some(dir) => vec![dir],
         None => [(!hidden).then_some(&system), user.as_ref()].into_iter().flatten().map(drop_in).collect(),
     };
     let cache = match rustix::process::geteuid().is_root() {
@@ -76,9 +95,9 @@ pub(super) fn registries_files(given: Option<PathBuf>) -> RegistriesFiles {
     RegistriesFiles { given, usual: user.into_iter().chain([system]).collect(), drop_ins, aliases }
 }
 
-/// A variable that is set to something.
-fn set(name: &str) -> Option<OsString> {
-    env::var_os(name).filter(|value| !value.is_empty())
+/// A path in a variable that is set to something.
+fn set(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Where temporary files go: `TMPDIR`, or `/tmp`.

@@ -20,6 +20,14 @@ pub(super) struct Args {
     #[arg(long, value_enum, value_name = "WHEN", help_heading = REGISTRY)]
     pull: Option<When>,
 
+    #[command(flatten)]
+    access: Access,
+}
+
+/// Options about who we are to registries, and how to talk to them.
+#[derive(Debug, clap::Args)]
+#[group(id = "access")]
+pub(super) struct Access {
     /// The file with the credentials, as docker login, podman login and skopeo login write it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = REGISTRY)]
     authfile: Option<PathBuf>,
@@ -53,10 +61,10 @@ enum When {
 
 /// Something that no message shows.
 #[derive(Clone)]
-struct Secret(String);
+pub(super) struct Secret(pub(super) String);
 
 impl Secret {
-    fn read(text: &str) -> Result<Secret, std::convert::Infallible> {
+    pub(super) fn read(text: &str) -> Result<Secret, std::convert::Infallible> {
         Ok(Secret(text.to_owned()))
     }
 }
@@ -70,13 +78,21 @@ impl fmt::Debug for Secret {
 impl Args {
     /// Everything that a registry needs to be asked; `unless_told` is when, if nobody says.
     pub(super) fn options(&self, unless_told: Pull) -> Result<Options, Error> {
+        let pull = match self.pull {
+            None => unless_told,
+            Some(When::Always) => Pull::Always,
+            Some(When::Missing) => Pull::Missing,
+            Some(When::Never) => Pull::Never,
+        };
+        self.access.options(pull)
+    }
+}
+
+impl Access {
+    /// The same where nobody is asked when.
+    pub(super) fn options(&self, pull: Pull) -> Result<Options, Error> {
         Ok(Options {
-            pull: match self.pull {
-                None => unless_told,
-                Some(When::Always) => Pull::Always,
-                Some(When::Missing) => Pull::Missing,
-                Some(When::Never) => Pull::Never,
-            },
+            pull,
             registries: environment::registries_files(self.registries_conf.clone()),
             insecure: Insecure {
                 asked: self.insecure.iter().any(String::is_empty),

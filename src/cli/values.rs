@@ -1,7 +1,7 @@
 //! Values of options: from text, and back where a result shows them.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
@@ -84,6 +84,14 @@ fn bytes(text: &str) -> Result<u64, String> {
 /// How many threads work at once.
 pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| "expected a number from 1".to_owned())
+}
+
+/// How many bytes are sent at once: `16M`.
+pub(super) fn chunk_size(text: &str) -> Result<NonZeroU64, String> {
+    /// Less would be more requests than anybody waits for.
+    const MIN: u64 = 64 << 10;
+    let size = bytes(text).map_err(|problem| format!("{problem}, expected a size such as 16M"))?;
+    NonZeroU64::new(size).filter(|size| size.get() >= MIN).ok_or_else(|| "expected at least 64K".to_owned())
 }
 
 /// The text of a UUID in its usual form.

@@ -24,12 +24,31 @@ pub(super) fn of(error: &Error) -> Option<String> {
     });
     // Of several that stand for one another, the one that the problem is about.
     let asked = |&cause: &Cause<'_>| match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(cvbake_fetch::Error::Registry { registry, .. }), _) => Some(registry.clone()),
+        (Some(cvbake_fetch::Error::Registry { registry, .. } | cvbake_fetch::Error::Push { registry, .. }), _) => {
+            Some(registry.clone())
+        }
         (_, Some(Problem::Mirrors { host, .. })) => Some(host.clone()),
         _ => None,
     };
     let registry = causes.iter().rev().find_map(asked);
+    let pushing = |cause: &Cause<'_>| match cause.downcast_ref() {
+        Some(cvbake_fetch::Error::Push { .. }) => Some(Doing::Push),
+        Some(cvbake_fetch::Error::Login { .. }) => Some(Doing::Login),
+        _ => None,
+    };
+    if let Some(doing) = causes.iter().find_map(pushing)
+        && let Some(hint) = causes.iter().rev().find_map(|cause| of_writing(cause.downcast_ref()?, doing))
+    {
+        return Some(hint.to_owned());
+    }
     causes.iter().rev().find_map(|&cause| one(cause, reference, registry.as_deref()))
+}
+
+/// What is done with a registry, beside getting something from it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Push,
+    Login,
 }
 
 const FULL: &str =
@@ -119,6 +138,10 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
             "containers-registries.conf(5) says what such a file has in it; --registries-conf FILE uses another"
                 .to_owned(),
         ),
+        E::NotLoggedIn { .. } => Some(
+            "--authfile FILE says which file, such as ~/.docker/config.json for what `docker login` stored".to_owned(),
+        ),
+        E::NotPushable { .. } => Some("without --all, the image for one platform is pushed".to_owned()),
         E::NoBlob { .. } | E::NoLayer { .. } | E::NoMember { .. } => Some(DAMAGED.to_owned()),
         _ => None,
     }
@@ -129,7 +152,7 @@ fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<String> {
         Problem::Denied { .. } => {
             let registry = registry?;
             Some(format!(
-                "log in with `skopeo login {registry}`, `docker login` or `podman login`, or use --authfile or --creds; \
+                "log in with `cvbake login {registry}`, or use --authfile or --creds; \
                  without rights to an image many registries say this, too, if there is none of that name"
             ))
         }
@@ -148,6 +171,37 @@ fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<String> {
         | Problem::Status { status: 429 | 500.., .. } => {
             Some("try again later: what was downloaded is kept; --pull never uses what is in the store".to_owned())
         }
+        _ => None,
+    }
+}
+
+/// Advice that is another than when something is fetched.
+fn of_writing(problem: &Problem, doing: Doing) -> Option<&'static str> {
+    match (problem, doing) {
+        (Problem::Denied { .. }, Doing::Login) => {
+            Some("check the name and the password; some registries want an access token instead of it")
+        }
+        (Problem::NotFound { .. }, Doing::Login) => Some("check the name of the registry"),
+        (Problem::NotFound { .. }, Doing::Push) => {
+            Some("check the name: some registries want a repository to be made before anything is pushed to it")
+        }
+        (Problem::NotStored, _) => Some("`cvbake pull` fetches what is not in the store"),
+        (Problem::Oversize { .. }, _) => Some("--chunk-size 16M sends blobs in smaller pieces"),
+        (Problem::ReadOnly { .. }, _) => Some("push to another registry: caches and mirrors only give"),
+        (Problem::Transport { connecting: true, reason, .. }, _) if speaks_of_tls(reason) => None,
+        (
+            Problem::Transport { .. }
+            | Problem::Stalled { .. }
+            | Problem::Wait { .. }
+            | Problem::UploadLost { .. }
+            | Problem::OutOfStep { .. }
+            | Problem::Garbled { .. }
+            | Problem::Status { status: 429 | 500.., .. },
+            doing,
+        ) => Some(match doing {
+            Doing::Push => "try again later: whole blobs that have arrived are not sent again",
+            Doing::Login => "check the name of the registry, or try again later",
+        }),
         _ => None,
     }
 }

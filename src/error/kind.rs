@@ -133,7 +133,8 @@ fn of_ours(error: &Error) -> Option<Kind> {
 fn of_fetch(error: &cvbake_fetch::Error) -> Kind {
     use cvbake_fetch::Error as E;
     match error {
-        E::Source { .. } => Kind::Usage,
+        E::Source { .. } | E::Registrar { .. } => Kind::Usage,
+        E::Logins { .. } => Kind::Other,
         E::Scratch { .. } => Kind::Output,
         E::Document { .. }
         | E::Archive { .. }
@@ -150,12 +151,17 @@ fn of_fetch(error: &cvbake_fetch::Error) -> Kind {
 fn of_problem(problem: &Problem) -> Option<Kind> {
     match problem {
         // Their causes tell.
-        Problem::GaveUp { .. } | Problem::Token { .. } | Problem::Store { .. } | Problem::Mirrors { .. } => None,
+        Problem::GaveUp { .. }
+        | Problem::Token { .. }
+        | Problem::Store { .. }
+        | Problem::Mirrors { .. }
+        | Problem::Local { .. } => None,
         Problem::NotFound { .. }
         | Problem::Denied { .. }
         | Problem::Credentials { .. }
         | Problem::Blocked { .. }
         | Problem::NotStored => Some(Kind::Source),
+        Problem::OtherDigest { .. } => Some(Kind::Usage),
         Problem::Digest { .. } => Some(Kind::Image),
         _ => Some(Kind::Network),
     }

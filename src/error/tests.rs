@@ -34,6 +34,7 @@ fn through_a_reader(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) 
 #[test]
 fn kinds_and_hints() {
     use cvbake_ext4::mkfs::Error as Mkfs;
+    use cvbake_fetch::Problem;
     use rustix::io::Errno;
     use {cvbake_disk::Error as Disk, cvbake_ext4::Error as Ext4, cvbake_fetch::Error as Fetch};
     use {cvbake_store::Error as Store, cvbake_verify::Error as Verify};
@@ -46,6 +47,14 @@ fn kinds_and_hints() {
     let written = |errno| Disk::Write { path: path(), offset: 0, len: 1, source: os(errno) };
     let wanted = cvbake_verify::Platform::new("linux", "arm64", "");
     let schema_1 = Box::new(Verify::Schema1 { object: text() });
+    let (registry, repository, object) = (|| "r.example".to_owned(), text, text);
+    let push = |problem: Problem| {
+        let (registry, repository, object) = (registry(), repository(), object());
+        image(Fetch::Push { registry, repository, object, source: Box::new(problem) })
+    };
+    let login = |problem: Problem| Error::from(Fetch::Login { registry: registry(), source: Box::new(problem) });
+    let source = Box::new(Problem::NotStored);
+    let not_stored = Fetch::Registry { registry: registry(), repository: text(), object: text(), source };
     let full = "free some space";
     let again = "fetch the image again";
     let table: Vec<(Error, Kind, &str)> = vec![
@@ -67,6 +76,27 @@ fn kinds_and_hints() {
         (image(Fetch::NoSuchImage { place: text(), name: text(), available: vec![] }), Kind::Source, ""),
         (image(Fetch::NoBlob { place: text(), digest: digest() }), Kind::Image, again),
         (image(Fetch::Document { place: text(), source: schema_1 }), Kind::Source, "skopeo"),
+        // A registry that something goes to.
+        (push(Problem::ReadOnly { host: text(), status: 405, message: text() }), Kind::Network, "another registry"),
+        (push(Problem::Oversize { host: text(), message: text() }), Kind::Network, "--chunk-size 16M"),
+        (push(Problem::UploadLost { host: text() }), Kind::Network, "try again later"),
+        (push(Problem::NotFound { expected: "202", message: text() }), Kind::Source, "made before"),
+        (push(Problem::Denied { status: 403, with: text(), message: text() }), Kind::Source, "cvbake login r.example"),
+        (
+            push(Problem::Local { source: io::Error::other(Verify::BlobTooLong { digest: digest(), expected: 1 }) }),
+            Kind::Image,
+            again,
+        ),
+        (push(Problem::Local { source: io::Error::other(not_stored) }), Kind::Source, "`cvbake pull`"),
+        (
+            login(Problem::Denied { status: 401, with: text(), message: text() }),
+            Kind::Source,
+            "check the name and the password",
+        ),
+        (login(Problem::NotFound { expected: "200", message: text() }), Kind::Source, "name of the registry"),
+        (Fetch::NotLoggedIn { registry: text(), path: path() }.into(), Kind::Source, "--authfile"),
+        (Fetch::Logins { path: path(), source: os(Errno::ACCESS) }.into(), Kind::Other, ""),
+        (Fetch::Registrar { text: text() }.into(), Kind::Usage, ""),
         // The image.
         (Verify::BlobTooLong { digest: digest(), expected: 1 }.into(), Kind::Image, again),
         (through_a_reader(Verify::BlobTooLong { digest: digest(), expected: 1 }), Kind::Image, again),

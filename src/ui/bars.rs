@@ -44,6 +44,7 @@ impl Bar {
         self.message = match stage {
             Stage::Resolve => "looking at the image",
             Stage::Pull => "pulling",
+            Stage::Push => "pushing",
             Stage::Unpack => "unpacking",
             Stage::Merge => "merging the layers",
             Stage::Plan => "planning the filesystem",
@@ -72,7 +73,11 @@ impl Reporter for Bar {
                 self.bar.set_prefix(layers(Stage::Unpack, progress));
                 self.bar.set_position(progress.bytes);
             }
-            Event::Layer { event: LayerEvent::Read { .. }, .. } | Event::Wrote { .. } | Event::Checked { .. } => {
+            Event::Layer { event: LayerEvent::Read { .. }, .. }
+            | Event::Wrote { .. }
+            | Event::Checked { .. }
+            | Event::Sent { .. }
+            | Event::Spared { .. } => {
                 if std::mem::take(&mut self.waiting) {
                     self.bar.set_message(self.message);
                 }

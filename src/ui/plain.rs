@@ -34,7 +34,11 @@ impl Reporter for Plain {
             write(&format!("cvbake: {line}\n"));
         } else if is_step(event) && self.alive.is_due() {
             let total = progress.total.map(|total| format!(" of {}", BinaryBytes(total))).unwrap_or_default();
-            let stage = if progress.stage == Some(Stage::Write) { "wrote" } else { "read" };
+            let stage = match progress.stage {
+                Some(Stage::Write) => "wrote",
+                Some(Stage::Push) => "sent",
+                _ => "read",
+            };
             write(&format!("cvbake: {stage} {}{total}\n", BinaryBytes(progress.bytes)));
         }
     }
@@ -45,7 +49,11 @@ impl Reporter for Plain {
 }
 
 fn is_step(event: &Event) -> bool {
-    matches!(event, Event::Wrote { .. } | Event::Checked { .. } | Event::Layer { event: LayerEvent::Read { .. }, .. })
+    match event {
+        Event::Wrote { .. } | Event::Checked { .. } | Event::Sent { .. } => true,
+        Event::Layer { event: LayerEvent::Read { .. }, .. } => true,
+        _ => false,
+    }
 }
 
 /// What a log says about an event, if it is worth a line.

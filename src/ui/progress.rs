@@ -51,7 +51,9 @@ impl Progress {
             },
             Event::Planned { content_bytes, .. } => self.next_total = Some(*content_bytes),
             Event::Amount { bytes } => self.next_total = Some(*bytes),
-            Event::Wrote { bytes } | Event::Checked { bytes } => self.bytes += bytes,
+            Event::Wrote { bytes } | Event::Checked { bytes } | Event::Sent { bytes } | Event::Spared { bytes } => {
+                self.bytes += bytes
+            }
             _ => {}
         }
     }

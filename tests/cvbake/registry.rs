@@ -138,7 +138,7 @@ fn passwords() {
     let pull = |args: &[&str]| cvbake(&place, &[&["pull", name.as_str()], args].concat());
     let denied = pull(&[]).run();
     denied.error(&[3]);
-    assert!(denied.stderr.contains("skopeo login 127.0.0.1:"), "{}", denied.describe());
+    assert!(denied.stderr.contains("cvbake login 127.0.0.1:"), "{}", denied.describe());
     pull(&["--creds", "user:wrong"]).run().error(&[3]);
     pull(&["--creds", "user:secret"]).ok();
 

@@ -187,7 +187,7 @@ pub enum Problem {
         host: String,
     },
     /// An upload of which the registry has another part than it said.
-    #[error("{host} does not go on with the upload at byte {position} (status 416)")]
+    #[error("{host} does not go on with the upload at byte {position}")]
     OutOfStep {
         /// Who does not.
         host: String,

@@ -5,6 +5,7 @@
 mod auth;
 mod distribution;
 mod faults;
+mod login;
 mod mirrors;
 mod push;
 mod server;

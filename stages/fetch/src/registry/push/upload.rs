@@ -95,7 +95,9 @@ impl<'a> Upload<'a> {
                     self.reader = None;
                     self.unsure = self.location.is_some();
                     if let Err(problem) = self.session.failed(&mut self.attempts, failure) {
-                        self.abandon();
+                        if answers(&problem) {
+                            self.abandon();
+                        }
                         return Err(problem);
                     }
                 }
@@ -221,15 +223,14 @@ impl<'a> Upload<'a> {
                 self.follow(&reply, &url)?;
                 let expected = self.arrived + count;
                 let arrived = range_end(&reply).unwrap_or(expected);
-                if arrived != expected {
-                    self.reader = None;
-                    self.unsure = true;
-                }
                 self.arrived(arrived.min(expected));
-                Ok(())
+                match arrived == expected {
+                    true => Ok(()),
+                    false => Err(Problem::OutOfStep { host: reply.host.clone(), position: expected }.into()),
+                }
             }
             404 => self.lost(&reply),
-            416 => Err(Problem::OutOfStep { host: reply.host.clone(), position: self.arrived }.into()),
+            416 => Err(Problem::OutOfStep { host: reply.host, position: self.arrived }.into()),
             _ => Err(self.session.refusal(&mut reply, "202")),
         }
     }
@@ -331,6 +332,16 @@ impl<'a> Upload<'a> {
             // Registries forget uploads by themselves, too.
             let _ = self.session.exchange(Call::new(Method::DELETE, To::Url(location)));
         }
+    }
+}
+
+/// Whether somebody is there to be told.
+fn answers(problem: &Problem) -> bool {
+    match problem {
+        Problem::GaveUp { source, .. } => answers(source),
+        Problem::Transport { connecting, .. } => !connecting,
+        Problem::Stalled { .. } => false,
+        _ => true,
     }
 }
 

@@ -38,9 +38,9 @@ impl<'a> Call<'a> {
         Ok(self)
     }
 
-    pub(in crate::registry) fn content(mut self, content: Content<'a>) -> Call<'a> {
-        self.content = content;
-        self
+    pub(in crate::registry) fn content<'b>(self, content: Content<'b>) -> Call<'b> {
+        let Call { method, to, headers, .. } = self;
+        Call { method, to, headers, content }
     }
 }
 

@@ -1,0 +1,49 @@
+//! `cvbake logout`: nobody any more to a registry.
+
+use std::path::PathBuf;
+
+use clap::ValueHint;
+use cvbake::error::Error;
+use cvbake::fetch::{Account, Logins, Options};
+
+use super::login::file;
+
+/// Forgets who you are to a registry
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "cvbake logout [OPTIONS] [REGISTRY]")]
+pub(super) struct Args {
+    /// The registry, perhaps with a path, such as quay.io/team
+    #[arg(value_name = "REGISTRY", default_value = "docker.io", conflicts_with = "all")]
+    registry: String,
+
+    /// Forget it for all registries in the file
+    #[arg(short, long)]
+    all: bool,
+
+    /// The file to change [default: $REGISTRY_AUTH_FILE, $XDG_RUNTIME_DIR/containers/auth.json, or
+    /// ~/.config/containers/auth.json]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    authfile: Option<PathBuf>,
+
+    /// Print nothing but warnings and errors
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Error> {
+    let logins = Logins::open(&file(args.authfile.clone())?)?;
+    let options = Options::default();
+    let said = if args.all {
+        let path = logins.path().display().to_string();
+        match logins.erase_all(&options)? {
+            0 => format!("{path} has no credentials\n"),
+            1 => format!("logged out of 1 registry in {path}\n"),
+            count => format!("logged out of {count} registries in {path}\n"),
+        }
+    } else {
+        let account = Account::parse(&args.registry)?;
+        logins.erase(&account, &options)?;
+        format!("logged out of {}\n", account.name())
+    };
+    if args.quiet { Ok(()) } else { super::print(said.as_bytes()) }
+}

@@ -1,0 +1,160 @@
+//! From the store, or from wherever an image lies, to a registry.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cvbake_fetch::{Blob, Manifest, Mounts, Options, Put, Reference, Shipment, Source, Target};
+use cvbake_verify::{Blobs, Digest, Image, Want};
+
+use crate::bake::Clock;
+use crate::cleanup::Cleanup;
+use crate::error::Error;
+use crate::event::{Event, Stage};
+use crate::layers::in_parallel;
+use crate::workplace::{Workplace, open_existing_store, open_source, open_store};
+
+/// What to push, and how.
+#[derive(Debug, Clone)]
+pub struct PushJob {
+    /// Where the image is. One that is named as in a registry comes from the store alone.
+    pub source: Source,
+    /// Where it goes; to its own name in the store, if nothing says otherwise.
+    pub target: Option<Reference>,
+    /// How to talk to the registry.
+    pub registry: Options,
+    /// The one image to push, or an index with all of its images that are there.
+    pub select: PushSelect,
+    /// The store, if there is one.
+    pub store: Option<PathBuf>,
+    /// Where temporary files go when there is no store.
+    pub temporary: PathBuf,
+    /// How many blobs are worked on at once.
+    pub jobs: NonZeroUsize,
+    /// How many bytes are sent at once; a whole blob, if nothing says otherwise.
+    pub chunk: Option<NonZeroU64>,
+    /// Whether layers are pushed, too, whose media types say that they are not to be distributed.
+    pub private_layers: bool,
+}
+
+/// What of an index is pushed.
+#[derive(Debug, Clone)]
+pub enum PushSelect {
+    /// The manifest for a platform.
+    One(Want),
+    /// The index itself, and every image that it lists and that is there.
+    All,
+}
+
+/// What was pushed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Pushed {
+    /// The image, as it was asked for.
+    pub reference: String,
+    /// Where it is now.
+    pub target: String,
+    /// The digest of the manifest or index that the name there points to.
+    pub image: Digest,
+    /// The blobs, each with its length and how it got there.
+    pub blobs: Vec<(Digest, u64, Put)>,
+    /// The manifests and indexes.
+    pub manifests: Vec<(Digest, Put)>,
+    /// How long each stage took, in order.
+    pub times: Vec<(Stage, Duration)>,
+}
+
+/// Brings an image to a registry: what is missing there of its blobs, and then its manifest.
+///
+/// # Errors
+/// At the first thing that is not as it should be. Then the name in the registry points to what it pointed to before.
+pub fn push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
+    let name =
+        job.target.as_ref().map_or_else(|| job.source.to_string(), |target| format!("docker://{}", target.whole()));
+    try_push(job, cleanup, on).map_err(|error| Error::image(name, error))
+}
+
+fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
+    let mut clock = Clock::start(Stage::Resolve, on);
+    let store = match &job.source {
+        Source::Registry(_) => open_store(job.store.as_deref(), on)?,
+        // It may know what the registry has in other repositories, and nothing more is wanted of it.
+        _ => open_existing_store(job.store.as_deref(), on).unwrap_or_else(|error| {
+            on(Event::Warning(error.line()));
+            None
+        }),
+    };
+    let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
+    let tell = |event: cvbake_fetch::Event| on(event.into());
+    let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
+    let shipment = match &job.select {
+        PushSelect::One(want) => {
+            let image = Image::verify(&*blobs, want)?;
+            image.warnings().iter().for_each(|warning| on(Event::Warning(warning.to_string())));
+            Shipment::of(&image, &*blobs, !job.private_layers, &tell)?
+        }
+        PushSelect::All => Shipment::all(&*blobs, !job.private_layers, &tell)?,
+    };
+    let digests = shipment.manifests().iter().map(Manifest::digest).chain(shipment.digests());
+    let _pin = store.as_ref().map(|store| store.pin(digests)).transpose()?;
+    let (last, others) = shipment.manifests().split_last().expect("a shipment has a manifest");
+    let bytes = shipment.blobs().iter().map(Blob::size).sum();
+    on(Event::Image { digest: Some(last.digest()), layers: shipment.blobs().len(), bytes: Some(bytes) });
+    let own: Option<Reference> = match &job.source {
+        // A short name is one that the configuration knows.
+        Source::Registry(_) => blobs.reference().parse().ok(),
+        _ => None,
+    };
+    let name = job
+        .target
+        .as_ref()
+        .or(own.as_ref())
+        .ok_or_else(|| Error::Usage { problem: format!("nothing says where {} is to go", job.source), hint: None })?;
+    let known = |store| Mounts::known(store, name, own.as_ref(), &shipment.digests(), &tell);
+    let mounts = store.as_ref().map(known).unwrap_or_default();
+    let target = Target::new(name, &job.registry, mounts, job.chunk, &tell)?;
+    target.check_name(name, &last.digest())?;
+
+    clock.next(Stage::Push);
+    let mut order: Vec<&Blob> = shipment.blobs().iter().collect();
+    order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
+    let mut put = in_parallel(job.jobs.get(), &order, &|blob| put_blob(&target, blob, &*blobs, on))?;
+    let position = |digest: &Digest| shipment.blobs().iter().position(|blob| blob.digest() == *digest);
+    put.sort_by_key(|(digest, ..)| position(digest));
+
+    for (absent, platform) in shipment.absent() {
+        if !target.has_manifest(&absent.digest)? {
+            tell(cvbake_fetch::Event::AbsentManifest { digest: absent.digest, platform: platform.clone() });
+        }
+    }
+    let mut manifests = Vec::new();
+    for manifest in others {
+        manifests.push((manifest.digest(), target.put_manifest(manifest, None)?));
+    }
+    let tag = match (name.tag(), name.digest()) {
+        (None, Some(_)) => None,
+        (tag, _) => Some(tag.unwrap_or("latest")),
+    };
+    manifests.push((last.digest(), target.put_manifest(last, tag)?));
+    Ok(Pushed {
+        reference: blobs.reference().to_owned(),
+        target: name.whole(),
+        image: last.digest(),
+        blobs: put,
+        manifests,
+        times: clock.stop(),
+    })
+}
+
+fn put_blob(
+    target: &Target<'_>,
+    blob: &Blob,
+    blobs: &dyn Blobs,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<(Digest, u64, Put), Error> {
+    let put = target.put_blob(blob, blobs, &|event| on(event.into()))?;
+    if put != Put::Sent {
+        on(Event::Spared { bytes: blob.size() });
+    }
+    Ok((blob.digest(), blob.size(), put))
+}
