@@ -53,6 +53,8 @@ enum Doing {
 
 const FULL: &str =
     "free some space, or use another filesystem: -o says where the disk goes, --store where layers are kept";
+const NOT_STORED: &str =
+    "`cvbake pull` brings it into the store; where something is baked of it, --pull missing does, too";
 const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
 const ELSEWHERE: &str = "--store DIR keeps layers in another directory, --no-cache keeps none";
 
@@ -160,7 +162,7 @@ fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<String> {
         Problem::Blocked { .. } => Some(
             "registries.conf and the files in registries.conf.d say so; --registries-conf FILE uses another".to_owned(),
         ),
-        Problem::NotStored => Some("--pull missing fetches what is not in the store".to_owned()),
+        Problem::NotStored => Some(NOT_STORED.to_owned()),
         Problem::Transport { connecting: true, reason, .. } if speaks_of_tls(reason) => {
             Some("--insecure accepts a registry that has no TLS, or a certificate that nobody vouches for".to_owned())
         }
@@ -185,7 +187,7 @@ fn of_writing(problem: &Problem, doing: Doing) -> Option<&'static str> {
         (Problem::NotFound { .. }, Doing::Push) => {
             Some("check the name: some registries want a repository to be made before anything is pushed to it")
         }
-        (Problem::NotStored, _) => Some("`cvbake pull` fetches what is not in the store"),
+        (Problem::NotStored, _) => Some(NOT_STORED),
         (Problem::Oversize { .. }, _) => Some("--chunk-size 16M sends blobs in smaller pieces"),
         (Problem::ReadOnly { .. }, _) => Some("push to another registry: caches and mirrors only give"),
         (Problem::Transport { connecting: true, reason, .. }, _) if speaks_of_tls(reason) => None,

@@ -34,6 +34,8 @@ pub struct Shipment {
 pub struct Blob {
     descriptor: Descriptor,
     content: Content,
+    /// Whether it is a configuration.
+    config: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -118,6 +120,12 @@ impl Shipment {
         &self.absent
     }
 
+    /// How many of the blobs are layers.
+    #[must_use]
+    pub fn layer_count(&self) -> usize {
+        self.blobs.iter().filter(|blob| !blob.config).count()
+    }
+
     /// The digests of all blobs.
     #[must_use]
     pub fn digests(&self) -> BTreeSet<Digest> {
@@ -128,7 +136,7 @@ impl Shipment {
     fn take(&mut self, links: Links, keep_private: bool, on: &(dyn Fn(Event) + Sync)) {
         let seen = self.digests();
         let mut new = BTreeSet::new();
-        for Pointer { descriptor, .. } in links.blobs {
+        for (at, Pointer { descriptor, .. }) in links.blobs.into_iter().enumerate() {
             if seen.contains(&descriptor.digest) || !new.insert(descriptor.digest) {
                 continue;
             }
@@ -136,7 +144,8 @@ impl Shipment {
                 on(Event::NotDistributable { digest: descriptor.digest });
                 continue;
             }
-            self.blobs.push(Blob { descriptor, content: Content::Named });
+            let config = links.has_config && at == 0;
+            self.blobs.push(Blob { descriptor, content: Content::Named, config });
         }
     }
 }

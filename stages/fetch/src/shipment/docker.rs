@@ -56,10 +56,10 @@ pub(super) fn collect(image: &Image, blobs: &dyn Blobs, shipment: &mut Shipment)
         layers: layers.iter().map(Into::into).collect(),
     };
     let bytes = serde_json::to_vec(&document).expect("texts and numbers are JSON");
-    shipment.blobs.push(Blob { descriptor: config, content: Content::Bytes(raw.into()) });
+    shipment.blobs.push(Blob { descriptor: config, content: Content::Bytes(raw.into()), config: true });
     for (descriptor, layer) in layers.into_iter().zip(image.layers()) {
         if shipment.blobs.iter().all(|blob| blob.descriptor.digest != descriptor.digest) {
-            shipment.blobs.push(Blob { descriptor, content: Content::Layer(Box::new(layer.clone())) });
+            shipment.blobs.push(Blob { descriptor, content: Content::Layer(Box::new(layer.clone())), config: false });
         }
     }
     let descriptor =

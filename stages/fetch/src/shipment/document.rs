@@ -11,8 +11,9 @@ use crate::Error;
 pub(crate) struct Links {
     /// What it says it is.
     pub(crate) media_type: Option<String>,
-    /// Configuration and layers.
+    /// Configuration and layers, in this order.
     pub(crate) blobs: Vec<Pointer>,
+    pub(crate) has_config: bool,
     /// Manifests and indexes.
     pub(crate) manifests: Vec<Pointer>,
 }
@@ -94,10 +95,12 @@ pub(crate) fn links(object: &str, bytes: &[u8]) -> Result<Links, Error> {
         }
         pointers.into_iter().enumerate().map(pointer).collect::<Result<Vec<_>, _>>()
     };
+    let has_config = raw.config.is_some();
     let blobs = raw.config.into_iter().chain(raw.layers.unwrap_or_default()).collect();
     Ok(Links {
         media_type: raw.media_type.filter(|text| !text.is_empty()),
         blobs: all(blobs)?,
+        has_config,
         manifests: all(raw.manifests.unwrap_or_default())?,
     })
 }
