@@ -49,11 +49,8 @@ impl Reporter for Plain {
 }
 
 fn is_step(event: &Event) -> bool {
-    match event {
-        Event::Wrote { .. } | Event::Checked { .. } | Event::Sent { .. } => true,
-        Event::Layer { event: LayerEvent::Read { .. }, .. } => true,
-        _ => false,
-    }
+    let read = matches!(event, Event::Layer { event: LayerEvent::Read { .. }, .. });
+    read || matches!(event, Event::Wrote { .. } | Event::Checked { .. } | Event::Sent { .. })
 }
 
 /// What a log says about an event, if it is worth a line.
