@@ -145,7 +145,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let options = job.options(&image, &layers);
     let numbers = match &job.engine {
         Engine::Native => {
-            let layout = Layout::plan(&tree, &options)?;
+            let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
             let numbers = Numbers::planned(&layout);
             numbers.announce(on);
             clock.next(Stage::Write);
@@ -158,7 +158,8 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
         Engine::Mkfs(programs) => {
             clock.next(Stage::Write);
             let scratch = place.subdirectory("mkfs")?;
-            mkfs::write(&tree, &layers.packs()?, &options, programs, &scratch, draft.path())?.into()
+            let made = mkfs::write(&tree, &layers.packs()?, &options, programs, &scratch, draft.path());
+            made.map_err(|error| layers.blame(error))?.into()
         }
     };
     let plan = Plan::new(&image, &layers, &tree, &options, numbers);
@@ -197,7 +198,7 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
     let tree = layers.merge(job.epoch)?;
     clock.next(Stage::Plan);
     let options = job.options(&image, &layers);
-    let layout = Layout::plan(&tree, &options)?;
+    let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
     Ok(Plan::new(&image, &layers, &tree, &options, Numbers::planned(&layout)))
 }
 

@@ -37,6 +37,14 @@ pub enum Error {
         /// What.
         source: Box<Error>,
     },
+    /// Something about one entry of a layer.
+    #[error("entry at offset {offset}")]
+    Entry {
+        /// Where its header starts in the uncompressed stream.
+        offset: u64,
+        /// What.
+        source: Box<Error>,
+    },
     /// The source can't be opened or is none.
     #[error(transparent)]
     Fetch(#[from] cvbake_fetch::Error),
@@ -120,6 +128,11 @@ impl Error {
             Error::Disk(_) | Error::Store(_) | Error::Scratch { .. } => error,
             error => Error::Image { reference, source: Box::new(error) },
         }
+    }
+
+    /// Whether something of this type is the error or one of its causes.
+    pub(crate) fn has_cause<T: std::error::Error + 'static>(&self) -> bool {
+        chain::chain(self).any(|cause| cause.is::<T>())
     }
 
     /// Everything on one line: from the image down to the cause. Control characters are escaped, and nothing is said twice.

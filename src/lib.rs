@@ -41,6 +41,7 @@ pub mod cleanup;
 pub mod error;
 pub mod event;
 mod layers;
+mod parallel;
 mod pull;
 mod push;
 mod readahead;

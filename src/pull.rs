@@ -13,7 +13,8 @@ use crate::bake::{Clock, announce};
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
-use crate::layers::{in_parallel, with_another};
+use crate::layers::with_another;
+use crate::parallel::{Stop, in_parallel};
 use crate::workplace::{Workplace, open_source, open_store, pin};
 
 /// What to pull, and how.
@@ -68,7 +69,9 @@ fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let mut seen = BTreeSet::new();
     let mut distinct: Vec<&Layer> = image.layers().iter().filter(|layer| seen.insert(layer.digest())).collect();
     distinct.sort_by_key(|layer| (std::cmp::Reverse(layer.size()), layer.number()));
-    in_parallel(job.jobs.get(), &distinct, &|layer| with_another(layer, &*blobs, &|| read_all(layer, &*blobs, on)))?;
+    in_parallel(job.jobs.get(), &distinct, &|layer, stop| {
+        with_another(layer, &*blobs, &|| read_all(layer, &*blobs, stop, on))
+    })?;
     Ok(Pulled {
         reference: image.reference().to_owned(),
         image: image.identity().digest(),
@@ -79,7 +82,7 @@ fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
 }
 
 /// Reading a layer brings it into the store, and its end says that all of it was right.
-fn read_all(layer: &Layer, blobs: &dyn Blobs, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+fn read_all(layer: &Layer, blobs: &dyn Blobs, stop: &Stop, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
     /// How much is read at once.
     const BUFFER: usize = 256 << 10;
     let number = layer.number();
@@ -87,6 +90,7 @@ fn read_all(layer: &Layer, blobs: &dyn Blobs, on: &(dyn Fn(Event) + Sync)) -> Re
     let mut reader = layer.open(blobs)?;
     let mut buffer = vec![0; BUFFER];
     loop {
+        stop.check()?;
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(count) => on(Event::Layer { number, event: LayerEvent::Read { bytes: count as u64 } }),

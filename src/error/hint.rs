@@ -259,7 +259,7 @@ fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<String> {
         E::Missing { .. } => {
             Some("install the package e2fsprogs, or use --engine native, which needs no program".to_owned())
         }
-        E::CannotHold { .. } => Some("--engine native can".to_owned()),
+        E::CannotHold { .. } | E::CannotMake { .. } => Some("--engine native can".to_owned()),
         E::Failed { output, .. } if says_full(output) => Some(FULL.to_owned()),
         E::Start { .. } | E::Failed { .. } | E::Differs { .. } | E::Unreadable { .. } => {
             Some("--engine native needs no program".to_owned())

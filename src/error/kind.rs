@@ -208,7 +208,7 @@ fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<Kind> {
     use cvbake_ext4::mkfs::Error as E;
     match error {
         E::Plan(_) => None,
-        E::CannotHold { .. } => Some(Kind::Fit),
+        E::CannotHold { .. } | E::CannotMake { .. } => Some(Kind::Fit),
         E::Failed { output, .. } if says_full(output) => Some(Kind::Output),
         E::Stage { .. } | E::Content { .. } | E::Io { .. } => Some(Kind::Output),
         _ => Some(Kind::Program),

@@ -17,6 +17,10 @@ fn text() -> String {
     "x".to_owned()
 }
 
+fn place() -> cvbake_ext4::Place {
+    cvbake_ext4::Place { ino: cvbake_tree::Ino::ROOT, path: text() }
+}
+
 fn digest() -> Digest {
     Digest::of(cvbake_verify::Algorithm::Sha256, b"")
 }
@@ -114,8 +118,8 @@ fn kinds_and_hints() {
         (small.into(), Kind::Fit, "--size 69K is enough"),
         (Mkfs::from(Ext4::TooFewInodes { asked: 1, needed: 99 }).into(), Kind::Fit, "--inodes 99 is enough"),
         (Ext4::InodeRatio { asked: 1, min: 4096 }.into(), Kind::Usage, "--inodes 1/4K"),
-        (Ext4::SymlinkNul { path: text(), at: 1 }.into(), Kind::Image, ""),
-        (Mkfs::CannotHold { path: text(), what: "w" }.into(), Kind::Fit, "--engine native can"),
+        (Ext4::SymlinkNul { path: place(), at: 1 }.into(), Kind::Image, ""),
+        (Mkfs::CannotHold { path: place(), what: "w" }.into(), Kind::Fit, "--engine native can"),
         (Mkfs::Missing { program: "mke2fs" }.into(), Kind::Program, "e2fsprogs"),
         (failed("Segmentation fault").into(), Kind::Program, "--engine native"),
         // The output and the store.

@@ -2,6 +2,7 @@
 
 mod gzip;
 mod input;
+mod window;
 mod zstd;
 
 use std::fmt;
@@ -19,7 +20,8 @@ pub const OUTPUT_BUFFER: usize = 256 * 1024;
 
 /// The largest window of a zstd frame, as a power of two: 128 MiB, what the `zstd` program accepts unless it is told
 /// otherwise, and the most that it uses itself (`--ultra -22`). Builders of images stay at 8 MiB and below.
-/// Of the window only what a frame really fills is ever touched.
+/// Of the window only what a frame really fills is ever touched, and windows of more than 8 MiB are had by one stream at a
+/// time: the memory that they cost does not grow with the number of threads.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// How a stream is compressed.
@@ -93,7 +95,7 @@ impl<R: Read> Decompressor<R> {
     /// What `reader` returns.
     pub fn new(reader: R) -> io::Result<Decompressor<R>> {
         let mut input = Input::new(reader, INPUT_BUFFER);
-        let engine = match Compression::detect(input.prefix(Compression::PREFIX)?) {
+        let engine = match Compression::detect(input.peek(Compression::PREFIX)?) {
             Compression::None => Engine::Plain,
             Compression::Gzip => Engine::Gzip(gzip::Gzip::new()),
             Compression::Zstd => Engine::Zstd(zstd::Zstd::new()?),

@@ -1,5 +1,7 @@
 //! Why a tree or a set of options makes no filesystem.
 
+use crate::Place;
+
 /// Why a tree or a set of options makes no filesystem. Paths and names are escaped as in listings.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -60,7 +62,7 @@ pub enum Error {
     #[error("{path} has {size} bytes, expected at most {max}")]
     FileSize {
         /// The file.
-        path: String,
+        path: Place,
         /// Its size.
         size: u64,
         /// The largest possible.
@@ -70,7 +72,7 @@ pub enum Error {
     #[error("{path}: run of content at block {file_block} is out of order or beyond the file's {size} bytes")]
     Segments {
         /// The file.
-        path: String,
+        path: Place,
         /// Where the run starts in the file.
         file_block: u32,
         /// The file's size.
@@ -80,7 +82,7 @@ pub enum Error {
     #[error("{path}: target of the symbolic link has {len} bytes, expected 1 to {max}")]
     SymlinkLength {
         /// The link.
-        path: String,
+        path: Place,
         /// The target's length.
         len: usize,
         /// The longest possible.
@@ -90,7 +92,7 @@ pub enum Error {
     #[error("{path}: target of the symbolic link has a NUL at byte {at}")]
     SymlinkNul {
         /// The link.
-        path: String,
+        path: Place,
         /// Where the NUL is.
         at: usize,
     },
@@ -98,7 +100,7 @@ pub enum Error {
     #[error("{path} has {names} names, expected at most {max}")]
     Links {
         /// One of the names.
-        path: String,
+        path: Place,
         /// How many there are.
         names: u32,
         /// The most possible.
@@ -108,7 +110,7 @@ pub enum Error {
     #[error("{path}: device {major}:{minor} is out of range, expected at most {max_major}:{max_minor}")]
     Device {
         /// The device.
-        path: String,
+        path: Place,
         /// Its major number.
         major: u32,
         /// Its minor number.
@@ -122,7 +124,7 @@ pub enum Error {
     #[error("{path} needs {blocks} blocks for its entries, expected at most {max}")]
     DirectoryFull {
         /// The directory.
-        path: String,
+        path: Place,
         /// The number needed.
         blocks: u64,
         /// The most possible.
@@ -132,7 +134,7 @@ pub enum Error {
     #[error("{path}: extended attribute {name:?}: {problem}")]
     XattrName {
         /// The file.
-        path: String,
+        path: Place,
         /// The attribute's name, escaped.
         name: String,
         /// What is wrong with it.
@@ -142,7 +144,7 @@ pub enum Error {
     #[error("{path}: extended attribute {name:?} needs {needed} bytes, {available} are available")]
     XattrSpace {
         /// The file.
-        path: String,
+        path: Place,
         /// The attribute that found no room, escaped.
         name: String,
         /// What it needs, its name and its header included.
@@ -154,7 +156,7 @@ pub enum Error {
     #[error("{path}: access control list in {name:?}: {problem} {found}, expected {expected}")]
     Acl {
         /// The file.
-        path: String,
+        path: Place,
         /// The attribute's name, escaped.
         name: String,
         /// What is wrong.
@@ -171,4 +173,30 @@ pub enum Error {
         #[source]
         source: cvbake_disk::Error,
     },
+}
+
+impl Error {
+    /// The inode it is about, if it is about one.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Error::FileSize { path, .. }
+            | Error::Segments { path, .. }
+            | Error::SymlinkLength { path, .. }
+            | Error::SymlinkNul { path, .. }
+            | Error::Links { path, .. }
+            | Error::Device { path, .. }
+            | Error::DirectoryFull { path, .. }
+            | Error::XattrName { path, .. }
+            | Error::XattrSpace { path, .. }
+            | Error::Acl { path, .. } => Some(path),
+            Error::Label { .. }
+            | Error::TooSmall { .. }
+            | Error::TooLarge { .. }
+            | Error::TooFewInodes { .. }
+            | Error::TooManyInodes { .. }
+            | Error::InodeRatio { .. }
+            | Error::Write { .. } => None,
+        }
+    }
 }

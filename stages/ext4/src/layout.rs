@@ -21,6 +21,7 @@ pub(crate) mod xattr;
 
 use content::Content;
 use geometry::Geometry;
+pub use path::Place;
 use place::Placed;
 
 /// File content that goes from a pack to the disk; all numbers are in blocks of 4096 bytes.

@@ -22,7 +22,7 @@
 //! The tar archives that mke2fs reads from version 1.47.1 on (when built with libarchive) are not used: they can't say
 //! more than a directory can once debugfs has corrected it, and the staging directory works everywhere.
 //!
-//! What e2fsprogs can't hold is an [`Error::CannotHold`]:
+//! What e2fsprogs can't hold is an [`Error::CannotHold`] or, about the disk as a whole, [`Error::CannotMake`]:
 //! * `lost+found` in the root that is not a directory (mke2fs always makes that directory);
 //! * a name of an extended attribute with a newline in it (debugfs reads lines);
 //! * more than 65000 directories in one (libext2fs does not know `dir_nlink`);
@@ -104,7 +104,7 @@ pub fn write(
     drop(cleanup);
     let made = Filesystem::open(&disk)?;
     if options.journal && !made.has_journal() {
-        return Err(Error::CannotHold { path: "/".to_owned(), what: "a journal on less than 8 MiB" });
+        return Err(Error::CannotMake { what: "a journal on less than 8 MiB" });
     }
     let map = made.map(tree)?;
     script::write(tree, &map, &staged, &scratch)?;

@@ -60,6 +60,13 @@ pub(crate) enum RecordKind {
     Opaque,
 }
 
+impl Record {
+    /// Where its headers start in the uncompressed stream, in bytes.
+    pub(crate) fn offset(&self) -> u64 {
+        u64::from(self.header) * STREAM_UNIT
+    }
+}
+
 /// What an archive counts in.
 pub(crate) const STREAM_UNIT: u64 = 512;
 

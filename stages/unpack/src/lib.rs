@@ -32,6 +32,6 @@ pub use codec::CodecError;
 pub use error::{Error, Problem};
 pub use index::Index;
 pub use layer::unpack;
-pub use merge::merge;
+pub use merge::{Provenance, merge, provenance};
 pub use pack::{PACK_PIECE, PackSeal};
 pub use replay::replay;

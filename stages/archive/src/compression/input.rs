@@ -16,10 +16,14 @@ impl<R: Read> Input<R> {
         Input { reader, buffer: vec![0; capacity].into_boxed_slice(), ready: 0..0, consumed: 0 }
     }
 
-    /// The first `len` bytes, fewer only where the stream is shorter; nothing must have been consumed yet.
-    pub(super) fn prefix(&mut self, len: usize) -> io::Result<&[u8]> {
-        while self.ready.len() < len && self.read_more()? > 0 {}
-        Ok(&self.buffer[..self.ready.end.min(len)])
+    /// The next `len` bytes, a few at most; fewer only where the stream is shorter.
+    pub(super) fn peek(&mut self, len: usize) -> io::Result<&[u8]> {
+        if self.ready.len() < len {
+            self.buffer.copy_within(self.ready.clone(), 0);
+            self.ready = 0..self.ready.len();
+            while self.ready.len() < len && self.read_more()? > 0 {}
+        }
+        Ok(&self.buffer[self.ready.start..self.ready.end.min(self.ready.start + len)])
     }
 
     /// The bytes that are there, at least one unless the stream has ended.

@@ -4,15 +4,20 @@ use std::io::{self, Read};
 
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
+use super::window::{HEADER, Permit, claimed};
 use super::{Failure, Input, ZSTD_WINDOW_LOG_MAX, corrupt, drain_padding, trailing, truncated};
 
 pub(super) struct Zstd {
     decoder: Decoder<'static>,
     place: Place,
+    /// Kept until the end: the decoder keeps its largest window, too.
+    permit: Option<Permit>,
 }
 
 #[derive(PartialEq)]
 enum Place {
+    /// Before the first byte of a frame.
+    Start,
     Frame,
     /// Behind a frame.
     Boundary,
@@ -24,7 +29,7 @@ impl Zstd {
     pub(super) fn new() -> io::Result<Zstd> {
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
-        Ok(Zstd { decoder, place: Place::Frame })
+        Ok(Zstd { decoder, place: Place::Start, permit: None })
     }
 
     /// Fills the start of `output` and says how far; 0 at the end of the input.
@@ -43,9 +48,17 @@ impl Zstd {
                         continue;
                     }
                     // The first bytes of the magic numbers; the decoder checks the rest.
-                    Some(0x28 | 0x50..=0x5f) => self.place = Place::Frame,
+                    Some(0x28 | 0x50..=0x5f) => self.place = Place::Start,
                     Some(&found) => return Err(trailing(offset, found)),
                 }
+            }
+            if self.place == Place::Start {
+                let window = claimed(input.peek(HEADER)?);
+                if self.permit.is_none() && window <= 1 << ZSTD_WINDOW_LOG_MAX {
+                    self.permit = Permit::wait(window);
+                }
+                self.place = Place::Frame;
+                continue;
             }
             let mut source = InBuffer::around(bytes);
             let mut target = OutBuffer::around(&mut *output);

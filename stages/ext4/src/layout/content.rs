@@ -4,7 +4,7 @@ use cvbake_tree::{Device, FileData, Inode, Kind, Tree};
 
 use super::directory::{Shape, entries};
 use super::numbers::Numbers;
-use super::path::path_of;
+use super::path::Place;
 use super::xattr::Xattrs;
 use crate::format::directory::{DX_LEVELS, DX_LEVELS_COMPAT};
 use crate::format::inode::{I_BLOCK_LEN, MAX_FILE_SIZE, MAX_MAJOR, MAX_MINOR, SYMLINK_MAX};
@@ -53,7 +53,7 @@ impl Content {
         for inode in tree.inodes() {
             let at = u32::try_from(inode.ino().index()).expect("a tree's numbers have 32 bits");
             if !inode.is_dir() && inode.name_count() > EXT4_LINK_MAX {
-                let (path, names) = (path_of(tree, inode), inode.name_count());
+                let (path, names) = (Place::of(tree, inode), inode.name_count());
                 return Err(Error::Links { path, names, max: EXT4_LINK_MAX });
             }
             match inode.kind() {
@@ -62,7 +62,7 @@ impl Content {
                     large_dir |= shape.levels() > DX_LEVELS_COMPAT;
                     let blocks = u32::try_from(shape.blocks()).ok().filter(|_| shape.levels() <= DX_LEVELS);
                     let blocks = blocks.ok_or_else(|| Error::DirectoryFull {
-                        path: path_of(tree, inode),
+                        path: Place::of(tree, inode),
                         blocks: shape.blocks(),
                         max: u64::from(u32::MAX),
                     })?;
@@ -91,7 +91,7 @@ impl Content {
 
 fn check_file(tree: &Tree, inode: Inode<'_>, data: &FileData<'_>) -> Result<(), Error> {
     if data.size > MAX_FILE_SIZE {
-        return Err(Error::FileSize { path: path_of(tree, inode), size: data.size, max: MAX_FILE_SIZE });
+        return Err(Error::FileSize { path: Place::of(tree, inode), size: data.size, max: MAX_FILE_SIZE });
     }
     let end_of_file = data.size.div_ceil(BLOCK_SIZE);
     let mut end = 0;
@@ -99,7 +99,7 @@ fn check_file(tree: &Tree, inode: Inode<'_>, data: &FileData<'_>) -> Result<(), 
         let start = u64::from(segment.file_block);
         let next = start + u64::from(segment.blocks);
         if start < end || next > end_of_file || segment.blocks == 0 {
-            let (path, file_block) = (path_of(tree, inode), segment.file_block);
+            let (path, file_block) = (Place::of(tree, inode), segment.file_block);
             return Err(Error::Segments { path, file_block, size: data.size });
         }
         end = next;
@@ -109,17 +109,17 @@ fn check_file(tree: &Tree, inode: Inode<'_>, data: &FileData<'_>) -> Result<(), 
 
 fn check_symlink(tree: &Tree, inode: Inode<'_>, target: &[u8]) -> Result<(), Error> {
     if target.is_empty() || target.len() > SYMLINK_MAX {
-        return Err(Error::SymlinkLength { path: path_of(tree, inode), len: target.len(), max: SYMLINK_MAX });
+        return Err(Error::SymlinkLength { path: Place::of(tree, inode), len: target.len(), max: SYMLINK_MAX });
     }
     match target.iter().position(|&byte| byte == 0) {
-        Some(at) => Err(Error::SymlinkNul { path: path_of(tree, inode), at }),
+        Some(at) => Err(Error::SymlinkNul { path: Place::of(tree, inode), at }),
         None => Ok(()),
     }
 }
 
 fn check_device(tree: &Tree, inode: Inode<'_>, Device { major, minor }: Device) -> Result<(), Error> {
     if major > MAX_MAJOR || minor > MAX_MINOR {
-        let path = path_of(tree, inode);
+        let path = Place::of(tree, inode);
         return Err(Error::Device { path, major, minor, max_major: MAX_MAJOR, max_minor: MAX_MINOR });
     }
     Ok(())

@@ -1,9 +1,32 @@
-//! Paths for messages.
+//! What messages call an inode.
+
+use std::fmt;
 
 use cvbake_tree::{Ino, Inode, Tree, escape_short};
 
-/// The first path of an inode, escaped. It searches the whole tree: errors only.
-pub(crate) fn path_of(tree: &Tree, inode: Inode<'_>) -> String {
+/// An inode that an error is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Its number in the tree.
+    pub ino: Ino,
+    /// Its first path, escaped as in listings.
+    pub path: String,
+}
+
+impl Place {
+    /// It searches the whole tree: errors only.
+    pub(crate) fn of(tree: &Tree, inode: Inode<'_>) -> Place {
+        Place { ino: inode.ino(), path: path_of(tree, inode) }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)
+    }
+}
+
+fn path_of(tree: &Tree, inode: Inode<'_>) -> String {
     let mut names: Vec<&[u8]> = Vec::new();
     let mut at = inode.ino();
     while at != Ino::ROOT {

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::Place;
+
 /// Why the programs of e2fsprogs made no filesystem. Paths and names of an image are escaped as in listings.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,7 +40,13 @@ pub enum Error {
     #[error("{path}: e2fsprogs cannot make {what}")]
     CannotHold {
         /// The file in the image.
-        path: String,
+        path: Place,
+        /// What it can't make.
+        what: &'static str,
+    },
+    /// Options that e2fsprogs has no way to follow.
+    #[error("e2fsprogs cannot make {what}")]
+    CannotMake {
         /// What it can't make.
         what: &'static str,
     },
@@ -46,7 +54,7 @@ pub enum Error {
     #[error("cannot stage {path} in {}", dir.display())]
     Stage {
         /// The file in the image.
-        path: String,
+        path: Place,
         /// Where it should be staged.
         dir: PathBuf,
         /// Why.
@@ -56,7 +64,7 @@ pub enum Error {
     #[error("cannot read the content of {path}")]
     Content {
         /// The file in the image.
-        path: String,
+        path: Place,
         /// Why.
         source: io::Error,
     },
@@ -72,7 +80,7 @@ pub enum Error {
     #[error("{path}: e2fsprogs made the {what} {found}, expected {expected}")]
     Differs {
         /// The file in the image.
-        path: String,
+        path: Place,
         /// What differs.
         what: &'static str,
         /// As it should be.
@@ -92,4 +100,19 @@ pub enum Error {
         /// As it is.
         found: u64,
     },
+}
+
+impl Error {
+    /// The inode of the image that it is about, if it is about one.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Error::Plan(error) => error.place(),
+            Error::CannotHold { path, .. }
+            | Error::Stage { path, .. }
+            | Error::Content { path, .. }
+            | Error::Differs { path, .. } => Some(path),
+            _ => None,
+        }
+    }
 }

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::Error;
 use crate::format::inode::I_BLOCK_LEN;
-use crate::layout::path::path_of;
+use crate::layout::path::Place;
 
 /// The staged root, in the scratch directory.
 pub(super) const TREE: &str = "tree";
@@ -126,7 +126,7 @@ pub(super) fn stage(tree: &Tree, packs: &dyn Packs, scratch: &Path) -> Result<St
         staged: Staged::default(),
     };
     stage.run().map_err(|(ino, source)| {
-        let path = path_of(tree, tree.inode(ino));
+        let path = Place::of(tree, tree.inode(ino));
         match source {
             Failure::Content(source) => Error::Content { path, source },
             Failure::Host(source) => Error::Stage { path, dir: scratch.to_owned(), source },

@@ -24,9 +24,11 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
+
 use cvbake_tree::{Builder, FileData, Ino, Kind, Meta, Time, Tree};
 
-use crate::index::{Index, Record, RecordKind, STREAM_UNIT};
+use crate::index::{Index, Record, RecordKind};
 use crate::path::PathId;
 use crate::{Error, Problem};
 use graph::{Graph, Name, NodeId, Origin};
@@ -43,11 +45,50 @@ const LINK_LIMIT: u8 = 40;
 /// # Errors
 /// When an entry makes no sense on top of those before it.
 pub fn merge(layers: &[&Index], implied: Time) -> Result<Tree, Error> {
+    emit(apply(layers)?, layers, implied)
+}
+
+/// Where the attributes of an inode of the merged tree come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Provenance {
+    /// The position of the layer; the lowest is 0.
+    pub layer: usize,
+    /// Where the entry's header starts in the layer's uncompressed stream.
+    pub offset: u64,
+}
+
+/// Says which entry of which layer describes an inode of the tree that [`merge`] makes of these layers; `None` for a directory
+/// that none describes. It merges again, so it is for errors only: a tree has no room for where its files come from.
+///
+/// # Errors
+/// As [`merge`].
+pub fn provenance(layers: &[&Index], ino: Ino) -> Result<Option<Provenance>, Error> {
+    /// Found: there is no need to go on.
+    struct Found(NodeId);
+    let graph = apply(layers)?;
+    let mut count = 0;
+    let add = |_, _: &[u8], node| {
+        count += 1;
+        if count == ino.index() { Err(Found(node)) } else { Ok(Ino::from_index(count)) }
+    };
+    let node = match ino {
+        Ino::ROOT => NodeId::ROOT,
+        _ => match walk(&graph, layers, add, |_, _, _| Ok(())) {
+            Err(Found(node)) => node,
+            Ok(()) => return Ok(None),
+        },
+    };
+    let described = graph.layer(node).zip(graph.record(layers, node));
+    Ok(described.map(|(number, (layer, at))| Provenance { layer: number, offset: layer.records[at].offset() }))
+}
+
+fn apply(layers: &[&Index]) -> Result<Graph, Error> {
     let mut graph = Graph::new(layers);
     for (number, layer) in layers.iter().enumerate() {
         Apply { graph: &mut graph, layers, layer, number, walker: Walker::new(layer.paths.nodes.len()) }.run()?;
     }
-    emit(graph, layers, implied)
+    graph.end_lookups();
+    Ok(graph)
 }
 
 struct Apply<'a> {
@@ -74,7 +115,7 @@ impl Apply<'_> {
     }
 
     fn error(&self, record: &Record, problem: Problem) -> Error {
-        let (paths, offset) = (&self.layer.paths, u64::from(record.header) * STREAM_UNIT);
+        let (paths, offset) = (&self.layer.paths, record.offset());
         let in_directory = |directory: PathId, name: String| match directory {
             PathId::ROOT => name,
             _ => format!("{}/{name}", paths.display(directory)),
@@ -202,12 +243,26 @@ impl Apply<'_> {
 }
 
 /// Copies what can be reached from the root into a tree, in its canonical order.
-fn emit(mut graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Error> {
-    graph.end_lookups();
+fn emit(graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Error> {
     let fresh = Meta { mode: 0o755, mtime: implied, ..Meta::default() };
     let meta =
         |node: NodeId| graph.record(layers, node).map_or_else(|| fresh.clone(), |(layer, at)| meta_of(layer, at));
-    let mut builder = Builder::new(&meta(NodeId::ROOT));
+    let builder = RefCell::new(Builder::new(&meta(NodeId::ROOT)));
+    let add =
+        |parent, name: &[u8], node| builder.borrow_mut().add(parent, name, kind_of(&graph, layers, node), &meta(node));
+    walk(&graph, layers, add, |parent, name, ino| builder.borrow_mut().link(parent, name, ino)).map_err(Error::Tree)?;
+    drop(graph);
+    builder.into_inner().finish().map_err(Error::Tree)
+}
+
+/// Goes through what can be reached from the root, in a tree's canonical order: `add` is called for the first name of each
+/// inode and numbers it, `link` for every other.
+fn walk<E>(
+    graph: &Graph,
+    layers: &[&Index],
+    mut add: impl FnMut(Ino, &[u8], NodeId) -> Result<Ino, E>,
+    mut link: impl FnMut(Ino, &[u8], Ino) -> Result<(), E>,
+) -> Result<(), E> {
     let mut inos = vec![Ino::ROOT; graph.node_count()];
     let mut directories = vec![(NodeId::ROOT, Ino::ROOT)];
     let mut entries = Vec::new();
@@ -218,10 +273,10 @@ fn emit(mut graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Erro
         for (name, node) in entries.drain(..) {
             let known = inos[node.index()];
             if known != Ino::ROOT {
-                builder.link(parent, name, known).map_err(Error::Tree)?;
+                link(parent, name, known)?;
                 continue;
             }
-            let ino = builder.add(parent, name, kind_of(&graph, layers, node), &meta(node)).map_err(Error::Tree)?;
+            let ino = add(parent, name, node)?;
             inos[node.index()] = ino;
             if graph.is_dir(node) {
                 directories.push((node, ino));
@@ -229,8 +284,7 @@ fn emit(mut graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Erro
         }
         directories[waiting..].reverse();
     }
-    drop((graph, inos));
-    builder.finish().map_err(Error::Tree)
+    Ok(())
 }
 
 fn kind_of<'l>(graph: &Graph, layers: &'l [&'l Index], node: NodeId) -> Kind<'l> {

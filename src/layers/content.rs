@@ -1,0 +1,142 @@
+//! The content of files, from where it is to where it goes.
+
+use std::fs::File;
+use std::io::{self, BufRead};
+use std::os::unix::fs::FileExt;
+
+use cvbake_disk::Sink;
+use cvbake_ext4::Placement;
+use cvbake_store::PackSeal;
+use cvbake_tree::{BLOCK_SIZE, Packs};
+
+use super::unpack::Scratch;
+use super::{Content, Layers, Unpacked};
+use crate::error::Error;
+use crate::event::Event;
+use crate::parallel::{Stop, in_parallel};
+
+impl Layers<'_> {
+    /// Puts the content of all files in its places on a disk.
+    pub(crate) fn write(&self, placements: &[Placement], sink: &dyn Sink) -> Result<(), Error> {
+        let mut order: Vec<usize> = (0..self.positions.len()).collect();
+        let places = |number: &usize| {
+            let number = u32::try_from(*number).expect("an image has few layers");
+            let start = placements.partition_point(|place| place.pack < number);
+            &placements[start..start + placements[start..].partition_point(|place| place.pack == number)]
+        };
+        order.retain(|number| !places(number).is_empty());
+        // A layer of which nothing is wanted must be what its digests say all the same, as it would be without a store.
+        let read: Vec<usize> = order.iter().map(|number| self.positions[*number]).collect();
+        let unread = |at: &usize| !read.contains(at) && matches!(self.unpacked[*at].content, Content::Layer);
+        order.extend(
+            (0..self.unpacked.len()).filter(unread).filter_map(|at| self.positions.iter().position(|&p| p == at)),
+        );
+        order.sort_by_key(|number| std::cmp::Reverse(places(number).iter().map(|place| place.blocks).sum::<u64>()));
+        in_parallel(self.shop.jobs, &order, &|number, stop| {
+            let unpacked = &self.unpacked[self.positions[*number]];
+            let written = self.write_one(unpacked, places(number), sink, stop);
+            written.map_err(|error| Error::layer(unpacked.layer, error))
+        })?;
+        Ok(())
+    }
+
+    fn write_one(
+        &self,
+        unpacked: &Unpacked<'_>,
+        places: &[Placement],
+        sink: &dyn Sink,
+        stop: &Stop,
+    ) -> Result<(), Error> {
+        match self.pack(unpacked)? {
+            Some(pack) => places.iter().try_for_each(|place| {
+                stop.check()?;
+                let bytes = place.blocks * u64::from(BLOCK_SIZE);
+                let from = place.pack_block * u64::from(BLOCK_SIZE);
+                sink.copy_at(place.disk_block * u64::from(BLOCK_SIZE), &pack, from, bytes)?;
+                (self.shop.on)(Event::Wrote { bytes });
+                Ok(())
+            }),
+            None => self.replay(unpacked, stop, &mut |offset, piece| {
+                let bytes = place_piece(offset, piece, places, sink)?;
+                (self.shop.on)(Event::Wrote { bytes });
+                Ok(())
+            }),
+        }
+    }
+
+    /// The pack of a layer, if there is one.
+    fn pack(&self, unpacked: &Unpacked<'_>) -> Result<Option<File>, Error> {
+        match (&unpacked.content, self.shop.store, &unpacked.index) {
+            (Content::Scratch(path), _, _) => {
+                File::open(path).map(Some).map_err(|source| Error::Scratch { path: path.clone(), source })
+            }
+            (Content::Store, Some(store), Some(index)) => {
+                let seal = PackSeal { len: index.seal().len, crcs: &index.seal().crcs };
+                Ok(store.pack(&unpacked.diff_id, &seal, &|event| (self.shop.on)(event.into()))?)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Inflates a layer again and hands on the pieces of its pack.
+    fn replay(
+        &self,
+        unpacked: &Unpacked<'_>,
+        stop: &Stop,
+        out: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let index = unpacked.index.as_ref().expect("an index stays where there is no pack");
+        let replay = |bytes: &mut dyn BufRead| Ok(cvbake_unpack::replay(bytes, index, out)?);
+        self.shop.with_stream(unpacked.layer, self.blobs, stop, replay)?;
+        Ok(())
+    }
+
+    /// The packs of all layers for reading at random; what is not at hand as a pack is made one.
+    pub(crate) fn packs(&self) -> Result<impl Packs, Error> {
+        let distinct: Vec<usize> = (0..self.unpacked.len()).collect();
+        let mut files = in_parallel(self.shop.jobs, &distinct, &|&at, stop| {
+            let unpacked = &self.unpacked[at];
+            let file = || {
+                if let Some(pack) = self.pack(unpacked)? {
+                    return Ok(pack);
+                }
+                let pack = Scratch::create(self.shop.scratch, unpacked.layer)?;
+                self.replay(unpacked, stop, &mut |offset, piece| pack.file.write_all_at(piece, offset))?;
+                Ok(pack.file)
+            };
+            Ok((at, file().map_err(|error| Error::layer(unpacked.layer, error))?))
+        })?;
+        files.sort_by_key(|(at, _)| *at);
+        let files = files.into_iter().map(|(_, file)| file).collect();
+        Ok(LayerPacks { positions: self.positions.clone(), files })
+    }
+}
+
+/// Packs by the number of their layer.
+struct LayerPacks {
+    positions: Vec<usize>,
+    files: Vec<File>,
+}
+
+impl Packs for LayerPacks {
+    fn read_at(&self, pack: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.files[self.positions[pack as usize]].read_exact_at(buffer, offset)
+    }
+}
+
+/// Puts what of a piece of a pack is wanted in its places: how many bytes.
+fn place_piece(offset: u64, piece: &[u8], places: &[Placement], sink: &dyn Sink) -> io::Result<u64> {
+    let block = u64::from(BLOCK_SIZE);
+    let end = offset + piece.len() as u64;
+    let first = places.partition_point(|place| (place.pack_block + place.blocks) * block <= offset);
+    let mut written = 0;
+    for place in places[first..].iter().take_while(|place| place.pack_block * block < end) {
+        let from = (place.pack_block * block).max(offset);
+        let to = ((place.pack_block + place.blocks) * block).min(end);
+        let within = |position: u64| usize::try_from(position - offset).expect("within a piece");
+        let target = place.disk_block * block + (from - place.pack_block * block);
+        sink.write_at(target, &piece[within(from)..within(to)]).map_err(io::Error::other)?;
+        written += to - from;
+    }
+    Ok(written)
+}

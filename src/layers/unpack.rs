@@ -1,0 +1,126 @@
+//! One layer: unpacked, or found in the store.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use cvbake_store::Store;
+use cvbake_unpack::Index;
+use cvbake_verify::{Blobs, Compression, Layer};
+
+use super::{Content, Purpose, Unpacked, Workshop};
+use crate::error::Error;
+use crate::event::{Event, Found};
+use crate::parallel::Stop;
+
+pub(super) fn unpack<'a>(
+    layer: &'a Layer,
+    blobs: &'a dyn Blobs,
+    shop: Workshop<'a>,
+    purpose: Purpose,
+    stop: &Stop,
+) -> Result<Unpacked<'a>, Error> {
+    // What is kept is kept under the diff_id; a layer that has none is read once and never found again.
+    let kept = shop.store.zip(layer.diff_id());
+    let tell = |event: cvbake_store::Event| (shop.on)(event.into());
+    let _lock = match kept {
+        Some((store, diff_id)) if purpose == Purpose::Content => Some(store.lock(&diff_id, &tell)?),
+        _ => None,
+    };
+    // A layer whose content is to be kept and is not is unpacked like a new one.
+    let is_enough = |store: &Store, diff_id| {
+        let keeps = shop.keep_packs && purpose == Purpose::Content;
+        !keeps || store.has_pack(diff_id)
+    };
+    if let Some((store, diff_id)) = kept
+        && is_enough(store, &diff_id)
+        && let Some(bytes) = store.index(&diff_id, &tell)?
+        && let Ok(index) = Index::decode(&bytes)
+    {
+        let has_pack = store.has_pack(&diff_id);
+        let content = if has_pack { Content::Store } else { Content::Layer };
+        let found = if has_pack { Found::Content } else { Found::Index };
+        let entries = index.entry_count();
+        return Ok(Unpacked { layer, diff_id, index: Some(index), content, found, entries });
+    }
+    let scratch = match purpose {
+        Purpose::Content => Some(Scratch::create(shop.scratch, layer)?),
+        Purpose::Plan => None,
+    };
+    let (index, diff_id, compression) = shop.with_stream(layer, blobs, stop, |bytes| {
+        let mut out = |offset: u64, piece: &[u8]| match &scratch {
+            Some(scratch) => scratch.file.write_all_at(piece, offset).map_err(|error| scratch.name_error(error)),
+            None => Ok(()),
+        };
+        Ok(cvbake_unpack::unpack(bytes, &mut out)?)
+    })?;
+    warn_about_compression(layer, compression, shop.on);
+    let mut content = Content::Layer;
+    if let Some(scratch) = scratch {
+        content = Content::Scratch(scratch.path);
+    }
+    match (kept, purpose) {
+        (_, Purpose::Plan) => {}
+        (None, Purpose::Content) => {
+            let path = index_path(shop.scratch, layer);
+            std::fs::write(&path, index.encode()).map_err(|source| Error::Scratch { path, source })?;
+        }
+        (Some((store, _)), Purpose::Content) => {
+            store.put_index_through(&diff_id, &index.encode(), shop.scratch)?;
+            if let (true, Content::Scratch(path)) = (shop.keep_packs, &content) {
+                store.put_pack(&diff_id, path)?;
+                content = Content::Store;
+            }
+        }
+    }
+    let entries = index.entry_count();
+    Ok(Unpacked { layer, diff_id, index: Some(index), content, found: Found::Nothing, entries })
+}
+
+/// Where the index of a layer is that no store keeps.
+fn index_path(scratch: &Path, layer: &Layer) -> PathBuf {
+    scratch.join(format!("index-{}", layer.number()))
+}
+
+/// An index that was freed, once more; `None` if it is nowhere.
+pub(super) fn index_again(unpacked: &Unpacked<'_>, shop: Workshop<'_>) -> Option<Index> {
+    let kept = shop.store.zip(unpacked.layer.diff_id());
+    let bytes = match kept {
+        Some((store, diff_id)) => store.index(&diff_id, &|event| (shop.on)(event.into())).ok().flatten(),
+        None => std::fs::read(index_path(shop.scratch, unpacked.layer)).ok(),
+    };
+    Index::decode(&bytes?).ok()
+}
+
+fn warn_about_compression(layer: &Layer, found: cvbake_archive::Compression, on: &(dyn Fn(Event) + Sync)) {
+    use cvbake_archive::Compression as Is;
+    let Some(promised) = layer.promised_compression() else { return };
+    if matches!(
+        (promised, found),
+        (Compression::None, Is::None) | (Compression::Gzip, Is::Gzip) | (Compression::Zstd, Is::Zstd)
+    ) {
+        return;
+    }
+    let media_type = layer.media_type().unwrap_or_default();
+    on(Event::Warning(format!("layer {} is called {media_type}, but its compression is {found}", layer.number())));
+}
+
+/// A pack that is being made.
+pub(super) struct Scratch {
+    pub(super) file: File,
+    path: PathBuf,
+}
+
+impl Scratch {
+    pub(super) fn create(dir: &Path, layer: &Layer) -> Result<Scratch, Error> {
+        let path = dir.join(format!("pack-{}", layer.number()));
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let file = file.map_err(|source| Error::Scratch { path: path.clone(), source })?;
+        Ok(Scratch { file, path })
+    }
+
+    fn name_error(&self, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), Error::Scratch { path: self.path.clone(), source: error })
+    }
+}

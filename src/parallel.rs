@@ -1,0 +1,95 @@
+//! Work on many things with a few threads, which stop when one of them fails.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::error::Error;
+
+/// Tells work in progress that it is for nothing, because something else failed.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    failed: AtomicBool,
+}
+
+/// Why work ended that was for nothing. Nobody is told: the failure is what counts.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped, because other work failed")]
+pub(crate) struct Stopped;
+
+impl Stop {
+    /// An error if it is time to stop: for readers, which long work asks again and again.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match self.failed.load(Ordering::Relaxed) {
+            true => Err(io::Error::other(Stopped)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Does the work on all items with a number of threads, in order; at the first error the others stop as soon as they ask.
+pub(crate) fn in_parallel<T: Sync, R: Send>(
+    jobs: usize,
+    items: &[T],
+    work: &(dyn Fn(&T, &Stop) -> Result<R, Error> + Sync),
+) -> Result<Vec<R>, Error> {
+    let next = AtomicUsize::new(0);
+    let stop = Stop::default();
+    let results = Mutex::new((Vec::with_capacity(items.len()), Vec::new()));
+    let worker = || {
+        while stop.check().is_ok()
+            && let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(item) = items.get(at)
+        {
+            let result = work(item, &stop);
+            let mut results = results.lock().expect("no worker panics while it holds the results");
+            match result {
+                Ok(result) => results.0.push(result),
+                Err(error) => {
+                    stop.failed.store(true, Ordering::Relaxed);
+                    results.1.push((at, error));
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..jobs.min(items.len()) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    let (results, mut errors) = results.into_inner().expect("no worker panics while it holds the results");
+    // Those that merely stopped come last: there is one that made them.
+    errors.sort_by_key(|(at, error)| (error.has_cause::<Stopped>(), *at));
+    match errors.into_iter().next() {
+        Some((_, error)) => Err(error),
+        None => Ok(results),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_and_the_first_error() {
+        let items: Vec<usize> = (0..100).collect();
+        let mut squares = in_parallel(4, &items, &|&at, _| Ok(at * at)).unwrap();
+        squares.sort_unstable();
+        assert_eq!(squares, items.iter().map(|at| at * at).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_failure_stops_work_that_would_never_end() {
+        let endless = |stop: &Stop| loop {
+            if let Err(error) = stop.check() {
+                return Err(Error::from(error));
+            }
+            std::thread::yield_now();
+        };
+        let failing = || Error::Usage { problem: "the reason".to_owned(), hint: None };
+        let work = |&at: &usize, stop: &Stop| if at == 0 { endless(stop) } else { Err(failing()) };
+        let error = in_parallel::<_, ()>(2, &[0, 1], &work).unwrap_err();
+        assert_eq!(error.line(), "the reason");
+    }
+}
