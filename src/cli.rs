@@ -4,6 +4,7 @@
 
 mod bake;
 mod completions;
+mod config;
 mod environment;
 mod login;
 mod logout;
@@ -17,19 +18,22 @@ mod store;
 mod usage;
 mod values;
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use cvbake::error::Error;
 
+use self::config::Settings;
 use crate::interrupt;
 use crate::ui::{Mode, Ui};
 
 /// Turns any OCI image into a disk, in userspace and without root
-#[derive(Debug, Parser)]
+#[derive(Debug, clap::Parser)]
 #[command(name = "cvbake", version, max_term_width = 100, disable_help_subcommand = true, args_override_self = true)]
+#[command(arg = config::option())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -53,15 +57,22 @@ enum Command {
     Login(Box<login::Args>),
     Logout(logout::Args),
     Store(store::Args),
+    Config(config::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
 
 /// Everything from the arguments to the exit status.
 pub(crate) fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let settings = match Settings::load(&args) {
+        Ok(settings) => settings,
+        Err(error) => return usage::fail(&error),
+    };
+    let parsed = settings.apply(config::with_variables(Cli::command())).try_get_matches_from(&args);
+    let command = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(Cli { command }) => command,
-        Err(error) => return usage::explain(&error),
+        Err(error) => return usage::explain(&error, settings.origin(&error, &args)),
     };
     let ui = Arc::new(Ui::new(command.mode()));
     let result = match command {
@@ -72,6 +83,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Login(args) => login::run(&args, &ui),
         Command::Logout(args) => logout::run(&args),
         Command::Store(args) => store::run(&args, &ui),
+        Command::Config(args) => config::run(&args, &settings),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     };
@@ -92,9 +104,7 @@ impl Command {
         match self {
             Command::Bake(args) | Command::PullAndBuild(args) => args.mode(),
             Command::Pull(args) => args.mode(),
-            Command::Store(args) => args.mode(),
-            Command::Push(args) => args.mode(),
-            Command::Login(_) | Command::Logout(_) | Command::Completions(_) | Command::Man(_) => {
+            Command::Login(_) | Command::Logout(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
                 Mode::None { colours: environment::colours() }
             }
         }
@@ -112,8 +122,6 @@ fn print(bytes: &[u8]) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -265,7 +265,8 @@ impl Args {
             label: self.label.clone(),
             uuid: self.uuid,
             hash_seed: self.hash_seed,
-            journal: !self.no_journal,
+            // A file or a variable may have set the one, and an argument the other.
+            journal: self.journal || !self.no_journal,
             epoch: environment::epoch()?,
             store: self.store(on)?,
             temporary: environment::temporary(),

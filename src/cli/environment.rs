@@ -95,6 +95,25 @@ pub(super) fn registries_files(given: Option<PathBuf>) -> RegistriesFiles {
     RegistriesFiles { given, usual: user.into_iter().chain([system]).collect(), drop_ins, aliases }
 }
 
+/// The variable that names the only configuration file.
+pub(super) const CONFIG: &str = "CVBAKE_CONFIG";
+
+/// The configuration file, if the environment names one.
+pub(super) fn config_file() -> Option<PathBuf> {
+    set(CONFIG)
+}
+
+/// Where configuration files are otherwise, the more important ones later.
+pub(super) fn usual_config_files() -> Vec<PathBuf> {
+    let user = etcetera::base_strategy::Xdg::new().ok().map(|home| home.config_dir().join("cvbake/config.toml"));
+    [Some("/etc/cvbake/config.toml".into()), user].into_iter().flatten().collect()
+}
+
+/// A variable that sets an option.
+pub(super) fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name)
+}
+
 /// A path in a variable that is set to something.
 fn set(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)

@@ -12,12 +12,12 @@ use super::Cli;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The subcommand that the page is about; the program as a whole, if none is given
-    #[arg(value_parser = ["pull-and-build", "bake", "pull", "push", "login", "logout", "store", "completions", "man"])]
+    #[arg(value_parser = ["pull-and-build", "bake", "pull", "push", "login", "logout", "store", "config", "completions", "man"])]
     command: Option<String>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
-    let mut command = Cli::command();
+    let mut command = super::config::with_variables(Cli::command());
     // Gives the subcommands their full names, such as `cvbake-bake`.
     command.build();
     if let Some(name) = &args.command {

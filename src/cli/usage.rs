@@ -8,19 +8,28 @@ use cvbake::error::Error;
 use super::environment;
 use crate::ui::{Mode, Ui};
 
-/// Prints the help or the version that was asked for, or says what is wrong.
-pub(super) fn explain(error: &clap::Error) -> ExitCode {
+/// Prints the help or the version that was asked for, or says what is wrong; `origin` is where the wrong value is from, if it is not
+/// from the command line.
+pub(super) fn explain(error: &clap::Error, origin: Option<String>) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         | ErrorKind::MissingSubcommand => error.exit(),
         _ => {
-            let error = lower(&error.render().to_string());
-            Ui::new(Mode::None { colours: environment::colours() }).fail(&error);
-            error.kind().exit_code().into()
+            let mut error = lower(&error.render().to_string());
+            if let (Error::Usage { problem, .. }, Some(origin)) = (&mut error, origin) {
+                problem.push_str(&format!(" (set by {origin})"));
+            }
+            fail(&error)
         }
     }
+}
+
+/// Says what is wrong before there is anything that could say how to say it.
+pub(super) fn fail(error: &Error) -> ExitCode {
+    Ui::new(Mode::None { colours: environment::colours() }).fail(error);
+    error.kind().exit_code().into()
 }
 
 /// The parser's text has one or more lines about the problem, paragraphs that start with `tip:`, and the usage.

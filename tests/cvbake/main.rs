@@ -14,6 +14,7 @@
 mod archives;
 mod cases;
 mod command;
+mod config;
 mod dead_data;
 mod debian;
 mod determinism;

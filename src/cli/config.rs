@@ -1,0 +1,297 @@
+//! What is set besides the command line: configuration files and variables, and `cvbake config show`, which says where each
+//! value comes from.
+//!
+//! ```text
+//! command line, else $CVBAKE_KEY, else the user's config.toml, else the system's, else what is built in
+//! ```
+//! A key is the name of an option, so there is one list of names and one explanation of each. The options are not read from
+//! here: a file's value becomes the default that the parser of the command line uses, and is checked by it in the same way.
+
+mod file;
+mod show;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, ArgAction, Command};
+use cvbake::error::Error;
+
+use super::environment;
+
+pub(super) use show::{Args, run};
+
+/// Something that can be set.
+#[derive(Debug)]
+struct Key {
+    /// The name of the option, without dashes.
+    name: &'static str,
+    shape: Shape,
+    /// What holds where nothing is set and the option has no default of its own.
+    built_in: fn() -> Option<String>,
+    /// The subcommand whose option of this name means something else.
+    not_for: &'static str,
+}
+
+/// What a value looks like in a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Shape {
+    /// A text; a number will do.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// Several texts.
+    List,
+}
+
+const fn key(name: &'static str, shape: Shape) -> Key {
+    Key { name, shape, built_in: || None, not_for: "" }
+}
+
+/// Everything that can be set, in the order in which it is shown.
+const KEYS: &[Key] = &[
+    Key { built_in: || environment::store().map(|path| path.display().to_string()), ..key("store", Shape::Text) },
+    key("no-cache", Shape::Flag),
+    key("keep-packs", Shape::Text),
+    key("max-store-size", Shape::Text),
+    Key { built_in: built_in_jobs, ..key("jobs", Shape::Text) },
+    Key { built_in: || Some(cvbake::verify::Platform::host().to_string()), ..key("platform", Shape::Text) },
+    key("size", Shape::Text),
+    key("inodes", Shape::Text),
+    key("no-journal", Shape::Flag),
+    key("engine", Shape::Text),
+    // A pull that asks nobody would be none.
+    Key { built_in: || Some("missing".to_owned()), not_for: "pull", ..key("pull", Shape::Text) },
+    key("authfile", Shape::Text),
+    key("registries-conf", Shape::Text),
+    key("insecure", Shape::List),
+    key("progress", Shape::Text),
+];
+
+fn built_in_jobs() -> Option<String> {
+    std::thread::available_parallelism().ok().map(|jobs| jobs.to_string())
+}
+
+impl Key {
+    /// The variable that sets it.
+    fn variable(&self) -> String {
+        format!("CVBAKE_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// What the parser of the command line calls the option.
+    fn id(&self) -> String {
+        self.name.replace('-', "_")
+    }
+}
+
+/// A value in a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Setting {
+    values: Vec<String>,
+    path: PathBuf,
+    /// Counted from 1.
+    line: usize,
+}
+
+/// What the configuration files say.
+#[derive(Default, Debug)]
+pub(super) struct Settings {
+    by_key: BTreeMap<&'static str, Setting>,
+    /// The files that were looked for, and whether they are there.
+    files: Vec<(PathBuf, bool)>,
+}
+
+/// The option that names the only configuration file.
+const OPTION: &str = "--config";
+
+impl Settings {
+    /// Reads the file that the arguments or the environment name, or else those at the usual places, if they are there.
+    ///
+    /// # Errors
+    /// When a file can't be read or makes no sense, or one that is named is not there.
+    pub(super) fn load(args: &[OsString]) -> Result<Settings, Error> {
+        let mut settings = Settings::default();
+        if let Some(path) = named(args).or_else(environment::config_file) {
+            let text = file::read(&path)?.ok_or_else(|| file::missing(&path))?;
+            settings.add(&path, &text)?;
+            return Ok(settings);
+        }
+        // The later ones count.
+        for path in environment::usual_config_files() {
+            match file::read(&path)? {
+                Some(text) => settings.add(&path, &text)?,
+                None => settings.files.push((path, false)),
+            }
+        }
+        Ok(settings)
+    }
+
+    fn add(&mut self, path: &Path, text: &str) -> Result<(), Error> {
+        for (name, setting) in file::parse(path, text)? {
+            self.by_key.insert(name, setting);
+        }
+        self.files.push((path.to_owned(), true));
+        Ok(())
+    }
+
+    /// Makes the values that are set the defaults of the options.
+    pub(super) fn apply(&self, command: Command) -> Command {
+        each_option(command, &|key, arg| match (self.by_key.get(key.name), key.shape) {
+            (None, _) => arg,
+            (Some(Setting { values, .. }), Shape::List) => arg.default_values(values.clone()),
+            (Some(Setting { values, .. }), _) => arg.default_values(values.first().cloned()),
+        })
+    }
+
+    /// Where a value comes from that the parser of the command line does not accept, unless from the command line.
+    pub(super) fn origin(&self, error: &clap::Error, args: &[OsString]) -> Option<String> {
+        let text = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        let option = text(ContextKind::InvalidArg)?.split(' ').next()?;
+        let key = KEYS.iter().find(|key| option.strip_prefix("--") == Some(key.name))?;
+        let given = |arg: &OsString| arg.to_string_lossy().split('=').next() == Some(option);
+        let value = text(ContextKind::InvalidValue)?;
+        if args.iter().any(given) {
+            return None;
+        }
+        if environment::variable(&key.variable()).is_some_and(|set| set == OsStr::new(value)) {
+            return Some(format!("the variable {}", key.variable()));
+        }
+        let Setting { values, path, line } = self.by_key.get(key.name)?;
+        values.iter().any(|set| set == value).then(|| format!("{}, line {line}", path.display()))
+    }
+}
+
+/// Tells the options which variables set them.
+pub(super) fn with_variables(command: Command) -> Command {
+    each_option(command, &|key, arg| {
+        let arg = arg.env(key.variable()).hide_env_values(true);
+        match key.shape {
+            Shape::Text => arg,
+            Shape::Flag => arg.value_parser(BoolishValueParser::new()),
+            Shape::List => arg.value_delimiter(','),
+        }
+    })
+}
+
+/// Changes the options that have a key, of all subcommands.
+fn each_option(command: Command, change: &dyn Fn(&Key, Arg) -> Arg) -> Command {
+    let mut command = command;
+    let name = command.get_name().to_owned();
+    for key in KEYS.iter().filter(|key| key.not_for != name) {
+        let has = |arg: &&Arg| arg.get_id().as_str() == key.id() && arg.get_long() == Some(key.name);
+        if command.get_arguments().any(|arg| has(&arg)) {
+            command = command.mut_arg(key.id(), |arg| change(key, arg));
+        }
+    }
+    let names: Vec<String> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, |below| each_option(below, change));
+    }
+    command
+}
+
+/// The option of every subcommand that names the configuration file.
+pub(super) fn option() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .global(true)
+        .value_name("FILE")
+        .value_hint(clap::ValueHint::FilePath)
+        .value_parser(clap::value_parser!(PathBuf))
+        .env(environment::CONFIG)
+        .hide_env_values(true)
+        .action(ArgAction::Set)
+        .help_heading("Configuration")
+        .help("The configuration file, instead of those at the usual places; `cvbake config show` names them")
+}
+
+/// The file that the arguments name. It is needed before they can be parsed.
+fn named(args: &[OsString]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut args = args.iter().take_while(|arg| *arg != "--");
+    let mut found = None;
+    while let Some(arg) = args.next() {
+        if arg == OPTION {
+            found = args.next().map(PathBuf::from);
+        } else if let Some(path) =
+            arg.as_bytes().strip_prefix(OPTION.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+        {
+            found = Some(OsStr::from_bytes(path).into());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn every_key_is_an_option_of_some_subcommand() {
+        let command = Cli::command();
+        let options: Vec<String> = all_options(&command);
+        for key in KEYS {
+            assert!(options.iter().any(|option| option == key.name), "{} is no option", key.name);
+        }
+    }
+
+    fn all_options(command: &Command) -> Vec<String> {
+        let own = command.get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned));
+        own.chain(command.get_subcommands().flat_map(all_options)).collect()
+    }
+
+    #[test]
+    fn the_file_is_named() {
+        let named = |args: &[&str]| named(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(named(&["cvbake", "bake", "--config", "a"]), Some("a".into()));
+        assert_eq!(named(&["cvbake", "--config=b", "bake"]), Some("b".into()));
+        assert_eq!(named(&["cvbake", "--config=b", "--config", "c"]), Some("c".into()));
+        assert_eq!(named(&["cvbake", "run", "--", "--config", "c"]), None);
+        assert_eq!(named(&["cvbake", "--configure"]), None);
+    }
+
+    #[test]
+    fn values_become_defaults_that_arguments_override() {
+        let mut settings = Settings::default();
+        let text = "size = \"min\"\njobs = 3\nno-journal = true\ninsecure = [\"a\", \"b\"]\n";
+        settings.add(Path::new("c.toml"), text).unwrap();
+        let parse = |args: &[&str]| {
+            let command = settings.apply(Cli::command());
+            command.try_get_matches_from([&["cvbake", "bake", "tar:x", "-o", "y"], args].concat())
+        };
+        let value = |args: &[&str], id: &str| {
+            let matches = parse(args).unwrap();
+            let (_, matches) = matches.subcommand().unwrap();
+            let raw =
+                matches.get_raw(id).map(|values| values.map(|text| text.to_string_lossy().into_owned()).collect());
+            raw.unwrap_or_else(Vec::<String>::new)
+        };
+        assert_eq!(value(&[], "size"), ["min"]);
+        assert_eq!(value(&["--size", "20G"], "size"), ["20G"]);
+        assert_eq!(value(&[], "jobs"), ["3"]);
+        assert_eq!(value(&[], "insecure"), ["a", "b"]);
+        assert_eq!(value(&["--insecure=c"], "insecure"), ["c"]);
+        assert_eq!(value(&[], "no_journal"), ["true"]);
+        assert!(Cli::try_parse_from(["cvbake", "bake", "tar:x", "-o", "y"]).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_value_is_said_to_be_the_files() {
+        let mut settings = Settings::default();
+        settings.add(Path::new("c.toml"), "jobs = 1\n\nsize = \"huge\"\n").unwrap();
+        let args: Vec<OsString> = ["cvbake", "bake", "tar:x", "-o", "y"].map(OsString::from).into();
+        let error = settings.apply(Cli::command()).try_get_matches_from(&args).unwrap_err();
+        assert_eq!(settings.origin(&error, &args).as_deref(), Some("c.toml, line 3"));
+        let args: Vec<OsString> = ["cvbake", "bake", "tar:x", "-o", "y", "--size=large"].map(OsString::from).into();
+        let error = settings.apply(Cli::command()).try_get_matches_from(&args).unwrap_err();
+        assert_eq!(settings.origin(&error, &args), None);
+    }
+}

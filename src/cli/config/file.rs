@@ -1,0 +1,107 @@
+//! One configuration file: `key = value`, as TOML.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use cvbake::error::Error;
+use toml::de::{DeTable, DeValue};
+
+use super::{KEYS, Setting, Shape};
+
+/// More than any configuration.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The text of a file; `None` if there is none.
+pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
+    let unreadable = |error: &dyn std::fmt::Display| problem(path, None, error.to_string());
+    let mut text = String::new();
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|error| unreadable(&error))?,
+    };
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(unreadable(&format!("expected at most {MAX_BYTES} bytes")));
+    }
+    Ok(Some(text))
+}
+
+/// Somebody names a file that isn't there.
+pub(super) fn missing(path: &Path) -> Error {
+    problem(path, None, "there is no such file".to_owned())
+}
+
+fn problem(path: &Path, line: Option<usize>, what: String) -> Error {
+    let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
+    Error::Usage {
+        problem: format!("the configuration {}{line}: {what}", path.display()),
+        hint: Some("`cvbake config show --help` lists the keys".to_owned()),
+    }
+}
+
+/// The keys of a file with their values.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(&'static str, Setting)>, Error> {
+    let line = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        problem(path, Some(line(at)), format!("not TOML: {}", error.message()))
+    })?;
+    let mut settings = Vec::new();
+    for (name, value) in table.get_ref() {
+        let at = line(name.span().start);
+        let wrong = |what: String| problem(path, Some(at), what);
+        let name = name.get_ref();
+        let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+            let near = KEYS.iter().find(|key| key.name.replace('-', "") == name.replace(['-', '_'], "").to_lowercase());
+            let near = near.map(|key| format!(", expected {}", key.name)).unwrap_or_default();
+            return Err(wrong(format!("there is no key {name:?}{near}")));
+        };
+        let one = |value: &DeValue<'_>| match value {
+            DeValue::String(text) => Some(text.clone().into_owned()),
+            DeValue::Integer(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let (values, expected) = match (key.shape, value.get_ref()) {
+            (Shape::Text, value) => (one(value).map(|value| vec![value]), "a text or a number"),
+            (Shape::Flag, DeValue::Boolean(value)) => (Some(vec![value.to_string()]), ""),
+            (Shape::Flag, _) => (None, "true or false"),
+            (Shape::List, DeValue::Array(values)) => {
+                (values.iter().map(|value| one(value.get_ref())).collect(), "a list of texts")
+            }
+            (Shape::List, _) => (None, "a list of texts"),
+        };
+        let values =
+            values.ok_or_else(|| wrong(format!("the value of {name} is not as it should be, expected {expected}")))?;
+        settings.push((key.name, Setting { values, path: path.to_owned(), line: at }));
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let table = [
+            ("size = ", "the configuration c.toml, line 1: not TOML: "),
+            ("\n\nsizes = \"min\"", "line 3: there is no key \"sizes\""),
+            ("no_journal = true", "line 1: there is no key \"no_journal\", expected no-journal"),
+            (
+                "jobs = 2\nno-journal = \"yes\"",
+                "line 2: the value of no-journal is not as it should be, expected true or false",
+            ),
+            ("insecure = \"a\"", "expected a list of texts"),
+            ("insecure = [1, true]", "expected a list of texts"),
+            ("store = 1.5", "expected a text or a number"),
+            ("[bake]\nsize = \"min\"", "there is no key \"bake\""),
+        ];
+        for (text, expected) in table {
+            let error = parse(Path::new("c.toml"), text).unwrap_err();
+            assert!(error.line().contains(expected), "{}", error.line());
+            assert_eq!(error.kind().exit_code(), 2);
+        }
+        assert_eq!(parse(Path::new("c.toml"), "# nothing\n").unwrap(), []);
+    }
+}

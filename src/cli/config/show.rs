@@ -1,0 +1,112 @@
+//! `cvbake config show`.
+
+use clap::{Arg, Command, CommandFactory as _};
+use cvbake::error::Error;
+use serde::Serialize;
+
+use super::{KEYS, Key, Settings, Shape};
+use crate::cli::{Cli, environment};
+
+/// Shows the configuration
+///
+/// What every command does unless its arguments say otherwise is set by variables and by configuration files. A key is the name of
+/// an option without its dashes, and its variable is that name in capitals: --keep-packs is keep-packs = "always" in a file and
+/// CVBAKE_KEEP_PACKS=always in the environment. The files are /etc/cvbake/config.toml and, before it, cvbake/config.toml in
+/// $XDG_CONFIG_HOME or ~/.config; or the only one that --config or $CVBAKE_CONFIG names.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(subcommand)]
+    command: Subcommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Subcommand {
+    /// Shows every key, its value, and where that comes from
+    #[command(after_long_help = keys())]
+    Show(ShowArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ShowArgs {
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// A key as it is shown.
+#[derive(Serialize)]
+struct Row {
+    key: &'static str,
+    variable: String,
+    /// None where nothing is set and there is no default.
+    value: Option<String>,
+    from: String,
+}
+
+pub(in crate::cli) fn run(args: &Args, settings: &Settings) -> Result<(), Error> {
+    let Subcommand::Show(ShowArgs { json }) = &args.command;
+    let command = Cli::command();
+    let rows: Vec<Row> = KEYS.iter().map(|key| row(key, settings, &command)).collect();
+    let text = match json {
+        true => format!("{}\n", serde_json::to_string(&rows).expect("texts in a list")),
+        false => table(&rows, settings),
+    };
+    crate::cli::print(text.as_bytes())
+}
+
+fn row(key: &Key, settings: &Settings, command: &Command) -> Row {
+    let (variable, set) = (key.variable(), environment::variable(&key.variable()));
+    let (value, from) = match (set, settings.by_key.get(key.name)) {
+        (Some(value), _) => (Some(value.to_string_lossy().into_owned()), format!("${variable}")),
+        (None, Some(setting)) => {
+            (Some(setting.values.join(",")), format!("{}, line {}", setting.path.display(), setting.line))
+        }
+        (None, None) => ((key.built_in)().or_else(|| built_in(key, command)), "default".to_owned()),
+    };
+    Row { key: key.name, variable, value, from }
+}
+
+/// The default that the option itself has.
+fn built_in(key: &Key, command: &Command) -> Option<String> {
+    if key.shape == Shape::Flag {
+        return Some(false.to_string());
+    }
+    let arg = option(key, command)?;
+    let value = arg.get_default_values().first()?;
+    Some(value.to_string_lossy().into_owned())
+}
+
+/// The option of a key, of the first subcommand that has it.
+fn option<'c>(key: &Key, command: &'c Command) -> Option<&'c Arg> {
+    let own = command.get_arguments().find(|arg| arg.get_long() == Some(key.name));
+    own.or_else(|| command.get_subcommands().find_map(|below| option(key, below)))
+}
+
+fn table(rows: &[Row], settings: &Settings) -> String {
+    let shown = |row: &Row| row.value.clone().unwrap_or_else(|| "-".to_owned()).escape_debug().to_string();
+    let width = |length: &dyn Fn(&Row) -> usize| rows.iter().map(length).max().unwrap_or(0);
+    let (keys, values) = (width(&|row| row.key.len()), width(&|row| shown(row).chars().count()));
+    let mut lines: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{:keys$}  {:values$}  {}", row.key, shown(row), row.from.escape_debug()))
+        .collect();
+    for (path, there) in &settings.files {
+        let there = if *there { "" } else { " (not there)" };
+        lines.push(format!("file  {}{there}", path.display()));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// What the help says of the keys.
+fn keys() -> String {
+    let line = |key: &Key| {
+        let example = match key.shape {
+            Shape::Text => "\"…\"",
+            Shape::Flag => "true",
+            Shape::List => "[\"…\", …]",
+        };
+        format!("  {:24}{}", format!("{} = {example}", key.name), key.variable())
+    };
+    let lines: Vec<String> = KEYS.iter().map(line).collect();
+    format!("Keys and their variables:\n{}", lines.join("\n"))
+}

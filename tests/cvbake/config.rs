@@ -1,0 +1,97 @@
+//! Configuration files and variables, and who wins.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::bake::{Bake, Place, mode};
+use crate::support::ext4::Ext4;
+use crate::support::sample::small;
+
+const MIB: u64 = 1 << 20;
+
+/// A bake of nothing but what the configuration says.
+fn bake(place: &Place) -> Bake {
+    let image = format!("oci:{}:latest", place.path().join("image").display());
+    Bake::of(&["bake", &image, "--force", "-o"]).arg(place.disk()).env("HOME", place.path().join("home"))
+}
+
+fn write(place: &Place, name: &str, text: &str) -> PathBuf {
+    let path = place.path().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    mode(&path, 0o644);
+    path
+}
+
+fn len(place: &Place) -> u64 {
+    fs::metadata(place.disk()).unwrap().len()
+}
+
+#[test]
+fn arguments_before_variables_before_files() {
+    let place = Place::with(&small("x"));
+    let store = place.writable("store");
+    let text =
+        format!("size = \"64M\"\nno-journal = true\nplatform = \"linux/amd64\"\nstore = \"{}\"\n", store.display());
+    write(&place, "home/.config/cvbake/config.toml", &text);
+    bake(&place).ok();
+    assert_eq!(len(&place), 64 * MIB);
+    assert!(!Ext4::open(&place.disk()).has_journal(), "the file says that there is no journal");
+    assert!(store.join("indexes-v1").is_dir(), "the file says where the store is");
+    bake(&place).env("CVBAKE_SIZE", "65M").env("CVBAKE_NO_JOURNAL", "false").ok();
+    assert_eq!(len(&place), 65 * MIB);
+    assert!(Ext4::open(&place.disk()).has_journal(), "a variable overrides the file");
+    bake(&place).env("CVBAKE_SIZE", "65M").args(["--size", "66M", "--journal"]).ok();
+    assert_eq!(len(&place), 66 * MIB);
+    assert!(Ext4::open(&place.disk()).has_journal(), "an argument overrides the file");
+    let other = write(&place, "other.toml", "size = \"67M\"\nno-cache = true\n");
+    bake(&place).arg("--platform=linux/amd64").arg("--config").arg(&other).ok();
+    assert_eq!(len(&place), 67 * MIB);
+    bake(&place).arg("--platform=linux/amd64").env("CVBAKE_CONFIG", &other).ok();
+    assert_eq!(len(&place), 67 * MIB);
+}
+
+#[test]
+fn what_is_wrong_is_said_to_be_in_the_file() {
+    let place = Place::with(&small("x"));
+    for (text, expected) in [
+        ("size = \"huge\"", "(set by {file}, line 1)"),
+        ("jobs = 0", "(set by {file}, line 1)"),
+        ("\nno-journal = 1", "the configuration {file}, line 2: "),
+        ("sise = 1", "the configuration {file}, line 1: there is no key \"sise\""),
+        ("size", "the configuration {file}, line 1: not TOML"),
+    ] {
+        let file = write(&place, "home/.config/cvbake/config.toml", text);
+        let outcome = bake(&place).run();
+        let line = outcome.error(&[2]);
+        assert!(line.contains(&expected.replace("{file}", &file.display().to_string())), "{line}");
+    }
+    fs::remove_dir_all(place.path().join("home/.config")).unwrap();
+    let outcome = bake(&place).env("CVBAKE_SIZE", "huge").run();
+    assert!(outcome.error(&[2]).contains("(set by the variable CVBAKE_SIZE)"), "{}", outcome.describe());
+    let outcome = bake(&place).args(["--config", "/nowhere.toml"]).run();
+    assert!(outcome.error(&[2]).contains("/nowhere.toml: there is no such file"), "{}", outcome.describe());
+}
+
+#[test]
+fn shown() {
+    let place = Place::new();
+    let file = write(&place, "home/.config/cvbake/config.toml", "size = \"64M\"\n\ninsecure = [\"a:1\", \"b\"]\n");
+    let show = |args: &[&str]| {
+        let bake = Bake::of(&["config", "show"]).args(args).env("HOME", place.path().join("home"));
+        bake.env("CVBAKE_INODES", "1/16K").ok().stdout
+    };
+    let rows: serde_json::Value = serde_json::from_str(&show(&["--json"])).unwrap();
+    let row = |key: &str| {
+        let row = rows.as_array().unwrap().iter().find(|row| row["key"] == key).unwrap();
+        (row["value"].as_str().map(str::to_owned), row["from"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(row("size"), (Some("64M".to_owned()), format!("{}, line 1", file.display())));
+    assert_eq!(row("insecure"), (Some("a:1,b".to_owned()), format!("{}, line 3", file.display())));
+    assert_eq!(row("inodes"), (Some("1/16K".to_owned()), "$CVBAKE_INODES".to_owned()));
+    assert_eq!(row("engine"), (Some("native".to_owned()), "default".to_owned()));
+    assert_eq!(row("store").1, "default");
+    assert_eq!(row("authfile"), (None, "default".to_owned()));
+    let text = show(&[]);
+    assert!(text.contains(&format!("file  {}\n", file.display())), "{text}");
+}
