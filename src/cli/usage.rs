@@ -38,7 +38,7 @@ fn lower(text: &str) -> Error {
     let problem = joined(paragraphs.next().unwrap_or_default());
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem).to_owned();
     let tip = paragraphs.find_map(|paragraph| paragraph.trim_start().strip_prefix("tip: ").map(joined));
-    let hint = Some(tip.unwrap_or_else(|| "`cvbake bake --help` explains all options".to_owned()));
+    let hint = Some(tip.unwrap_or_else(|| "--help explains all options".to_owned()));
     Error::Usage { problem, hint }
 }
 
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn one_line_and_a_hint() {
-        let help = "`cvbake bake --help` explains all options";
+        let help = "--help explains all options";
         let table: [(&[&str], &str, &str); 6] = [
             (&["bake", "oci:d"], "the following required arguments were not provided: --output <DISK>", help),
             (&["bake", "oci:d", "-o", ""], "a value is required for '--output <DISK>' but none was supplied", help),

@@ -56,18 +56,13 @@ const FULL: &str =
 const NOT_STORED: &str =
     "`cvbake pull` brings it into the store; where something is baked of it, --pull missing does, too";
 const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
-const ELSEWHERE: &str = "--store DIR keeps layers in another directory, --no-cache keeps none";
+const ELSEWHERE: &str = "--store DIR uses another directory; with --no-cache a bake needs none";
+const REPAIR: &str =
+    "`cvbake store check --repair` removes it, so that it is fetched again, and restores names that are lost";
 
 fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Option<String> {
-    match cause.downcast_ref() {
-        Some(Error::Usage { hint, .. }) => return hint.clone(),
-        Some(Error::NoStore { .. }) => {
-            return Some("--store DIR says where it is; the first bake makes one".to_owned());
-        }
-        Some(Error::DamagedStore { .. }) => {
-            return Some("`cvbake store check --repair` removes it, so that it is fetched again, and restores names that are lost".to_owned());
-        }
-        _ => {}
+    if let Some(error) = cause.downcast_ref() {
+        return of_ours(error);
     }
     if let Some(error) = cause.downcast_ref() {
         return of_fetch(error, reference);
@@ -91,6 +86,15 @@ fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Opt
         return of_store(error);
     }
     of_io(cause.downcast_ref()?)
+}
+
+fn of_ours(error: &Error) -> Option<String> {
+    match error {
+        Error::Usage { hint, .. } => hint.clone(),
+        Error::NoStore { .. } => Some("--store DIR says where it is; the first bake makes one".to_owned()),
+        Error::DamagedStore { .. } => Some(REPAIR.to_owned()),
+        _ => None,
+    }
 }
 
 fn of_io(error: &IoError) -> Option<String> {

@@ -19,6 +19,10 @@
 //!   never waited for.
 //! * **Any number of processes share a store.** The only coordination is `flock`, which the kernel releases however a
 //!   process ends, so a killed process blocks nobody; what it left in `scratch` is removed by the next one.
+//! * **Nothing is removed that somebody uses.** A process pins what it is going to read or write ([`Store::pin`]); who removes
+//!   something has the store alone meanwhile ([`Store::sweep`]), and leaves what is pinned. Both hold a lock for a moment only.
+//! * **What names point to is all that is told in words.** All else follows from the blobs' own documents, so nothing goes out
+//!   of step, and names stand in two places, of which one is restored from the other.
 //! * **A store is private**: it is the user's own directory, which nobody else can write to. Checksums tell damage, not
 //!   malice, so a directory that others can change is refused.
 #![forbid(unsafe_code)]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
-use cvbake_store::{Reference as Stored, Store};
+use cvbake_store::{Pin, Reference as Stored, Store};
 use cvbake_verify::{Blobs, Candidate, Descriptor, Digest, Hasher, Layer, Root, json};
 use oci_spec::distribution::Reference;
 
@@ -36,6 +36,8 @@ pub(super) struct Image<'s> {
     top: (Digest, Vec<u8>),
     endpoints: Arc<Endpoints<'s>>,
     store: Option<&'s Store>,
+    /// What of the store nobody may remove meanwhile: the documents that were asked for.
+    pin: Option<Pin<'s>>,
     on: &'s (dyn Fn(Event) + Sync),
 }
 
@@ -90,8 +92,11 @@ impl<'s> Image<'s> {
         let place = Place { registry: reference.registry().to_owned(), repository: reference.repository().to_owned() };
         let wanted = Wanted::of(reference, &place)?;
         let all = registries.plan(reference).map_err(|problem| place.error(&wanted.object(), problem))?;
+        let pin = store.map(|store| store.pin([])).transpose();
+        let pin = pin.map_err(|error| place.error(&wanted.object(), store_problem(error)))?;
         Ok(Image {
             reference: reference.whole(),
+            pin,
             wanted,
             pull: options.pull,
             root: Root::Candidates(Vec::new()),
@@ -132,7 +137,7 @@ impl<'s> Image<'s> {
         }
         let (descriptor, bytes) = self.fetch_manifest(&self.wanted)?;
         if let Some(store) = self.store {
-            let _pin = store.pin([descriptor.digest]).map_err(store_problem)?;
+            self.hold(descriptor.digest)?;
             self.keep(descriptor.digest, &bytes)?;
             let Descriptor { media_type, digest, size } = descriptor.clone();
             store
@@ -140,6 +145,11 @@ impl<'s> Image<'s> {
                 .map_err(store_problem)?;
         }
         Ok((descriptor, bytes))
+    }
+
+    /// From here on nobody removes it from the store, nor a name that leads to it.
+    fn hold(&self, digest: Digest) -> Result<(), Problem> {
+        self.pin.as_ref().map_or(Ok(()), |pin| pin.add([digest])).map_err(store_problem)
     }
 
     fn stored_manifest(&self) -> Result<Option<Manifest>, Problem> {
@@ -150,6 +160,7 @@ impl<'s> Image<'s> {
         if matches!(self.wanted, Wanted::Digest(wanted) if wanted != digest) || size > json::MAX_BYTES as u64 {
             return Ok(None);
         }
+        self.hold(digest)?;
         let Some(mut file) = self.stored_blob(digest, size)? else { return Ok(None) };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
@@ -293,6 +304,7 @@ impl<'s> Image<'s> {
         if *digest == self.top.0 {
             return Ok(Box::new(Cursor::new(self.top.1.clone())));
         }
+        self.hold(*digest)?;
         if !MANIFESTS.contains(&media_type.as_str()) {
             return self.small_blob(*digest, *size);
         }

@@ -54,6 +54,33 @@ fn the_second_time_needs_no_network() {
 }
 
 #[test]
+fn nobody_removes_what_is_asked_for() {
+    use cvbake_store::{Rules, Unused};
+    let (sample, kept) = (Sample::new(1000), Kept::new());
+    let server = sample.layer_server(|_, answer| answer);
+    let rules = Rules { images: Unused::Goes, keep_bytes: Some(0), ..Rules::default() };
+    let remove_all = || {
+        let sweep = kept.store.sweep(&|_| {}).unwrap();
+        let removal = sweep.plan(&rules, &|_| {}).unwrap();
+        sweep.remove(&removal).unwrap();
+        removal
+    };
+    for pull in [Pull::Always, Pull::Missing] {
+        let options = Options { pull, ..quick() };
+        let name = reference(&server, "a/b:v1");
+        let blobs = open_registry(&name, &options, Some(&kept.store), &|_| {}).unwrap();
+        assert_eq!(remove_all().bytes, 0);
+        let want = Want { platform: "linux/amd64".parse().unwrap(), explicit: true };
+        Image::verify(&*blobs, &want).unwrap();
+        assert_eq!(remove_all().bytes, 0);
+        assert!(kept.blob(&sample.manifest).exists() && kept.blob(&sample.config).exists());
+        assert_eq!(kept.store.references(&|_| {}).unwrap().len(), 1);
+    }
+    assert_eq!(remove_all().images.len(), 1);
+    assert_eq!(kept.store.blobs().unwrap(), []);
+}
+
+#[test]
 fn a_download_goes_on_where_it_stopped() {
     let (sample, kept) = (Sample::new(500_000), Kept::new());
     let server = sample.layer_server(|_, mut answer| {
