@@ -9,7 +9,7 @@ use cvbake_verify::Digest;
 
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::in_parallel;
+use crate::parallel::in_parallel;
 
 /// What a check of the store found.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: &(dyn Fn(Event
     let bytes = objects.iter().map(|(_, bytes)| bytes).sum();
     on(Event::Amount { bytes });
     on(Event::Stage(Stage::Check));
-    let found = in_parallel(jobs.get(), &objects, &|(object, bytes)| match object {
+    let found = in_parallel(jobs.get(), &objects, &|(object, bytes), _| match object {
         Object::Blob(digest) => {
             let tell = |bytes| on(Event::Checked { bytes });
             Ok(vec![damage(store.check_blob(digest, repair, &tell)?)])

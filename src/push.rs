@@ -11,7 +11,7 @@ use crate::bake::Clock;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::in_parallel;
+use crate::parallel::in_parallel;
 use crate::workplace::{Workplace, open_existing_store, open_source, open_store};
 
 /// What to push, and how.
@@ -118,7 +118,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     clock.next(Stage::Push);
     let mut order: Vec<&Blob> = shipment.blobs().iter().collect();
     order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
-    let mut put = in_parallel(job.jobs.get(), &order, &|blob| put_blob(&target, blob, &*blobs, on))?;
+    let mut put = in_parallel(job.jobs.get(), &order, &|blob, _| put_blob(&target, blob, &*blobs, on))?;
     let position = |digest: &Digest| shipment.blobs().iter().position(|blob| blob.digest() == *digest);
     put.sort_by_key(|(digest, ..)| position(digest));
 
