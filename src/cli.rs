@@ -104,6 +104,8 @@ impl Command {
         match self {
             Command::Bake(args) | Command::PullAndBuild(args) => args.mode(),
             Command::Pull(args) => args.mode(),
+            Command::Push(args) => args.mode(),
+            Command::Store(args) => args.mode(),
             Command::Login(_) | Command::Logout(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
                 Mode::None { colours: environment::colours() }
             }
