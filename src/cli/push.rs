@@ -23,10 +23,10 @@ use crate::ui::{Mode, Ui};
 /// Sends an image to a registry
 ///
 /// The image comes from the store, or from an OCI layout or an archive. Only what the registry does not have is sent; what it
-/// has in another repository is mounted from there, and an upload that breaks goes on where it stopped. Manifests are sent as
-/// they are, byte for byte. Of an image for several platforms, the one for this machine is pushed, under the name of the whole;
-/// --platform chooses another, --all pushes the index with all of its images that are there. An image of docker save gets an
-/// OCI manifest, and its layers are sent as they lie in the archive.
+/// has in another repository is mounted from there, and an upload that breaks goes on where it stopped, as far as the registry
+/// has kept it. Manifests are sent as they are, byte for byte. Of an image for several platforms, the one for this machine is
+/// pushed, under the name of the whole; --platform chooses another, --all pushes the index with all of its images that are
+/// there. An image of docker save gets an OCI manifest, and its layers are sent as they lie in the archive.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake push [OPTIONS] <REF> [DEST]")]
 pub(super) struct Args {

@@ -133,7 +133,7 @@ fn existing(path: &Path) -> Result<PathBuf, Error> {
         Ok(_) => Ok(path.to_owned()),
         Err(error) => Err(Error::Usage {
             problem: format!("cannot use the credentials in {}: {error}", path.display()),
-            hint: Some("`skopeo login --authfile FILE REGISTRY` writes such a file".to_owned()),
+            hint: Some("`cvbake login --authfile FILE REGISTRY` writes such a file".to_owned()),
         }),
     }
 }

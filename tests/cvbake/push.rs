@@ -246,3 +246,19 @@ fn command_lines() {
     }
     push(&place, &[&source, "localhost:1/x", "--chunk-size", "1K"]).run().error(&[2]);
 }
+
+#[test]
+fn configured_registries() {
+    let place = Place::with(&small("x"));
+    let registry = Registry::start(&place, false);
+    let (source, name) = (layout(&place), format!("{}/a:b", registry.host));
+    let conf = place.path().join("registries.conf");
+    let write =
+        |more: &str| fs::write(&conf, format!("[[registry]]\nlocation = \"{}\"\n{more}\n", registry.host)).unwrap();
+    write("blocked = true");
+    let blocked = push(&place, &[&source, &name, "--registries-conf"]).arg(&conf).run();
+    assert!(blocked.error(&[3]).contains("blocked"), "{}", blocked.describe());
+    // A mirror is for pulling.
+    write("[[registry.mirror]]\nlocation = \"127.0.0.1:1\"");
+    push(&place, &[&source, &name, "--registries-conf"]).arg(&conf).ok();
+}

@@ -200,13 +200,11 @@ impl<'a> Upload<'a> {
                 Ok(false)
             }
             401 | 403 | 408 | 429 | 500.. => Err(self.session.refusal(&mut reply, "204")),
-            status => {
+            // Many registries know nothing any more of what broke off; or it is finished, and only the answer did not come
+            // through.
+            _ => {
                 self.location = None;
-                // It may be lost because it is finished, and only the answer did not come through.
-                if self.session.head(&format!("blobs/{}", self.digest), "*/*")?.is_some() {
-                    return Ok(true);
-                }
-                if status == 404 { Err(Problem::UploadLost { host: reply.host.clone() }.into()) } else { Ok(false) }
+                Ok(self.session.head(&format!("blobs/{}", self.digest), "*/*")?.is_some())
             }
         }
     }
