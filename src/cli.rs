@@ -65,14 +65,17 @@ enum Command {
 /// Everything from the arguments to the exit status.
 pub(crate) fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let settings = match Settings::load(&args) {
-        Ok(settings) => settings,
-        Err(error) => return usage::fail(&error),
+    let (settings, unusable) = match Settings::load(&args) {
+        Ok(settings) => (settings, None),
+        Err(error) => (Settings::default(), Some(error)),
     };
     let parsed = settings.apply(config::with_variables(Cli::command())).try_get_matches_from(&args);
-    let command = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(Cli { command }) => command,
-        Err(error) => return usage::explain(&error, settings.origin(&error, &args)),
+    let command = match (parsed.and_then(|matches| Cli::from_arg_matches(&matches)), unusable) {
+        // Who asks for help gets it, whatever the configuration says.
+        (Err(error), None) => return usage::explain(&error, settings.origin(&error, &args)),
+        (Err(error), Some(_)) if usage::is_help(&error) => return usage::explain(&error, None),
+        (_, Some(error)) => return usage::fail(&error),
+        (Ok(Cli { command }), None) => command,
     };
     let ui = Arc::new(Ui::new(command.mode()));
     let result = match command {

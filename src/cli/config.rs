@@ -120,7 +120,7 @@ impl Settings {
         }
         // The later ones count.
         for path in environment::usual_config_files() {
-            match file::read(&path)? {
+            match file::read_if_any(&path)? {
                 Some(text) => settings.add(&path, &text)?,
                 None => settings.files.push((path, false)),
             }

@@ -1,5 +1,6 @@
 //! What is wrong with a command line, in the form of all other errors.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -11,18 +12,32 @@ use crate::ui::{Mode, Ui};
 /// Prints the help or the version that was asked for, or says what is wrong; `origin` is where the wrong value is from, if it is not
 /// from the command line.
 pub(super) fn explain(error: &clap::Error, origin: Option<String>) -> ExitCode {
-    match error.kind() {
+    if is_help(error) {
+        return print(error);
+    }
+    let mut error = lower(&error.render().to_string());
+    if let (Error::Usage { problem, .. }, Some(origin)) = (&mut error, origin) {
+        problem.push_str(&format!(" (set by {origin})"));
+    }
+    fail(&error)
+}
+
+/// Whether the help or the version was asked for, or nothing at all.
+pub(super) fn is_help(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
         ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        | ErrorKind::MissingSubcommand => error.exit(),
-        _ => {
-            let mut error = lower(&error.render().to_string());
-            if let (Error::Usage { problem, .. }, Some(origin)) = (&mut error, origin) {
-                problem.push_str(&format!(" (set by {origin})"));
-            }
-            fail(&error)
-        }
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::MissingSubcommand
+    )
+}
+
+/// Prints a help. Nobody reading it is no error.
+fn print(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => fail(&Error::Tell { source }),
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX)),
     }
 }
 

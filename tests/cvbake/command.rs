@@ -95,3 +95,13 @@ fn streams_that_fail() {
         }
     }
 }
+
+#[test]
+fn help_that_cannot_be_written() {
+    for (redirect, code) in [(">/dev/full", 6), (">/dev/null", 0)] {
+        for args in [&["--help"][..], &["bake", "--help"], &["--version"]] {
+            let outcome = Bake::of(args).shell(&format!("exec {redirect}")).run();
+            assert_eq!(outcome.code, Some(code), "{redirect}: {}", outcome.describe());
+        }
+    }
+}

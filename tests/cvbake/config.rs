@@ -66,6 +66,7 @@ fn what_is_wrong_is_said_to_be_in_the_file() {
         let line = outcome.error(&[2]);
         assert!(line.contains(&expected.replace("{file}", &file.display().to_string())), "{line}");
     }
+    Bake::of(&["bake", "--help"]).env("HOME", place.path().join("home")).ok();
     fs::remove_dir_all(place.path().join("home/.config")).unwrap();
     let outcome = bake(&place).env("CVBAKE_SIZE", "huge").run();
     assert!(outcome.error(&[2]).contains("(set by the variable CVBAKE_SIZE)"), "{}", outcome.describe());

@@ -12,6 +12,15 @@ use super::{KEYS, Setting, Shape};
 /// More than any configuration.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// The text of a file at a usual place; `None` if there is none, or none that this user can get at: service users have the home
+/// directory of somebody else.
+pub(super) fn read_if_any(path: &Path) -> Result<Option<String>, Error> {
+    match path.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        _ => read(path),
+    }
+}
+
 /// The text of a file; `None` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
     let unreadable = |error: &dyn std::fmt::Display| problem(path, None, error.to_string());
