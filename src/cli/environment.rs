@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use cvbake::error::Error;
-use cvbake::fetch::RegistriesFiles;
+use cvbake::fetch::{Certificates, Proxies, RegistriesFiles};
 use etcetera::BaseStrategy;
 
 use super::values;
@@ -112,6 +112,38 @@ pub(super) fn usual_config_files() -> Vec<PathBuf> {
 /// A variable that sets an option.
 pub(super) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
+}
+
+/// Where certificates for registries are: `given`, or else directories named after them in the user's `certs.d`, the system's, and
+/// Docker's. `$SSL_CERT_FILE` and `$SSL_CERT_DIR` say who vouches for all.
+pub(super) fn certificates(given: Option<PathBuf>) -> Certificates {
+    let user = etcetera::base_strategy::Xdg::new().ok().map(|home| home.config_dir().join("containers/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    let dirs = set("SSL_CERT_DIR").unwrap_or_default();
+    Certificates {
+        given,
+        usual: user.into_iter().chain(system).collect(),
+        roots_file: set("SSL_CERT_FILE"),
+        roots_dirs: env::split_paths(&dirs).filter(|dir| !dir.as_os_str().is_empty()).collect(),
+    }
+}
+
+/// The proxies, in lower case or upper case as most programs read them.
+pub(super) fn proxies() -> Proxies {
+    let text = |value: PathBuf| value.to_string_lossy().into_owned();
+    let either = |name: &str| set(name).or_else(|| set(&name.to_ascii_uppercase())).map(text);
+    Proxies {
+        http: either("http_proxy"),
+        https: either("https_proxy"),
+        all: either("all_proxy"),
+        exceptions: either("no_proxy").unwrap_or_default(),
+    }
+}
+
+/// The file with logins for all kinds of servers: `$NETRC`, or `~/.netrc`.
+pub(super) fn netrc() -> Option<PathBuf> {
+    let home = || Some(etcetera::base_strategy::Xdg::new().ok()?.home_dir().join(".netrc"));
+    set("NETRC").or_else(home)
 }
 
 /// A path in a variable that is set to something.

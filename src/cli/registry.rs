@@ -46,6 +46,10 @@ pub(super) struct Access {
     /// short-name-mode "enforcing" refuses a short name that may be in several registries, and the others take the first that has it.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = REGISTRY)]
     registries_conf: Option<PathBuf>,
+
+    /// A directory with certificates for the registry: *.crt vouch for it, *.cert with *.key is what it gets to see [default: its name in certs.d in ~/.config/containers, /etc/containers or /etc/docker]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = REGISTRY)]
+    cert_dir: Option<PathBuf>,
 }
 
 /// When to ask the registry.
@@ -94,6 +98,9 @@ impl Access {
         Ok(Options {
             pull,
             registries: environment::registries_files(self.registries_conf.clone()),
+            netrc: environment::netrc(),
+            certificates: environment::certificates(self.cert_dir.clone()),
+            proxies: environment::proxies(),
             insecure: Insecure {
                 asked: self.insecure.iter().any(String::is_empty),
                 hosts: self.insecure.iter().filter(|host| !host.is_empty()).cloned().collect(),

@@ -160,8 +160,9 @@ fn of_problem(problem: &Problem) -> Option<Kind> {
         | Problem::Denied { .. }
         | Problem::Credentials { .. }
         | Problem::Blocked { .. }
+        | Problem::Certificates { .. }
         | Problem::NotStored => Some(Kind::Source),
-        Problem::OtherDigest { .. } => Some(Kind::Usage),
+        Problem::OtherDigest { .. } | Problem::Proxy { .. } => Some(Kind::Usage),
         Problem::Digest { .. } => Some(Kind::Image),
         _ => Some(Kind::Network),
     }

@@ -24,6 +24,7 @@ mod foreign;
 mod full;
 mod kill;
 mod login;
+mod mirrors;
 mod mounted;
 mod options;
 mod properties;

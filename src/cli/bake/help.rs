@@ -75,6 +75,18 @@ pub(super) fn after() -> String {
             "the file with the credentials for registries; otherwise containers/auth.json in XDG_RUNTIME_DIR or ~/.config, \
              and config.json in DOCKER_CONFIG or ~/.docker",
         ),
+        (
+            "CONTAINERS_REGISTRIES_CONF",
+            "the configuration of registries; otherwise containers/registries.conf in ~/.config or /etc, and in any case \
+             the files in CONTAINERS_REGISTRIES_CONF_DIR or the registries.conf.d beside both",
+        ),
+        ("NETRC", "the file with logins that is looked into last (otherwise ~/.netrc)"),
+        ("SSL_CERT_FILE, SSL_CERT_DIR", "who vouches for servers, instead of the system's authorities"),
+        (
+            "HTTPS_PROXY, HTTP_PROXY",
+            "the proxy for registries, as http://host:port; otherwise ALL_PROXY; NO_PROXY lists what is reached without, \
+             and this machine always is; also in lower case",
+        ),
         ("NO_COLOR", "no colours"),
     ];
     let codes = Kind::ALL.map(|(kind, words)| (kind.exit_code().to_string(), words));

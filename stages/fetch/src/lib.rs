@@ -42,8 +42,8 @@ pub use event::Event;
 pub use name::Name;
 pub use oci_spec::distribution::Reference;
 pub use registry::{
-    Account, Checked, Credentials, Endpoint, Insecure, Logins, Mounts, Options, Problem, Pull, Put, Registries,
-    RegistriesFiles, Target, open_name, open_registry,
+    Account, Certificates, Checked, Credentials, Endpoint, Insecure, Logins, Mounts, Options, Problem, Proxies, Pull,
+    Put, Registries, RegistriesFiles, Target, open_name, open_registry,
 };
 pub use shipment::{Blob, Manifest, Shipment};
 pub use source::{DockerSelect, Select, Source, TarSource};

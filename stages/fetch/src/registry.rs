@@ -21,11 +21,14 @@ mod guard;
 mod http;
 mod image;
 mod login;
+mod netrc;
 mod options;
 mod problem;
+mod proxy;
 mod push;
 mod retry;
 mod session;
+mod tls;
 
 use cvbake_store::Store;
 use cvbake_verify::Blobs;
@@ -36,7 +39,9 @@ pub use self::credentials::Credentials;
 pub use self::login::{Account, Checked, Logins};
 pub use self::options::{Insecure, Options, Pull};
 pub use self::problem::Problem;
+pub use self::proxy::Proxies;
 pub use self::push::{Mounts, Put, Target};
+pub use self::tls::Certificates;
 
 use self::image::Image;
 use crate::{Error, Event, Name};

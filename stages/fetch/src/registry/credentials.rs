@@ -13,6 +13,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::guard::bare;
+use super::netrc;
 use super::options::Options;
 use super::problem::{Problem, shorten};
 
@@ -98,7 +100,22 @@ pub(super) fn find(options: &Options, registry: &str, repository: &str) -> Resul
             return Ok(Some(found));
         }
     }
-    Ok(None)
+    match &options.netrc {
+        Some(path) => in_netrc(path, registry),
+        None => Ok(None),
+    }
+}
+
+/// What a `.netrc` has for a registry. It knows no ports, and nothing of what stands for Docker Hub.
+fn in_netrc(path: &Path, registry: &str) -> Result<Option<Credentials>, Problem> {
+    let Some(bytes) = read_file(path)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(|_| problem(path, "expected UTF-8"))?;
+    let host = match registry.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => registry,
+    };
+    let found = netrc::find(&text, bare(host));
+    Ok(found.map(|(name, password)| Credentials::User { name, password }))
 }
 
 pub(super) fn problem(path: &Path, reason: impl fmt::Display) -> Problem {
@@ -107,13 +124,7 @@ pub(super) fn problem(path: &Path, reason: impl fmt::Display) -> Problem {
 
 /// A file of credentials, if there is one and something is in it.
 pub(super) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Problem> {
-    let file = match crate::file::open_regular(path) {
-        Ok(file) => file,
-        Err(crate::Error::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(crate::Error::Open { source, .. }) => return Err(problem(path, source)),
-        Err(error) => return Err(problem(path, error)),
-    };
-    let bytes = read_bounded(file).map_err(|error| problem(path, error))?;
+    let Some(bytes) = read_file(path)? else { return Ok(None) };
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
@@ -121,6 +132,17 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option
         // The message of the parser may quote what is in the file.
         problem(path, format!("it is not of the expected JSON form, line {}, column {}", error.line(), error.column()))
     })
+}
+
+/// What is in a file, if there is one.
+fn read_file(path: &Path) -> Result<Option<Vec<u8>>, Problem> {
+    let file = match crate::file::open_regular(path) {
+        Ok(file) => file,
+        Err(crate::Error::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(crate::Error::Open { source, .. }) => return Err(problem(path, source)),
+        Err(error) => return Err(problem(path, error)),
+    };
+    read_bounded(file).map(Some).map_err(|error| problem(path, error))
 }
 
 fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {

@@ -51,6 +51,7 @@ impl<'s> Endpoints<'s> {
             let mut options = options.clone();
             if at != last {
                 options.credentials = None;
+                options.certificates.given = None;
             }
             let listed = options.insecure.hosts.iter().any(|host| host.eq_ignore_ascii_case(&endpoint.registry));
             endpoint.insecure |= listed || (options.insecure.asked && at == last);

@@ -72,18 +72,29 @@ fn allowed(address: IpAddr, registry: &[IpAddr]) -> bool {
 pub(super) struct Guard {
     /// The registry's host, without port.
     host: Arc<str>,
+    /// The hosts of proxies, which may be anywhere.
+    proxies: Arc<[String]>,
 }
 
 impl Guard {
-    pub(super) fn new(host: &str) -> Guard {
-        Guard { host: host.to_ascii_lowercase().into() }
+    pub(super) fn new(host: &str, proxies: Vec<String>) -> Guard {
+        Guard { host: host.to_ascii_lowercase().into(), proxies: proxies.into() }
     }
 
-    /// Checks an address in a URL; names are checked when they are resolved.
+    fn is_proxy(&self, host: &str) -> bool {
+        self.proxies.iter().any(|proxy| host.eq_ignore_ascii_case(proxy))
+    }
+
+    /// Checks an address in a URL; names are checked when they are resolved, which for what goes through a proxy is not here.
     pub(super) fn check(&self, url: &Url) -> Result<(), Problem> {
         let Some(host) = url.host_str().map(bare) else { return Ok(()) };
         match host.parse() {
             Ok(address) => self.admit(host, &[address]),
+            // A proxy's name is not checked when it is resolved, so it is here, where somebody leads to it.
+            Err(_) if self.is_proxy(host) => {
+                let addresses: Vec<IpAddr> = lookup(host).unwrap_or_default().iter().map(SocketAddr::ip).collect();
+                self.admit(host, &addresses)
+            }
             Err(_) => Ok(()),
         }
     }
@@ -124,7 +135,9 @@ impl Resolve for Guard {
                 let host = name.as_str();
                 let found = lookup(host).map_err(Box::<dyn std::error::Error + Send + Sync>::from)?;
                 let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
-                guard.admit(host, &addresses).map_err(Box::new)?;
+                if !guard.is_proxy(host) {
+                    guard.admit(host, &addresses).map_err(Box::new)?;
+                }
                 Ok(Box::new(found.into_iter()) as Addrs)
             });
             task.await?
@@ -169,12 +182,16 @@ mod tests {
     #[test]
     fn names() {
         // A public registry (by its address) that leads to this machine by name.
-        let guard = Guard::new("8.8.8.8");
+        let guard = Guard::new("8.8.8.8", Vec::new());
         let loopback = ["127.0.0.1".parse().unwrap()];
         assert!(matches!(guard.admit("sneaky.example", &loopback), Err(Problem::Address { .. })));
         assert!(guard.admit("8.8.8.8", &loopback).is_ok());
         let metadata = Url::parse("http://169.254.169.254/latest").unwrap();
-        assert!(matches!(Guard::new("localhost").check(&metadata), Err(Problem::Address { .. })));
+        assert!(matches!(Guard::new("localhost", Vec::new()).check(&metadata), Err(Problem::Address { .. })));
+        // A proxy may be on this machine, but is none of a public registry's business.
+        let guard = Guard::new("8.8.8.8", vec!["localhost".to_owned()]);
+        let proxy = Url::parse("http://LOCALHOST:3128/").unwrap();
+        assert!(matches!(guard.check(&proxy), Err(Problem::Address { .. })));
         for (host, expected) in [("localhost", true), ("127.0.0.2", true), ("::1", true), ("example.com", false)] {
             assert_eq!(is_loopback(host), expected, "{host}");
         }

@@ -14,9 +14,11 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOC
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use tokio::runtime::Runtime;
 
-use super::guard::Guard;
+use super::guard::{Guard, bare};
 use super::options::Options;
 use super::problem::{Problem, shorten};
+use super::proxy::Rules;
+use super::tls::{Tls, about_certificates};
 
 pub(super) use self::exchange::{Content, Exchange, upload_location};
 pub(super) use self::stream::Stream;
@@ -33,12 +35,23 @@ const CONNECT: Duration = Duration::from_secs(10);
 const USER_AGENT: &str = concat!("cvbake/", env!("CARGO_PKG_VERSION"));
 
 /// A client for one registry and whatever it leads to.
-#[derive(Debug)]
 pub(super) struct Http {
-    client: Client,
+    /// Where the registry is, with TLS.
+    base: Url,
+    /// For the registry itself: with what we show to it, and what it may show to us.
+    own: Client,
+    /// For where it leads.
+    other: Client,
     runtime: Runtime,
     guard: Guard,
+    proxies: Arc<Rules>,
     stall: Duration,
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
 }
 
 /// What is asked of a server.
@@ -61,27 +74,43 @@ impl Request {
 }
 
 impl Http {
-    pub(super) fn new(host: &str, options: &Options) -> Result<Http, Problem> {
+    /// A client for a registry: `base` is where it is with TLS, `registry` what references call it.
+    pub(super) fn new(base: Url, registry: &str, insecure: bool, options: &Options) -> Result<Http, Problem> {
         let setup = |reason: String| Problem::Setup { reason };
-        // Fails if there is one already, which will do as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("cvbake-fetch")
             .enable_all()
             .build()
             .map_err(|error| setup(error.to_string()))?;
-        let guard = Guard::new(host);
-        let client = Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(CONNECT.min(options.stall))
-            .dns_resolver(Arc::new(guard.clone()))
-            .build()
-            .map_err(|error| setup(chain(&error)))?;
-        Ok(Http { client, runtime, guard, stall: options.stall })
+        let proxies = Arc::new(Rules::new(&options.proxies)?);
+        let guard = Guard::new(bare(base.host_str().unwrap_or_default()), proxies.hosts());
+        let tls = Tls::load(&options.certificates, registry)?;
+        let client = |own: bool| {
+            let rules = Arc::clone(&proxies);
+            let builder = Client::builder()
+                .user_agent(USER_AGENT)
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .no_proxy()
+                .proxy(reqwest::Proxy::custom(move |url| rules.of(url).cloned()))
+                .connect_timeout(CONNECT.min(options.stall))
+                .dns_resolver(Arc::new(guard.clone()))
+                .tls_backend_preconfigured(tls.config(own, insecure)?);
+            builder.build().map_err(|error| setup(chain(&error)))
+        };
+        let own = client(true)?;
+        let other = if insecure || tls.has_identity() { client(false)? } else { own.clone() };
+        Ok(Http { base, own, other, runtime, guard, proxies, stall: options.stall })
+    }
+
+    /// Whether a URL is one of the registry itself, with TLS or without.
+    fn is_own(&self, url: &Url) -> bool {
+        url.host_str() == self.base.host_str() && url.port() == self.base.port()
+    }
+
+    fn client(&self, url: &Url) -> &Client {
+        if self.is_own(url) { &self.own } else { &self.other }
     }
 
     /// Sends a request and waits for the head of the answer, whatever its status.
@@ -103,7 +132,7 @@ impl Http {
 
     fn send_once(self: &Arc<Http>, request: &Request, url: &Url, own: bool) -> Result<Reply, Problem> {
         let method = if request.form.is_some() { Method::POST } else { request.method.clone() };
-        let mut builder = self.client.request(method, url.clone()).headers(request.headers.clone());
+        let mut builder = self.client(url).request(method, url.clone()).headers(request.headers.clone());
         if let Some(authorization) = request.authorization.as_ref().filter(|_| own) {
             builder = builder.header(AUTHORIZATION, authorization);
         }
@@ -111,7 +140,15 @@ impl Http {
             builder = builder.header("Content-Type", "application/x-www-form-urlencoded").body(form.clone());
         }
         let host = place(url);
-        let response = self.wait(&host, "cannot reach", builder.send())?;
+        let response = self.wait(&host, "cannot reach", builder.send()).map_err(|problem| match problem {
+            Problem::Transport { what, host, mut reason, connecting } => {
+                if let Some(proxy) = self.proxies.of(url) {
+                    reason = format!("{reason} (through the proxy {})", place(proxy));
+                }
+                Problem::Transport { what, host, reason, connecting }
+            }
+            problem => problem,
+        })?;
         Ok(Reply { http: Arc::clone(self), response, host, own })
     }
 
@@ -138,11 +175,23 @@ fn explain(error: reqwest::Error, what: &'static str, host: String) -> Problem {
         if let Some(Problem::Address { host, address, registry }) = inner.downcast_ref() {
             return Problem::Address { host: host.clone(), address: *address, registry: registry.clone() };
         }
+        let tls = peel(inner).downcast_ref();
+        if let Some(reason) = tls.and_then(about_certificates) {
+            return Problem::Untrusted { host, reason };
+        }
         cause = inner.source();
     }
     let connecting = error.is_connect();
     let what = if connecting || what != "cannot reach" { what } else { "no answer from" };
     Problem::Transport { what, host, reason: chain(&error), connecting }
+}
+
+/// What input and output errors are made of, which is not among their causes.
+fn peel<'e>(mut error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
+    while let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        error = inner;
+    }
+    error
 }
 
 /// The innermost two causes: the outer ones are layers of the client.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::config::RegistriesFiles;
 use super::credentials::Credentials;
+use super::proxy::Proxies;
+use super::tls::Certificates;
 
 /// When to ask the registry what a name points to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -31,6 +33,12 @@ pub struct Options {
     pub credentials: Option<Credentials>,
     /// Files in the form of Docker's `config.json`; the first that knows the registry counts.
     pub credential_files: Vec<PathBuf>,
+    /// A `.netrc`, which is looked into last.
+    pub netrc: Option<PathBuf>,
+    /// Who vouches for registries, and what we show them.
+    pub certificates: Certificates,
+    /// What is asked through a proxy.
+    pub proxies: Proxies,
     /// How long a credential helper may take.
     pub helper_timeout: Duration,
     /// The directory of the credential helpers, if they are not to be looked for as all programs are.
@@ -63,6 +71,9 @@ impl Default for Options {
             insecure: Insecure::default(),
             credentials: None,
             credential_files: Vec::new(),
+            netrc: None,
+            certificates: Certificates::default(),
+            proxies: Proxies::default(),
             helper_timeout: Duration::from_secs(30),
             helper_path: None,
             stall: Duration::from_secs(30),

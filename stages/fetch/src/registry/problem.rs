@@ -262,6 +262,30 @@ pub enum Problem {
         /// Why.
         reason: String,
     },
+    /// Certificates that can't be used.
+    #[error("cannot use the certificates in {}: {reason}", path.display())]
+    Certificates {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// One of both sides does not accept what the other shows.
+    #[error("no secure connection to {host}: {reason}")]
+    Untrusted {
+        /// With whom.
+        host: String,
+        /// Why.
+        reason: String,
+    },
+    /// A proxy of a kind that is not supported, or none at all.
+    #[error("the proxy for {scheme} is {found:?}; expected http://HOST:PORT")]
+    Proxy {
+        /// What it is for.
+        scheme: &'static str,
+        /// What it is, without user and password.
+        found: String,
+    },
     /// The configuration forbids the name.
     #[error("blocked: the configuration forbids names that begin with {prefix:?}")]
     Blocked {
@@ -328,6 +352,8 @@ impl Problem {
     pub(super) fn is_ours(&self) -> bool {
         match self {
             Problem::Credentials { .. }
+            | Problem::Certificates { .. }
+            | Problem::Proxy { .. }
             | Problem::NotStored
             | Problem::Store { .. }
             | Problem::Setup { .. }

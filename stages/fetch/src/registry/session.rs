@@ -208,7 +208,8 @@ impl<'s> Session<'s> {
         let url = |scheme: &str| Url::parse(&format!("{scheme}://{host}/")).map_err(|e| malformed(e.to_string()));
         let secure = url("https")?;
         let name = secure.host_str().unwrap_or_default().to_owned();
-        let http = Arc::new(Http::new(bare(&name), &self.options)?);
+        let (registry, insecure) = (&self.place.registry, self.place.insecure);
+        let http = Arc::new(Http::new(secure.clone(), registry, insecure, &self.options)?);
         let base = if is_loopback(bare(&name)) {
             choose(&http, url("http")?, secure)?
         } else if self.place.insecure {
@@ -230,7 +231,7 @@ fn choose(http: &Arc<Http>, first: Url, second: Url) -> Result<Url, Problem> {
         Err(Problem::Transport { .. }) => Ok(match ping(&second) {
             Ok(_) => second,
             // It does speak TLS, and the request will say what is wrong with that.
-            Err(Problem::Transport { reason, .. }) if reason.contains("certificate") => second,
+            Err(Problem::Untrusted { .. }) => second,
             Err(_) => first,
         }),
         // Whatever it is, the request itself will meet it, and try again.

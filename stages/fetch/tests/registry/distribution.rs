@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 use super::*;
 
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Drop for Registry {
@@ -22,6 +22,11 @@ impl Drop for Registry {
 impl Registry {
     /// Starts one on a port of its choice, with these users if there are any.
     fn start(dir: &Path, htpasswd: Option<&str>) -> Registry {
+        Registry::start_with(dir, htpasswd, "")
+    }
+
+    /// Also with TLS, as `http` says it in the configuration.
+    pub(crate) fn start_with(dir: &Path, htpasswd: Option<&str>, tls: &str) -> Registry {
         let auth = htpasswd.map_or_else(String::new, |users| {
             let path = dir.join("htpasswd");
             fs::write(&path, users).unwrap();
@@ -30,7 +35,7 @@ impl Registry {
         let config = dir.join("config.yml");
         let storage = dir.join("blobs");
         let text = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n{auth}",
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'{tls}}}\n{auth}",
             storage.display()
         );
         fs::write(&config, text).unwrap();
@@ -51,7 +56,7 @@ impl Registry {
         Registry { child, address: address.expect("it says where it listens") }
     }
 
-    fn push(&self, layout: &Path, options: &[&str]) {
+    pub(crate) fn push(&self, layout: &Path, options: &[&str]) {
         let mut command = Command::new("skopeo");
         command.args(["copy", "-q", "--preserve-digests", "--dest-tls-verify=false"]).args(options);
         command.arg(format!("oci:{}", layout.display())).arg(format!("docker://{}/a/b:v1", self.address));
@@ -59,13 +64,13 @@ impl Registry {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn pull(&self, options: &Options) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    pub(crate) fn pull(&self, options: &Options) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
         pull_reference(&format!("{}/a/b:v1", self.address).parse()?, options, None)
     }
 }
 
 /// The sample as a directory in the image layout.
-fn layout(sample: &Sample, dir: &Path) {
+pub(crate) fn layout(sample: &Sample, dir: &Path) {
     fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
     for blob in [&sample.layer, &sample.config, &sample.manifest] {
         fs::write(dir.join("blobs/sha256").join(Digest::sha256(blob).hex()), blob).unwrap();

@@ -7,9 +7,11 @@ mod distribution;
 mod faults;
 mod login;
 mod mirrors;
+mod proxies;
 mod push;
 mod server;
 mod store;
+mod tls;
 
 use std::io::Read;
 use std::time::Duration;
@@ -83,6 +85,12 @@ impl Sample {
         }
         let body = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
         Answer::new(404, body).with("Content-Type", "application/json")
+    }
+
+    /// A registry that speaks TLS.
+    fn tls_server(&self, config: std::sync::Arc<rustls::ServerConfig>) -> Server {
+        let sample = self.clone();
+        Server::start_tls(config, move |request| sample.answer(request))
     }
 
     /// A registry whose answers for paths with `part` are others.

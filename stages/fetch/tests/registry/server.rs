@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What came from the client.
 #[derive(Clone, Debug)]
@@ -89,11 +91,27 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Server {
-        Server::start_cutting(|_| None, handler)
+        Server::listen(None, |_| None, handler)
     }
 
     /// One that does not read all bodies to their ends.
     pub(crate) fn start_cutting(
+        cut: impl Fn(&Request) -> Option<u64> + Send + Sync + 'static,
+        handler: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Server {
+        Server::listen(None, cut, handler)
+    }
+
+    /// One that speaks TLS.
+    pub(crate) fn start_tls(
+        config: Arc<ServerConfig>,
+        handler: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Server {
+        Server::listen(Some(config), |_| None, handler)
+    }
+
+    fn listen(
+        tls: Option<Arc<ServerConfig>>,
         cut: impl Fn(&Request) -> Option<u64> + Send + Sync + 'static,
         handler: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> Server {
@@ -107,7 +125,19 @@ impl Server {
             for stream in listener.incoming().flatten() {
                 let (handler, cut) = (Arc::clone(&handler), Arc::clone(&cut));
                 let (log, sent) = (Arc::clone(&logged), Arc::clone(&counted));
-                thread::spawn(move || serve(stream, &*handler, &*cut, &log, &sent));
+                let tls = tls.clone();
+                thread::spawn(move || {
+                    let socket = stream.try_clone().ok()?;
+                    let served = match tls {
+                        None => serve(stream, &*handler, &*cut, &log, &sent),
+                        Some(config) => {
+                            let connection = ServerConnection::new(config).ok()?;
+                            serve(StreamOwned::new(connection, stream), &*handler, &*cut, &log, &sent)
+                        }
+                    };
+                    let _ = socket.shutdown(Shutdown::Both);
+                    served
+                });
             }
         });
         Server { address, log, sent }
@@ -119,13 +149,13 @@ impl Server {
 }
 
 fn serve(
-    mut stream: TcpStream,
+    stream: impl Read + Write,
     handler: &Handler,
     cut: &Cut,
     log: &Mutex<Vec<Request>>,
     sent: &Mutex<u64>,
 ) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
@@ -144,7 +174,7 @@ fn serve(
     };
     let mut request = Request { method, path, headers, body: String::new(), content: Vec::new(), cut: false, nth };
     let taken = cut(&request).filter(|&taken| taken < length);
-    reader.take(taken.unwrap_or(length)).read_to_end(&mut request.content).ok()?;
+    reader.by_ref().take(taken.unwrap_or(length)).read_to_end(&mut request.content).ok()?;
     request.cut = taken.is_some() || (request.content.len() as u64) < length;
     request.body = String::from_utf8_lossy(&request.content).into_owned();
     log.lock().unwrap().push(request.clone());
@@ -152,6 +182,7 @@ fn serve(
     if answer.status == 0 {
         return None;
     }
+    let stream = reader.get_mut();
     let mut head = format!("HTTP/1.1 {} x\r\nConnection: close\r\n", answer.status);
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
@@ -173,6 +204,5 @@ fn serve(
         // Until the client has had enough.
         let _ = stream.read(&mut [0; 1]);
     }
-    let _ = stream.shutdown(Shutdown::Both);
-    Some(())
+    stream.flush().ok()
 }

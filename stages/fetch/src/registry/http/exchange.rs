@@ -27,7 +27,7 @@ impl Http {
         let Exchange { method, url, headers, authorization, own, content } = exchange;
         self.guard.check(&url)?;
         let host = place(&url);
-        let mut builder = self.client.request(method, url).headers(headers);
+        let mut builder = self.client(&url).request(method, url).headers(headers);
         if let Some(authorization) = authorization.filter(|_| own) {
             builder = builder.header(AUTHORIZATION, authorization);
         }

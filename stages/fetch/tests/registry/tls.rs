@@ -1,0 +1,314 @@
+//! Who vouches for whom: servers with certificates of a test's own authority.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cvbake_fetch::{Certificates, Insecure};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+use super::distribution::{Registry, layout};
+use super::*;
+
+/// An authority.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key.
+pub(crate) struct Issued {
+    pem: String,
+    key: KeyPair,
+    der: CertificateDer<'static>,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn issue_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Issued { pem: certificate.pem(), der: certificate.der().clone(), key }
+    }
+
+    pub(crate) fn issue(&self, name: &str) -> Issued {
+        self.issue_with(name, |_| {})
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+}
+
+impl Issued {
+    /// A server that shows it, and wants to see one of `clients`.
+    fn config(&self, clients: Option<&Authority>) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.0.der().clone()).unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        Arc::new(builder.with_single_cert(vec![self.der.clone()], key).unwrap())
+    }
+
+    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
+        self.config(None)
+    }
+}
+
+/// A `certs.d`.
+struct Certs(tempfile::TempDir);
+
+impl Certs {
+    fn new() -> Certs {
+        Certs(tempfile::tempdir().unwrap())
+    }
+
+    fn write(&self, host: &str, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(host).join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn identity(&self, host: &str, issued: &Issued) {
+        self.write(host, "client.cert", &issued.pem);
+        self.write(host, "client.key", &issued.key.serialize_pem());
+    }
+
+    fn options(&self) -> Options {
+        let certificates = Certificates {
+            // One that is missing is none.
+            usual: vec!["/nonexistent/certs.d".into(), self.0.path().to_owned()],
+            ..Certificates::default()
+        };
+        Options { certificates, ..quick() }
+    }
+}
+
+fn pull_with(server: &Server, options: &Options) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    pull_from(server, "a/b:v1", options, None)
+}
+
+#[test]
+fn an_authority_of_ones_own() {
+    let (sample, authority) = (Sample::new(300_000), Authority::new("ours"));
+    let server = sample.tls_server(authority.issue("127.0.0.1").server_config());
+    let host = server.address.to_string();
+    let unknown =
+        format!("no secure connection to {host}: no authority that is known here vouches for its certificate");
+    refused(pull_with(&server, &quick()), &["cannot fetch manifest v1 of a/b", &unknown]);
+
+    let certs = Certs::new();
+    certs.write(&host, "ca.crt", &authority.pem());
+    certs.write(&host, "README", "not a certificate");
+    assert_eq!(pull_with(&server, &certs.options()).unwrap(), sample.layer);
+    // One for another registry, or by another authority.
+    let other = Certs::new();
+    other.write("127.0.0.1", "ca.crt", &authority.pem());
+    other.write(&host, "ca.crt", &Authority::new("theirs").pem());
+    refused(pull_with(&server, &other.options()), &[&unknown]);
+    // Two in one file, and other ways to say it.
+    let both = certs.write("both", "x.crt", &(Authority::new("theirs").pem() + &authority.pem()));
+    let dir = both.parent().unwrap().to_owned();
+    for certificates in [
+        Certificates { given: Some(dir.clone()), ..Certificates::default() },
+        Certificates { roots_file: Some(both), ..Certificates::default() },
+        Certificates { roots_dirs: vec![dir], ..Certificates::default() },
+    ] {
+        assert_eq!(pull_with(&server, &Options { certificates, ..quick() }).unwrap(), sample.layer);
+    }
+}
+
+#[test]
+fn certificates_that_are_not_good() {
+    let (sample, authority) = (Sample::new(1000), Authority::new("ours"));
+    let expired = authority.issue_with("127.0.0.1", |params| {
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    });
+    let early = authority.issue_with("127.0.0.1", |params| params.not_before = rcgen::date_time_ymd(4000, 1, 1));
+    let other = authority.issue("registry.example");
+    for (issued, expected) in [
+        (expired, "its certificate has expired"),
+        (early, "its certificate is not valid yet"),
+        (other, "its certificate is for another name: registry.example"),
+    ] {
+        let server = sample.tls_server(issued.server_config());
+        let certs = Certs::new();
+        certs.write(&server.address.to_string(), "ca.crt", &authority.pem());
+        refused(pull_with(&server, &certs.options()), &["no secure connection to 127.0.0.1:", expected]);
+        assert!(server.requests("").is_empty());
+        // Only who says so accepts it.
+        let insecure = Insecure { asked: true, hosts: Vec::new() };
+        assert_eq!(pull_with(&server, &Options { insecure, ..quick() }).unwrap(), sample.layer);
+        let insecure = Insecure { asked: false, hosts: vec![server.address.to_string()] };
+        assert_eq!(pull_with(&server, &Options { insecure, ..quick() }).unwrap(), sample.layer);
+        let insecure = Insecure { asked: false, hosts: vec!["127.0.0.1".to_owned()] };
+        refused(pull_with(&server, &Options { insecure, ..quick() }), &["no secure connection"]);
+    }
+}
+
+#[test]
+fn client_certificates() {
+    let (sample, authority) = (Sample::new(300_000), Authority::new("ours"));
+    let server = sample.tls_server(authority.issue("127.0.0.1").config(Some(&authority)));
+    let host = server.address.to_string();
+    let certs = Certs::new();
+    certs.write(&host, "ca.crt", &authority.pem());
+    refused(pull_with(&server, &certs.options()), &["no secure connection to", "it wants a client certificate"]);
+    certs.identity(&host, &Authority::new("theirs").issue("me"));
+    refused(pull_with(&server, &certs.options()), &["no secure connection to", "client certificate"]);
+    certs.identity(&host, &authority.issue("me"));
+    assert_eq!(pull_with(&server, &certs.options()).unwrap(), sample.layer);
+}
+
+#[test]
+fn a_client_certificate_stays_with_its_registry() {
+    let (sample, authority) = (Sample::new(1000), Authority::new("ours"));
+    // The storage would take it.
+    let storage = sample.tls_server(authority.issue("127.0.0.1").config(Some(&authority)));
+    let (target, other, path) = (storage.address, sample.clone(), sample.layer_path());
+    let config = authority.issue("127.0.0.1").config(Some(&authority));
+    let server = Server::start_tls(config, move |request| match request.path.contains(&path) {
+        true => Answer::new(307, "").with("Location", format!("https://{target}{}", request.path)),
+        false => other.answer(request),
+    });
+    let certs = Certs::new();
+    certs.write(&server.address.to_string(), "ca.crt", &authority.pem());
+    certs.identity(&server.address.to_string(), &authority.issue("me"));
+    let wants = format!("no secure connection to {target}: it wants a client certificate");
+    refused(pull_with(&server, &certs.options()), &[&wants]);
+    assert!(storage.requests("").is_empty());
+}
+
+#[test]
+fn insecure_is_the_registry_and_not_where_it_leads() {
+    let (sample, authority) = (Sample::new(1000), Authority::new("ours"));
+    let storage = sample.tls_server(authority.issue("127.0.0.1").server_config());
+    let (target, other, path) = (storage.address, sample.clone(), sample.layer_path());
+    let server = Server::start_tls(authority.issue("127.0.0.1").server_config(), move |request| {
+        match request.path.contains(&path) {
+            true => Answer::new(307, "").with("Location", format!("https://{target}{}", request.path)),
+            false => other.answer(request),
+        }
+    });
+    let insecure = Insecure { asked: true, hosts: Vec::new() };
+    refused(pull_with(&server, &Options { insecure, ..quick() }), &[&format!("no secure connection to {target}")]);
+    assert!(storage.requests("").is_empty());
+}
+
+#[test]
+fn no_way_back_to_http() {
+    let (sample, authority) = (Sample::new(1000), Authority::new("ours"));
+    let storage = sample.layer_server(|_, answer| answer);
+    let (target, other, path) = (storage.address, sample.clone(), sample.layer_path());
+    let server = Server::start_tls(authority.issue("127.0.0.1").server_config(), move |request| {
+        match request.path.contains(&path) {
+            true => Answer::new(307, "").with("Location", format!("http://{target}{}", request.path)),
+            false => other.answer(request),
+        }
+    });
+    let certs = Certs::new();
+    certs.write(&server.address.to_string(), "ca.crt", &authority.pem());
+    refused(pull_with(&server, &certs.options()), &["which is refused: it leads from https to http"]);
+    assert!(storage.requests("").is_empty());
+}
+
+#[test]
+fn files_that_cannot_be_used() {
+    let (sample, authority) = (Sample::new(1000), Authority::new("ours"));
+    let server = sample.tls_server(authority.issue("127.0.0.1").server_config());
+    let host = server.address.to_string();
+    let issued = authority.issue("me");
+    let (cert, key) = (issued.pem.clone(), issued.key.serialize_pem());
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let other_key = KeyPair::generate().unwrap().serialize_pem();
+    type Files<'a> = Vec<(&'a str, &'a str)>;
+    let table: Vec<(Files<'_>, Vec<&str>)> = vec![
+        (vec![("a.crt", "")], vec!["a.crt: expected a certificate in PEM form"]),
+        (vec![("a.crt", &key)], vec!["a.crt: expected a certificate in PEM form"]),
+        (
+            vec![("a.crt", garbage)],
+            vec!["cannot use the certificates in", "a.crt: expected certificates in PEM form, found something else"],
+        ),
+        (vec![("a.crt", "-----BEGIN CERTIFICATE-----\n!\n")], vec!["a.crt: expected certificates in PEM form"]),
+        (vec![("a.cert", &cert)], vec!["a.cert: there is no key", "a.key"]),
+        (vec![("a.key", &key)], vec!["a.key: there is no certificate", "a.cert"]),
+        (vec![("a.cert", &cert), ("a.key", "")], vec!["a.key: expected a private key in PEM form"]),
+        (vec![("a.cert", &cert), ("a.key", &other_key)], vec!["a.cert: it does not go together with its key"]),
+        (
+            vec![("a.cert", &cert), ("a.key", &key), ("b.cert", &cert), ("b.key", &key)],
+            vec!["b.cert: a second client certificate beside"],
+        ),
+    ];
+    for (files, expected) in table {
+        let certs = Certs::new();
+        for (name, text) in files {
+            certs.write(&host, name, text);
+        }
+        refused(pull_with(&server, &certs.options()), &expected);
+    }
+    let missing = || Path::new("/nonexistent").to_owned();
+    for certificates in [
+        Certificates { given: Some(missing()), ..Certificates::default() },
+        Certificates { roots_file: Some(missing()), ..Certificates::default() },
+        Certificates { roots_dirs: vec![missing()], ..Certificates::default() },
+    ] {
+        refused(
+            pull_with(&server, &Options { certificates, ..quick() }),
+            &["cannot use the certificates in /nonexistent"],
+        );
+    }
+    assert!(server.requests("").is_empty());
+}
+
+#[test]
+fn a_registry_that_we_did_not_write() {
+    let (sample, authority, dir) = (Sample::new(1_000_000), Authority::new("ours"), tempfile::tempdir().unwrap());
+    layout(&sample, &dir.path().join("layout"));
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let issued = authority.issue("127.0.0.1");
+    let (cert, key) = (write("server.cert", &issued.pem), write("server.key", &issued.key.serialize_pem()));
+    let clients = write("clients.crt", &authority.pem());
+    for (clients, needed) in [(String::new(), false), (format!(", clientcas: ['{clients}']"), true)] {
+        let tls = format!(", tls: {{certificate: '{cert}', key: '{key}'{clients}}}");
+        let registry = Registry::start_with(dir.path(), None, &tls);
+        let certs = Certs::new();
+        certs.write(&registry.address, "ca.crt", &authority.pem());
+        let me = authority.issue("me");
+        if needed {
+            refused(registry.pull(&certs.options()), &["no secure connection to", "client certificate"]);
+        }
+        certs.identity(&registry.address, &me);
+        let certs_of_it = certs.0.path().join(&registry.address);
+        registry.push(&dir.path().join("layout"), &["--dest-cert-dir", certs_of_it.to_str().unwrap()]);
+        assert_eq!(registry.pull(&certs.options()).unwrap(), sample.layer);
+        refused(registry.pull(&quick()), &["no authority that is known here vouches for its certificate"]);
+    }
+}
