@@ -62,7 +62,10 @@ fn check_layer(store: &Store, diff_id: &Digest, repair: bool) -> Result<Vec<Opti
             // Another version's: nobody uses it, and the next bake replaces it.
             Err(_) => Vec::new(),
         },
-        index => vec![damage(index), damage(store.check_lone_pack(diff_id, repair)?)],
+        index => {
+            let pack = store.check_lone_pack(diff_id, &index, repair)?;
+            vec![damage(index), damage(pack)]
+        }
     })
 }
 

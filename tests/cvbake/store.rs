@@ -69,6 +69,18 @@ fn what_is_pulled_is_counted_collected_and_pulled_again() {
 }
 
 #[test]
+fn saying_what_would_be_baked_makes_no_store() {
+    let place = Place::with(&small("x"));
+    place.bake().arg("--dry-run").ok();
+    assert!(!place.store().exists());
+    // The one at the usual place neither.
+    let source = format!("oci:{}:latest", place.path().join("image").display());
+    let bake = Bake::of(&["bake", &source, "-n"]).platform("linux/amd64").progress("none");
+    bake.env("HOME", place.path().join("home")).ok();
+    assert_eq!(names(&place.path().join("home")), [""; 0]);
+}
+
+#[test]
 fn a_check_finds_damage_and_repairs_it() {
     let place = Place::with(&varied());
     let registry = Registry::start(&place, false);

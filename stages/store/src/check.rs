@@ -39,13 +39,20 @@ impl Store {
         Ok(blobs.chain(layers.into_iter().map(|(digest, bytes)| (Object::Layer(digest), bytes))).collect())
     }
 
-    /// A pack that has no index, and so is of no use: it is removed only if it is to be repaired.
+    /// A pack that has no index, or one that is damaged, and so is of no use: it is removed only if it is to be repaired.
     ///
     /// # Errors
     /// When it can't be removed.
-    pub fn check_lone_pack(&self, layer: &Digest, repair: bool) -> Result<Health<()>, Error> {
-        let Some(dir) = self.entry_dir(PACKS, layer)? else { return Ok(Health::Absent) };
-        let path = dir.path.join(layer.hex());
+    pub fn check_lone_pack<T>(&self, layer: &Digest, index: &Health<T>, repair: bool) -> Result<Health<()>, Error> {
+        let name = layer.hex();
+        let is_there =
+            |kind| Ok::<_, Error>(self.entry_dir(kind, layer)?.filter(|dir| dir.stat(OsStr::new(&name)).is_ok()));
+        let Some(dir) = is_there(PACKS)? else { return Ok(Health::Absent) };
+        // Both may have come just now, the index first.
+        if matches!(index, Health::Absent) && is_there(INDEXES)?.is_some() {
+            return Ok(Health::Absent);
+        }
+        let path = dir.path.join(&name);
         if repair {
             self.remove_entry(PACKS, layer)?;
         }
@@ -59,7 +66,11 @@ impl Store {
     /// When the store can't be read, or not repaired.
     pub fn check_names(&self, repair: bool, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(PathBuf, Damage)>, Error> {
         let mut found = self.check_file_names(repair)?;
-        let _alone = if repair { Some(self.exclude(|| on(Event::WaitingForSweep))?) } else { None };
+        // Who can only read a store can't keep others from changing it meanwhile.
+        let _alone = match self.exclude(|| on(Event::WaitingForSweep)) {
+            Err(error) if repair => return Err(error),
+            alone => alone.ok(),
+        };
         let all_lost = self.has_lost_names()?;
         let mut known = BTreeSet::new();
         let mut dangling = Vec::new();

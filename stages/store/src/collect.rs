@@ -41,7 +41,7 @@ impl Amount {
 pub struct Stats {
     /// Names of images.
     pub images: usize,
-    /// Distinct layers of them that are in the store, as they are distributed or unpacked.
+    /// Distinct layers of them that are in the store, as they are distributed.
     pub layers: usize,
     /// Blobs.
     pub blobs: Amount,
@@ -93,8 +93,9 @@ impl Sweep<'_> {
         }
         removal.blobs.iter().try_for_each(|digest| self.store.remove_entry(BLOBS, digest))?;
         for digest in &removal.layers {
-            self.store.remove_entry(INDEXES, digest)?;
+            // A pack without its index would be of no use.
             self.store.remove_entry(PACKS, digest)?;
+            self.store.remove_entry(INDEXES, digest)?;
         }
         if let Some(dir) = self.store.root.existing_subdir(PARTIAL)? {
             removal.partials.iter().try_for_each(|name| remove_partial(&dir, OsStr::new(name)))?;

@@ -394,3 +394,54 @@ fn writes_and_uses() {
         }
     }
 }
+
+#[test]
+fn a_collection_that_is_killed_leaves_a_good_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let mut finished = false;
+    let mut killed = 0;
+    let mut after = Duration::from_micros(500);
+    while !finished {
+        for number in 0..5 {
+            let layers = [format!("one {number}"), format!("two {number}"), "common".to_owned()];
+            let (blobs, _) = put_image(&store, &layers.each_ref().map(String::as_str));
+            name(&store, &format!("r/a:{number}"), blobs[0], MANIFEST);
+            name(&store, &format!("r/b/c:{number}"), blobs[0], MANIFEST);
+        }
+        let mut collector = child("removes_everything", store.path());
+        // It tells when it begins, so that the moments are those of its work.
+        let mut line = String::new();
+        let mut output = std::io::BufReader::new(collector.stdout.take().unwrap());
+        while !line.contains("begins") {
+            line.clear();
+            assert!(std::io::BufRead::read_line(&mut output, &mut line).unwrap() > 0, "ended early");
+        }
+        std::thread::sleep(after);
+        collector.kill().unwrap();
+        finished = collector.wait().unwrap().success();
+        killed += usize::from(!finished);
+        after += after / 3;
+        let found = store.check_names(false, &quiet).unwrap();
+        assert!(found.is_empty(), "killed {killed} times: {found:?}");
+        for (name, reference) in store.references(&quiet).unwrap() {
+            assert!(has(&store, &reference.digest), "{name} points to nothing");
+        }
+        store.check_names(true, &quiet).unwrap();
+    }
+    assert!(killed > 0, "it was killed at least once");
+    assert_eq!(store.blobs().unwrap(), []);
+}
+
+#[test]
+#[ignore = "the process that a_collection_that_is_killed_leaves_a_good_store starts"]
+fn removes_everything() {
+    use std::io::Write as _;
+    let store = store_of_child();
+    let sweep = store.sweep(&quiet).unwrap();
+    let removal = sweep.plan(&Rules { images: Unused::Goes, ..ALL }, &quiet).unwrap();
+    // Not by a macro, whose output the test harness keeps to itself.
+    std::io::stdout().write_all(b"begins\n").unwrap();
+    std::io::stdout().flush().unwrap();
+    sweep.remove(&removal).unwrap();
+}
