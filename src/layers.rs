@@ -139,8 +139,7 @@ impl<'a> Layers<'a> {
         order.sort_by_key(|&at| (std::cmp::Reverse(distinct[at].size()), at));
         let mut unpacked = in_parallel(shop.jobs, &order, &|&at, stop| {
             let layer = distinct[at];
-            let unpacked =
-                unpack::unpack(layer, blobs, shop, purpose, stop).map_err(|error| Error::layer(layer, error))?;
+            let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, shop, purpose, stop))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
             let event = LayerEvent::Finished { found, entries, bytes };
             (shop.on)(Event::Layer { number: layer.number(), event });

@@ -3,9 +3,9 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::registry::{Registry, cvbake};
-use crate::support::bake::Place;
-use crate::support::sample::small;
+use crate::registry::{Registry, cvbake, pull_and_build};
+use crate::support::bake::{Place, files_below, names};
+use crate::support::sample::{small, varied};
 
 /// An address at which nobody listens.
 fn nobody() -> String {
@@ -93,4 +93,43 @@ fn certificates_and_proxies() {
     let odd = pull("a.invalid/b").env("https_proxy", "socks5://me:secret@127.0.0.1:1").run();
     assert!(odd.error(&[2]).contains("the proxy for https is \"127.0.0.1:1\"; expected http://"), "{}", odd.describe());
     assert!(!odd.stderr.contains("secret"), "{}", odd.describe());
+}
+
+/// The largest blob that a registry keeps.
+fn largest_blob(place: &Place) -> std::path::PathBuf {
+    let files = files_below(&place.path().join("registry/data/docker/registry/v2/blobs"));
+    files.into_iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap()
+}
+
+#[test]
+fn a_mirror_with_a_damaged_layer() {
+    let (place, other) = (Place::with(&varied()), Place::with(&varied()));
+    let (primary, mirror) = (Registry::start(&place, false), Registry::start(&other, false));
+    let name = primary.push(&place, "a:v1");
+    mirror.push(&other, "a:v1");
+    pull_and_build(&place, &name).ok();
+    let expected = fs::read(place.disk()).unwrap();
+    let conf = place.path().join("mirrors.conf");
+    let text =
+        format!("[[registry]]\nlocation = '{}'\n[[registry.mirror]]\nlocation = '{}'\n", primary.host, mirror.host);
+    fs::write(&conf, text).unwrap();
+    let path = largest_blob(&other);
+    let good = fs::read(&path).unwrap();
+    // What makes no sense when it is inflated, what has another checksum in the end, and what is only not what the digest says.
+    for at in [0, good.len() / 2, good.len() - 6] {
+        let mut bad = good.clone();
+        bad[at] ^= 0x55;
+        fs::write(&path, bad).unwrap();
+        fs::remove_dir_all(place.store()).unwrap();
+        let baked = pull_and_build(&place, &name).arg("--registries-conf").arg(&conf).ok();
+        assert!(fs::read(place.disk()).unwrap() == expected, "at {at}: {}", baked.describe());
+        assert_eq!(names(&place.path().join("out")), ["disk.ext4"]);
+        let fresh = Place::new();
+        cvbake(&fresh, &["pull", &name]).arg("--registries-conf").arg(&conf).ok();
+    }
+    drop(primary);
+    fs::remove_dir_all(place.store()).unwrap();
+    let alone = pull_and_build(&place, &name).arg("--registries-conf").arg(&conf).run();
+    alone.error(&[4, 9]);
+    assert!(fs::read(place.disk()).unwrap() == expected, "a failed run leaves the disk as it was");
 }

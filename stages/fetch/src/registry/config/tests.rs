@@ -206,6 +206,21 @@ fn faults() {
 }
 
 #[test]
+fn no_text_is_too_odd() {
+    let text = "short-name-mode = 'x'\n[aliases]\n'é' = \"ü\\u00fc\"\n[[registry]]\nprefix = '*.é'\n[[registry.mirror]]\nlocation = '[::1]:5/é'\n";
+    for (end, _) in text.char_indices() {
+        for tail in ["", "'", "]", "\n[[registry]]\nlocation = '[::1]:5/a'", "= 1979-05-27"] {
+            // An error or not: it says where, within the text.
+            let text = format!("{}{tail}", &text[..end]);
+            if let Err(fault) = parse(&text) {
+                assert!(fault.line >= 1 && fault.line <= text.lines().count().max(1) + 1, "{text}: {fault:?}");
+            }
+        }
+    }
+    assert!(parse("[[registry]]\nlocation = '[::1]:5/a'\n[[registry.mirror]]\nlocation='[::1]'").is_ok());
+}
+
+#[test]
 fn unknown_keys_are_ignored_and_said() {
     let text = "new = 1\n[[registry]]\nlocation = 'a.b'\nodd = 2\n[[registry.mirror]]\nlocation = 'c.d'\nodder = 3\n\
                 [[registry]]\nlocation = 'a.b'";
