@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cvbake-store", &["cvbake-verify"]),
     ("cvbake-fetch", &["cvbake-archive", "cvbake-store", "cvbake-verify"]),
     ("cvbake-unpack", &["cvbake-archive", "cvbake-tree", "cvbake-verify"]),
+    ("cvbake-rootfs", &["cvbake-tree"]),
     ("cvbake-ext4", &["cvbake-disk", "cvbake-tree"]),
     (
         "cvbake",
@@ -20,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cvbake-disk",
             "cvbake-ext4",
             "cvbake-fetch",
+            "cvbake-rootfs",
             "cvbake-store",
             "cvbake-tree",
             "cvbake-unpack",

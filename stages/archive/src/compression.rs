@@ -1,13 +1,15 @@
-//! Compressed bytes → plain bytes, whole streams only.
+//! Compressed bytes → plain bytes, whole streams only; and back.
 
 mod gzip;
 mod input;
 mod window;
+mod write;
 mod zstd;
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
+pub use self::write::Compressor;
 use crate::{CompressionProblem, Error};
 use input::Input;
 

@@ -10,6 +10,7 @@
 //!
 //! - [`Decompressor`] finds the compression by magic and reads every gzip member and every zstd frame, with their
 //!   checksums, up to the very end of the input.
+//! - [`Compressor`] is the other direction, for what is exported.
 //! - [`tar::Reader`] understands old V7, ustar, PAX, GNU and star headers and the four forms of GNU sparse files. File
 //!   content is lent as slices of the input's own buffer.
 //!
@@ -21,7 +22,7 @@ pub mod compression;
 mod error;
 pub mod tar;
 
-pub use compression::{Compression, Decompressor};
+pub use compression::{Compression, Compressor, Decompressor};
 pub use error::{CompressionProblem, Error, Record, TarProblem};
 
 /// Bytes that need not be text, as a single line of ASCII for a message.
