@@ -34,15 +34,7 @@ pub(crate) struct Docker {
 impl Docker {
     pub(crate) fn open(archive: &Archive, reference: String, select: &DockerSelect) -> Result<Docker, Error> {
         let place = archive.place().to_owned();
-        let Some(manifest) = read_document(archive, MANIFEST)? else {
-            let problem = match archive.document("oci-layout")? {
-                Some(_) => "manifest.json is missing, but it has oci-layout as OCI archives do",
-                None => "manifest.json is missing",
-            };
-            return Err(Error::NotADockerArchive { place, problem });
-        };
-        let items: Vec<Object<Item>> =
-            json::parse(MANIFEST, &manifest).map_err(|source| document_error(archive, source))?;
+        let items = items(archive)?;
         let item = choose(&place, items, select)?;
 
         let missing = |name: &str| Error::NoMember { place: place.clone(), name: name.escape_debug().to_string() };
@@ -65,6 +57,24 @@ impl Docker {
         let claimed = blob_digest(&item.config).or_else(|| config_digest(&item.config));
         Ok(Docker { place, reference, root: Root::Docker { config, claimed, layers }, layers: parts })
     }
+}
+
+/// What `manifest.json` lists.
+fn items(archive: &Archive) -> Result<Vec<Object<Item>>, Error> {
+    let place = archive.place().to_owned();
+    let Some(manifest) = read_document(archive, MANIFEST)? else {
+        let problem = match archive.document("oci-layout")? {
+            Some(_) => "manifest.json is missing, but it has oci-layout as OCI archives do",
+            None => "manifest.json is missing",
+        };
+        return Err(Error::NotADockerArchive { place, problem });
+    };
+    json::parse(MANIFEST, &manifest).map_err(|source| document_error(archive, source))
+}
+
+/// The names of each image of an archive, in order.
+pub(crate) fn names(archive: &Archive) -> Result<Vec<Vec<String>>, Error> {
+    Ok(items(archive)?.into_iter().map(|item| item.0.repo_tags.unwrap_or_default()).collect())
 }
 
 impl Blobs for Docker {

@@ -143,6 +143,36 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// An output can't be written.
+    #[error("cannot write {place}")]
+    Write {
+        /// The file or directory.
+        place: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A blob can't be read, or is not what its digest says.
+    #[error("blob {digest}")]
+    Blob {
+        /// The blob.
+        digest: Digest,
+        /// Why.
+        source: io::Error,
+    },
+    /// A layer can't be read.
+    #[error("layer {number}")]
+    Layer {
+        /// Which; the lowest is 1.
+        number: usize,
+        /// Why.
+        source: io::Error,
+    },
+    /// A layer is not what it should be.
+    #[error(transparent)]
+    Verify {
+        /// How that shows.
+        source: Box<cvbake_verify::Error>,
+    },
     /// Something that should be an OCI image layout, and is not.
     #[error("{place}: not an OCI image layout: {problem}")]
     NotALayout {
@@ -204,6 +234,14 @@ pub enum Error {
     NoBlob {
         /// Where it was looked for.
         place: String,
+        /// The blob.
+        digest: Digest,
+    },
+    /// A blob that the store does not have.
+    #[error("{name}: blob {digest} is not in the store")]
+    NotStored {
+        /// The image that needs it.
+        name: String,
         /// The blob.
         digest: Digest,
     },
@@ -272,7 +310,9 @@ impl Error {
     pub(crate) fn into_io(self) -> io::Error {
         let kind = match &self {
             Error::Open { source, .. } | Error::Read { source, .. } | Error::Scratch { source, .. } => source.kind(),
-            Error::NoBlob { .. } | Error::NoMember { .. } | Error::NoLayer { .. } => io::ErrorKind::NotFound,
+            Error::NoBlob { .. } | Error::NoMember { .. } | Error::NoLayer { .. } | Error::NotStored { .. } => {
+                io::ErrorKind::NotFound
+            }
             _ => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, self)

@@ -89,26 +89,31 @@ struct Marker {
     image_layout_version: Option<String>,
 }
 
+/// The entries of the index of an image layout.
+pub(crate) fn entries(members: &dyn Members) -> Result<Vec<Candidate>, Error> {
+    let not_a_layout = |problem| Error::NotALayout { place: members.place().to_owned(), problem };
+    let Some(marker) = read_document(members, MARKER)? else {
+        let docker = members.document("manifest.json")?.is_some();
+        let hint = if docker { ", but it has manifest.json as Docker archives do" } else { "" };
+        return Err(not_a_layout(format!("{MARKER} is missing{hint}")));
+    };
+    let Object(marker): Object<Marker> =
+        json::parse(MARKER, &marker).map_err(|source| document_error(members, source))?;
+    match marker.image_layout_version.as_deref() {
+        Some(VERSION) => {}
+        Some(found) => {
+            let found = found.chars().take(40).collect::<String>();
+            return Err(not_a_layout(format!("expected imageLayoutVersion {VERSION:?}, found {found:?}")));
+        }
+        None => return Err(not_a_layout(format!("{MARKER} has no imageLayoutVersion"))),
+    }
+    let index = read_document(members, INDEX)?.ok_or_else(|| not_a_layout(format!("{INDEX} is missing")))?;
+    cvbake_verify::parse_index(INDEX, &index).map_err(|source| document_error(members, source))
+}
+
 impl<M: Members> Layout<M> {
     pub(crate) fn open(members: M, reference: String, select: &Select) -> Result<Layout<M>, Error> {
-        let not_a_layout = |problem| Error::NotALayout { place: members.place().to_owned(), problem };
-        let Some(marker) = read_document(&members, MARKER)? else {
-            let docker = members.document("manifest.json")?.is_some();
-            let hint = if docker { ", but it has manifest.json as Docker archives do" } else { "" };
-            return Err(not_a_layout(format!("{MARKER} is missing{hint}")));
-        };
-        let Object(marker): Object<Marker> =
-            json::parse(MARKER, &marker).map_err(|source| document_error(&members, source))?;
-        match marker.image_layout_version.as_deref() {
-            Some(VERSION) => {}
-            Some(found) => {
-                let found = found.chars().take(40).collect::<String>();
-                return Err(not_a_layout(format!("expected imageLayoutVersion {VERSION:?}, found {found:?}")));
-            }
-            None => return Err(not_a_layout(format!("{MARKER} has no imageLayoutVersion"))),
-        }
-        let index = read_document(&members, INDEX)?.ok_or_else(|| not_a_layout(format!("{INDEX} is missing")))?;
-        let entries = cvbake_verify::parse_index(INDEX, &index).map_err(|source| document_error(&members, source))?;
+        let entries = entries(&members)?;
         let root = Root::Candidates(choose(members.place(), entries, select)?);
         Ok(Layout { members, reference, root })
     }

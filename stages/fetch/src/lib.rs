@@ -1,4 +1,5 @@
-//! A [`Source`] → [`Blobs`]: where an image starts, and its bytes. And back: [`Blobs`] → [`Shipment`] → a [`Target`] in a registry.
+//! A [`Source`] → [`Blobs`]: where an image starts, and its bytes. And back: [`Blobs`] → [`Shipment`] → a [`Target`] in a registry, or
+//! into files ([`export`]).
 //!
 //! ```text
 //! oci:DIR              ─→ oci-layout, index.json ─┐
@@ -23,12 +24,15 @@ mod bare;
 mod docker;
 mod error;
 mod event;
+pub mod export;
 mod file;
 mod layout;
 mod name;
+mod names;
 mod registry;
 mod shipment;
 mod source;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +44,7 @@ use cvbake_verify::Blobs;
 pub use error::Error;
 pub use event::Event;
 pub use name::Name;
+pub use names::names;
 pub use oci_spec::distribution::Reference;
 pub use registry::{
     Account, Certificates, Checked, Credentials, Endpoint, Insecure, Logins, Mounts, Options, Problem, Proxies, Pull,
@@ -47,6 +52,7 @@ pub use registry::{
 };
 pub use shipment::{Blob, Manifest, Shipment};
 pub use source::{DockerSelect, Select, Source, TarSource};
+pub use stored::{open_stored, stored_name};
 
 /// Opens a source; one in a registry as anybody, keeping nothing: [`open_registry`] can do more. `scratch` is a directory for temporary files; `stdin` is what `tar:-` reads, taken only by it.
 ///

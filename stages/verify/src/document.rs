@@ -89,6 +89,49 @@ pub(crate) fn parse(object: &str, announced: &str, bytes: &[u8]) -> Result<Docum
     }
 }
 
+/// What a document points to, for whoever copies it with everything below.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Links {
+    /// An index: manifests and other indexes.
+    Documents(Vec<Candidate>),
+    /// The manifest of an image or of any other artifact: its configuration and its layers.
+    Blobs(Vec<Descriptor>),
+    /// Something that is no document of images.
+    Nothing,
+}
+
+/// What stands in a document that a descriptor with this media type points to. Unlike [`crate::Image::verify`] this takes artifacts too.
+///
+/// # Errors
+/// When it is not what it was announced as, or not well formed.
+pub fn links(object: &str, announced: &str, bytes: &[u8]) -> Result<Links, Error> {
+    let kind = role(announced);
+    match kind {
+        Role::Index | Role::Manifest => {}
+        Role::Schema1 => return Err(Error::Schema1 { object: object.to_owned() }),
+        _ => return Ok(Links::Nothing),
+    }
+    let Object(raw): Object<RawDocument> = json::parse(object, bytes)?;
+    raw.refuse_schema_1(object)?;
+    if kind == Role::Index {
+        return raw.index(object).map(Links::Documents);
+    }
+    raw.check(object)?;
+    if raw.manifests.is_some() {
+        return Err(Error::Shape { object: object.to_owned(), expected: "a manifest", found: "an index" });
+    }
+    let mut blobs = Vec::new();
+    if let Some(Object(config)) = raw.config.flatten() {
+        blobs.push(config.check(object, &|| "config".to_owned())?);
+    }
+    let layers = raw.layers.flatten().unwrap_or_default();
+    limit(object, "layers", layers.len(), MAX_LAYERS)?;
+    for (at, Object(layer)) in layers.into_iter().enumerate() {
+        blobs.push(layer.check(object, &|| format!("layer {}", at + 1))?);
+    }
+    Ok(Links::Blobs(blobs))
+}
+
 impl RawDocument {
     fn refuse_schema_1(&self, object: &str) -> Result<(), Error> {
         if self.schema_version == Some(1) || self.fs_layers.is_some() {

@@ -116,6 +116,7 @@ impl Identity {
 pub struct Image {
     reference: String,
     identity: Identity,
+    descriptor: Option<Descriptor>,
     manifest: Option<Vec<u8>>,
     config: Option<Config>,
     layers: Vec<Layer>,
@@ -175,6 +176,7 @@ impl Image {
             Root::Bare { size } => Ok(Image {
                 reference: blobs.reference().to_owned(),
                 identity: Identity::Layer,
+                descriptor: None,
                 manifest: None,
                 config: None,
                 layers: vec![Layer { number: 1, diff_id: None, digest: None, size: *size, media_type: None }],
@@ -211,6 +213,7 @@ impl Image {
             identity: Identity::Manifest(descriptor.digest),
             manifest: Some(raw),
             layers: layers.collect::<Result<_, _>>()?,
+            descriptor: Some(descriptor),
             config: Some(config),
             warnings,
         })
@@ -242,6 +245,7 @@ impl Image {
         Ok(Image {
             reference: reference.to_owned(),
             identity: Identity::Config(digest),
+            descriptor: None,
             manifest: None,
             layers: layers.iter().zip(config.diff_ids()).enumerate().map(layer).collect(),
             config: Some(config),
@@ -259,6 +263,12 @@ impl Image {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// What points to the manifest, where there is one.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<&Descriptor> {
+        self.descriptor.as_ref()
     }
 
     /// The bytes of the manifest, where there is one.

@@ -35,7 +35,7 @@ mod tests;
 pub use config::Config;
 pub use descriptor::{Candidate, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
-pub use document::{MAX_INDEX_ENTRIES, MAX_LAYERS, parse_index};
+pub use document::{Links, MAX_INDEX_ENTRIES, MAX_LAYERS, links, parse_index};
 pub use error::Error;
 pub use image::{Blobs, DockerLayer, Identity, Image, Layer, Root, Want, Warning};
 pub use media::Compression;
