@@ -6,6 +6,7 @@ mod bake;
 mod completions;
 mod config;
 mod environment;
+mod image;
 mod login;
 mod logout;
 mod man;
@@ -56,6 +57,7 @@ enum Command {
     Push(Box<push::Args>),
     Login(Box<login::Args>),
     Logout(logout::Args),
+    Image(image::Args),
     Store(store::Args),
     Config(config::Args),
     Completions(completions::Args),
@@ -85,6 +87,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Push(args) => push::run(&args, &ui),
         Command::Login(args) => login::run(&args, &ui),
         Command::Logout(args) => logout::run(&args),
+        Command::Image(args) => image::run(&args, &ui),
         Command::Store(args) => store::run(&args, &ui),
         Command::Config(args) => config::run(&args, &settings),
         Command::Completions(args) => completions::run(&args),
@@ -109,6 +112,7 @@ impl Command {
             Command::Pull(args) => args.mode(),
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
+            Command::Image(args) => args.mode(),
             Command::Login(_) | Command::Logout(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
                 Mode::None { colours: environment::colours() }
             }

@@ -63,12 +63,68 @@ pub enum Error {
     /// The other engine failed.
     #[error(transparent)]
     Mkfs(#[from] cvbake_ext4::mkfs::Error),
+    /// The files don't fit an archive, or it can't be written.
+    #[error(transparent)]
+    Rootfs(#[from] cvbake_rootfs::Error),
     /// The output can't be made.
     #[error(transparent)]
     Disk(#[from] cvbake_disk::Error),
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] cvbake_store::Error),
+    /// An image that the store does not have.
+    #[error("the store has no image {name:?}")]
+    NoSuchImage {
+        /// What was asked for.
+        name: String,
+        /// Names that are alike.
+        similar: Vec<String>,
+    },
+    /// A beginning that several digests have.
+    #[error("several images of the store begin with {text:?}: {}", digests.join(", "))]
+    AmbiguousImage {
+        /// What was asked for.
+        text: String,
+        /// Some of them.
+        digests: Vec<String>,
+    },
+    /// An image without the documents that are wanted of it.
+    #[error("{name} has no manifest")]
+    NoManifest {
+        /// The image.
+        name: String,
+    },
+    /// An image that is known by its digest, and has several names.
+    #[error("image {digest} has several names: {}", names.join(", "))]
+    SeveralNames {
+        /// The digest.
+        digest: Digest,
+        /// The names.
+        names: Vec<String>,
+    },
+    /// An image that a running process uses.
+    #[error("the image {name:?} is in use")]
+    InUse {
+        /// What was asked for.
+        name: String,
+    },
+    /// An image of which the store does not have what is wanted.
+    #[error("the store does not have all of {name:?}")]
+    Incomplete {
+        /// What was asked for.
+        name: String,
+    },
+    /// A text that an image can't be called.
+    #[error(
+        "{name:?} is no name for an image: expected one as registries have them, such as team/app:v1, without a digest"
+    )]
+    ImageName {
+        /// The text.
+        name: String,
+    },
+    /// Images that nothing says what to call.
+    #[error("nothing there says what the image is called")]
+    Unnamed,
     /// A temporary file can't be used.
     #[error("cannot use the temporary file {}", path.display())]
     Scratch {

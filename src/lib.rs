@@ -16,6 +16,7 @@
 //! | [`store`] | what is kept between runs | `verify` |
 //! | [`fetch`] | where images come from and go to | `verify`, `store`, `archive` |
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `verify`, `tree`, `archive` |
+//! | [`rootfs`] | tree → a tar of all files | `tree` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk` |
 //! | this one | wiring: the order ([`bake()`]), errors and exit codes ([`error`]), events, and the program around it | all |
 //!
@@ -40,6 +41,7 @@ mod check;
 pub mod cleanup;
 pub mod error;
 pub mod event;
+pub mod images;
 mod layers;
 mod parallel;
 mod pull;
@@ -53,6 +55,7 @@ pub use cvbake_archive as archive;
 pub use cvbake_disk as disk;
 pub use cvbake_ext4 as ext4;
 pub use cvbake_fetch as fetch;
+pub use cvbake_rootfs as rootfs;
 pub use cvbake_store as store;
 pub use cvbake_tree as tree;
 pub use cvbake_unpack as unpack;

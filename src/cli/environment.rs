@@ -17,6 +17,11 @@ pub(super) fn epoch() -> Result<i64, Error> {
     env::var_os("SOURCE_DATE_EPOCH").map_or(Ok(0), |text| parse_epoch(&text))
 }
 
+/// `SOURCE_DATE_EPOCH`, if it is set.
+pub(super) fn stated_epoch() -> Result<Option<i64>, Error> {
+    env::var_os("SOURCE_DATE_EPOCH").map(|text| parse_epoch(&text)).transpose()
+}
+
 fn parse_epoch(text: &OsStr) -> Result<i64, Error> {
     text.to_str().and_then(values::epoch).ok_or_else(|| Error::Usage {
         problem: format!("SOURCE_DATE_EPOCH is {text:?}, expected a number of seconds since 1970"),

@@ -12,7 +12,7 @@ use super::Cli;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The subcommand that the page is about; the program as a whole, if none is given
-    #[arg(value_parser = ["pull-and-build", "bake", "pull", "push", "login", "logout", "store", "config", "completions", "man"])]
+    #[arg(value_parser = ["pull-and-build", "bake", "pull", "push", "login", "logout", "image", "store", "config", "completions", "man"])]
     command: Option<String>,
 }
 

@@ -28,10 +28,21 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Read(error) => Some(peel(&error.0)),
             Error::Ext4(error) => Some(error),
             Error::Mkfs(error) => Some(error),
+            Error::Rootfs(error) => Some(error),
             Error::Disk(error) => Some(error),
             Error::Store(error) => Some(error),
             Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
-            Error::Usage { .. } | Error::NoStore { .. } | Error::DamagedStore { .. } => None,
+            Error::Usage { .. }
+            | Error::NoStore { .. }
+            | Error::DamagedStore { .. }
+            | Error::NoSuchImage { .. }
+            | Error::AmbiguousImage { .. }
+            | Error::NoManifest { .. }
+            | Error::Incomplete { .. }
+            | Error::SeveralNames { .. }
+            | Error::InUse { .. }
+            | Error::ImageName { .. }
+            | Error::Unnamed => None,
         };
     }
     if let Some(cvbake_ext4::mkfs::Error::Plan(error)) = cause.downcast_ref() {
@@ -39,6 +50,9 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
     }
     if let Some(cvbake_unpack::Error::Archive(error)) = cause.downcast_ref() {
         return Some(error);
+    }
+    if let Some(cvbake_fetch::Error::Verify { source }) = cause.downcast_ref() {
+        return Some(&**source);
     }
     cause.source().map(peel)
 }

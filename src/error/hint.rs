@@ -93,6 +93,18 @@ fn of_ours(error: &Error) -> Option<String> {
         Error::Usage { hint, .. } => hint.clone(),
         Error::NoStore { .. } => Some("--store DIR says where it is; the first bake makes one".to_owned()),
         Error::DamagedStore { .. } => Some(REPAIR.to_owned()),
+        Error::NoSuchImage { similar, .. } if !similar.is_empty() => {
+            Some(format!("there is {}; `cvbake image ls` lists all", similar.join(", ")))
+        }
+        Error::NoSuchImage { .. } => {
+            Some("`cvbake image ls` lists what there is, `cvbake pull` fetches more".to_owned())
+        }
+        Error::AmbiguousImage { .. } => Some("give more of the digest".to_owned()),
+        Error::SeveralNames { .. } => Some("name the ones to remove, or use --force for all of them".to_owned()),
+        Error::InUse { .. } => Some("wait until whatever uses it is done, or use --force".to_owned()),
+        Error::Incomplete { .. } => Some("`cvbake pull` fetches what is missing of an image".to_owned()),
+        Error::Unnamed => Some("say what to call it, behind the source".to_owned()),
+        Error::NoManifest { .. } => Some("`cvbake image import` makes an image of it, with a manifest".to_owned()),
         _ => None,
     }
 }
@@ -149,6 +161,7 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
         ),
         E::NotPushable { .. } => Some("without --all, the image for one platform is pushed".to_owned()),
         E::NoBlob { .. } | E::NoLayer { .. } | E::NoMember { .. } => Some(DAMAGED.to_owned()),
+        E::NotStored { .. } => Some("`cvbake pull` fetches what is missing of an image".to_owned()),
         _ => None,
     }
 }

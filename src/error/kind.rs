@@ -111,6 +111,12 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
     if let Some(error) = cause.downcast_ref::<cvbake_ext4::Error>() {
         return Some(of_ext4(error));
     }
+    if let Some(error) = cause.downcast_ref::<cvbake_rootfs::Error>() {
+        return match error {
+            cvbake_rootfs::Error::Entry { .. } => Some(Kind::Image),
+            _ => Some(Kind::Output),
+        };
+    }
     if let Some(error) = cause.downcast_ref::<cvbake_ext4::mkfs::Error>() {
         return of_mkfs(error);
     }
@@ -122,9 +128,13 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::Usage { .. } => Some(Kind::Usage),
-        Error::NoStore { .. } | Error::DamagedStore { .. } => Some(Kind::Store),
-        Error::Read(_) => Some(Kind::Source),
+        Error::Usage { .. } | Error::SeveralNames { .. } | Error::ImageName { .. } | Error::Unnamed => {
+            Some(Kind::Usage)
+        }
+        Error::Read(_) | Error::NoSuchImage { .. } | Error::AmbiguousImage { .. } | Error::NoManifest { .. } => {
+            Some(Kind::Source)
+        }
+        Error::InUse { .. } | Error::NoStore { .. } | Error::DamagedStore { .. } => Some(Kind::Store),
         Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
         _ => None,
     }
@@ -135,10 +145,13 @@ fn of_fetch(error: &cvbake_fetch::Error) -> Kind {
     match error {
         E::Source { .. } | E::Registrar { .. } => Kind::Usage,
         E::Logins { .. } => Kind::Other,
-        E::Scratch { .. } => Kind::Output,
+        E::Scratch { .. } | E::Write { .. } => Kind::Output,
         E::Document { .. }
         | E::Archive { .. }
         | E::NoBlob { .. }
+        | E::Blob { .. }
+        | E::Layer { .. }
+        | E::Verify { .. }
         | E::NoLayer { .. }
         | E::NoMember { .. }
         | E::Member { .. }

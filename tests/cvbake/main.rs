@@ -22,6 +22,8 @@ mod engines;
 mod faults;
 mod foreign;
 mod full;
+mod image_store;
+mod images;
 mod kill;
 mod login;
 mod mirrors;

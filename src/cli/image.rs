@@ -1,0 +1,198 @@
+//! `cvbake image`: managing the images of the store, one file per subcommand.
+
+mod export;
+mod history;
+mod import;
+mod inspect;
+mod ls;
+mod rm;
+mod tag;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ValueHint;
+use cvbake::cleanup::Cleanup;
+use cvbake::error::Error;
+use cvbake::event::Event;
+use cvbake::verify::{Digest, Platform, Want};
+
+use super::bake::Progress;
+use super::environment;
+use crate::interrupt;
+use crate::ui::{Mode, Ui};
+
+/// Manages the images in the store
+///
+/// An image is named as for cvbake pull (alpine, ghcr.io/a/b:tag), or by its digest or the beginning of that.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Ls(ls::Args),
+    Inspect(inspect::Args),
+    History(history::Args),
+    Tag(tag::Args),
+    Rm(rm::Args),
+    Import(Box<import::Args>),
+    Export(Box<export::Args>),
+}
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    match &args.command {
+        Command::Ls(args) => ls::run(args, ui),
+        Command::Inspect(args) => inspect::run(args, ui),
+        Command::History(args) => history::run(args, ui),
+        Command::Tag(args) => tag::run(args, ui),
+        Command::Rm(args) => rm::run(args, ui),
+        Command::Import(args) => import::run(args, ui),
+        Command::Export(args) => export::run(args, ui),
+    }
+}
+
+impl Args {
+    pub(super) fn mode(&self) -> Mode {
+        match &self.command {
+            Command::Export(args) => args.work.mode(),
+            Command::Import(args) => args.work.mode(),
+            _ => Mode::None { colours: environment::colours() },
+        }
+    }
+}
+
+/// Which store.
+#[derive(Debug, clap::Args)]
+struct InStore {
+    /// The store [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    store: Option<PathBuf>,
+}
+
+impl InStore {
+    /// The store that was named, or the default one.
+    fn needed(&self) -> Result<PathBuf, Error> {
+        self.path().ok_or_else(|| Error::Usage {
+            problem: "there is no store: there is no home directory".to_owned(),
+            hint: Some("--store DIR says where it is".to_owned()),
+        })
+    }
+
+    /// The store that was named, or the default one, if there can be one.
+    fn path(&self) -> Option<PathBuf> {
+        self.store.clone().or_else(environment::store)
+    }
+}
+
+/// What subcommands have that take their time.
+#[derive(Debug, clap::Args)]
+struct Work {
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+
+    /// How to show progress, on standard error
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    progress: Progress,
+
+    /// Print nothing but warnings and errors
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+}
+
+impl Work {
+    fn mode(&self) -> Mode {
+        self.progress.mode(self.quiet)
+    }
+
+    /// Prints a result in the form that was asked for.
+    fn print(&self, json: impl FnOnce() -> String, text: impl FnOnce() -> String) -> Result<(), Error> {
+        match (self.json, self.quiet) {
+            (true, _) => super::print(json().as_bytes()),
+            (false, true) => Ok(()),
+            (false, false) => super::print(text().as_bytes()),
+        }
+    }
+}
+
+/// Signals end the work and leave nothing behind.
+fn watch(ui: &Arc<Ui>) -> &'static Cleanup {
+    interrupt::watch(ui).unwrap_or_else(|error| {
+        ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
+        interrupt::unwatched()
+    })
+}
+
+/// The platform that was asked for, or this machine's.
+fn want(platform: Option<&Platform>) -> Want {
+    match platform {
+        Some(platform) => Want { platform: platform.clone(), explicit: true },
+        None => Want::host(),
+    }
+}
+
+/// A date, of a moment in the words of an image; nothing of words that are none.
+fn date(moment: Option<&str>) -> &str {
+    let is_date = |text: &str| {
+        text.bytes()
+            .enumerate()
+            .all(|(at, byte)| if [4, 7].contains(&at) { byte == b'-' } else { byte.is_ascii_digit() })
+    };
+    moment.and_then(|moment| moment.get(..10)).filter(|date| is_date(date)).unwrap_or("-")
+}
+
+/// Rows in columns as wide as they need to be, two spaces between them.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width + 2 - cell.chars().count()));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The first digits of a digest, as many as nobody has two of.
+fn short(digest: &Digest) -> String {
+    const SHOWN: usize = 12;
+    digest.hex().chars().take(SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        for (moment, shown) in [
+            (Some("2023-11-14T22:13:20.123Z"), "2023-11-14"),
+            (Some("2023-11-14"), "2023-11-14"),
+            (Some("yesterday, or so"), "-"),
+            (Some("\u{1b}[2J\u{1b}[2J\u{1b}"), "-"),
+            (Some("2023-11-1\u{e9}"), "-"),
+            (Some(""), "-"),
+            (None, "-"),
+        ] {
+            assert_eq!(date(moment), shown, "{moment:?}");
+        }
+    }
+
+    #[test]
+    fn tables() {
+        let row = |cells: &[&str]| cells.iter().map(|&cell| cell.to_owned()).collect();
+        assert_eq!(table(&[row(&["A", "BB"]), row(&["aaa", ""]), row(&["", "\u{e9}"])]), "A    BB\naaa\n     \u{e9}\n");
+        assert_eq!(table(&[]), "");
+    }
+}

@@ -1,0 +1,295 @@
+//! `cvbake image export`: an image of the store, or of anywhere, becomes a file or directory for other programs.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use cvbake::archive::Compression;
+use cvbake::error::Error;
+use cvbake::fetch::{DockerSelect, Pull, Select, Source, TarSource};
+use cvbake::images::{ExportJob, Exported, From, Target};
+use cvbake::verify::Platform;
+use indicatif::BinaryBytes;
+use serde::Serialize;
+
+use super::super::bake::allowed_jobs;
+use super::super::{environment, registry, values};
+use super::{InStore, Work, want, watch};
+use crate::ui::Ui;
+
+/// Writes an image where other programs find it
+///
+/// What has a digest is written byte for byte. A file appears when it is whole, and a directory gets the image when all of it
+/// is there.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "cvbake image export [OPTIONS] <NAME> <DEST>")]
+pub(super) struct Args {
+    /// The image: a name, a digest or the beginning of one, or any source that cvbake bake takes
+    #[arg(value_name = "NAME")]
+    name: OsString,
+
+    /// Where it goes: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE or tar:-
+    ///
+    /// oci: adds the image to a directory in the OCI image layout, in the place of one with the same tag. docker-archive: is
+    /// what docker load and podman load read. tar: is the merged root filesystem, with every attribute of every file; - is
+    /// standard output. A file that ends in .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front.
+    #[arg(value_name = "DEST")]
+    target: OsString,
+
+    /// The platform of the image, as os/arch[/variant]
+    #[arg(long, value_name = "PLATFORM", conflicts_with = "all")]
+    platform: Option<Platform>,
+
+    /// All platforms, with whatever else belongs to the image (only for oci: and oci-archive:)
+    #[arg(long)]
+    all: bool,
+
+    /// How to compress the file [default: gzip for .gz and .tgz, zstd for .zst, otherwise not at all]
+    #[arg(long, value_enum, value_name = "HOW")]
+    compress: Option<Compress>,
+
+    /// Replace a file that is there
+    #[arg(short, long)]
+    force: bool,
+
+    /// How many threads work at once [default: as many as there are processors]
+    #[arg(short, long, value_name = "N", value_parser = values::jobs)]
+    jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    store: InStore,
+
+    #[command(flatten)]
+    pub(super) work: Work,
+
+    #[command(flatten)]
+    registry: registry::Args,
+}
+
+/// How to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Compress {
+    /// Not at all
+    None,
+    /// gzip
+    Gzip,
+    /// Zstandard
+    Zstd,
+}
+
+impl Compress {
+    pub(super) fn how(self) -> Compression {
+        match self {
+            Compress::None => Compression::None,
+            Compress::Gzip => Compression::Gzip,
+            Compress::Zstd => Compression::Zstd,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    let target = target(&args.target)?;
+    args.check(&target)?;
+    let job = ExportJob {
+        from: from(&args.name)?,
+        registry: args.registry.options(Pull::Missing)?,
+        want: want(args.platform.as_ref()),
+        all: args.all,
+        compression: args.compress.map_or_else(|| compression_by_name(&target), Compress::how),
+        target,
+        replace: args.force,
+        epoch: environment::epoch()?,
+        store: args.store.path(),
+        temporary: environment::temporary(),
+        jobs: allowed_jobs(args.jobs),
+    };
+    let exported = cvbake::images::export(&job, &mut io::stdout().lock(), watch(ui), &|event| ui.on(&event))?;
+    ui.finish();
+    if let Target::Tar { path: None } = job.target {
+        return Ok(());
+    }
+    let target = args.target.to_string_lossy();
+    args.work.print(|| json(&exported, &target), || text(&exported, &target))
+}
+
+impl Args {
+    /// Refuses what makes no sense before anything is done.
+    fn check(&self, target: &Target) -> Result<(), Error> {
+        let wrong =
+            |problem: &str, hint: &str| Err(Error::Usage { problem: problem.to_owned(), hint: Some(hint.to_owned()) });
+        match target {
+            Target::DockerArchive { .. } | Target::Tar { .. } if self.all => wrong(
+                "--all makes no sense here: there is room for one platform only",
+                "oci: and oci-archive: have room for all",
+            ),
+            Target::Oci { .. } if self.compress.is_some() => {
+                wrong("--compress makes no sense here: a directory is not compressed", "oci-archive: is a file")
+            }
+            Target::Tar { path: None } if io::stdout().is_terminal() => {
+                wrong("an archive is nothing for a terminal", "tar:FILE writes a file, tar:- into a pipe")
+            }
+            Target::Tar { path: None } if self.work.json => {
+                wrong("--json makes no sense here: standard output is the archive", "tar:FILE writes a file")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Anything that can be baked; what looks like a digest is one of the store's.
+fn from(text: &OsStr) -> Result<From, Error> {
+    let hex = text.to_str().map(|text| text.strip_prefix("sha256:").or(text.strip_prefix("sha512:")).unwrap_or(text));
+    let is_digest = hex.is_some_and(|hex| hex.len() >= 4 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    match text.to_str().filter(|_| is_digest) {
+        Some(digest) => Ok(From::Store(digest.to_owned())),
+        None => Ok(From::Source(source(text)?)),
+    }
+}
+
+/// The endings of files that are archives without anybody saying so.
+const TAR_ENDINGS: [&[u8]; 5] = [b".tar", b".tar.gz", b".tgz", b".tar.zst", b".tzst"];
+
+/// A source; a file with the ending of an archive is a root filesystem.
+pub(super) fn source(text: &OsStr) -> Result<Source, Error> {
+    let bytes = text.as_bytes();
+    let transport = ["oci:", "oci-archive:", "docker-archive:", "tar:", "docker:"];
+    let is_tar = TAR_ENDINGS.iter().any(|ending| bytes.len() > ending.len() && bytes.ends_with(ending));
+    if is_tar && !transport.iter().any(|transport| bytes.starts_with(transport.as_bytes())) {
+        return Ok(Source::Tar(TarSource::File(text.into())));
+    }
+    Ok(Source::parse(text)?)
+}
+
+fn target(text: &OsStr) -> Result<Target, Error> {
+    let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: Some(hint.to_owned()) });
+    let tag = |select| match select {
+        Select::Only => Ok(None),
+        Select::Tag(tag) => Ok(Some(tag)),
+        Select::Digest(_) => Err(()),
+    };
+    let named = |path, select, make: fn(_, _) -> Target| match tag(select) {
+        Ok(tag) => Ok(make(path, tag)),
+        Err(()) => {
+            wrong(format!("{}: what is written has its digest already", text.display()), "a tag follows a colon")
+        }
+    };
+    match source(text)? {
+        Source::Oci { path, select } => named(path, select, |path, tag| Target::Oci { path, tag }),
+        Source::OciArchive { path, select } => named(path, select, |path, tag| Target::OciArchive { path, tag }),
+        Source::DockerArchive { path, select: DockerSelect::Only } => {
+            Ok(Target::DockerArchive { path, names: Vec::new() })
+        }
+        Source::DockerArchive { path, select: DockerSelect::Name(name) } => {
+            Ok(Target::DockerArchive { path, names: vec![name] })
+        }
+        Source::Tar(TarSource::File(path)) => Ok(Target::Tar { path: Some(path) }),
+        Source::Tar(TarSource::Stdin) => Ok(Target::Tar { path: None }),
+        other => wrong(
+            format!(
+                "{other} is no place to export to: expected oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE"
+            ),
+            "oci-archive:image.tar is one",
+        ),
+    }
+}
+
+fn compression_by_name(target: &Target) -> Compression {
+    let (Target::OciArchive { path, .. } | Target::DockerArchive { path, .. } | Target::Tar { path: Some(path) }) =
+        target
+    else {
+        return Compression::None;
+    };
+    match path.extension().and_then(OsStr::to_str) {
+        Some("gz" | "tgz") => Compression::Gzip,
+        Some("zst" | "tzst") => Compression::Zstd,
+        _ => Compression::None,
+    }
+}
+
+/// The JSON object.
+#[derive(Serialize)]
+struct Report<'a> {
+    image: Option<String>,
+    reference: &'a str,
+    platform: Option<&'a str>,
+    target: &'a str,
+    bytes: Option<u64>,
+}
+
+fn json(exported: &Exported, target: &str) -> String {
+    let report = Report {
+        image: exported.digest.map(|digest| digest.to_string()),
+        reference: &exported.reference,
+        platform: exported.platform.as_deref(),
+        target,
+        bytes: exported.bytes,
+    };
+    let object = serde_json::to_string(&report).expect("a number and texts");
+    format!("{object}\n")
+}
+
+fn text(exported: &Exported, target: &str) -> String {
+    let mut text = format!("{} is in {target}\n", exported.reference);
+    let mut put = |name: &str, value: &str| writeln!(text, "  {name:<8}{value}").expect("a string takes everything");
+    if let Some(digest) = exported.digest {
+        let platform = exported.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
+        put("image", &format!("{digest}{platform}"));
+    }
+    if let Some(bytes) = exported.bytes {
+        put("size", &BinaryBytes(bytes).to_string());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn targets() {
+        let shown = |text: &str| format!("{:?}", target(OsStr::new(text)).unwrap());
+        let table = [
+            ("oci:d:t", r#"Oci { path: "d", tag: Some("t") }"#),
+            ("oci-archive:f.tar", r#"OciArchive { path: "f.tar", tag: None }"#),
+            ("docker-archive:f.tar:a", r#"DockerArchive { path: "f.tar", names: ["docker.io/library/a:latest"] }"#),
+            ("tar:-", "Tar { path: None }"),
+            ("tar:x", r#"Tar { path: Some("x") }"#),
+            ("./a.tar.gz", r#"Tar { path: Some("./a.tar.gz") }"#),
+            ("a.tgz", r#"Tar { path: Some("a.tgz") }"#),
+        ];
+        for (text, expected) in table {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+        let digest = format!("oci:d@sha256:{}", "0".repeat(64));
+        for text in ["alpine", "docker://alpine", &digest, "docker-archive:f:@0", "dir:x", ".tar"] {
+            let error = target(OsStr::new(text)).unwrap_err();
+            assert_eq!(error.kind().exit_code(), if text == "dir:x" { 3 } else { 2 }, "{text}");
+        }
+    }
+
+    #[test]
+    fn compressions() {
+        let of = |name: &str| compression_by_name(&Target::Tar { path: Some(Path::new(name).into()) });
+        assert_eq!(of("a.tar"), Compression::None);
+        assert_eq!(of("a.tar.gz"), Compression::Gzip);
+        assert_eq!(of("a.tgz"), Compression::Gzip);
+        assert_eq!(of("a.tar.zst"), Compression::Zstd);
+        assert_eq!(of("gz"), Compression::None);
+    }
+
+    #[test]
+    fn digests_are_the_stores() {
+        for text in ["sha256:abcd", "abcd", &"0".repeat(64)] {
+            assert!(matches!(from(OsStr::new(text)), Ok(From::Store(_))), "{text}");
+        }
+        for text in ["alpine", "abc", "oci:dir", "tar:-", "abcd:latest"] {
+            assert!(matches!(from(OsStr::new(text)), Ok(From::Source(_))), "{text}");
+        }
+    }
+}

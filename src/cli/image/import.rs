@@ -1,0 +1,231 @@
+//! `cvbake image import`: files become images in the store.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use cvbake::error::Error;
+use cvbake::fetch::Source;
+use cvbake::images::{ImportJob, Imported, RunConfig};
+use cvbake::verify::Platform;
+use serde::Serialize;
+
+use super::super::bake::allowed_jobs;
+use super::super::{environment, values};
+use super::export::{Compress, source};
+use super::{InStore, Work, watch};
+use crate::ui::Ui;
+
+/// Brings images from files into the store
+///
+/// Afterwards cvbake bake NAME bakes them without a network. Every layer is unpacked once on the way, so that what is in the
+/// store can be baked. Images that have a manifest stay what they are, digest by digest.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "cvbake image import [OPTIONS] <SOURCE> [NAME]")]
+pub(super) struct Args {
+    /// Where it is: tar:FILE, tar:-, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    ///
+    /// tar: is a root filesystem, plain, gzip or zstd, and becomes an image of one layer. A file that ends in .tar, .tar.gz,
+    /// .tgz or .tar.zst needs no tar: in front.
+    #[arg(value_name = "SOURCE")]
+    source: OsString,
+
+    /// What to call it, such as team/app:v1 [default: all images that an archive names, by their names]
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+
+    /// The platform, as os/arch[/variant]: the one to take of several [default: all]; that of a root filesystem [default: this
+    /// machine's]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+
+    /// How to keep layers that come without compression
+    #[arg(long, value_enum, value_name = "HOW", default_value = "gzip")]
+    compress: Compress,
+
+    /// What is run: a JSON list of arguments, or a line for the shell
+    #[arg(long, value_name = "COMMAND", value_parser = command, help_heading = ROOT)]
+    cmd: Option<Words>,
+
+    /// What is run in any case, with the command as its arguments: in the same form
+    #[arg(long, value_name = "COMMAND", value_parser = command, help_heading = ROOT)]
+    entrypoint: Option<Words>,
+
+    /// A variable of the environment; can be given several times
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair, help_heading = ROOT)]
+    env: Vec<(String, String)>,
+
+    /// The directory that the command starts in
+    #[arg(short, long, value_name = "DIR", value_parser = absolute, help_heading = ROOT)]
+    workdir: Option<String>,
+
+    /// The user that the command runs as: a name or a number, perhaps with a group after a colon
+    #[arg(short, long, value_name = "USER[:GROUP]", help_heading = ROOT)]
+    user: Option<String>,
+
+    /// A label; can be given several times
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair, help_heading = ROOT)]
+    label: Vec<(String, String)>,
+
+    /// How many layers are worked on at once [default: as many as there are processors]
+    #[arg(short, long, value_name = "N", value_parser = values::jobs)]
+    jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    store: InStore,
+
+    #[command(flatten)]
+    pub(super) work: Work,
+}
+
+const ROOT: &str = "Root filesystems";
+
+/// The words of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Words(Vec<String>);
+
+/// As in a Dockerfile: a JSON list of words, or else a line for the shell.
+fn command(text: &str) -> Result<Words, String> {
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text).map(Words).map_err(|error| format!("no JSON list of texts: {error}"));
+    }
+    Ok(Words(["/bin/sh", "-c", text].map(str::to_owned).to_vec()))
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn absolute(text: &str) -> Result<String, String> {
+    if text.starts_with('/') { Ok(text.to_owned()) } else { Err("expected a path that begins with /".to_owned()) }
+}
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    let source = source(&args.source)?;
+    args.check(&source)?;
+    let job = ImportJob {
+        source,
+        name: args.name.clone(),
+        platform: args.platform.clone(),
+        run: args.run_config(),
+        compression: args.compress.how(),
+        created: environment::stated_epoch()?,
+        store: args.store.needed()?,
+        jobs: allowed_jobs(args.jobs),
+    };
+    let imported = cvbake::images::import(&job, watch(ui), &|event| ui.on(&event))?;
+    ui.finish();
+    args.work.print(|| json(&imported), || text(&imported))
+}
+
+impl Args {
+    /// Refuses what makes no sense before anything is done.
+    fn check(&self, source: &Source) -> Result<(), Error> {
+        let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: Some(hint.to_owned()) });
+        match source {
+            Source::Tar(_) if self.name.is_none() => {
+                wrong("a root filesystem has no name of its own".to_owned(), "say what to call it, behind the source")
+            }
+            Source::Tar(_) => Ok(()),
+            Source::Registry(_) => wrong(
+                format!("{source} is in a registry: expected files"),
+                "`cvbake pull` fetches images from registries",
+            ),
+            _ if self.run_config() != RunConfig::default() => wrong(
+                format!("{source} has a configuration of its own: --cmd and its like are for root filesystems"),
+                "tar:FILE is one",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn run_config(&self) -> RunConfig {
+        let words = |words: &Option<Words>| words.clone().map_or_else(Vec::new, |words| words.0);
+        RunConfig {
+            entrypoint: words(&self.entrypoint),
+            cmd: words(&self.cmd),
+            env: last_of_each(&self.env).into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            workdir: self.workdir.clone(),
+            user: self.user.clone(),
+            labels: last_of_each(&self.label),
+        }
+    }
+}
+
+/// The last value that each name has, in the order in which the names come first.
+fn last_of_each(pairs: &[(String, String)]) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for (name, value) in pairs {
+        match found.iter_mut().find(|(known, _)| known == name) {
+            Some(known) => known.1.clone_from(value),
+            None => found.push((name.clone(), value.clone())),
+        }
+    }
+    found
+}
+
+/// The JSON object.
+#[derive(Serialize)]
+struct Report<'a> {
+    images: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    image: String,
+    names: &'a [String],
+    platforms: &'a [String],
+}
+
+fn json(imported: &[Imported]) -> String {
+    let item = |image: &'_ Imported| image.digest.to_string();
+    let images = imported
+        .iter()
+        .map(|image| Item { image: item(image), names: &image.names, platforms: &image.platforms })
+        .collect();
+    format!("{}\n", serde_json::to_string(&Report { images }).expect("texts and lists of them"))
+}
+
+fn text(imported: &[Imported]) -> String {
+    let mut text = String::new();
+    let mut put = |line: String| writeln!(text, "{line}").expect("a string takes everything");
+    for image in imported {
+        put(format!("{} is in the store", image.names.join(", ")));
+        let platforms = match &image.platforms[..] {
+            [] => String::new(),
+            platforms => format!(" ({})", platforms.join(", ").escape_debug()),
+        };
+        put(format!("  image   {}{platforms}", image.digest));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands() {
+        let words = |words: &[&str]| Ok(Words(words.iter().map(|&word| word.to_owned()).collect()));
+        assert_eq!(command(r#"["/bin/a", "b c"]"#), words(&["/bin/a", "b c"]));
+        assert_eq!(command("exec a $B"), words(&["/bin/sh", "-c", "exec a $B"]));
+        assert_eq!(command("[]"), words(&[]));
+        for wrong in ["[", "[1]", r#"["a"] b"#] {
+            assert!(command(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn pairs() {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        assert_eq!(pair("A=b=c"), Ok(owned(("A", "b=c"))));
+        assert_eq!(pair("A="), Ok(owned(("A", ""))));
+        assert!(pair("A").is_err() && pair("=b").is_err());
+        let pairs = [("a", "1"), ("b", "2"), ("a", "3")].map(owned);
+        assert_eq!(last_of_each(&pairs), [("a", "3"), ("b", "2")].map(owned));
+    }
+}

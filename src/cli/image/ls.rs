@@ -1,0 +1,279 @@
+//! `cvbake image ls`: the images of the store.
+
+use std::sync::Arc;
+
+use cvbake::error::Error;
+use cvbake::images::Listed;
+use indicatif::BinaryBytes;
+use serde::Serialize;
+
+use super::{InStore, date, short, table};
+use crate::ui::Ui;
+
+/// Lists the images in the store
+///
+/// A line for each name. An image that was pulled by its digest has no tag. The platforms are those that are in the store, and
+/// the size is what the store has of them, as compressed as it is there.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only names like this one: a name or the end of one, with or without a tag, and * for any text
+    #[arg(value_name = "PATTERN")]
+    pattern: Option<String>,
+
+    /// Whole digests
+    #[arg(long)]
+    digests: bool,
+
+    /// Print digests and nothing else
+    #[arg(short, long, conflicts_with_all = ["json", "format", "digests"])]
+    quiet: bool,
+
+    /// Print a line for each name, made of {{.Name}}, {{.Repository}}, {{.Tag}}, {{.Digest}}, {{.ID}}, {{.Platform}},
+    /// {{.CreatedAt}}, {{.Size}} and other text; \t and \n stand for tabulator and new line
+    #[arg(long, value_name = "TEMPLATE", value_parser = template, conflicts_with = "json")]
+    format: Option<Template>,
+
+    /// Print the result as a JSON list
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    store: InStore,
+}
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    let listed = match args.store.path() {
+        Some(store) => cvbake::images::list(&store, &|event| ui.on(&event))?,
+        None => Vec::new(),
+    };
+    let matching = |image: &&Listed| args.pattern.as_ref().is_none_or(|pattern| matches(pattern, image));
+    let listed: Vec<&Listed> = listed.iter().filter(matching).collect();
+    let text = if args.json {
+        let items: Vec<Item<'_>> = listed.iter().map(|image| Item::of(image)).collect();
+        format!("{}\n", serde_json::to_string(&items).expect("numbers, texts and lists of them"))
+    } else if let Some(template) = &args.format {
+        listed.iter().map(|image| template.fill(image) + "\n").collect()
+    } else if args.quiet {
+        listed.iter().map(|image| format!("{}\n", image.details.reference.digest)).collect()
+    } else {
+        text(&listed, args.digests)
+    };
+    super::super::print(text.as_bytes())
+}
+
+fn text(listed: &[&Listed], digests: bool) -> String {
+    let head = ["REPOSITORY", "TAG", "DIGEST", "PLATFORM", "CREATED", "SIZE"].map(str::to_owned).to_vec();
+    let row = |image: &&Listed| {
+        let digest = &image.details.reference.digest;
+        let digest = if digests { digest.to_string() } else { short(digest) };
+        let incomplete = if image.details.is_complete() { "" } else { " (incomplete)" };
+        let size = format!("{}{incomplete}", Field::Size.of(image));
+        vec![
+            Field::Repository.of(image),
+            Field::Tag.of(image),
+            digest,
+            Field::Platform.of(image),
+            Field::Created.of(image),
+            size,
+        ]
+    };
+    table(&[vec![head], listed.iter().map(row).collect()].concat())
+}
+
+/// An element of the JSON list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item<'a> {
+    name: &'a str,
+    repository: Option<&'a str>,
+    tag: Option<&'a str>,
+    digest: String,
+    media_type: &'a str,
+    platforms: Vec<&'a str>,
+    created: Option<&'a str>,
+    bytes: u64,
+    complete: bool,
+}
+
+impl Item<'_> {
+    fn of(image: &Listed) -> Item<'_> {
+        let details = &image.details;
+        Item {
+            name: &image.name,
+            repository: image.repository.as_deref(),
+            tag: image.tag.as_deref(),
+            digest: details.reference.digest.to_string(),
+            media_type: &details.reference.media_type,
+            platforms: details.images.iter().filter_map(|image| image.platform.as_deref()).collect(),
+            created: created(image),
+            bytes: details.stored_bytes(),
+            complete: details.is_complete(),
+        }
+    }
+}
+
+fn created(image: &Listed) -> Option<&str> {
+    image.details.images.iter().find_map(|image| image.created.as_deref())
+}
+
+/// What a template can say of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Name,
+    Repository,
+    Tag,
+    Digest,
+    Id,
+    Platform,
+    Created,
+    Size,
+}
+
+impl Field {
+    const NAMES: [(&'static str, Field); 8] = [
+        ("Name", Field::Name),
+        ("Repository", Field::Repository),
+        ("Tag", Field::Tag),
+        ("Digest", Field::Digest),
+        ("ID", Field::Id),
+        ("Platform", Field::Platform),
+        ("CreatedAt", Field::Created),
+        ("Size", Field::Size),
+    ];
+
+    /// What images say is escaped: nothing here moves a cursor.
+    fn of(self, image: &Listed) -> String {
+        const NONE: &str = "<none>";
+        match self {
+            Field::Name if image.repository.is_none() => NONE.to_owned(),
+            Field::Name => image.name.clone(),
+            Field::Repository => image.repository.as_deref().unwrap_or(NONE).to_owned(),
+            Field::Tag => image.tag.as_deref().unwrap_or(NONE).to_owned(),
+            Field::Digest => image.details.reference.digest.to_string(),
+            Field::Id => short(&image.details.reference.digest),
+            Field::Platform => platforms(image),
+            Field::Created => date(created(image)).to_owned(),
+            Field::Size => BinaryBytes(image.details.stored_bytes()).to_string(),
+        }
+    }
+}
+
+/// The platforms; of many some, for they are for people.
+fn platforms(image: &Listed) -> String {
+    const SHOWN: usize = 3;
+    let all: Vec<&str> = image.details.images.iter().filter_map(|image| image.platform.as_deref()).collect();
+    let shown: Vec<String> = all.iter().take(SHOWN).map(|platform| platform.escape_debug().to_string()).collect();
+    match all.len().saturating_sub(SHOWN) {
+        _ if all.is_empty() => "-".to_owned(),
+        0 => shown.join(","),
+        more => format!("{},+{more}", shown.join(",")),
+    }
+}
+
+/// What a line is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Template(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Field(Field),
+}
+
+fn template(text: &str) -> Result<Template, String> {
+    let text = text.replace("\\t", "\t").replace("\\n", "\n");
+    let mut parts = Vec::new();
+    let mut rest = text.as_str();
+    while let Some((before, behind)) = rest.split_once("{{") {
+        let (name, after) = behind.split_once("}}").ok_or("{{ without }}")?;
+        let name = name.trim().strip_prefix('.').unwrap_or_default();
+        let known = Field::NAMES.iter().find(|(known, _)| *known == name);
+        let names: Vec<String> = Field::NAMES.iter().map(|(name, _)| format!("{{{{.{name}}}}}")).collect();
+        let (_, field) = known.ok_or_else(|| format!("expected one of {}", names.join(", ")))?;
+        parts.extend([Part::Text(before.to_owned()), Part::Field(*field)]);
+        rest = after;
+    }
+    parts.push(Part::Text(rest.to_owned()));
+    Ok(Template(parts))
+}
+
+impl Template {
+    fn fill(&self, image: &Listed) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Field(field) => field.of(image),
+        };
+        self.0.iter().map(part).collect()
+    }
+}
+
+/// Whether a pattern is the name, the repository, or the end of one of them that begins behind a slash.
+fn matches(pattern: &str, image: &Listed) -> bool {
+    let names = [Some(image.name.as_str()), image.repository.as_deref()];
+    let ends = |name: &str| -> Vec<String> {
+        let behind = name.match_indices('/').map(|(at, _)| at + 1);
+        std::iter::once(0).chain(behind).map(|at| name[at..].to_owned()).collect()
+    };
+    names.into_iter().flatten().flat_map(ends).any(|name| is_like(pattern.as_bytes(), name.as_bytes()))
+}
+
+/// Whether a text is like a pattern, in which `*` stands for any text and `?` for any character of one byte.
+fn is_like(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut from) = (0, 0);
+    // The last star, and where in the text what follows it was tried last: trying again from there is enough.
+    let mut star: Option<(usize, usize)> = None;
+    while from < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, from));
+                at += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == text[from] => {
+                at += 1;
+                from += 1;
+            }
+            _ => match star {
+                Some((position, tried)) => {
+                    star = Some((position, tried + 1));
+                    (at, from) = (position + 1, tried + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, like) in [
+            ("alpine", "alpine", true),
+            ("alp*", "alpine", true),
+            ("*", "", true),
+            ("*e*e", "aeee", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b", "a-b-", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(is_like(pattern.as_bytes(), text.as_bytes()), like, "{pattern} {text}");
+        }
+        assert!(!is_like("*a".repeat(30).as_bytes(), "a".repeat(20_000).replace('a', "ab").as_bytes()));
+    }
+
+    #[test]
+    fn templates() {
+        let text = |text: &str| Part::Text(text.to_owned());
+        let found = template(r"{{.Repository}}:{{ .Tag }}\t!").unwrap();
+        let expected = [text(""), Part::Field(Field::Repository), text(":"), Part::Field(Field::Tag), text("\t!")];
+        assert_eq!(found.0, expected);
+        for wrong in ["{{.Nothing}}", "{{Tag}}", "{{.Tag", "{{}}"] {
+            assert!(template(wrong).is_err(), "{wrong}");
+        }
+    }
+}

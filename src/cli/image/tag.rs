@@ -1,0 +1,30 @@
+//! `cvbake image tag`: more names for an image.
+
+use std::sync::Arc;
+
+use cvbake::error::Error;
+
+use super::InStore;
+use crate::ui::Ui;
+
+/// Gives an image more names
+///
+/// A name that stood for another image stands for this one then.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The image: a name, a digest or the beginning of one
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// What to call it, too
+    #[arg(value_name = "NEW", required = true)]
+    new: Vec<String>,
+
+    #[command(flatten)]
+    store: InStore,
+}
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    cvbake::images::tag(&args.store.needed()?, &args.name, &args.new, &|event| ui.on(&event))?;
+    Ok(())
+}

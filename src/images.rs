@@ -1,0 +1,19 @@
+//! The images that a store holds: brought in from files, told about, given names, taken away, and written where other programs look for
+//! them.
+
+mod details;
+mod documents;
+mod export;
+mod find;
+mod import;
+mod layer;
+mod list;
+mod names;
+mod time;
+
+pub use details::{Details, ImageDetails, LayerDetails, Step};
+pub use documents::RunConfig;
+pub use export::{ExportJob, Exported, From, Target, export};
+pub use import::{ImportJob, Imported, import};
+pub use list::{Inspected, Listed, inspect, list};
+pub use names::{Removed, remove, tag};

@@ -1,0 +1,250 @@
+//! What the store knows of an image, as far as its documents are there.
+
+use std::io::Read as _;
+
+use cvbake_store::{Reference, Store};
+use cvbake_verify::{Candidate, CheckedReader, Descriptor, Digest, Links, MAX_DOCUMENTS, MAX_NESTING, json, links};
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::event::Event;
+
+/// What a name points to, and the images that it leads to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Details {
+    /// What the name points to.
+    pub reference: Descriptor,
+    /// The bytes of the manifest or index that the name points to, if it is in the store.
+    pub document: Option<Vec<u8>>,
+    /// The images whose manifests are in the store: one, or those of an index.
+    pub images: Vec<ImageDetails>,
+    /// How many images the index lists, if it is one.
+    pub listed: Option<usize>,
+}
+
+/// One image, for one platform.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ImageDetails {
+    /// What points to its manifest.
+    pub descriptor: Descriptor,
+    /// The bytes of its manifest.
+    pub manifest: Vec<u8>,
+    /// What points to its configuration.
+    pub config_descriptor: Option<Descriptor>,
+    /// The bytes of its configuration, if that is in the store.
+    pub config: Option<Vec<u8>>,
+    /// The platform that its configuration says, or else the index.
+    pub platform: Option<String>,
+    /// When it was made, in the words of its configuration.
+    pub created: Option<String>,
+    /// Its layers, lowest first.
+    pub layers: Vec<LayerDetails>,
+    /// How it was made, oldest step first.
+    pub history: Vec<Step>,
+}
+
+/// One layer.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LayerDetails {
+    /// What points to it.
+    pub descriptor: Descriptor,
+    /// The digest of what it unpacks to, in the words of the configuration.
+    pub diff_id: Option<String>,
+    /// Whether it is in the store, in its full length.
+    pub stored: bool,
+}
+
+/// One step in the making of an image.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[non_exhaustive]
+pub struct Step {
+    /// When it was done, in the words of the configuration.
+    pub created: Option<String>,
+    /// The command.
+    pub created_by: Option<String>,
+    /// Who did it.
+    pub author: Option<String>,
+    /// A remark.
+    pub comment: Option<String>,
+    /// Whether it made no layer.
+    #[serde(default)]
+    pub empty_layer: Option<bool>,
+}
+
+/// What is looked at of a configuration.
+#[derive(Deserialize)]
+struct Config {
+    created: Option<String>,
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+    rootfs: Option<RootFs>,
+    history: Option<Vec<Step>>,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    diff_ids: Option<Vec<String>>,
+}
+
+impl Details {
+    /// Looks at what a name points to.
+    pub(crate) fn of(store: &Store, reference: &Reference, on: &(dyn Fn(Event) + Sync)) -> Result<Details, Error> {
+        let Reference { digest, media_type, size } = reference.clone();
+        let top = Descriptor { media_type, digest, size };
+        let mut details = Details { reference: top.clone(), document: None, images: Vec::new(), listed: None };
+        let mut seen = std::collections::BTreeSet::from([digest]);
+        let mut left = vec![(Candidate::new(top), 0)];
+        let mut documents = 0;
+        while let Some((candidate, depth)) = left.pop() {
+            let descriptor = &candidate.descriptor;
+            documents += 1;
+            if documents > MAX_DOCUMENTS {
+                break;
+            }
+            let Some(bytes) = read(store, descriptor, on)? else { continue };
+            if depth == 0 {
+                details.document = Some(bytes.clone());
+            }
+            match links(&format!("manifest {}", descriptor.digest), &descriptor.media_type, &bytes) {
+                Ok(Links::Documents(candidates)) => {
+                    if depth == 0 {
+                        details.listed = Some(candidates.iter().filter(|entry| entry.may_be_image()).count());
+                    }
+                    let below = candidates.into_iter().rev();
+                    let below = below.filter(|entry| depth < MAX_NESTING && entry.may_be_image());
+                    left.extend(
+                        below.filter(|entry| seen.insert(entry.descriptor.digest)).map(|entry| (entry, depth + 1)),
+                    );
+                }
+                Ok(Links::Blobs(blobs)) => details.images.push(image(store, &candidate, bytes, blobs, on)?),
+                Ok(Links::Nothing) => {}
+                Err(error) => on(Event::Warning(error.to_string())),
+            }
+        }
+        Ok(details)
+    }
+
+    /// How many bytes the store has of it, each blob once.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut sum = self.document.as_ref().map_or(0, |_| self.reference.size);
+        seen.insert(self.reference.digest);
+        for image in &self.images {
+            let layers = image.layers.iter().filter(|layer| layer.stored).map(|layer| &layer.descriptor);
+            let config = image.config_descriptor.as_ref().filter(|_| image.config.is_some());
+            for blob in std::iter::once(&image.descriptor).chain(config).chain(layers) {
+                if seen.insert(blob.digest) {
+                    sum = sum.saturating_add(blob.size);
+                }
+            }
+        }
+        sum
+    }
+
+    /// Whether at least one image is there with all that it needs.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.images.iter().any(ImageDetails::is_complete)
+    }
+}
+
+impl ImageDetails {
+    /// Whether all that it needs is in the store.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.config.is_some() && self.layers.iter().all(|layer| layer.stored)
+    }
+
+    /// Each step of the making with the layer that it made, oldest first; layers that no step made stand alone.
+    #[must_use]
+    pub fn steps(&self) -> Vec<(Option<&Step>, Option<&LayerDetails>)> {
+        let mut layers = self.layers.iter();
+        let mut steps: Vec<(Option<&Step>, Option<&LayerDetails>)> = self
+            .history
+            .iter()
+            .map(|step| (Some(step), if step.empty_layer == Some(true) { None } else { layers.next() }))
+            .collect();
+        steps.extend(layers.map(|layer| (None, Some(layer))));
+        steps
+    }
+}
+
+fn image(
+    store: &Store,
+    candidate: &Candidate,
+    manifest: Vec<u8>,
+    blobs: Vec<Descriptor>,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<ImageDetails, Error> {
+    let mut blobs = blobs.into_iter();
+    let config_descriptor = blobs.next();
+    let config = match &config_descriptor {
+        Some(descriptor) => read(store, descriptor, on)?,
+        None => None,
+    };
+    // What is malformed is told when the image is used; here it only says less.
+    let parsed: Option<Config> = config.as_ref().and_then(|bytes| json::parse("config", bytes).ok());
+    let listed = candidate.platform.as_ref().map(ToString::to_string);
+    let mut details = ImageDetails {
+        descriptor: candidate.descriptor.clone(),
+        manifest,
+        config_descriptor,
+        config,
+        platform: listed,
+        created: None,
+        layers: Vec::new(),
+        history: Vec::new(),
+    };
+    let mut diff_ids = Vec::new();
+    if let Some(Config { created, os, architecture, variant, rootfs, history }) = parsed {
+        if let (Some(os), Some(architecture)) = (os, architecture) {
+            let platform = cvbake_verify::Platform::new(&os, &architecture, &variant.unwrap_or_default());
+            details.platform = Some(platform.to_string());
+        }
+        details.created = created;
+        details.history = history.unwrap_or_default();
+        diff_ids = rootfs.and_then(|rootfs| rootfs.diff_ids).unwrap_or_default();
+    }
+    let mut diff_ids = diff_ids.into_iter();
+    for descriptor in blobs {
+        let stored = store.blob(&descriptor.digest, Some(descriptor.size), &|event| on(event.into()))?.is_some();
+        details.layers.push(LayerDetails { descriptor, diff_id: diff_ids.next(), stored });
+    }
+    Ok(details)
+}
+
+/// The bytes of a document, if it is in the store, and right.
+fn read(store: &Store, descriptor: &Descriptor, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Vec<u8>>, Error> {
+    let Descriptor { digest, size, .. } = descriptor;
+    if *size > json::MAX_BYTES as u64 {
+        on(Event::Warning(format!("{digest} has {size} bytes, more than any document")));
+        return Ok(None);
+    }
+    let Some(file) = store.blob(digest, Some(*size), &|event| on(event.into()))? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    match CheckedReader::new(file, *digest, *size).read_to_end(&mut bytes) {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) => {
+            on(Event::Warning(format!("blob {digest} in the store: {error}")));
+            Ok(None)
+        }
+    }
+}
+
+/// The digest of the one image of an index that is wanted.
+pub(crate) fn choose(
+    store: &Store,
+    name: &str,
+    reference: &Reference,
+    want: &cvbake_verify::Want,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<Option<Digest>, Error> {
+    let tell = |event: cvbake_fetch::Event| on(event.into());
+    let blobs = cvbake_fetch::open_stored(store, name, reference, &tell);
+    Ok(cvbake_verify::Image::verify(&*blobs, want)?.identity().digest())
+}

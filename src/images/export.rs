@@ -1,0 +1,318 @@
+//! An image → a file or directory for other programs.
+
+use std::fmt;
+use std::io::{BufWriter, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use cvbake_archive::{Compression, Compressor};
+use cvbake_disk::Draft;
+use cvbake_fetch::export::{Contents, LayoutDraft, docker_archive, oci_archive};
+use cvbake_fetch::{Options, Source, open_stored};
+use cvbake_store::{Pin, Reference, Store};
+use cvbake_verify::{Blobs, Digest, Image, Root, Want};
+
+use super::documents::RunConfig;
+use super::find::find;
+use super::import::convert;
+use super::layer::Intake;
+use crate::bake::announce;
+use crate::cleanup::Cleanup;
+use crate::error::Error;
+use crate::event::{Event, Stage};
+use crate::layers::{Layers, Purpose, Workshop};
+use crate::workplace::{Workplace, open_source, open_store, pin};
+
+/// What to export, and where to.
+#[derive(Debug, Clone)]
+pub struct ExportJob {
+    /// The image.
+    pub from: From,
+    /// How to talk to a registry, if it is in one and not in the store.
+    pub registry: Options,
+    /// The platform that an image for several is wanted for.
+    pub want: Want,
+    /// Whether all platforms are exported, with whatever else the image's index lists.
+    pub all: bool,
+    /// Where it goes.
+    pub target: Target,
+    /// How an archive is compressed.
+    pub compression: Compression,
+    /// Whether a file that is there is replaced.
+    pub replace: bool,
+    /// The time of what the image gives no time, in seconds since 1970.
+    pub epoch: i64,
+    /// The store.
+    pub store: Option<PathBuf>,
+    /// Where temporary files go when there is no store.
+    pub temporary: PathBuf,
+    /// How many threads work at once.
+    pub jobs: NonZeroUsize,
+}
+
+/// Where an image comes from.
+#[derive(Debug, Clone)]
+pub enum From {
+    /// A source; one in a registry is looked for in the store first.
+    Source(Source),
+    /// The store, by a name, a digest or the beginning of one.
+    Store(String),
+}
+
+/// Where an image goes.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A directory in the OCI image layout, in which other images stay.
+    Oci {
+        /// The directory.
+        path: PathBuf,
+        /// The image's name in it.
+        tag: Option<String>,
+    },
+    /// The tar of one.
+    OciArchive {
+        /// The file.
+        path: PathBuf,
+        /// The image's name in it.
+        tag: Option<String>,
+    },
+    /// What `docker load` and `podman load` read.
+    DockerArchive {
+        /// The file.
+        path: PathBuf,
+        /// The names of the image, in full.
+        names: Vec<String>,
+    },
+    /// The merged root filesystem, in a file or, without one, in a stream.
+    Tar {
+        /// The file.
+        path: Option<PathBuf>,
+    },
+}
+
+/// What was exported.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Exported {
+    /// The image, as it was asked for.
+    pub reference: String,
+    /// The digest of what was exported: of the index, the manifest, or the configuration; none of a bare root filesystem.
+    pub digest: Option<Digest>,
+    /// The platform, if it is one.
+    pub platform: Option<String>,
+    /// The length of the file in bytes, or of all that the image has in a directory; none of a stream.
+    pub bytes: Option<u64>,
+}
+
+/// Exports an image: afterwards all of it is at its place, or nothing. `stream` is where a tar without a file goes.
+///
+/// # Errors
+/// At the first thing that is not as it should be.
+pub fn export(
+    job: &ExportJob,
+    stream: &mut dyn Write,
+    cleanup: &Cleanup,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<Exported, Error> {
+    try_export(job, stream, cleanup, on).map_err(|error| Error::image(job.from.to_string(), error))
+}
+
+fn try_export(
+    job: &ExportJob,
+    stream: &mut dyn Write,
+    cleanup: &Cleanup,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<Exported, Error> {
+    on(Event::Stage(Stage::Resolve));
+    let store = open_store(job.store.as_deref(), on)?;
+    let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
+    let tell = |event: cvbake_fetch::Event| on(event.into());
+    // What it is borrowed from outlives it.
+    let converted;
+    let mut blobs = match (&job.from, &store) {
+        (From::Source(source), _) => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
+        (From::Store(name), None) => return Err(Error::NoSuchImage { name: name.clone(), similar: Vec::new() }),
+        (From::Store(name), Some(store)) => {
+            let found = find(store, name, on)?;
+            open_stored(store, found.name.as_ref().unwrap_or(name), &found.reference, &tell)
+        }
+    };
+    if job.target.needs_manifest(blobs.root()) {
+        converted = Store::open(&place.path().join("converted"), &|event| on(event.into()))?;
+        let reference = convert_into(&converted, &*blobs, job, &place, on)?;
+        blobs = open_stored(&converted, &job.from.to_string(), &reference, &tell);
+    }
+    let work = Work { job, blobs: &*blobs, place: &place, store: store.as_ref(), cleanup, on };
+    match &job.target {
+        Target::Oci { path, tag } => work.layout(path, tag.as_deref()),
+        Target::OciArchive { path, tag } => work.oci_archive(path, tag.as_deref()),
+        Target::DockerArchive { path, names } => work.docker_archive(path, names),
+        Target::Tar { path: Some(path) } => {
+            let mut told = None;
+            let bytes = work.file(path, &mut |out| {
+                told = Some(work.tar(out)?);
+                Ok(())
+            })?;
+            let exported = told.expect("the file was written");
+            Ok(Exported { bytes: Some(bytes), ..exported })
+        }
+        Target::Tar { path: None } => {
+            let write = |source| Error::Tell { source };
+            let mut out = Compressor::new(BufWriter::with_capacity(BUFFER, stream), job.compression).map_err(write)?;
+            let exported = work.tar(&mut out)?;
+            out.finish().and_then(|mut out| out.flush()).map_err(write)?;
+            Ok(exported)
+        }
+    }
+}
+
+impl Target {
+    /// Whether an image that starts with this must be given documents first.
+    fn needs_manifest(&self, root: &Root) -> bool {
+        match (self, root) {
+            (Target::Oci { .. } | Target::OciArchive { .. }, root) => !matches!(root, Root::Candidates(_)),
+            (Target::DockerArchive { .. }, root) => matches!(root, Root::Bare { .. }),
+            (Target::Tar { .. }, _) => false,
+        }
+    }
+}
+
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            From::Source(source) => source.fmt(f),
+            From::Store(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Gives an image documents, in a store of its own.
+fn convert_into(
+    store: &Store,
+    blobs: &dyn Blobs,
+    job: &ExportJob,
+    place: &Workplace,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<Reference, Error> {
+    let image = Image::verify(blobs, &job.want)?;
+    announce(&image, on);
+    let pin = store.pin([])?;
+    let intake = Intake { blobs, store, place, pin: &pin, compression: Compression::Gzip, on };
+    let platform = Some(&job.want.platform);
+    Ok(convert(intake, &image, &RunConfig::default(), platform, None, job.jobs)?.0)
+}
+
+/// How much is written at once.
+const BUFFER: usize = 1 << 20;
+
+struct Work<'a> {
+    job: &'a ExportJob,
+    blobs: &'a dyn Blobs,
+    place: &'a Workplace,
+    store: Option<&'a Store>,
+    cleanup: &'a Cleanup,
+    on: &'a (dyn Fn(Event) + Sync),
+}
+
+impl<'a> Work<'a> {
+    /// The image, which stays in the store meanwhile if it is there.
+    fn image(&self) -> Result<(Image, Exported, Option<Pin<'a>>), Error> {
+        let image = Image::verify(self.blobs, &self.job.want)?;
+        let pin = pin(self.store, &image)?;
+        announce(&image, self.on);
+        let exported = Exported {
+            reference: image.reference().to_owned(),
+            digest: image.identity().digest(),
+            platform: image.config().and_then(|config| config.platform()).map(|platform| platform.to_string()),
+            bytes: None,
+        };
+        Ok((image, exported, pin))
+    }
+
+    /// What goes into a layout: byte for byte, so there must be a manifest.
+    fn contents(&self) -> Result<(Contents, Exported, Option<Pin<'a>>), Error> {
+        let (contents, exported, pin) = if self.job.all {
+            let reference = self.blobs.reference().to_owned();
+            let contents = Contents::of_everything(self.blobs)?;
+            let digest = contents.as_ref().map(|contents| contents.top().digest);
+            let digests = contents.iter().flat_map(Contents::digests);
+            let pin = self.store.map(|store| store.pin(digests)).transpose()?;
+            (contents, Exported { reference, digest, platform: None, bytes: None }, pin)
+        } else {
+            let (image, exported, pin) = self.image()?;
+            (Contents::of_image(&image)?, exported, pin)
+        };
+        let contents = contents.ok_or_else(|| Error::NoManifest { name: exported.reference.clone() })?;
+        let bytes = contents.len_bytes();
+        (self.on)(Event::Planned { disk_bytes: bytes, content_bytes: bytes });
+        Ok((contents, exported, pin))
+    }
+
+    fn layout(&self, path: &Path, tag: Option<&str>) -> Result<Exported, Error> {
+        let (contents, exported, _pin) = self.contents()?;
+        (self.on)(Event::Stage(Stage::Write));
+        let mut draft = self.cleanup.during(|| LayoutDraft::create(path), LayoutDraft::temporary)?;
+        let temporary = draft.temporary().to_owned();
+        draft.write(&contents, self.blobs, &|bytes| (self.on)(Event::Wrote { bytes }))?;
+        (self.on)(Event::Stage(Stage::Commit));
+        self.cleanup.finish(&temporary, || draft.commit(&contents, tag))?;
+        Ok(Exported { bytes: Some(contents.len_bytes()), ..exported })
+    }
+
+    fn oci_archive(&self, path: &Path, tag: Option<&str>) -> Result<Exported, Error> {
+        let (contents, exported, _pin) = self.contents()?;
+        (self.on)(Event::Stage(Stage::Write));
+        let shown = path.display().to_string();
+        let bytes = self.file(path, &mut |out| {
+            let on = |bytes| (self.on)(Event::Wrote { bytes });
+            Ok(oci_archive(&contents, self.blobs, tag, &shown, out, &on)?)
+        })?;
+        Ok(Exported { bytes: Some(bytes), ..exported })
+    }
+
+    fn docker_archive(&self, path: &Path, names: &[String]) -> Result<Exported, Error> {
+        let (image, exported, _pin) = self.image()?;
+        let no_config = || Error::NoManifest { name: exported.reference.clone() };
+        (self.on)(Event::Stage(Stage::Write));
+        let shown = path.display().to_string();
+        let bytes = self.file(path, &mut |out| {
+            let on = |bytes| (self.on)(Event::Wrote { bytes });
+            let written = docker_archive(&image, self.blobs, names, self.place.path(), &shown, out, &on)?;
+            written.ok_or_else(no_config)
+        })?;
+        Ok(Exported { bytes: Some(bytes), ..exported })
+    }
+
+    /// Writes the merged root filesystem.
+    fn tar(&self, out: &mut dyn Write) -> Result<Exported, Error> {
+        let (image, exported, _pin) = self.image()?;
+        (self.on)(Event::Stage(Stage::Unpack));
+        let jobs = self.job.jobs.get();
+        let shop = Workshop { store: self.store, scratch: self.place.path(), keep_packs: false, jobs, on: self.on };
+        let mut layers = Layers::unpack(&image, self.blobs, shop, Purpose::Content)?;
+        (self.on)(Event::Stage(Stage::Merge));
+        let tree = layers.merge(self.job.epoch)?;
+        let packs = layers.packs()?;
+        let bytes = cvbake_rootfs::tar::content_bytes(&tree);
+        (self.on)(Event::Planned { disk_bytes: bytes, content_bytes: bytes });
+        (self.on)(Event::Stage(Stage::Write));
+        cvbake_rootfs::tar::write(&tree, &packs, out, &|bytes| (self.on)(Event::Wrote { bytes }))?;
+        Ok(exported)
+    }
+
+    /// A file that is whole or not there; returns its length.
+    fn file(&self, path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>) -> Result<u64, Error> {
+        let draft = self.cleanup.during(|| Draft::create(path, self.job.replace), Draft::path)?;
+        let failed = |source| cvbake_fetch::Error::Write { place: path.display().to_string(), source };
+        let out = BufWriter::with_capacity(BUFFER, draft.file());
+        let mut out = Compressor::new(out, self.job.compression).map_err(failed)?;
+        write(&mut out)?;
+        out.finish().and_then(|mut out| out.flush()).map_err(failed)?;
+        (self.on)(Event::Stage(Stage::Commit));
+        let bytes = draft.file().metadata().map_err(failed)?.len();
+        draft.sync()?;
+        let temporary = draft.path().to_owned();
+        self.cleanup.finish(&temporary, || draft.commit())?;
+        Ok(bytes)
+    }
+}

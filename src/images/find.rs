@@ -1,0 +1,181 @@
+//! An image of the store by what somebody types: a name, a digest, or the beginning of one.
+
+use std::collections::BTreeSet;
+
+use cvbake_fetch::{Source, stored_name};
+use cvbake_store::{Reference, Store};
+use cvbake_verify::Digest;
+
+use crate::error::Error;
+use crate::event::Event;
+
+/// An image that was found: what it is, and how it was found.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// The name that was given; none if a digest was.
+    pub(crate) name: Option<String>,
+    pub(crate) reference: Reference,
+}
+
+/// The shortest beginning of a digest that is taken for one.
+const MIN_PREFIX: usize = 4;
+
+/// The most names that an error suggests.
+const MAX_SIMILAR: usize = 5;
+
+/// The name in full that the store has an image under; `None` for a text that is no name.
+pub(crate) fn full_name(text: &str) -> Option<String> {
+    match text.parse() {
+        Ok(Source::Registry(reference)) => Some(stored_name(&reference)),
+        _ => None,
+    }
+}
+
+/// Finds an image. A name goes before a digest that starts alike.
+pub(crate) fn find(store: &Store, text: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Found, Error> {
+    let all = store.references(&|event| on(event.into()))?;
+    find_in(&all, text)
+}
+
+fn find_in(all: &[(String, Reference)], text: &str) -> Result<Found, Error> {
+    let full = full_name(text);
+    if let Some((name, reference)) = all.iter().find(|(name, _)| Some(name) == full.as_ref()) {
+        return Ok(Found { name: Some(name.clone()), reference: reference.clone() });
+    }
+    let matching: Vec<&(String, Reference)> =
+        all.iter().filter(|(_, reference)| begins_with(&reference.digest, text)).collect();
+    let digests: BTreeSet<Digest> = matching.iter().map(|(_, reference)| reference.digest).collect();
+    match (&matching[..], digests.len()) {
+        ([(_, reference), ..], 1) => Ok(Found { name: None, reference: reference.clone() }),
+        ([_, ..], _) => {
+            let digests = digests.iter().take(MAX_SIMILAR).map(Digest::to_string).collect();
+            Err(Error::AmbiguousImage { text: text.to_owned(), digests })
+        }
+        ([], _) => Err(Error::NoSuchImage { name: text.to_owned(), similar: similar(all, full.as_deref()) }),
+    }
+}
+
+/// Whether a text is the beginning of a digest, with or without the name of its hash function.
+fn begins_with(digest: &Digest, text: &str) -> bool {
+    let algorithm = format!("{}:", digest.algorithm());
+    let hex = text.strip_prefix(&algorithm).unwrap_or(text);
+    hex.len() >= MIN_PREFIX && digest.hex().starts_with(hex)
+}
+
+/// Names of the same repository, or of one with the same last part.
+fn similar(all: &[(String, Reference)], wanted: Option<&str>) -> Vec<String> {
+    let Some(wanted) = wanted.map(repository) else { return Vec::new() };
+    let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+    let alike = |name: &&str| {
+        let name = repository(name);
+        name == wanted || last(name) == last(wanted) || one_slip(&last(name), &last(wanted))
+    };
+    let names = all.iter().map(|(name, _)| name.as_str());
+    names.filter(alike).take(MAX_SIMILAR).map(str::to_owned).collect()
+}
+
+/// A name without its tag and digest.
+pub(crate) fn repository(name: &str) -> &str {
+    split(name).0
+}
+
+/// The repository, the tag, and the digest of a name of the store.
+pub(crate) fn split(name: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (name, digest) = match name.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (name, None),
+    };
+    let slash = name.rfind('/').map_or(0, |slash| slash + 1);
+    match name[slash..].rfind(':') {
+        Some(colon) => (&name[..slash + colon], Some(&name[slash + colon + 1..]), digest),
+        None => (name, None, digest),
+    }
+}
+
+/// Whether two words differ in one letter that is wrong, missing or too much, or in two that changed places.
+fn one_slip(one: &str, other: &str) -> bool {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let common = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
+    let (one, other) = (&one[common..], &other[common..]);
+    let rest = |text: &[char], from: usize| text.get(from..).map(<[char]>::to_vec);
+    rest(one, 1) == rest(other, 1) && !one.is_empty()
+        || rest(one, 1).as_deref() == Some(other)
+        || rest(other, 1).as_deref() == Some(one)
+        || matches!((one, other), ([a, b, ..], [c, d, ..]) if (a, b) == (d, c)) && rest(one, 2) == rest(other, 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference(content: &str) -> Reference {
+        let digest = Digest::sha256(content.as_bytes());
+        Reference { digest, media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(), size: 1 }
+    }
+
+    fn store() -> Vec<(String, Reference)> {
+        vec![
+            ("docker.io/library/alpine:3".to_owned(), reference("a")),
+            ("docker.io/library/alpine:latest".to_owned(), reference("a")),
+            ("localhost:5000/team/app:v1".to_owned(), reference("b")),
+        ]
+    }
+
+    #[test]
+    fn names_and_digests() {
+        let digest = reference("b").digest;
+        let hex = digest.hex();
+        let found = |text: &str| find_in(&store(), text).unwrap();
+        assert_eq!(found("alpine").name.as_deref(), Some("docker.io/library/alpine:latest"));
+        assert_eq!(found("docker.io/library/alpine:3").name.as_deref(), Some("docker.io/library/alpine:3"));
+        assert_eq!(found("localhost:5000/team/app:v1").reference.digest, digest);
+        for text in [hex.as_str(), &hex[..4], &format!("sha256:{hex}"), &format!("sha256:{}", &hex[..12])] {
+            let Found { name, reference } = found(text);
+            assert_eq!((name, reference.digest), (None, digest), "{text}");
+        }
+        for text in ["nothing", &hex[..3], "sha256:", "", "sha512:1234", "oci:dir"] {
+            assert!(matches!(find_in(&store(), text), Err(Error::NoSuchImage { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn digests_that_start_alike() {
+        let with = |hex: &str| {
+            let digest = format!("sha256:{hex}{}", "0".repeat(64 - hex.len())).parse().unwrap();
+            Reference { digest, ..reference("") }
+        };
+        let all = vec![("r/a:1".to_owned(), with("abcd1")), ("r/b:1".to_owned(), with("abcd2"))];
+        let Err(Error::AmbiguousImage { digests, .. }) = find_in(&all, "abcd") else { panic!("ambiguous") };
+        assert_eq!(digests.len(), 2);
+        assert!(find_in(&all, "abcd1").is_ok());
+    }
+
+    #[test]
+    fn similar_names() {
+        let similar = |text: &str| match find_in(&store(), text) {
+            Err(Error::NoSuchImage { similar, .. }) => similar,
+            other => panic!("{other:?}"),
+        };
+        let alpine = ["docker.io/library/alpine:3", "docker.io/library/alpine:latest"];
+        for text in ["alpine:4", "ghcr.io/x/alpine", "alpin", "alpinee", "apline", "olpine"] {
+            assert_eq!(similar(text), alpine, "{text}");
+        }
+        assert_eq!(similar("app"), ["localhost:5000/team/app:v1"]);
+        for text in ["debian", "alpi", ""] {
+            assert_eq!(similar(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_of_names() {
+        let table = [
+            ("docker.io/library/a:1", ("docker.io/library/a", Some("1"), None)),
+            ("localhost:5000/a@sha256:1", ("localhost:5000/a", None, Some("sha256:1"))),
+            ("localhost:5000/a", ("localhost:5000/a", None, None)),
+            ("r/a:t@sha256:1", ("r/a", Some("t"), Some("sha256:1"))),
+        ];
+        for (name, parts) in table {
+            assert_eq!(split(name), parts);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Images from files into the store, under names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use cvbake_archive::Compression;
+use cvbake_fetch::export::Contents;
+use cvbake_fetch::{Options, Source};
+use cvbake_store::Reference;
+use cvbake_verify::{
+    Blobs, Candidate, CheckedReader, Descriptor, Digest, Error as VerifyError, Image, Layer, Platform, Root, Want,
+};
+
+use super::documents::{self, RunConfig};
+use super::find::full_name;
+use super::layer::{Intake, NewLayer};
+use crate::bake::announce;
+use crate::cleanup::Cleanup;
+use crate::error::Error;
+use crate::event::{Event, Stage};
+use crate::layers::in_parallel;
+use crate::workplace::{Workplace, open_source, open_store};
+
+/// What to import, and how.
+#[derive(Debug, Clone)]
+pub struct ImportJob {
+    /// Where the images are.
+    pub source: Source,
+    /// What the image is to be called; without it, images are called what their place calls them.
+    pub name: Option<String>,
+    /// The one platform that is wanted; all if none is. That of a bare root filesystem.
+    pub platform: Option<Platform>,
+    /// How a bare root filesystem is run.
+    pub run: RunConfig,
+    /// How layers are kept that come without compression.
+    pub compression: Compression,
+    /// When an image of a bare root filesystem was made, if it is to say so, in seconds since 1970.
+    pub created: Option<i64>,
+    /// The store.
+    pub store: PathBuf,
+    /// How many layers are worked on at once.
+    pub jobs: NonZeroUsize,
+}
+
+/// An image that was imported.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Imported {
+    /// Its names, in full.
+    pub names: Vec<String>,
+    /// The digest of its manifest or index.
+    pub digest: Digest,
+    /// The platforms that its configurations say.
+    pub platforms: Vec<String>,
+}
+
+/// Imports images; each is called by its name when all of it is in the store, and its layers were unpacked once to see that they can be.
+///
+/// # Errors
+/// At the first thing that is not as it should be.
+pub fn import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Imported>, Error> {
+    try_import(job, cleanup, on).map_err(|error| Error::image(job.source.to_string(), error))
+}
+
+fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Imported>, Error> {
+    on(Event::Stage(Stage::Resolve));
+    let store = open_store(Some(&job.store), on)?.expect("there is a path");
+    let place = Workplace::open(Some(&store), None, &job.store, cleanup)?;
+    let images = match &job.name {
+        Some(name) => {
+            let full = full_name(name).filter(|full| !full.contains('@'));
+            vec![(job.source.clone(), vec![full.ok_or_else(|| Error::ImageName { name: name.clone() })?])]
+        }
+        None => named(job, &place)?,
+    };
+    let mut imported: Vec<Imported> = Vec::new();
+    for (source, names) in images {
+        on(Event::Stage(Stage::Resolve));
+        let tell = |event: cvbake_fetch::Event| on(event.into());
+        let blobs = open_source(&source, &Options::default(), &place, None, &tell)?;
+        let pin = store.pin([])?;
+        let intake =
+            Intake { blobs: &*blobs, store: &store, place: &place, pin: &pin, compression: job.compression, on };
+        let work = Work { job, intake };
+        let (reference, platforms) = match blobs.root() {
+            Root::Candidates(_) => work.documents()?,
+            Root::Docker { .. } | Root::Bare { .. } => work.convert()?,
+        };
+        on(Event::Stage(Stage::Commit));
+        for name in &names {
+            store.set_reference(name, &reference)?;
+        }
+        imported.push(Imported { names, digest: reference.digest, platforms });
+    }
+    Ok(imported)
+}
+
+/// The images of a place, with the names that they have there.
+fn named(job: &ImportJob, place: &Workplace) -> Result<Vec<(Source, Vec<String>)>, Error> {
+    let mut named = Vec::new();
+    for (source, names) in cvbake_fetch::names(&job.source, place.path())? {
+        let names: Vec<String> =
+            names.iter().filter_map(|name| full_name(name)).filter(|name| !name.contains('@')).collect();
+        if !names.is_empty() {
+            named.push((source, names));
+        }
+    }
+    if named.is_empty() {
+        return Err(Error::Unnamed);
+    }
+    Ok(named)
+}
+
+/// Makes an image with a manifest, in a store, of one without.
+pub(super) fn convert(
+    intake: Intake<'_>,
+    image: &Image,
+    run: &RunConfig,
+    platform: Option<&Platform>,
+    created: Option<i64>,
+    jobs: NonZeroUsize,
+) -> Result<(Reference, Option<Platform>), Error> {
+    (intake.on)(Event::Stage(Stage::Unpack));
+    let keys: Vec<Option<Digest>> = image.layers().iter().map(Layer::diff_id).collect();
+    let distinct = distinct(image.layers(), |layer| layer.diff_id());
+    let new = in_parallel(jobs.get(), &distinct, &|layer| Ok((layer.diff_id(), intake.keep_new(layer)?)))?;
+    let new: BTreeMap<Option<Digest>, NewLayer> = new.into_iter().collect();
+    let layers: Vec<Descriptor> = keys.iter().map(|key| new[key].descriptor.clone()).collect();
+    let (config, digest, platform) = match image.config() {
+        Some(config) => (config.raw().to_vec(), config.digest(), config.platform()),
+        None => {
+            let platform = platform.cloned().unwrap_or_else(Platform::host);
+            let diff_id = new.values().next().expect("a bare root filesystem is one layer").diff_id;
+            let config = documents::config(run, &platform, &diff_id, created);
+            let digest = Digest::sha256(&config);
+            (config, digest, Some(platform))
+        }
+    };
+    let manifest = documents::manifest(&digest, config.len(), &layers);
+    let reference = Reference {
+        digest: Digest::sha256(&manifest),
+        media_type: documents::MANIFEST.to_owned(),
+        size: manifest.len() as u64,
+    };
+    intake.pin.add([digest, reference.digest])?;
+    for (digest, bytes) in [(digest, &config), (reference.digest, &manifest)] {
+        intake.store.put_blob(&digest, &bytes[..], &|event| (intake.on)(event.into()))?;
+    }
+    Ok((reference, platform))
+}
+
+/// Each layer once, the largest first.
+fn distinct<'a>(layers: impl IntoIterator<Item = &'a Layer>, key: impl Fn(&Layer) -> Option<Digest>) -> Vec<&'a Layer> {
+    let mut seen = BTreeSet::new();
+    let mut distinct: Vec<&Layer> = layers.into_iter().filter(|layer| seen.insert(key(layer))).collect();
+    distinct.sort_by_key(|layer| (std::cmp::Reverse(layer.size()), layer.number()));
+    distinct
+}
+
+struct Work<'a> {
+    job: &'a ImportJob,
+    intake: Intake<'a>,
+}
+
+impl Work<'_> {
+    /// An image without a manifest.
+    fn convert(&self) -> Result<(Reference, Vec<String>), Error> {
+        let ImportJob { platform, run, created, jobs, .. } = self.job;
+        let image = Image::verify(self.intake.blobs, &want(platform.as_ref()))?;
+        announce(&image, self.intake.on);
+        let (reference, platform) = convert(self.intake, &image, run, platform.as_ref(), *created, *jobs)?;
+        Ok((reference, platform.iter().map(Platform::to_string).collect()))
+    }
+
+    /// An image, or several in an index, byte for byte.
+    fn documents(&self) -> Result<(Reference, Vec<String>), Error> {
+        let Intake { blobs, store, pin, on, .. } = self.intake;
+        let (contents, images) = self.images()?;
+        let layers = distinct(images.iter().flat_map(Image::layers), Layer::digest);
+        let size = layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.size()?));
+        on(Event::Image { digest: Some(contents.top().digest), layers: layers.len(), bytes: size });
+        on(Event::Stage(Stage::Unpack));
+        pin.add(contents.digests())?;
+        pin.add(images.iter().flat_map(Image::layers).filter_map(Layer::diff_id))?;
+        in_parallel(self.job.jobs.get(), &layers, &|layer| self.intake.keep_known(layer))?;
+        let done: BTreeSet<Digest> = layers.iter().filter_map(|layer| layer.digest()).collect();
+        let tell = |event: cvbake_store::Event| on(event.into());
+        for blob in contents.blobs().iter().filter(|blob| !done.contains(&blob.digest)) {
+            let bytes = CheckedReader::new(blobs.open(blob)?, blob.digest, blob.size);
+            store.put_blob(&blob.digest, bytes, &tell)?;
+        }
+        for (digest, bytes) in contents.documents() {
+            store.put_blob(digest, &bytes[..], &tell)?;
+        }
+        let Descriptor { media_type, digest, size } = contents.top().clone();
+        let mut platforms: Vec<String> =
+            images.iter().filter_map(|image| Some(image.config()?.platform()?.to_string())).collect();
+        platforms.dedup();
+        Ok((Reference { digest, media_type, size }, platforms))
+    }
+
+    /// What is imported, and the images in it.
+    fn images(&self) -> Result<(Contents, Vec<Image>), Error> {
+        let blobs = self.intake.blobs;
+        let one = |want: &Want| -> Result<(Contents, Vec<Image>), Error> {
+            let image = Image::verify(blobs, want)?;
+            let contents = Contents::of_image(&image)?.expect("what a descriptor leads to has a manifest");
+            Ok((contents, vec![image]))
+        };
+        if self.job.platform.is_some() {
+            return one(&want(self.job.platform.as_ref()));
+        }
+        // Several of one name, told apart by their platforms only.
+        let Some(contents) = Contents::of_everything(blobs)? else { return one(&Want::host()) };
+        let mut images = Vec::new();
+        for Candidate { descriptor, platform, .. } in contents.images() {
+            let at = At { blobs, root: Root::Candidates(vec![Candidate::new(descriptor.clone())]) };
+            let platform = platform.clone().unwrap_or_else(Platform::host);
+            match Image::verify(&at, &Want { platform, explicit: false }) {
+                Ok(image) => images.push(image),
+                // An index may list anything; alone it is an error.
+                Err(VerifyError::NotAnImage { .. }) if *descriptor != *contents.top() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for warning in images.iter().flat_map(Image::warnings) {
+            (self.intake.on)(Event::Warning(warning.to_string()));
+        }
+        Ok((contents, images))
+    }
+}
+
+fn want(platform: Option<&Platform>) -> Want {
+    match platform {
+        Some(platform) => Want { platform: platform.clone(), explicit: true },
+        None => Want::host(),
+    }
+}
+
+/// The same blobs, entered elsewhere.
+struct At<'a> {
+    blobs: &'a dyn Blobs,
+    root: Root,
+}
+
+impl Blobs for At<'_> {
+    fn reference(&self) -> &str {
+        self.blobs.reference()
+    }
+
+    fn root(&self) -> &Root {
+        &self.root
+    }
+
+    fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.blobs.open(blob)
+    }
+
+    fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.blobs.open_layer(layer)
+    }
+}

@@ -1,0 +1,175 @@
+//! A layer on its way into the store: read once, unpacked to see that it can be, and kept.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Cursor, Read, Write};
+
+use cvbake_archive::{Compression, Compressor, Decompressor};
+use cvbake_store::{Pin, Store};
+use cvbake_unpack::Index;
+use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader, Layer};
+
+use crate::error::Error;
+use crate::event::{Event, Found, LayerEvent};
+use crate::workplace::Workplace;
+
+/// Where layers come from and go to.
+#[derive(Clone, Copy)]
+pub(super) struct Intake<'a> {
+    pub(super) blobs: &'a dyn Blobs,
+    pub(super) store: &'a Store,
+    pub(super) place: &'a Workplace,
+    /// What is kept of what comes in, until something points to it.
+    pub(super) pin: &'a Pin<'a>,
+    /// How layers are kept that come without compression.
+    pub(super) compression: Compression,
+    pub(super) on: &'a (dyn Fn(Event) + Sync),
+}
+
+/// A layer that had no digest before.
+#[derive(Debug, Clone)]
+pub(super) struct NewLayer {
+    pub(super) descriptor: Descriptor,
+    pub(super) diff_id: Digest,
+}
+
+impl Intake<'_> {
+    /// Keeps a layer as it is, under the digest that it should have.
+    pub(super) fn keep_known(&self, layer: &Layer) -> Result<(), Error> {
+        self.of_layer(layer, || {
+            let digest = layer.digest().expect("a manifest says it");
+            let mut partial = self.store.partial(&digest, &|event| (self.on)(event.into()))?;
+            partial.restart()?;
+            let reader = layer.open(self.blobs)?;
+            let unpacked = self
+                .unpack(layer, reader, &mut |piece| Ok(partial.append(piece)?))
+                .and_then(|(index, diff_id)| layer.check(diff_id).map(|()| (index, diff_id)).map_err(Error::from));
+            match unpacked {
+                Ok((index, diff_id)) => {
+                    partial.commit()?;
+                    self.store.put_index(&diff_id, &index.encode())?;
+                    Ok((index.entry_count(), ()))
+                }
+                Err(error) => {
+                    partial.restart()?;
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    /// Keeps a layer whose digest comes of how it is kept.
+    pub(super) fn keep_new(&self, layer: &Layer) -> Result<NewLayer, Error> {
+        self.of_layer(layer, || {
+            let path = self.place.path().join(format!("layer-{}", layer.number()));
+            let scratch = |source| Error::Scratch { path: path.clone(), source };
+            let mut reader = layer.open(self.blobs)?;
+            let prefix = prefix(&mut reader)?;
+            let (stored, compression) = match Compression::detect(&prefix) {
+                Compression::None => (self.compression, self.compression),
+                other => (other, Compression::None),
+            };
+            let file = File::options().write(true).create_new(true).open(&path).map_err(scratch)?;
+            let out = Hashed { out: BufWriter::new(file), hasher: Hasher::new(Algorithm::Sha256), len: 0 };
+            let mut out = Compressor::new(out, compression).map_err(scratch)?;
+            let reader = Cursor::new(prefix).chain(reader);
+            let (index, diff_id) = self.unpack(layer, reader, &mut |piece| out.write_all(piece).map_err(scratch))?;
+            layer.check(diff_id)?;
+            let Hashed { mut out, hasher, len } = out.finish().map_err(scratch)?;
+            out.flush().map_err(scratch)?;
+            let digest = hasher.finish();
+            self.pin.add([digest, diff_id])?;
+            let file = File::open(&path).map_err(scratch)?;
+            self.store.put_blob(&digest, file, &|event| (self.on)(event.into()))?;
+            std::fs::remove_file(&path).map_err(scratch)?;
+            self.store.put_index(&diff_id, &index.encode())?;
+            let descriptor = Descriptor { media_type: media_type(stored).to_owned(), digest, size: len };
+            Ok((index.entry_count(), NewLayer { descriptor, diff_id }))
+        })
+    }
+
+    /// Reads a layer to its end, and gives what is in it; `keep` gets every byte as it was stored.
+    fn unpack(
+        &self,
+        layer: &Layer,
+        reader: impl Read,
+        keep: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<(Index, Digest), Error> {
+        let mut kept = Kept { inner: reader, keep, failed: None, number: layer.number(), on: self.on };
+        let mut unpack = || {
+            let mut bytes = HashingReader::new(Decompressor::new(&mut kept)?, layer.algorithm());
+            let index = cvbake_unpack::unpack(&mut bytes, &mut |_, _| Ok(()))?;
+            let (diff_id, _) = bytes.finish()?;
+            Ok((index, diff_id))
+        };
+        let unpacked = unpack();
+        match kept.failed {
+            Some(error) => Err(error),
+            None => unpacked,
+        }
+    }
+
+    fn of_layer<T>(&self, layer: &Layer, work: impl FnOnce() -> Result<(usize, T), Error>) -> Result<T, Error> {
+        let (number, bytes) = (layer.number(), layer.size());
+        (self.on)(Event::Layer { number, event: LayerEvent::Started { bytes } });
+        let (entries, done) = work().map_err(|error| Error::layer(layer, error))?;
+        (self.on)(Event::Layer { number, event: LayerEvent::Finished { found: Found::Nothing, entries, bytes } });
+        Ok(done)
+    }
+}
+
+/// The first bytes, as many as tell the compression, or all there are.
+fn prefix(reader: &mut dyn Read) -> Result<Vec<u8>, Error> {
+    let mut prefix = Vec::new();
+    reader.take(Compression::PREFIX as u64).read_to_end(&mut prefix)?;
+    Ok(prefix)
+}
+
+fn media_type(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => "application/vnd.oci.image.layer.v1.tar",
+        Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+        Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+    }
+}
+
+/// Hands on what is read.
+struct Kept<'a, R> {
+    inner: R,
+    keep: &'a mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    /// Why it could not be kept, which is no fault of what is read.
+    failed: Option<Error>,
+    number: usize,
+    on: &'a (dyn Fn(Event) + Sync),
+}
+
+impl<R: Read> Read for Kept<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        (self.on)(Event::Layer { number: self.number, event: LayerEvent::Read { bytes: count as u64 } });
+        if let Err(error) = (self.keep)(&buffer[..count]) {
+            self.failed = Some(error);
+            return Err(io::ErrorKind::Other.into());
+        }
+        Ok(count)
+    }
+}
+
+/// Hashes and counts what is written.
+struct Hashed<W> {
+    out: W,
+    hasher: Hasher,
+    len: u64,
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.len += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

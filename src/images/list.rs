@@ -1,0 +1,87 @@
+//! All images of a store, and one in full.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cvbake_store::{Reference, Store};
+use cvbake_verify::{Digest, Want};
+
+use super::details::{self, Details, ImageDetails};
+use super::find::{find, split};
+use crate::error::Error;
+use crate::event::Event;
+
+/// A name in the store, and what it stands for.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The name; empty if nothing but a digest is left of it.
+    pub name: String,
+    /// The registry and the path, if there is a name.
+    pub repository: Option<String>,
+    /// The tag, if there is one.
+    pub tag: Option<String>,
+    /// What the name points to.
+    pub details: Details,
+}
+
+/// One image, found by what somebody typed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Inspected {
+    /// All its names.
+    pub names: Vec<String>,
+    /// What the name points to, and what that leads to.
+    pub details: Details,
+    /// The one image that is wanted, if there are several.
+    pub image: Option<ImageDetails>,
+}
+
+fn open(path: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
+    Ok(Store::open_existing(path, &|event| on(event.into()))?)
+}
+
+/// All names in a store, in order, with what they stand for. A store that is not there has none.
+///
+/// # Errors
+/// When the store can't be read.
+pub fn list(store: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Listed>, Error> {
+    let Some(store) = open(store, on)? else { return Ok(Vec::new()) };
+    let mut known: BTreeMap<Digest, Details> = BTreeMap::new();
+    let mut listed = Vec::new();
+    for (name, reference) in store.references(&|event| on(event.into()))? {
+        let details = match known.get(&reference.digest) {
+            Some(details) => details.clone(),
+            None => Details::of(&store, &reference, on)?,
+        };
+        known.insert(reference.digest, details.clone());
+        let (repository, tag, _) = split(&name);
+        let (repository, tag) = (Some(repository).filter(|part| !part.is_empty()), tag.map(str::to_owned));
+        listed.push(Listed { repository: repository.map(str::to_owned), tag, details, name });
+    }
+    Ok(listed)
+}
+
+/// Everything about an image; `want` chooses where a name stands for several, and nothing has to be complete.
+///
+/// # Errors
+/// When there is no such image, or the store can't be read.
+pub fn inspect(store: &Path, name: &str, want: &Want, on: &(dyn Fn(Event) + Sync)) -> Result<Inspected, Error> {
+    let missing = || Error::NoSuchImage { name: name.to_owned(), similar: Vec::new() };
+    let store = open(store, on)?.ok_or_else(missing)?;
+    let found = find(&store, name, on)?;
+    let details = Details::of(&store, &found.reference, on)?;
+    let references = store.references(&|event| on(event.into()))?;
+    let same = |(_, reference): &(String, Reference)| reference.digest == found.reference.digest;
+    let names = references.into_iter().filter(same).map(|(name, _)| name).collect();
+    let image = match &details.images[..] {
+        [] => None,
+        [only] if !want.explicit => Some(only.clone()),
+        images => {
+            let digest = details::choose(&store, name, &found.reference, want, on)
+                .map_err(|error| Error::image(name.to_owned(), error))?;
+            images.iter().find(|image| Some(image.descriptor.digest) == digest).cloned()
+        }
+    };
+    Ok(Inspected { names, details, image })
+}

@@ -1,0 +1,88 @@
+//! Giving names to images, and taking them away.
+
+use std::path::Path;
+
+use cvbake_store::{Reference, Store};
+use cvbake_verify::Digest;
+
+use super::details::Details;
+use super::find::{find, full_name};
+use crate::error::Error;
+use crate::event::Event;
+
+/// What became of an image when names were taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Removed {
+    /// The names that it had and has no more.
+    pub untagged: Vec<String>,
+    /// What they pointed to.
+    pub digest: Digest,
+    /// Whether it has no name any more.
+    pub gone: bool,
+}
+
+/// Gives an image more names; returns them in full.
+///
+/// # Errors
+/// When there is no such image, or a name is none.
+pub fn tag(store: &Path, name: &str, new: &[String], on: &(dyn Fn(Event) + Sync)) -> Result<Vec<String>, Error> {
+    let full = |name: &String| {
+        let full = full_name(name).filter(|full| !full.contains('@'));
+        full.ok_or_else(|| Error::ImageName { name: name.clone() })
+    };
+    let new = new.iter().map(full).collect::<Result<Vec<_>, _>>()?;
+    let missing = || Error::NoSuchImage { name: name.to_owned(), similar: Vec::new() };
+    let store = Store::open_existing(store, &|event| on(event.into()))?.ok_or_else(missing)?;
+    let found = find(&store, name, on)?;
+    for name in &new {
+        store.set_reference(name, &found.reference)?;
+    }
+    Ok(new)
+}
+
+/// Takes names away: the one that is given, or all names of an image that is given by its digest. Without `force` it must not be in use, and a
+/// digest must have one name only. Either all are taken away or none.
+///
+/// # Errors
+/// When there is no such image, or it must stay.
+pub fn remove(store: &Path, names: &[String], force: bool, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Removed>, Error> {
+    let tell = |event: cvbake_store::Event| on(event.into());
+    let missing = |name: &String| Error::NoSuchImage { name: name.clone(), similar: Vec::new() };
+    let Some(store) = Store::open_existing(store, &tell)? else {
+        return names.first().map_or(Ok(Vec::new()), |name| Err(missing(name)));
+    };
+    let sweep = store.sweep(&tell)?;
+    let mut left = store.references(&tell)?;
+    let mut removed: Vec<Removed> = Vec::new();
+    for name in names {
+        let found = find(&store, name, on)?;
+        let is_meant = |(other, reference): &(String, Reference)| match &found.name {
+            Some(name) => other == name,
+            None => reference.digest == found.reference.digest,
+        };
+        let untagged: Vec<String> = left.iter().filter(|entry| is_meant(entry)).map(|(name, _)| name.clone()).collect();
+        if untagged.is_empty() {
+            // Named twice, and removed once.
+            continue;
+        }
+        if found.name.is_none() && untagged.len() > 1 && !force {
+            return Err(Error::SeveralNames { digest: found.reference.digest, names: untagged });
+        }
+        left.retain(|entry| !is_meant(entry));
+        let digest = found.reference.digest;
+        let gone = !left.iter().any(|(_, reference)| reference.digest == digest);
+        if gone && !force {
+            let details = Details::of(&store, &found.reference, on)?;
+            let used = |digest: &Digest| sweep.pinned().contains(digest);
+            if used(&digest) || details.images.iter().any(|image| used(&image.descriptor.digest)) {
+                return Err(Error::InUse { name: name.clone() });
+            }
+        }
+        removed.push(Removed { untagged, digest, gone });
+    }
+    for name in removed.iter().flat_map(|removed| &removed.untagged) {
+        sweep.remove_reference(name)?;
+    }
+    Ok(removed)
+}

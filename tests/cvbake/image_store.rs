@@ -1,0 +1,370 @@
+//! Images that come into the store from files, and what is told and done about them there.
+
+use std::path::{Path, PathBuf};
+
+use crate::images::{image, listing, skopeo, source};
+use crate::support::bake::{Bake, Place, names};
+use crate::support::image::{Compression, Edit, Image, Images, digest, docker_archive};
+use crate::support::run::Outcome;
+use crate::support::{sample, seen};
+
+fn import(place: &Place, args: &[&str]) -> Bake {
+    image(place, &[&["import"], args].concat())
+}
+
+/// Bakes an image of the store, and asks nobody for anything.
+fn bake_stored(place: &Place, name: &str) -> Bake {
+    place.bake_source(name).arg("--force")
+}
+
+fn stored_listing(place: &Place, name: &str) -> String {
+    bake_stored(place, name).args(["--pull", "never"]).ok();
+    crate::support::ext4::listing(&place.disk())
+}
+
+fn file(place: &Place, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = place.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn layout(place: &Place) -> String {
+    format!("oci:{}", place.path().join("image").display())
+}
+
+/// Two steps with a layer and one without, in two layers.
+fn with_history() -> Images {
+    let new = r#""created":"2024-05-06T07:08:09.5Z","history":[{"created":"2024-05-06T07:08:08Z","created_by":"ADD root.tar / # buildkit"},{"created":"2024-05-06T07:08:09Z","created_by":"ENV A=\u001b[31mred","empty_layer":true,"comment":"by hand"},{"created_by":"RUN   make  all"}],"config":{"Labels":{"evil":"\u001b]0;x\u0007"},"Unknown":[1,{"x":null}]}"#;
+    let edit = Edit { document: "config".to_owned(), old: br#""config":{}"#.to_vec(), new: new.as_bytes().to_vec() };
+    let layers =
+        vec![sample::layer("file a \"1\"", Compression::Gzip), sample::layer("file b \"2\"", Compression::Plain)];
+    Images { images: vec![Image { layers, edits: vec![edit], ..Image::default() }], ..Images::default() }
+}
+
+#[test]
+fn imported_and_exported_byte_for_byte() {
+    let place = Place::with(&sample::varied());
+    let expected = listing(&place, &source(&place));
+    let raw = skopeo(&["inspect", "--raw", &source(&place)]);
+    let manifest = digest("sha256", raw.as_bytes());
+    let told = import(&place, &[&layout(&place), "team/app:v1"]).ok();
+    assert!(told.stdout.contains(&manifest), "{}", told.describe());
+    seen::assert_same("from the store", &stored_listing(&place, "team/app:v1"), &expected);
+    // Without a flag it needs no network, either.
+    bake_stored(&place, "team/app:v1").ok();
+
+    let archive = format!("oci-archive:{}", place.path().join("out/image.tar").display());
+    image(&place, &["export", "team/app:v1", &format!("{archive}:team/app:v2")]).ok();
+    import(&place, &[&archive]).ok();
+    let rows = json(&image(&place, &["ls", "--json"]).ok());
+    assert_eq!(rows.matches(&manifest).count(), 2, "{rows}");
+    let shown = image(&place, &["inspect", "--raw", "team/app:v2"]).ok();
+    assert_eq!(shown.stdout, raw);
+    seen::assert_same("once around", &stored_listing(&place, "team/app:v2"), &expected);
+    image(&place, &["export", &manifest[..20], &format!("oci:{}", place.path().join("out/again").display())]).ok();
+    let again = skopeo(&["inspect", "--raw", &format!("oci:{}", place.path().join("out/again").display())]);
+    assert_eq!(again, raw);
+}
+
+fn json(outcome: &Outcome) -> String {
+    outcome.stdout.clone()
+}
+
+#[test]
+fn docker_archives_with_all_their_names() {
+    let images = sample::varied();
+    let place = Place::with(&images);
+    let expected = listing(&place, &source(&place));
+    let tar = docker_archive(&images.images[0], &["b:latest", "example.com/c:2"], true);
+    let path = file(&place, "docker.tar", &tar);
+    let from = format!("docker-archive:{}", path.display());
+    let told = import(&place, &[&from]).ok();
+    for name in ["docker.io/library/b:latest", "example.com/c:2"] {
+        assert!(told.stdout.contains(name), "{}", told.describe());
+        seen::assert_same(name, &stored_listing(&place, name), &expected);
+    }
+    // The configuration stays what it is, whatever layers are kept as.
+    let config = skopeo(&["inspect", "--config", "--raw", &from]);
+    assert_eq!(image(&place, &["inspect", "--config", "b"]).ok().stdout, config);
+    let back = format!("docker-archive:{}", place.path().join("out/back.tar").display());
+    image(&place, &["export", "b", &back]).ok();
+    assert_eq!(skopeo(&["inspect", "--config", "--raw", &back]), config);
+    let unnamed = file(&place, "unnamed.tar", &docker_archive(&images.images[0], &[], false));
+    let from = format!("docker-archive:{}", unnamed.display());
+    assert!(import(&place, &[&from]).run().error(&[2]).contains("called"), "nothing says its name");
+    import(&place, &[&from, "c"]).ok();
+}
+
+#[test]
+fn root_filesystems_become_images() {
+    let layer = sample::layer("dir d mode=0711\nfile d/f rand:9999:1 own=5:6\nlink l -> d", Compression::Plain);
+    let place = Place::with(&Images::of(vec![layer.clone()]));
+    let expected = listing(&place, &source(&place));
+    let run = [
+        "--cmd",
+        r#"["-l"]"#,
+        "--entrypoint",
+        r#"["/bin/ls"]"#,
+        "--env",
+        "A=1",
+        "--env",
+        "B=\u{1b}",
+        "--env",
+        "A=2",
+        "--workdir",
+        "/d",
+        "--user",
+        "5:6",
+        "--label",
+        "org.example=x",
+        "--platform",
+        "linux/arm64",
+    ];
+    let mut digests = Vec::new();
+    for (compression, ending) in
+        [(Compression::Plain, "tar"), (Compression::Gzip, "tar.gz"), (Compression::Zstd, "tar.zst")]
+    {
+        let path = file(&place, &format!("root.{ending}"), &compression.compress(&layer.tar));
+        let path = path.display().to_string();
+        import(&place, &[&[path.as_str(), ending], &run[..]].concat()).env("SOURCE_DATE_EPOCH", "1700000000").ok();
+        place.bake_source(ending).platform("linux/arm64").args(["--force", "--pull", "never"]).ok();
+        seen::assert_same(ending, &crate::support::ext4::listing(&place.disk()), &expected);
+        let config = image(&place, &["inspect", "--config", ending]).ok().stdout;
+        for part in [
+            r#""created":"2023-11-14T22:13:20Z""#,
+            r#""architecture":"arm64""#,
+            r#""config":{"User":"5:6","Env":["A=2","B=\u001b"],"Entrypoint":["/bin/ls"],"Cmd":["-l"],"WorkingDir":"/d","Labels":{"org.example":"x"}}"#,
+            layer.diff_id.as_str(),
+        ] {
+            assert!(config.contains(part), "{part}: {config}");
+        }
+        // As it came; what came plain is compressed.
+        let manifest = image(&place, &["inspect", "--raw", ending]).ok().stdout;
+        let kept = if ending == "tar.zst" { "tar+zstd" } else { "tar+gzip" };
+        assert!(manifest.contains(kept), "{manifest}");
+        digests.push(digest("sha256", manifest.as_bytes()));
+        // The same again is the same image, whoever hands it over.
+        let piped = import(&place, &[&["tar:-", "piped"], &run[..]].concat()).stdin(path.clone().into());
+        piped.env("SOURCE_DATE_EPOCH", "1700000000").ok();
+        let again = image(&place, &["inspect", "--raw", "piped"]).ok().stdout;
+        assert_eq!(digest("sha256", again.as_bytes()), digests[digests.len() - 1]);
+    }
+    let plain = import(&place, &[&place.path().join("root.tar").display().to_string(), "plain", "--compress", "none"]);
+    plain.ok();
+    let manifest = image(&place, &["inspect", "--raw", "plain"]).ok().stdout;
+    assert!(manifest.contains(r#"layer.v1.tar","#), "{manifest}");
+    assert!(!image(&place, &["inspect", "--config", "plain"]).ok().stdout.contains("created\":"), "no clock");
+}
+
+#[test]
+fn what_cannot_be_baked_gets_no_name() {
+    let place = Place::with(&sample::varied());
+    let bad = sample::layer("file a \"1\"\nhard b -> nothing/../../..", Compression::Plain).tar;
+    let good = sample::layer("file a rand:9999:1", Compression::Gzip).blob;
+    for (name, bytes, codes) in [
+        ("bad.tar", bad, &[4][..]),
+        ("cut.tar.gz", good[..good.len() - 9].to_vec(), &[4]),
+        ("empty.tar", Vec::new(), &[3]),
+        ("text.tar", b"no archive at all, but text".repeat(40), &[4]),
+    ] {
+        let path = file(&place, name, &bytes);
+        import(&place, &[&path.display().to_string(), "x"]).run().error(codes);
+    }
+    let blob = names(&place.path().join("image/blobs/sha256")).into_iter();
+    let largest = blob.map(|name| place.path().join("image/blobs/sha256").join(name));
+    let largest = largest.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(&largest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&largest, bytes).unwrap();
+    import(&place, &[&layout(&place), "x"]).run().error(&[4]);
+    import(&place, &["alpine", "x"]).run().error(&[2]);
+    import(&place, &[&layout(&place), "x", "--cmd", "true"]).run().error(&[2]);
+    import(&place, &["tar:nothing"]).run().error(&[2]);
+    for name in ["UPPER", "x@sha256:1234", "oci:x", ""] {
+        import(&place, &[&layout(&place), name]).run().error(&[2]);
+    }
+    assert_eq!(image(&place, &["ls", "--quiet"]).ok().stdout, "");
+    place.assert_no_leftovers(&[]);
+}
+
+#[test]
+fn listed() {
+    let place = Place::with(&with_history());
+    assert_eq!(image(&place, &["ls", "--json"]).ok().stdout, "[]\n", "no store is no error");
+    assert!(!place.store().exists(), "and none is made");
+    import(&place, &[&layout(&place), "team/app:v1"]).ok();
+    let manifest = digest("sha256", skopeo(&["inspect", "--raw", &source(&place)]).as_bytes());
+    image(&place, &["tag", "team/app:v1", "alpine", "localhost:5000/x/app:v2"]).ok();
+    let short = &manifest["sha256:".len()..][..12];
+    let rows = image(&place, &["ls"]).ok().stdout;
+    let size = rows.lines().nth(1).unwrap().split("2024-05-06  ").nth(1).unwrap().to_owned();
+    let expected = format!(
+        "REPOSITORY                TAG     DIGEST        PLATFORM     CREATED     SIZE\n\
+         docker.io/library/alpine  latest  {short}  linux/amd64  2024-05-06  {size}\n\
+         docker.io/team/app        v1      {short}  linux/amd64  2024-05-06  {size}\n\
+         localhost:5000/x/app      v2      {short}  linux/amd64  2024-05-06  {size}\n"
+    );
+    assert_eq!(rows, expected);
+    assert!(image(&place, &["ls", "--digests"]).ok().stdout.contains(&manifest));
+    for (pattern, count) in [("alpine", 1), ("app", 2), ("app:v*", 2), ("team/app:v1", 1), ("*", 3), ("ap", 0)] {
+        let found = image(&place, &["ls", "-q", pattern]).ok().stdout;
+        assert_eq!(found.lines().count(), count, "{pattern}: {found}");
+    }
+    let format = image(&place, &["ls", "--format", r"{{.Repository}}:{{.Tag}}\t{{.Platform}}|{{.ID}}", "alpine"]).ok();
+    assert_eq!(format.stdout, format!("docker.io/library/alpine:latest\tlinux/amd64|{short}\n"));
+    image(&place, &["ls", "--format", "{{.Nothing}}"]).run().error(&[2]);
+    let json = image(&place, &["ls", "--json", "alpine"]).ok().stdout;
+    let bytes = json.split("\"bytes\":").nth(1).unwrap().split(',').next().unwrap();
+    let expected = format!(
+        r#"[{{"name":"docker.io/library/alpine:latest","repository":"docker.io/library/alpine","tag":"latest","digest":"{manifest}","mediaType":"application/vnd.oci.image.manifest.v1+json","platforms":["linux/amd64"],"created":"2024-05-06T07:08:09.5Z","bytes":{bytes},"complete":true}}]"#
+    );
+    assert_eq!(json.trim_end(), expected);
+}
+
+#[test]
+fn inspected() {
+    let images = with_history();
+    let place = Place::with(&images);
+    import(&place, &[&layout(&place), "app"]).ok();
+    let raw = skopeo(&["inspect", "--raw", &source(&place)]);
+    let config = skopeo(&["inspect", "--config", "--raw", &source(&place)]);
+    assert_eq!(image(&place, &["inspect", "--raw", "app"]).ok().stdout, raw);
+    assert_eq!(image(&place, &["inspect", "--config", "app"]).ok().stdout, config);
+    let shown = image(&place, &["inspect", "app", &digest("sha256", raw.as_bytes())]).ok().stdout;
+    // JSON escapes what moves a cursor.
+    assert!(!shown.contains('\u{1b}') && !shown.contains('\u{7}'), "{shown}");
+    let compact: String = shown.split('\n').map(str::trim_start).collect();
+    let squeezed = compact.replace("\": ", "\":");
+    let layer = |at: usize, media: &str| {
+        let layer = &images.images[0].layers[at];
+        format!(
+            r#"{{"digest":"{}","mediaType":"application/vnd.oci.image.layer.v1.{media}","bytes":{},"diffId":"{}","stored":true}}"#,
+            layer.digest,
+            layer.blob.len(),
+            layer.diff_id
+        )
+    };
+    for part in [
+        format!(r#""layers":[{},{}]"#, layer(0, "tar+gzip"), layer(1, "tar")),
+        r#""Unknown":[1,{"x":null}]"#.to_owned(),
+        r#""platform":"linux/amd64""#.to_owned(),
+        format!(r#""manifest":{raw}"#),
+    ] {
+        assert_eq!(squeezed.matches(&part).count(), 2, "{part}: {squeezed}");
+    }
+    let missing = image(&place, &["inspect", "aapp"]).run();
+    missing.error(&[3]);
+    assert!(missing.stderr.contains("docker.io/library/app:latest"), "{}", missing.describe());
+}
+
+#[test]
+fn histories() {
+    let images = with_history();
+    let place = Place::with(&images);
+    import(&place, &[&layout(&place), "app"]).ok();
+    let short = |at: usize| images.images[0].layers[at].digest["sha256:".len()..][..12].to_owned();
+    let size = |at: usize| format!("{} B", images.images[0].layers[at].blob.len());
+    let text = image(&place, &["history", "app"]).ok().stdout;
+    let rows: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    let plain = size(1);
+    let plain = if images.images[0].layers[1].blob.len() >= 1024 { rows[1][2].to_owned() } else { plain };
+    assert_eq!(rows[0], ["LAYER", "CREATED", "SIZE", "CREATED BY", "COMMENT"]);
+    assert_eq!(rows[1], [short(1).as_str(), "-", &plain, "RUN make all"]);
+    assert_eq!(rows[2], ["-", "2024-05-06", "-", r"ENV A=\u{1b}[31mred", "by hand"]);
+    assert_eq!(rows[3], [short(0).as_str(), "2024-05-06", &size(0), "ADD root.tar / # buildkit"]);
+    let json = image(&place, &["history", "--json", "app"]).ok().stdout;
+    assert!(json.contains(r#""emptyLayer":true,"layer":null,"diffId":null,"bytes":null}"#), "{json}");
+    assert!(json.contains(&images.images[0].layers[0].diff_id) && !json.contains('\u{1b}'), "{json}");
+}
+
+/// Documents that somebody made to be in the way.
+#[test]
+fn odd_histories() {
+    let small = || sample::layer("file a \"1\"", Compression::Gzip);
+    let import_with = |new: &str| {
+        let edit =
+            Edit { document: "config".to_owned(), old: br#""config":{}"#.to_vec(), new: new.as_bytes().to_vec() };
+        let image = Image { layers: vec![small()], edits: vec![edit], ..Image::default() };
+        let place = Place::with(&Images { images: vec![image], ..Images::default() });
+        import(&place, &[&layout(&place), "app"]).ok();
+        place
+    };
+    // None at all.
+    let place = import_with(r#""config":null"#);
+    let text = image(&place, &["history", "app"]).ok().stdout;
+    assert_eq!(text.lines().count(), 2, "the layer stands alone: {text}");
+    image(&place, &["ls"]).ok();
+    // More than anybody has, and none of them with a layer.
+    let many = vec![r#"{"empty_layer":true}"#; 100_000].join(",");
+    let place = import_with(&format!(r#""history":[{many}]"#));
+    assert_eq!(image(&place, &["history", "app"]).ok().stdout.lines().count(), 100_002);
+    assert!(image(&place, &["inspect", "app"]).ok().stdout.contains("\"complete\": true"));
+    // Of another shape: the image can be baked, and nothing is told of its history.
+    let place = import_with(r#""history":"none","created":7"#);
+    assert_eq!(image(&place, &["history", "app"]).ok().stdout.lines().count(), 2);
+    bake_stored(&place, "app").ok();
+}
+
+#[test]
+fn tagged_and_removed() {
+    let place = Place::with(&sample::small("x"));
+    import(&place, &[&layout(&place), "a:1"]).ok();
+    let manifest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
+    image(&place, &["tag", "a:1", "b:2", "c/d"]).ok();
+    image(&place, &["tag", &manifest[..16], "e"]).ok();
+    image(&place, &["tag", "a:1", "b@sha256:12"]).run().error(&[2]);
+    image(&place, &["tag", "nothing", "x"]).run().error(&[3]);
+    let names = || image(&place, &["ls", "--format", "{{.Name}}"]).ok().stdout;
+    assert_eq!(names().lines().count(), 4);
+
+    let several = image(&place, &["rm", &manifest]).run();
+    assert!(several.error(&[2]).contains("docker.io/c/d:latest"), "{}", several.describe());
+    image(&place, &["rm", "b:2", "nothing"]).run().error(&[3]);
+    assert_eq!(names().lines().count(), 4, "all or none");
+    let untagged = image(&place, &["rm", "b:2", "b:2"]).ok();
+    assert_eq!(untagged.stdout, "untagged docker.io/library/b:2\n");
+    bake_stored(&place, "a:1").args(["--pull", "never"]).ok();
+    let removed = image(&place, &["rm", "--force", "--json", &manifest["sha256:".len()..][..8]]).ok();
+    let expected = format!(
+        r#"[{{"image":"{manifest}","untagged":["docker.io/c/d:latest","docker.io/library/a:1","docker.io/library/e:latest"],"removed":true}}]"#
+    );
+    assert_eq!(removed.stdout.trim_end(), expected);
+    assert_eq!(names(), "");
+    bake_stored(&place, "a:1").args(["--pull", "never"]).run().error(&[3]);
+    place.assert_no_leftovers(&["disk.ext4"]);
+}
+
+#[test]
+fn several_platforms_in_the_store() {
+    let platform = |platform: &str, text: &str| {
+        let mut image = sample::small(text).images.remove(0);
+        image.platform = Some(platform.to_owned());
+        image
+    };
+    let images =
+        Images { images: vec![platform("linux/amd64", "one"), platform("linux/arm64", "two")], ..Images::default() };
+    let place = Place::with(&images);
+    import(&place, &[&layout(&place), "all"]).ok();
+    import(&place, &[&layout(&place), "arm", "--platform", "linux/arm64"]).ok();
+    let found = image(&place, &["ls", "--format", "{{.Name}} {{.Platform}}"]).ok().stdout;
+    assert_eq!(
+        found,
+        "docker.io/library/all:latest linux/amd64,linux/arm64\ndocker.io/library/arm:latest linux/arm64\n"
+    );
+    for platform in ["linux/amd64", "linux/arm64"] {
+        place.bake_source("all").platform(platform).args(["--force", "--pull", "never"]).ok();
+        let shown = image(&place, &["inspect", "all", "--platform", platform]).ok().stdout;
+        assert!(shown.contains(&format!("\"platform\": \"{platform}\"")) && shown.contains("\"index\": {"), "{shown}");
+    }
+    let raw = image(&place, &["inspect", "--raw", "all", "--platform", "linux/arm64"]).ok().stdout;
+    assert_eq!(raw, image(&place, &["inspect", "--raw", "arm"]).ok().stdout);
+    // A source without documents is given some on its way into a layout.
+    let root = place.path().join("out/root.tar").display().to_string();
+    image(&place, &["export", "arm", &root, "--platform", "linux/arm64"]).ok();
+    let target = format!("oci:{}:r", place.path().join("out/root").display());
+    image(&place, &["export", &root, &target, "--platform", "linux/arm64"]).ok();
+    assert!(skopeo(&["inspect", "--config", &target]).contains("arm64"));
+    assert!(Path::new(&root).exists());
+}
