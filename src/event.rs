@@ -33,7 +33,7 @@ pub enum Event {
         /// The bytes of file content that will be written.
         content_bytes: u64,
     },
-    /// So many more bytes of file content stand on the disk.
+    /// So many more bytes of file content stand on the disk, or in what is written for other programs.
     Wrote {
         /// How many more.
         bytes: u64,
@@ -116,6 +116,8 @@ pub enum Stage {
     Plan,
     /// Writing it.
     Write,
+    /// Writing an image for other programs.
+    Export,
     /// Bringing it to stable storage under its name.
     Commit,
     /// Reading all that is in the store.
@@ -134,6 +136,7 @@ impl Stage {
             Stage::Merge => "merge",
             Stage::Plan => "plan",
             Stage::Write => "write",
+            Stage::Export => "export",
             Stage::Commit => "commit",
             Stage::Check => "check",
         }

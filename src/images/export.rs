@@ -244,24 +244,23 @@ impl<'a> Work<'a> {
         };
         let contents = contents.ok_or_else(|| Error::NoManifest { name: exported.reference.clone() })?;
         let bytes = contents.len_bytes();
-        (self.on)(Event::Planned { disk_bytes: bytes, content_bytes: bytes });
+        (self.on)(Event::Amount { bytes });
         Ok((contents, exported, pin))
     }
 
     fn layout(&self, path: &Path, tag: Option<&str>) -> Result<Exported, Error> {
         let (contents, exported, _pin) = self.contents()?;
-        (self.on)(Event::Stage(Stage::Write));
+        (self.on)(Event::Stage(Stage::Export));
         let mut draft = self.cleanup.during(|| LayoutDraft::create(path), LayoutDraft::temporary)?;
         let temporary = draft.temporary().to_owned();
         draft.write(&contents, self.blobs, &|bytes| (self.on)(Event::Wrote { bytes }))?;
-        (self.on)(Event::Stage(Stage::Commit));
         self.cleanup.finish(&temporary, || draft.commit(&contents, tag))?;
         Ok(Exported { bytes: Some(contents.len_bytes()), ..exported })
     }
 
     fn oci_archive(&self, path: &Path, tag: Option<&str>) -> Result<Exported, Error> {
         let (contents, exported, _pin) = self.contents()?;
-        (self.on)(Event::Stage(Stage::Write));
+        (self.on)(Event::Stage(Stage::Export));
         let shown = path.display().to_string();
         let bytes = self.file(path, &mut |out| {
             let on = |bytes| (self.on)(Event::Wrote { bytes });
@@ -273,7 +272,7 @@ impl<'a> Work<'a> {
     fn docker_archive(&self, path: &Path, names: &[String]) -> Result<Exported, Error> {
         let (image, exported, _pin) = self.image()?;
         let no_config = || Error::NoManifest { name: exported.reference.clone() };
-        (self.on)(Event::Stage(Stage::Write));
+        (self.on)(Event::Stage(Stage::Export));
         let shown = path.display().to_string();
         let bytes = self.file(path, &mut |out| {
             let on = |bytes| (self.on)(Event::Wrote { bytes });
@@ -294,8 +293,8 @@ impl<'a> Work<'a> {
         let tree = layers.merge(self.job.epoch)?;
         let packs = layers.packs()?;
         let bytes = cvbake_rootfs::tar::content_bytes(&tree);
-        (self.on)(Event::Planned { disk_bytes: bytes, content_bytes: bytes });
-        (self.on)(Event::Stage(Stage::Write));
+        (self.on)(Event::Amount { bytes });
+        (self.on)(Event::Stage(Stage::Export));
         cvbake_rootfs::tar::write(&tree, &packs, out, &|bytes| (self.on)(Event::Wrote { bytes }))?;
         Ok(exported)
     }
@@ -308,7 +307,6 @@ impl<'a> Work<'a> {
         let mut out = Compressor::new(out, self.job.compression).map_err(failed)?;
         write(&mut out)?;
         out.finish().and_then(|mut out| out.flush()).map_err(failed)?;
-        (self.on)(Event::Stage(Stage::Commit));
         let bytes = draft.file().metadata().map_err(failed)?.len();
         draft.sync()?;
         let temporary = draft.path().to_owned();

@@ -88,7 +88,6 @@ fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -
             Root::Candidates(_) => work.documents()?,
             Root::Docker { .. } | Root::Bare { .. } => work.convert()?,
         };
-        on(Event::Stage(Stage::Commit));
         for name in &names {
             store.set_reference(name, &reference)?;
         }

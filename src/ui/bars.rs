@@ -31,7 +31,9 @@ impl Bar {
     fn begin(&mut self, stage: Stage, progress: &Progress) {
         self.bar.finish_and_clear();
         let template = match (stage, progress.total) {
-            (Stage::Pull | Stage::Unpack, None) => "{spinner} {msg}  {prefix}{binary_bytes}  {binary_bytes_per_sec}",
+            (Stage::Pull | Stage::Unpack | Stage::Export, None) => {
+                "{spinner} {msg}  {prefix}{binary_bytes}  {binary_bytes_per_sec}"
+            }
             (_, None) => "{spinner} {msg}",
             (_, Some(_)) => {
                 "{spinner} {msg}  {wide_bar}  {prefix}{binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}"
@@ -48,7 +50,7 @@ impl Bar {
             Stage::Unpack => "unpacking",
             Stage::Merge => "merging the layers",
             Stage::Plan => "planning the filesystem",
-            Stage::Write => "writing",
+            Stage::Write | Stage::Export => "writing",
             Stage::Commit => "finishing the disk",
             Stage::Check => "checking",
         };

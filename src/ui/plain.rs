@@ -35,7 +35,7 @@ impl Reporter for Plain {
         } else if is_step(event) && self.alive.is_due() {
             let total = progress.total.map(|total| format!(" of {}", BinaryBytes(total))).unwrap_or_default();
             let stage = match progress.stage {
-                Some(Stage::Write) => "wrote",
+                Some(Stage::Write | Stage::Export) => "wrote",
                 Some(Stage::Push) => "sent",
                 _ => "read",
             };

@@ -336,6 +336,26 @@ fn tagged_and_removed() {
     place.assert_no_leftovers(&["disk.ext4"]);
 }
 
+/// The store belongs to whoever runs the tests here, so that they can do what another run of the program would.
+#[test]
+fn what_is_in_use_stays() {
+    let place = Place::with(&sample::small("x"));
+    import(&place, &[&layout(&place), "a:1"]).with_root().ok();
+    let run = |args: &[&str]| image(&place, args).with_root();
+    let digest = run(&["ls", "-q"]).ok().stdout;
+    let store = cvbake::store::Store::open(&place.store(), &|_| {}).unwrap();
+    let pin = store.pin([digest.trim().parse().unwrap()]).unwrap();
+    let refused = run(&["rm", "a:1"]).run();
+    assert!(refused.error(&[7]).contains("in use"), "{}", refused.describe());
+    assert!(refused.stderr.contains("--force"), "{}", refused.describe());
+    // A name may go as long as there is another.
+    run(&["tag", "a:1", "b:1"]).ok();
+    run(&["rm", "b:1"]).ok();
+    run(&["rm", "--force", "a:1"]).ok();
+    assert_eq!(run(&["ls", "-q"]).ok().stdout, "");
+    drop(pin);
+}
+
 #[test]
 fn several_platforms_in_the_store() {
     let platform = |platform: &str, text: &str| {

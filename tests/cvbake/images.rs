@@ -152,6 +152,17 @@ fn nothing_is_replaced_unasked_and_nothing_left_behind() {
     assert_eq!(names(&place.path().join("out/full")), ["file"]);
 }
 
+/// A run that was killed leaves what the next one removes.
+#[test]
+fn what_a_killed_export_left_goes() {
+    let place = Place::with(&sample::small("x"));
+    let left = place.writable("out/layout").join(".cvbake-tmp");
+    place.writable("out/layout/.cvbake-tmp");
+    std::fs::write(left.join("blobs-sha256-0"), "half").unwrap();
+    export(&place, &format!("oci:{}", out(&place, "layout"))).ok();
+    assert_eq!(names(&place.path().join("out/layout")), ["blobs", "index.json", "oci-layout"]);
+}
+
 fn largest(dir: &Path) -> std::path::PathBuf {
     let files = names(dir).into_iter().map(|name| dir.join(name));
     files.max_by_key(|path| path.metadata().unwrap().len()).expect("there are blobs")

@@ -8,7 +8,7 @@ use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use super::{InStore, date, short, table, want};
+use super::{InStore, calm, date, short, table, want};
 use crate::ui::Ui;
 
 /// Shows how an image was made, the last step first
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     rows.reverse();
     let text = if args.json {
         let items: Vec<Item<'_>> = rows.iter().map(Item::of).collect();
-        format!("{}\n", serde_json::to_string(&items).expect("numbers, texts and lists of them"))
+        format!("{}\n", calm(&serde_json::to_string(&items).expect("numbers, texts and lists of them")))
     } else {
         text(&rows, args.no_trunc)
     };

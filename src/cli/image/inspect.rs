@@ -8,7 +8,7 @@ use cvbake::verify::{Platform, json};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{InStore, want};
+use super::{InStore, calm, want};
 use crate::ui::Ui;
 
 /// Shows everything that is known of images, as a JSON list
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     }
     let items: Vec<Item<'_>> = named.map(|(name, inspected)| Item::of(name, inspected)).collect();
     let text = serde_json::to_string_pretty(&items).expect("numbers, texts, and what was read as JSON");
-    super::super::print(format!("{text}\n").as_bytes())
+    super::super::print(format!("{}\n", calm(&text)).as_bytes())
 }
 
 impl Args {

@@ -7,7 +7,7 @@ use cvbake::images::Listed;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use super::{InStore, date, short, table};
+use super::{InStore, calm, date, short, table};
 use crate::ui::Ui;
 
 /// Lists the images in the store
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let listed: Vec<&Listed> = listed.iter().filter(matching).collect();
     let text = if args.json {
         let items: Vec<Item<'_>> = listed.iter().map(|image| Item::of(image)).collect();
-        format!("{}\n", serde_json::to_string(&items).expect("numbers, texts and lists of them"))
+        format!("{}\n", calm(&serde_json::to_string(&items).expect("numbers, texts and lists of them")))
     } else if let Some(template) = &args.format {
         listed.iter().map(|image| template.fill(image) + "\n").collect()
     } else if args.quiet {
