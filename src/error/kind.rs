@@ -131,9 +131,11 @@ fn of_ours(error: &Error) -> Option<Kind> {
         Error::Usage { .. } | Error::SeveralNames { .. } | Error::ImageName { .. } | Error::Unnamed => {
             Some(Kind::Usage)
         }
-        Error::Read(_) | Error::NoSuchImage { .. } | Error::AmbiguousImage { .. } | Error::NoManifest { .. } => {
-            Some(Kind::Source)
-        }
+        Error::Read(_)
+        | Error::NoSuchImage { .. }
+        | Error::AmbiguousImage { .. }
+        | Error::Incomplete { .. }
+        | Error::NoManifest { .. } => Some(Kind::Source),
         Error::InUse { .. } | Error::NoStore { .. } | Error::DamagedStore { .. } => Some(Kind::Store),
         Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
         _ => None,
@@ -149,8 +151,6 @@ fn of_fetch(error: &cvbake_fetch::Error) -> Kind {
         E::Document { .. }
         | E::Archive { .. }
         | E::NoBlob { .. }
-        | E::Blob { .. }
-        | E::Layer { .. }
         | E::Verify { .. }
         | E::NoLayer { .. }
         | E::NoMember { .. }

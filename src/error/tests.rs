@@ -74,7 +74,7 @@ fn kinds_and_hints() {
         (Error::Unnamed, Kind::Usage, "behind the source"),
         (image(Fetch::Write { place: text(), source: os(Errno::IO) }), Kind::Output, ""),
         (image(Fetch::Write { place: text(), source: os(Errno::NOSPC) }), Kind::Output, full),
-        (image(Fetch::Blob { digest: digest(), source: os(Errno::IO) }), Kind::Image, ""),
+        (image(Fetch::Blob { digest: digest(), source: os(Errno::IO) }), Kind::Source, ""),
         (image(Fetch::NotStored { name: text(), digest: digest() }), Kind::Source, "cvbake pull"),
         (cvbake_rootfs::Error::Entry { path: text(), problem: cvbake_rootfs::Problem::Socket }.into(), Kind::Image, ""),
         (cvbake_rootfs::Error::Write { source: os(Errno::NOSPC) }.into(), Kind::Output, full),
