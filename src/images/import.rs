@@ -20,7 +20,7 @@ use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::in_parallel;
+use crate::parallel::in_parallel;
 use crate::workplace::{Workplace, open_source, open_store};
 
 /// What to import, and how.
@@ -124,7 +124,7 @@ pub(super) fn convert(
     (intake.on)(Event::Stage(Stage::Unpack));
     let keys: Vec<Option<Digest>> = image.layers().iter().map(Layer::diff_id).collect();
     let distinct = distinct(image.layers(), |layer| layer.diff_id());
-    let new = in_parallel(jobs.get(), &distinct, &|layer| Ok((layer.diff_id(), intake.keep_new(layer)?)))?;
+    let new = in_parallel(jobs.get(), &distinct, &|layer, stop| Ok((layer.diff_id(), intake.keep_new(layer, stop)?)))?;
     let new: BTreeMap<Option<Digest>, NewLayer> = new.into_iter().collect();
     let layers: Vec<Descriptor> = keys.iter().map(|key| new[key].descriptor.clone()).collect();
     let (config, digest, platform) = match image.config() {
@@ -183,7 +183,7 @@ impl Work<'_> {
         on(Event::Stage(Stage::Unpack));
         pin.add(contents.digests())?;
         pin.add(images.iter().flat_map(Image::layers).filter_map(Layer::diff_id))?;
-        in_parallel(self.job.jobs.get(), &layers, &|layer| self.intake.keep_known(layer))?;
+        in_parallel(self.job.jobs.get(), &layers, &|layer, stop| self.intake.keep_known(layer, stop))?;
         let done: BTreeSet<Digest> = layers.iter().filter_map(|layer| layer.digest()).collect();
         let tell = |event: cvbake_store::Event| on(event.into());
         for blob in contents.blobs().iter().filter(|blob| !done.contains(&blob.digest)) {

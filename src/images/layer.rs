@@ -10,6 +10,7 @@ use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader,
 
 use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
+use crate::parallel::Stop;
 use crate::workplace::Workplace;
 
 /// Where layers come from and go to.
@@ -34,14 +35,14 @@ pub(super) struct NewLayer {
 
 impl Intake<'_> {
     /// Keeps a layer as it is, under the digest that it should have.
-    pub(super) fn keep_known(&self, layer: &Layer) -> Result<(), Error> {
+    pub(super) fn keep_known(&self, layer: &Layer, stop: &Stop) -> Result<(), Error> {
         self.of_layer(layer, || {
             let digest = layer.digest().expect("a manifest says it");
             let mut partial = self.store.partial(&digest, &|event| (self.on)(event.into()))?;
             partial.restart()?;
             let reader = layer.open(self.blobs)?;
             let unpacked = self
-                .unpack(layer, reader, &mut |piece| Ok(partial.append(piece)?))
+                .unpack(layer, stop, reader, &mut |piece| Ok(partial.append(piece)?))
                 .and_then(|(index, diff_id)| layer.check(diff_id).map(|()| (index, diff_id)).map_err(Error::from));
             match unpacked {
                 Ok((index, diff_id)) => {
@@ -58,7 +59,7 @@ impl Intake<'_> {
     }
 
     /// Keeps a layer whose digest comes of how it is kept.
-    pub(super) fn keep_new(&self, layer: &Layer) -> Result<NewLayer, Error> {
+    pub(super) fn keep_new(&self, layer: &Layer, stop: &Stop) -> Result<NewLayer, Error> {
         self.of_layer(layer, || {
             let path = self.place.path().join(format!("layer-{}", layer.number()));
             let scratch = |source| Error::Scratch { path: path.clone(), source };
@@ -72,7 +73,8 @@ impl Intake<'_> {
             let out = Hashed { out: BufWriter::new(file), hasher: Hasher::new(Algorithm::Sha256), len: 0 };
             let mut out = Compressor::new(out, compression).map_err(scratch)?;
             let reader = Cursor::new(prefix).chain(reader);
-            let (index, diff_id) = self.unpack(layer, reader, &mut |piece| out.write_all(piece).map_err(scratch))?;
+            let (index, diff_id) =
+                self.unpack(layer, stop, reader, &mut |piece| out.write_all(piece).map_err(scratch))?;
             layer.check(diff_id)?;
             let Hashed { mut out, hasher, len } = out.finish().map_err(scratch)?;
             out.flush().map_err(scratch)?;
@@ -91,10 +93,11 @@ impl Intake<'_> {
     fn unpack(
         &self,
         layer: &Layer,
+        stop: &Stop,
         reader: impl Read,
         keep: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(Index, Digest), Error> {
-        let mut kept = Kept { inner: reader, keep, failed: None, number: layer.number(), on: self.on };
+        let mut kept = Kept { inner: reader, stop, keep, failed: None, number: layer.number(), on: self.on };
         let mut unpack = || {
             let mut bytes = HashingReader::new(Decompressor::new(&mut kept)?, layer.algorithm());
             let index = cvbake_unpack::unpack(&mut bytes, &mut |_, _| Ok(()))?;
@@ -135,6 +138,7 @@ fn media_type(compression: Compression) -> &'static str {
 /// Hands on what is read.
 struct Kept<'a, R> {
     inner: R,
+    stop: &'a Stop,
     keep: &'a mut dyn FnMut(&[u8]) -> Result<(), Error>,
     /// Why it could not be kept, which is no fault of what is read.
     failed: Option<Error>,
@@ -144,6 +148,7 @@ struct Kept<'a, R> {
 
 impl<R: Read> Read for Kept<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stop.check()?;
         let count = self.inner.read(buffer)?;
         (self.on)(Event::Layer { number: self.number, event: LayerEvent::Read { bytes: count as u64 } });
         if let Err(error) = (self.keep)(&buffer[..count]) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cvbake_store::{Reference, Store};
+use cvbake_store::{Reference, Rules, Store};
 use cvbake_verify::Digest;
 
 use super::details::Details;
@@ -42,15 +42,21 @@ pub fn tag(store: &Path, name: &str, new: &[String], on: &(dyn Fn(Event) + Sync)
 }
 
 /// Takes names away: the one that is given, or all names of an image that is given by its digest. Without `force` it must not be in use, and a
-/// digest must have one name only. Either all are taken away or none.
+/// digest must have one name only. Either all are taken away or none. Blobs that nothing needs any more go, too: returns how many bytes
+/// that freed.
 ///
 /// # Errors
 /// When there is no such image, or it must stay.
-pub fn remove(store: &Path, names: &[String], force: bool, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Removed>, Error> {
+pub fn remove(
+    store: &Path,
+    names: &[String],
+    force: bool,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<(Vec<Removed>, u64), Error> {
     let tell = |event: cvbake_store::Event| on(event.into());
     let missing = |name: &String| Error::NoSuchImage { name: name.clone(), similar: Vec::new() };
     let Some(store) = Store::open_existing(store, &tell)? else {
-        return names.first().map_or(Ok(Vec::new()), |name| Err(missing(name)));
+        return names.first().map_or(Ok((Vec::new(), 0)), |name| Err(missing(name)));
     };
     let sweep = store.sweep(&tell)?;
     let mut left = store.references(&tell)?;
@@ -84,5 +90,10 @@ pub fn remove(store: &Path, names: &[String], force: bool, on: &(dyn Fn(Event) +
     for name in removed.iter().flat_map(|removed| &removed.untagged) {
         sweep.remove_reference(name)?;
     }
-    Ok(removed)
+    if !removed.iter().any(|removed| removed.gone) {
+        return Ok((removed, 0));
+    }
+    let unneeded = sweep.plan(&Rules::default(), &tell)?;
+    sweep.remove(&unneeded)?;
+    Ok((removed, unneeded.bytes))
 }

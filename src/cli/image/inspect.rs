@@ -26,12 +26,12 @@ pub(super) struct Args {
     platform: Option<Platform>,
 
     /// Print the bytes of the manifest and nothing else; of the index, if that is what the name points to and no platform is named
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "raw_config")]
     raw: bool,
 
     /// Print the bytes of the configuration and nothing else
     #[arg(long)]
-    config: bool,
+    raw_config: bool,
 
     #[command(flatten)]
     store: InStore,
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let inspect = |name: &String| cvbake::images::inspect(&store, name, &want, &|event| ui.on(&event));
     let inspected = args.names.iter().map(inspect).collect::<Result<Vec<_>, _>>()?;
     let named = args.names.iter().zip(&inspected);
-    if args.raw || args.config {
+    if args.raw || args.raw_config {
         let bytes = named.map(|(name, inspected)| args.bytes(name, inspected)).collect::<Result<Vec<_>, _>>()?;
         return super::super::print(&bytes.concat());
     }
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 impl Args {
     fn bytes<'a>(&self, name: &str, inspected: &'a Inspected) -> Result<&'a [u8], Error> {
         let image = inspected.image.as_ref();
-        let bytes = if self.config {
+        let bytes = if self.raw_config {
             image.and_then(|image| image.config.as_deref())
         } else if self.platform.is_some() {
             image.map(|image| &image.manifest[..])

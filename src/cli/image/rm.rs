@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cvbake::error::Error;
 use cvbake::images::Removed;
+use indicatif::BinaryBytes;
 use serde::Serialize;
 
 use super::InStore;
@@ -11,8 +12,7 @@ use crate::ui::Ui;
 
 /// Removes images from the store
 ///
-/// By a name, only that name goes; the image goes with its last name. What no image needs any more takes up room until cvbake
-/// store gc.
+/// By a name, only that name goes; the image goes with its last name, and with it what no other image in the store needs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The images: names, digests or beginnings of those
@@ -23,7 +23,7 @@ pub(super) struct Args {
     #[arg(short, long)]
     force: bool,
 
-    /// Print the result as a JSON list
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 
@@ -32,17 +32,18 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    let removed = cvbake::images::remove(&args.store.needed()?, &args.names, args.force, &|event| ui.on(&event))?;
+    let (removed, freed) =
+        cvbake::images::remove(&args.store.needed()?, &args.names, args.force, &|event| ui.on(&event))?;
     let text = if args.json {
-        let items: Vec<Item<'_>> = removed.iter().map(Item::of).collect();
-        format!("{}\n", serde_json::to_string(&items).expect("texts and lists of them"))
+        let report = Report { images: removed.iter().map(Item::of).collect(), freed_bytes: freed };
+        format!("{}\n", serde_json::to_string(&report).expect("a number, texts and lists of them"))
     } else {
-        text(&removed)
+        text(&removed, freed)
     };
     super::super::print(text.as_bytes())
 }
 
-fn text(removed: &[Removed]) -> String {
+fn text(removed: &[Removed], freed: u64) -> String {
     let mut text = String::new();
     for removed in removed {
         for name in &removed.untagged {
@@ -53,12 +54,18 @@ fn text(removed: &[Removed]) -> String {
         }
     }
     if removed.iter().any(|removed| removed.gone) {
-        text.push_str("`cvbake store gc` frees the room\n");
+        text.push_str(&format!("freed    {}\n", BinaryBytes(freed)));
     }
     text
 }
 
-/// An element of the list.
+/// The JSON object.
+#[derive(Serialize)]
+struct Report<'a> {
+    images: Vec<Item<'a>>,
+    freed_bytes: u64,
+}
+
 #[derive(Serialize)]
 struct Item<'a> {
     image: String,
