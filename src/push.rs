@@ -1,17 +1,18 @@
 //! From the store, or from wherever an image lies, to a registry.
 
+use std::io::{self, Read};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use cvbake_fetch::{Blob, Manifest, Mounts, Options, Put, Reference, Shipment, Source, Target};
-use cvbake_verify::{Blobs, Digest, Image, Want};
+use cvbake_verify::{Blobs, Descriptor, Digest, Image, Layer, Root, Want};
 
 use crate::bake::Clock;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::parallel::in_parallel;
+use crate::parallel::{Stop, in_parallel};
 use crate::workplace::{Workplace, open_existing_store, open_source, open_store};
 
 /// What to push, and how.
@@ -118,7 +119,9 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     clock.next(Stage::Push);
     let mut order: Vec<&Blob> = shipment.blobs().iter().collect();
     order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
-    let mut put = in_parallel(job.jobs.get(), &order, &|blob, _| put_blob(&target, blob, &*blobs, on))?;
+    let mut put = in_parallel(job.jobs.get(), &order, &|blob, stop| {
+        put_blob(&target, blob, &Stopping { blobs: &*blobs, stop }, on)
+    })?;
     let position = |digest: &Digest| shipment.blobs().iter().position(|blob| blob.digest() == *digest);
     put.sort_by_key(|(digest, ..)| position(digest));
 
@@ -157,4 +160,81 @@ fn put_blob(
         on(Event::Spared { bytes: blob.size() });
     }
     Ok((blob.digest(), blob.size(), put))
+}
+
+/// Blobs that can be read until that is for nothing.
+struct Stopping<'a> {
+    blobs: &'a dyn Blobs,
+    stop: &'a Stop,
+}
+
+impl Blobs for Stopping<'_> {
+    fn reference(&self) -> &str {
+        self.blobs.reference()
+    }
+
+    fn root(&self) -> &Root {
+        self.blobs.root()
+    }
+
+    fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(Stoppable { inner: self.blobs.open(blob)?, stop: self.stop }))
+    }
+
+    fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(Stoppable { inner: self.blobs.open_layer(layer)?, stop: self.stop }))
+    }
+}
+
+struct Stoppable<'a> {
+    inner: Box<dyn Read + Send + 'a>,
+    stop: &'a Stop,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stop.check()?;
+        self.inner.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Content that never ends.
+    struct Endless(Root);
+
+    impl Blobs for Endless {
+        fn reference(&self) -> &str {
+            "endless"
+        }
+
+        fn root(&self) -> &Root {
+            &self.0
+        }
+
+        fn open(&self, _: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+            Ok(Box::new(io::repeat(0)))
+        }
+
+        fn open_layer(&self, _: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
+            Ok(Box::new(io::repeat(0)))
+        }
+    }
+
+    #[test]
+    fn a_failure_stops_the_others() {
+        let blobs = Endless(Root::Candidates(Vec::new()));
+        let blob = Descriptor { media_type: String::new(), digest: Digest::sha256(b""), size: u64::MAX };
+        let work = |fails: &bool, stop: &Stop| -> Result<u64, Error> {
+            if *fails {
+                return Err(Error::Usage { problem: "the reason".to_owned(), hint: None });
+            }
+            let blobs = Stopping { blobs: &blobs, stop };
+            Ok(io::copy(&mut blobs.open(&blob)?, &mut io::sink())?)
+        };
+        let error = in_parallel(2, &[false, true], &work).unwrap_err();
+        assert_eq!(error.line(), "the reason");
+    }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use clap::ValueHint;
 use cvbake::error::Error;
 use cvbake::event::Event;
-use cvbake::fetch::{Account, Checked, Credentials, Insecure, Logins, Options};
+use cvbake::fetch::{Account, Checked, Credentials, Logins};
 
 use super::environment;
 use super::prompt::Terminal;
-use super::registry::Secret;
+use super::registry::{Secret, Trust};
 use crate::ui::Ui;
 
 /// The most that is read of standard input for a password: tokens have some kilobytes.
@@ -46,9 +46,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     authfile: Option<PathBuf>,
 
-    /// Allow the registry to have no TLS, or a certificate that nobody vouches for; one on this machine may always be without TLS
-    #[arg(long)]
-    insecure: bool,
+    #[command(flatten)]
+    trust: Trust,
 
     /// Print nothing but warnings and errors
     #[arg(short, long)]
@@ -65,11 +64,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         let text = "other users of this machine may see a password on the command line; standard input keeps it to you";
         ui.on(&Event::Warning(text.to_owned()));
     }
-    let options = Options {
-        registries: environment::registries_files(None),
-        insecure: Insecure { asked: args.insecure, ..Insecure::default() },
-        ..Options::default()
-    };
+    let options = args.trust.options();
     let credentials = Credentials::User { name: name.clone(), password: password.clone() };
     if account.check(&credentials, &options, &|event| ui.on(&event.into()))? == Checked::NotAsked {
         let text = format!("{} did not ask who you are, so nobody has checked the password", account.registry());

@@ -36,6 +36,14 @@ pub(super) struct Access {
     #[arg(long, value_name = "USER:PASSWORD", value_parser = Secret::read, help_heading = REGISTRY)]
     creds: Option<Secret>,
 
+    #[command(flatten)]
+    trust: Trust,
+}
+
+/// Options about how far to trust registries.
+#[derive(Debug, clap::Args)]
+#[group(id = "trust")]
+pub(super) struct Trust {
     /// Allow a registry to have no TLS, or a certificate that nobody vouches for: the one that is asked for, or HOST; can be repeated. One on this machine may always be without TLS
     #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = REGISTRY)]
     insecure: Vec<String>,
@@ -97,21 +105,30 @@ impl Access {
     pub(super) fn options(&self, pull: Pull) -> Result<Options, Error> {
         Ok(Options {
             pull,
-            registries: environment::registries_files(self.registries_conf.clone()),
             netrc: environment::netrc(),
+            credentials: self.creds.as_ref().map(credentials).transpose()?,
+            credential_files: match &self.authfile {
+                Some(path) => vec![existing(path)?],
+                None => environment::credential_files(),
+            },
+            ..self.trust.options()
+        })
+    }
+}
+
+impl Trust {
+    /// The same as nobody in particular.
+    pub(super) fn options(&self) -> Options {
+        Options {
+            registries: environment::registries_files(self.registries_conf.clone()),
             certificates: environment::certificates(self.cert_dir.clone()),
             proxies: environment::proxies(),
             insecure: Insecure {
                 asked: self.insecure.iter().any(String::is_empty),
                 hosts: self.insecure.iter().filter(|host| !host.is_empty()).cloned().collect(),
             },
-            credentials: self.creds.as_ref().map(credentials).transpose()?,
-            credential_files: match &self.authfile {
-                Some(path) => vec![existing(path)?],
-                None => environment::credential_files(),
-            },
             ..Options::default()
-        })
+        }
     }
 }
 

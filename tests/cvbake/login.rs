@@ -115,3 +115,17 @@ fn nothing_to_ask_and_nobody() {
         assert!(outcome.error(&[2]).contains(text), "{}", outcome.describe());
     }
 }
+
+#[test]
+fn configured() {
+    let place = Place::new();
+    let registry = Registry::start(&place, true);
+    let conf = place.path().join("config.toml");
+    let file = place.writable("kept").join("auth.json");
+    fs::write(&conf, format!("authfile = \"{}\"\ninsecure = [\"a.example\"]\n", file.display())).unwrap();
+    login(&place, &registry).arg("--config").arg(&conf).ok();
+    assert!(fs::read_to_string(&file).unwrap().contains(&registry.host));
+    command(&place, &["logout", &registry.host, "--config"]).arg(&conf).ok();
+    let hub = command(&place, &["login", "-u", "u", "-p", "p", "quay"]).run();
+    assert!(hub.error(&[2]).contains("a host with a dot or a port"), "no password for somebody else");
+}

@@ -70,7 +70,7 @@ pub enum Error {
         source: Box<Problem>,
     },
     /// A text that names no registry.
-    #[error("{text:?} is not a registry: expected HOST[:PORT], perhaps with a path")]
+    #[error("{text:?} is not a registry: expected localhost, or a host with a dot or a port, perhaps with a path")]
     Registrar {
         /// The text.
         text: String,

@@ -52,7 +52,11 @@ impl Account {
         let name = plain(text.trim());
         let (registry, path) = name.split_at(name.find('/').unwrap_or(name.len()));
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-        if registry.is_empty() || !registry.bytes().all(allowed) || registry.starts_with(['-', ':']) {
+        if !registry.bytes().all(allowed) || registry.starts_with(['-', ':']) {
+            return Err(wrong());
+        }
+        // In the name of an image, anything else would be a part of Docker Hub, and so would the password go there.
+        if !registry.contains(['.', ':']) && registry != "localhost" {
             return Err(wrong());
         }
         if !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte)) || path.contains("//") {

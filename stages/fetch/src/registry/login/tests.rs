@@ -35,6 +35,7 @@ fn accounts() {
         ("https://quay.io/", "quay.io"),
         ("http://localhost:5000", "localhost:5000"),
         ("quay.io/team", "quay.io/team"),
+        ("localhost", "localhost"),
         ("https://index.docker.io/v1/", "docker.io"),
         ("registry-1.docker.io", "docker.io"),
         ("[::1]:5000", "[::1]:5000"),
@@ -42,8 +43,21 @@ fn accounts() {
     for (text, name) in table {
         assert_eq!(account(text).name(), name, "{text}");
     }
-    for text in ["", "/", "a b", "-x", ":5000", "a.io/x y", "a.io//x", "user@a.io", "a.io?x", "a.io/x:tag", "https://"]
-    {
+    for text in [
+        "",
+        "/",
+        "a b",
+        "-x",
+        ":5000",
+        "a.io/x y",
+        "a.io//x",
+        "user@a.io",
+        "a.io?x",
+        "a.io/x:tag",
+        "quay",
+        "library/x",
+        "https://",
+    ] {
         assert!(matches!(Account::parse(text), Err(Error::Registrar { .. })), "{text:?}");
     }
 }
