@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use crate::support::bake::{Place, assert_tidy, mode, names};
+use crate::registry::{Registry, cvbake};
+use crate::support::bake::{Bake, Place, assert_tidy, mode, names};
 use crate::support::image::digest;
 use crate::support::sample;
 use crate::support::tools::{needs_root, succeed, tool};
@@ -120,4 +121,32 @@ fn the_stores_filesystem_is_full() {
         }
         assert!(failures >= 1, "the smallest were too small {keep:?}");
     }
+}
+
+#[test]
+fn a_full_store_can_be_pruned() {
+    if !needs_root("a filesystem that is full") {
+        return;
+    }
+    let place = Place::with(&sample::varied());
+    let registry = Registry::start(&place, false);
+    let name = registry.push(&place, "some/image:v1");
+    let home = place.path().join("home");
+    mode(&home, 0o777);
+    let small = Small::mount(&home, "30m");
+    cvbake(&place, &["pull", &name]).inside(small.holder.id()).ok();
+    let mut filler = std::fs::File::create(small.outside().join("filler")).unwrap();
+    for piece in [1 << 20, 4096, 1] {
+        while std::io::Write::write(&mut filler, &vec![0; piece]).is_ok_and(|written| written > 0) {}
+    }
+    let store = |args: &[&str]| {
+        let bake = Bake::of(&["store"]).args(args).store(&place.store()).env("HOME", &home);
+        bake.inside(small.holder.id()).ok()
+    };
+    assert!(store(&["gc"]).stdout.starts_with("removed nothing"));
+    let pruned = store(&["prune", "--keep-size", "0"]);
+    assert!(pruned.stdout.contains("removed 1 image, 5 blobs: "), "{}", pruned.describe());
+    assert!(store(&["check", "--progress", "none"]).stdout.ends_with("nothing damaged\n"));
+    let listed = std::fs::read_to_string(small.outside().join("store/index.json")).unwrap();
+    assert!(listed.contains(r#""manifests":[]"#), "{listed}");
 }

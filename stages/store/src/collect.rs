@@ -100,8 +100,19 @@ impl Sweep<'_> {
         if let Some(dir) = self.store.root.existing_subdir(PARTIAL)? {
             removal.partials.iter().try_for_each(|name| remove_partial(&dir, OsStr::new(name)))?;
         }
+        if self.store.root.exists(REPOSITORIES)? && !self.store.root.exists(INDEX_JSON)? {
+            unless_full(self.store.write_index_json(&[]))?;
+        }
         // Its time is that of the last collection.
-        self.gate().write_all_at(b"\n", 0).map_err(|source| self.store.gate_not_written(source))
+        unless_full(self.gate().write_all_at(b"\n", 0).map_err(|source| self.store.gate_not_written(source)))
+    }
+}
+
+/// On a full filesystem that something was removed is what counts; what can't be written is written another time.
+fn unless_full(written: Result<(), Error>) -> Result<(), Error> {
+    match written {
+        Err(error) if error.is_full() => Ok(()),
+        written => written,
     }
 }
 

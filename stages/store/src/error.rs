@@ -116,6 +116,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether there is no room, on the device or within a quota.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Error::Create { source, .. } | Error::Write { source, .. } | Error::Rename { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What is worth telling while the store is used; never a reason to stop.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dir::{Dir, PRIVATE_FILE};
 use crate::entry::{Entry, Fault, fault, times, used_now};
+use crate::layout::INDEX_JSON;
 use crate::{Damage, Error, Event, Health, Store};
 
 pub(crate) const REPOSITORIES: &str = "repositories";
@@ -120,7 +121,14 @@ impl Store {
     /// The same for who has the store alone already, and for several names; says how many were known.
     pub(crate) fn delete_references(&self, names: &[&str]) -> Result<usize, Error> {
         // First: a name that only stands there counts as lost, and would come back.
-        self.write_index_json(names)?;
+        match self.write_index_json(names) {
+            // What goes may make the room; until then the names stand in one place only.
+            Err(error) if error.is_full() => {
+                let name = OsStr::new(INDEX_JSON);
+                self.root.remove(name).map_err(|source| Error::Write { path: self.root.join(name), source })?;
+            }
+            written => written?,
+        }
         let mut known = 0;
         for name in names {
             known += usize::from(self.delete_reference_file(name)?);
