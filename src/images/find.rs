@@ -42,6 +42,13 @@ fn find_in(all: &[(String, Reference)], text: &str) -> Result<Found, Error> {
     if let Some((name, reference)) = all.iter().find(|(name, _)| Some(name) == full.as_ref()) {
         return Ok(Found { name: Some(name.clone()), reference: reference.clone() });
     }
+    // A digest says what it is under whichever tag of its repository it came.
+    if let Some((repository, _, Some(digest))) = full.as_deref().map(split)
+        && let Some((_, reference)) =
+            all.iter().find(|(name, it)| self::repository(name) == repository && it.digest.to_string() == digest)
+    {
+        return Ok(Found { name: None, reference: reference.clone() });
+    }
     let matching: Vec<&(String, Reference)> =
         all.iter().filter(|(_, reference)| begins_with(&reference.digest, text)).collect();
     let digests: BTreeSet<Digest> = matching.iter().map(|(_, reference)| reference.digest).collect();
@@ -133,6 +140,9 @@ mod tests {
             let Found { name, reference } = found(text);
             assert_eq!((name, reference.digest), (None, digest), "{text}");
         }
+        let pinned = format!("localhost:5000/team/app@{digest}");
+        assert_eq!((found(&pinned).name, found(&pinned).reference.digest), (None, digest));
+        assert!(find_in(&store(), &format!("localhost:5000/other/app@{digest}")).is_err());
         for text in ["nothing", &hex[..3], "sha256:", "", "sha512:1234", "oci:dir"] {
             assert!(matches!(find_in(&store(), text), Err(Error::NoSuchImage { .. })), "{text}");
         }

@@ -20,6 +20,7 @@ mod debian;
 mod determinism;
 mod engines;
 mod faults;
+mod flattened;
 mod foreign;
 mod full;
 mod image_store;
