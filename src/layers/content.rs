@@ -10,7 +10,7 @@ use cvbake_store::PackSeal;
 use cvbake_tree::{BLOCK_SIZE, Packs};
 
 use super::unpack::Scratch;
-use super::{Content, Layers, Unpacked};
+use super::{Content, Layers, Unpacked, with_another};
 use crate::error::Error;
 use crate::event::Event;
 use crate::parallel::{Stop, in_parallel};
@@ -34,8 +34,7 @@ impl Layers<'_> {
         order.sort_by_key(|number| std::cmp::Reverse(places(number).iter().map(|place| place.blocks).sum::<u64>()));
         in_parallel(self.shop.jobs, &order, &|number, stop| {
             let unpacked = &self.unpacked[self.positions[*number]];
-            let written = self.write_one(unpacked, places(number), sink, stop);
-            written.map_err(|error| Error::layer(unpacked.layer, error))
+            with_another(unpacked.layer, self.blobs, &|| self.write_one(unpacked, places(number), sink, stop))
         })?;
         Ok(())
     }
@@ -104,7 +103,7 @@ impl Layers<'_> {
                 self.replay(unpacked, stop, &mut |offset, piece| pack.file.write_all_at(piece, offset))?;
                 Ok(pack.file)
             };
-            Ok((at, file().map_err(|error| Error::layer(unpacked.layer, error))?))
+            Ok((at, with_another(unpacked.layer, self.blobs, &file)?))
         })?;
         files.sort_by_key(|(at, _)| *at);
         let files = files.into_iter().map(|(_, file)| file).collect();

@@ -283,6 +283,25 @@ impl<'s> Image<'s> {
         Ok(Box::new(Download::new(Arc::clone(&self.endpoints), digest, size, Some(partial))))
     }
 
+    /// A blob that may be large. One of the store is handed out as it is: its reader checks it anyway, and comes back when it is
+    /// not right.
+    fn layer(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
+        match self.unchecked_blob(digest, size)? {
+            Some(file) => Ok(Box::new(file)),
+            None => self.blob(digest, size),
+        }
+    }
+
+    fn unchecked_blob(&self, digest: Digest, size: u64) -> Result<Option<File>, Problem> {
+        let Some(store) = self.store else { return Ok(None) };
+        store.blob(&digest, Some(size), &|event| (self.on)(Event::Store(event))).map_err(store_problem)
+    }
+
+    /// Whether the store had something else under this name. It has not any more.
+    fn was_damaged(&self, digest: Digest, size: u64) -> bool {
+        matches!(self.unchecked_blob(digest, size), Ok(Some(_))) && matches!(self.stored_blob(digest, size), Ok(None))
+    }
+
     /// A blob that is read as a whole, so that another registry can be asked for it if this one has something else.
     fn small_blob(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
         let mut reader = self.blob(digest, size)?;
@@ -373,10 +392,11 @@ impl Blobs for Image<'_> {
         let (Some(digest), Some(size)) = (layer.digest(), layer.size()) else {
             return Err(Error::NoLayer { place: self.reference.clone(), number: layer.number() }.into_io());
         };
-        self.blob(digest, size).map_err(|problem| self.place.error(&object, problem).into_io())
+        self.layer(digest, size).map_err(|problem| self.place.error(&object, problem).into_io())
     }
 
     fn another(&self, layer: &Layer) -> bool {
-        layer.digest().is_some_and(|digest| self.endpoints.another(&digest))
+        let (Some(digest), Some(size)) = (layer.digest(), layer.size()) else { return false };
+        self.was_damaged(digest, size) || self.endpoints.another(&digest)
     }
 }

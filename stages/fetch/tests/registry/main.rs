@@ -147,9 +147,16 @@ fn pull_reference(
     let blobs = open_registry(name, options, store, &|_| {})?;
     let want = Want { platform: "linux/amd64".parse()?, explicit: true };
     let image = Image::verify(&*blobs, &want)?;
-    let mut bytes = Vec::new();
-    image.layers()[0].open(&*blobs)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let layer = &image.layers()[0];
+    loop {
+        let mut bytes = Vec::new();
+        match layer.open(&*blobs)?.read_to_end(&mut bytes) {
+            Ok(_) => return Ok(bytes),
+            // As every reader of layers does.
+            Err(_) if blobs.another(layer) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn pull(server: &Server) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
