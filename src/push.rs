@@ -5,7 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cvbake_fetch::{Blob, Manifest, Mounts, Options, Put, Reference, Shipment, Source, Target};
+use cvbake_fetch::{Blob, Manifest, Mounts, Options, Packed, Put, Reference, Shipment, Source, Target};
 use cvbake_verify::{Blobs, Descriptor, Digest, Image, Layer, Root, Want};
 
 use crate::bake::Clock;
@@ -92,7 +92,16 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
         PushSelect::One(want) => {
             let image = Image::verify(&*blobs, want)?;
             image.warnings().iter().for_each(|warning| on(Event::Warning(warning.to_string())));
-            Shipment::of(&image, &*blobs, !job.private_layers, &tell)?
+            match image.manifest() {
+                Some(_) => Shipment::of(&image, !job.private_layers, &tell)?,
+                None => {
+                    let layers: Vec<&Layer> = image.layers().iter().collect();
+                    let packed = in_parallel(job.jobs.get(), &layers, &|layer, stop| {
+                        Ok(Packed::new(&image, layer, &Stopping { blobs: &*blobs, stop }, place.path())?)
+                    })?;
+                    Shipment::of_packed(&image, packed)?
+                }
+            }
         }
         PushSelect::All => Shipment::all(&*blobs, !job.private_layers, &tell)?,
     };

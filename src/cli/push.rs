@@ -26,7 +26,8 @@ use crate::ui::{Mode, Ui};
 /// has in another repository is mounted from there, and an upload that breaks goes on where it stopped, as far as the registry
 /// has kept it. Manifests are sent as they are, byte for byte. Of an image for several platforms, the one for this machine is
 /// pushed, under the name of the whole; --platform chooses another, --all pushes the index with all of its images that are
-/// there. An image of docker save gets an OCI manifest, and its layers are sent as they lie in the archive.
+/// there. An image of docker save gets an OCI manifest, and its layers are compressed with gzip if they are not
+/// compressed.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake push [OPTIONS] <REF> [DEST]")]
 pub(super) struct Args {

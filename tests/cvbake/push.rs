@@ -204,6 +204,13 @@ fn archives() {
     assert_eq!(how(&first), ["sent"; 4]);
     let again = report(&push(&place, &[&source, &name, "--json"]).ok());
     assert_eq!((how(&again), &again["image"]), (vec!["present"; 4], &first["image"]), "the same manifest each time");
+    let bytes = first["sent_bytes"].as_u64().unwrap();
+    assert!(bytes < path.metadata().unwrap().len() * 9 / 10, "compressed: {bytes}");
+    // Imported it is the same image.
+    let imported = Bake::of(&["image", "import", &source, "same:v1", "--store"]).arg(place.store());
+    imported.env("HOME", place.path().join("home")).ok();
+    let same = report(&push(&place, &["same:v1", &name, "--json"]).ok());
+    assert_eq!((how(&same), &same["image"]), (vec!["present"; 4], &first["image"]));
     // The same files, wherever they have been.
     place.bake_source(&source).ok();
     let expected = crate::support::ext4::listing(&place.disk());

@@ -50,7 +50,7 @@ pub use registry::{
     Account, Certificates, Checked, Credentials, Endpoint, Insecure, Logins, Mounts, Options, Problem, Proxies, Pull,
     Put, Registries, RegistriesFiles, Target, open_name, open_registry,
 };
-pub use shipment::{Blob, Manifest, Shipment};
+pub use shipment::{Blob, Manifest, Packed, Shipment};
 pub use source::{DockerSelect, Select, Source, TarSource};
 pub use stored::{open_stored, stored_name};
 

@@ -17,8 +17,10 @@ use std::sync::Arc;
 
 use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Image, Layer, MAX_DOCUMENTS, MAX_NESTING, Root, json};
 
+pub use self::docker::Packed;
 pub(crate) use self::document::links;
 use self::document::{Links, Pointer};
+use crate::file::Part;
 use crate::{Error, Event, Problem};
 
 /// What is pushed, in the order in which a registry wants it: a manifest comes after all that it points to.
@@ -46,6 +48,8 @@ enum Content {
     Layer(Box<Layer>),
     /// It is here.
     Bytes(Arc<[u8]>),
+    /// It is in a file of its own.
+    File(Part),
 }
 
 /// A manifest or an index, byte for byte.
@@ -56,21 +60,17 @@ pub struct Manifest {
 }
 
 impl Shipment {
-    /// One image. `keep_private`: layers that are not to be distributed stay here.
+    /// One image with a manifest ([`Shipment::of_packed`] makes one for others). `keep_private`: layers that are not to be
+    /// distributed stay here.
     ///
     /// # Errors
-    /// When it is nothing that a registry takes.
-    pub fn of(
-        image: &Image,
-        blobs: &dyn Blobs,
-        keep_private: bool,
-        on: &(dyn Fn(Event) + Sync),
-    ) -> Result<Shipment, Error> {
+    /// When it has none.
+    pub fn of(image: &Image, keep_private: bool, on: &(dyn Fn(Event) + Sync)) -> Result<Shipment, Error> {
         let mut shipment = Shipment { blobs: Vec::new(), manifests: Vec::new(), absent: Vec::new() };
-        let Some(bytes) = image.manifest() else {
-            docker::collect(image, blobs, &mut shipment)?;
-            return Ok(shipment);
-        };
+        let bytes = image.manifest().ok_or_else(|| Error::NotPushable {
+            place: image.reference().to_owned(),
+            problem: "it has no manifest".to_owned(),
+        })?;
         let found = links(image.reference(), bytes)?;
         let digest = image.identity().digest().expect("an image with a manifest is named by it");
         let media_type = found.media_type.clone().unwrap_or_else(|| OCI_MANIFEST.to_owned());
@@ -240,6 +240,7 @@ impl Blob {
         match &self.content {
             Content::Named => blobs.open(&self.descriptor),
             Content::Layer(layer) => blobs.open_layer(layer),
+            Content::File(part) => Ok(Box::new(part.clone())),
             Content::Bytes(bytes) => Ok(Box::new(Cursor::new(Arc::clone(bytes)))),
         }
     }
