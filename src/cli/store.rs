@@ -22,8 +22,8 @@ use crate::ui::{Mode, Ui};
 
 /// Shows, tidies and checks what is kept between runs
 ///
-/// The store has blobs as they came from registries, what was read of layers, and names of images. Everything in it can be
-/// fetched or made again, so that it may be removed at any time; what running bakes use is left alone by all of these.
+/// The store has blobs as they came from registries, what was read of layers, and names of images. What running bakes use
+/// is left alone by all of these; all else but imported images can be fetched or made again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

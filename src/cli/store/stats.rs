@@ -88,7 +88,8 @@ fn text(path: &str, stats: &Stats, now: SystemTime) -> String {
     let count = |count: usize| HumanCount(count as u64);
     let amount = |Amount { count, bytes }: Amount| format!("{}, {}", HumanCount(count as u64), BinaryBytes(bytes));
     put("total", format!("{}, {} free", BinaryBytes(stats.total_bytes()), BinaryBytes(stats.free_bytes)));
-    put("images", format!("{}, {} layers", count(stats.images), count(stats.layers)));
+    let layers = if stats.layers == 1 { "layer" } else { "layers" };
+    put("images", format!("{}, {} {layers}", count(stats.images), count(stats.layers)));
     put("blobs", amount(stats.blobs));
     put("indexes", amount(stats.indexes));
     put("packs", amount(stats.packs));
@@ -102,4 +103,55 @@ fn text(path: &str, stats: &Stats, now: SystemTime) -> String {
         }),
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn stats() -> Stats {
+        let amount = |count, bytes| Amount { count, bytes };
+        let mut stats = Stats::default();
+        (stats.images, stats.layers) = (1200, 1);
+        (stats.blobs, stats.indexes) = (amount(3, 2048), amount(1, 512));
+        (stats.packs, stats.partials) = (amount(1, 1 << 20), amount(2, 7));
+        (stats.scratch_bytes, stats.free_bytes, stats.reclaimable_bytes) = (1, 1 << 30, 7);
+        stats.last_collection = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1000));
+        stats
+    }
+
+    #[test]
+    fn the_object() {
+        let expected = concat!(
+            r#"{"path":"/s","total_bytes":1051144,"free_bytes":1073741824,"images":1200,"layers":1,"#,
+            r#""blobs":{"count":3,"bytes":2048},"indexes":{"count":1,"bytes":512},"packs":{"count":1,"bytes":1048576},"#,
+            r#""partials":{"count":2,"bytes":7},"scratch_bytes":1,"reclaimable_bytes":7,"last_collection":1000}"#,
+            "\n"
+        );
+        assert_eq!(json("/s", &stats()), expected);
+    }
+
+    #[test]
+    fn the_text() {
+        let expected = "\
+/s
+  total        1.00 MiB, 1.00 GiB free
+  images       1,200, 1 layer
+  blobs        3, 2.00 KiB
+  indexes      1, 512 B
+  packs        1, 1.00 MiB
+  partial      2, 7 B
+  scratch      1 B
+  reclaimable  7 B
+  collected    2 hours ago
+";
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000 + 2 * 60 * 60);
+        assert_eq!(text("/s", &stats(), now), expected);
+        let mut never = stats();
+        never.last_collection = None;
+        let never = text("/s", &never, now);
+        assert!(never.ends_with("  collected    never\n"), "{never}");
+    }
 }

@@ -36,7 +36,7 @@ impl Amount {
 }
 
 /// What is in a store, in numbers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default, Clone)]
 #[non_exhaustive]
 pub struct Stats {
     /// Names of images.
