@@ -114,6 +114,12 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// An index of which not all images are there.
+    #[error("not all that is listed can be read")]
+    Partly {
+        /// What can't.
+        source: Box<Error>,
+    },
     /// A text that an image can't be called.
     #[error(
         "{name:?} is no name for an image: expected one as registries have them, such as team/app:v1, without a digest"

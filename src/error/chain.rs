@@ -21,7 +21,10 @@ pub(super) fn chain(error: &Error) -> impl Iterator<Item = Cause<'_>> {
 fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
     if let Some(error) = cause.downcast_ref::<Error>() {
         return match error {
-            Error::Image { source, .. } | Error::Layer { source, .. } | Error::Entry { source, .. } => Some(&**source),
+            Error::Image { source, .. }
+            | Error::Layer { source, .. }
+            | Error::Entry { source, .. }
+            | Error::Partly { source } => Some(&**source),
             Error::Fetch(error) => Some(error),
             Error::Verify(error) => Some(error),
             Error::Unpack(error) => Some(error),

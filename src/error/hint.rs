@@ -18,6 +18,9 @@ pub(super) fn of(error: &Error) -> Option<String> {
     if causes.iter().any(|&cause| is_full(cause)) {
         return Some(FULL.to_owned());
     }
+    if causes.iter().any(|cause| matches!(cause.downcast_ref(), Some(Error::Partly { .. }))) {
+        return Some("--platform chooses one of the images that are there".to_owned());
+    }
     let reference = causes.iter().find_map(|cause| match cause.downcast_ref() {
         Some(Error::Image { reference, .. }) => Some(reference.as_str()),
         _ => None,

@@ -71,6 +71,11 @@ fn kinds_and_hints() {
         (Error::SeveralNames { digest: digest(), names: vec![text()] }, Kind::Usage, "--force"),
         (Error::InUse { name: text() }, Kind::Store, "--force"),
         (Error::ImageName { name: text() }, Kind::Usage, ""),
+        (
+            Error::Partly { source: Box::new(Fetch::NoBlob { place: text(), digest: digest() }.into()) },
+            Kind::Image,
+            "--platform",
+        ),
         (Error::Unnamed, Kind::Usage, "behind the source"),
         (image(Fetch::Write { place: text(), source: os(Errno::IO) }), Kind::Output, ""),
         (image(Fetch::Write { place: text(), source: os(Errno::NOSPC) }), Kind::Output, full),

@@ -212,7 +212,11 @@ impl Work<'_> {
             return one(&want(self.job.platform.as_ref()));
         }
         // Several of one name, told apart by their platforms only.
-        let Some(contents) = Contents::of_everything(blobs)? else { return one(&Want::host()) };
+        let contents = Contents::of_everything(blobs).map_err(|error| match error {
+            VerifyError::Read { .. } => Error::Partly { source: Box::new(error.into()) },
+            error => error.into(),
+        })?;
+        let Some(contents) = contents else { return one(&Want::host()) };
         let mut images = Vec::new();
         for Candidate { descriptor, platform, .. } in contents.images() {
             let at = At { blobs, root: Root::Candidates(vec![Candidate::new(descriptor.clone())]) };

@@ -23,6 +23,7 @@ mod faults;
 mod flattened;
 mod foreign;
 mod full;
+mod image_oddities;
 mod image_store;
 mod images;
 mod kill;

@@ -141,14 +141,13 @@ impl Field {
         ("Size", Field::Size),
     ];
 
-    /// What images say is escaped: nothing here moves a cursor.
+    /// What images and files of the store say is escaped: nothing here moves a cursor.
     fn of(self, image: &Listed) -> String {
-        const NONE: &str = "<none>";
+        let part = |text: Option<&str>| text.unwrap_or("<none>").escape_debug().to_string();
         match self {
-            Field::Name if image.repository.is_none() => NONE.to_owned(),
-            Field::Name => image.name.clone(),
-            Field::Repository => image.repository.as_deref().unwrap_or(NONE).to_owned(),
-            Field::Tag => image.tag.as_deref().unwrap_or(NONE).to_owned(),
+            Field::Name => part(image.repository.as_ref().map(|_| image.name.as_str())),
+            Field::Repository => part(image.repository.as_deref()),
+            Field::Tag => part(image.tag.as_deref()),
             Field::Digest => image.details.reference.digest.to_string(),
             Field::Id => short(&image.details.reference.digest),
             Field::Platform => platforms(image),

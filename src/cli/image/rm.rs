@@ -47,7 +47,7 @@ fn text(removed: &[Removed], freed: u64) -> String {
     let mut text = String::new();
     for removed in removed {
         for name in &removed.untagged {
-            text.push_str(&format!("untagged {name}\n"));
+            text.push_str(&format!("untagged {}\n", name.escape_debug()));
         }
         if removed.gone {
             text.push_str(&format!("removed  {}\n", removed.digest));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cvbake::error::Error;
+use serde::Serialize;
 
 use super::InStore;
 use crate::ui::Ui;
@@ -20,11 +21,25 @@ pub(super) struct Args {
     #[arg(value_name = "NEW", required = true)]
     new: Vec<String>,
 
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     store: InStore,
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    cvbake::images::tag(&args.store.needed()?, &args.name, &args.new, &|event| ui.on(&event))?;
-    Ok(())
+    let names = cvbake::images::tag(&args.store.needed()?, &args.name, &args.new, &|event| ui.on(&event))?;
+    if !args.json {
+        return Ok(());
+    }
+    let report = serde_json::to_string(&Report { names: &names }).expect("a list of texts");
+    super::super::print(format!("{report}\n").as_bytes())
+}
+
+/// The JSON object.
+#[derive(Serialize)]
+struct Report<'a> {
+    names: &'a [String],
 }
