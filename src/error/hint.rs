@@ -179,6 +179,16 @@ fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<String> {
             ))
         }
         Problem::NotFound { .. } => Some("check the name and the tag".to_owned()),
+        Problem::Untrusted { host, .. } => Some(format!(
+            "--cert-dir DIR, or {host} in ~/.config/containers/certs.d, holds who vouches for it as *.crt, and what it wants to see \
+             as *.cert and *.key; --insecure trusts anybody"
+        )),
+        Problem::Certificates { .. } => {
+            Some("replace or remove it: a file that is broken changes nobody's trust silently".to_owned())
+        }
+        Problem::Proxy { .. } => {
+            Some("HTTPS_PROXY, HTTP_PROXY and ALL_PROXY say so; NO_PROXY lists what is reached without".to_owned())
+        }
         Problem::Blocked { .. } => Some(
             "registries.conf and the files in registries.conf.d say so; --registries-conf FILE uses another".to_owned(),
         ),

@@ -80,7 +80,9 @@ fn certificates_and_proxies() {
     let line = missing.error(&[3]);
     assert!(line.contains("cannot use the certificates in /nonexistent: there is no such directory"), "{line}");
     let missing = pull("a.invalid/b").env("SSL_CERT_FILE", "/nonexistent").run();
-    assert!(missing.error(&[3]).contains("cannot use the certificates in /nonexistent: "), "{}", missing.describe());
+    let line = missing.error(&[3]);
+    assert!(line.ends_with("cannot use the certificates in /nonexistent: No such file or directory"), "{line}");
+    assert!(missing.stderr.contains("hint: replace or remove it"), "{}", missing.describe());
     let dead = nobody();
     for (name, value) in [("HTTPS_PROXY", &dead), ("https_proxy", &dead), ("ALL_PROXY", &format!("http://{dead}"))] {
         let lower = if name == "https_proxy" { value.as_str() } else { "" };
@@ -93,6 +95,7 @@ fn certificates_and_proxies() {
     let odd = pull("a.invalid/b").env("https_proxy", "socks5://me:secret@127.0.0.1:1").run();
     assert!(odd.error(&[2]).contains("the proxy for https is \"127.0.0.1:1\"; expected http://"), "{}", odd.describe());
     assert!(!odd.stderr.contains("secret"), "{}", odd.describe());
+    assert!(odd.stderr.contains("hint: HTTPS_PROXY, HTTP_PROXY and ALL_PROXY say so"), "{}", odd.describe());
 }
 
 /// The largest blob that a registry keeps.

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::guard::bare;
 use super::netrc;
 use super::options::Options;
-use super::problem::{Problem, shorten};
+use super::problem::{Problem, plain as plain_text, shorten};
 
 /// The most that is read of a file of credentials, and of what a helper says.
 const MAX_BYTES: u64 = 4 << 20;
@@ -119,7 +119,7 @@ fn in_netrc(path: &Path, registry: &str) -> Result<Option<Credentials>, Problem>
 }
 
 pub(super) fn problem(path: &Path, reason: impl fmt::Display) -> Problem {
-    Problem::Credentials { path: path.to_owned(), reason: reason.to_string() }
+    Problem::Credentials { path: path.to_owned(), reason: plain_text(&reason.to_string()).to_owned() }
 }
 
 /// A file of credentials, if there is one and something is in it.

@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use super::guard::{Guard, bare};
 use super::options::Options;
-use super::problem::{Problem, shorten};
+use super::problem::{Problem, plain, shorten};
 use super::proxy::Rules;
 use super::tls::{Tls, about_certificates};
 
@@ -199,7 +199,7 @@ fn chain(error: &reqwest::Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let text = inner.to_string();
+        let text = plain(&inner.to_string()).to_owned();
         if texts.last() != Some(&text) {
             texts.push(text);
         }

@@ -336,6 +336,11 @@ pub(super) fn shorten(text: &str) -> String {
     }
 }
 
+/// The text of an error of the system, without its number, which means nothing to most users.
+pub(super) fn plain(text: &str) -> &str {
+    text.rsplit_once(" (os error ").map_or(text, |(words, _)| words)
+}
+
 impl Problem {
     /// The problem and its causes on one line.
     pub(super) fn line(&self) -> String {

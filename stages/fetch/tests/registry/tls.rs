@@ -171,6 +171,39 @@ fn certificates_that_are_not_good() {
 }
 
 #[test]
+fn a_certificate_that_vouches_for_itself() {
+    // As `openssl req -x509` makes it: an authority and a server in one.
+    let sample = Sample::new(1000);
+    let make = |name: &str, change: fn(&mut CertificateParams)| {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Issued { pem: certificate.pem(), der: certificate.der().clone(), key }
+    };
+    let pull = |issued: &Issued, trusted: &Issued| {
+        let server = sample.tls_server(issued.server_config());
+        let certs = Certs::new();
+        certs.write(&server.address.to_string(), "ca.crt", &trusted.pem);
+        pull_with(&server, &certs.options())
+    };
+    let good = make("127.0.0.1", |_| {});
+    assert_eq!(pull(&good, &good).unwrap(), sample.layer);
+    let other = make("registry.example", |_| {});
+    refused(pull(&other, &other), &["its certificate is for another name: registry.example"]);
+    let expired = make("127.0.0.1", |params| {
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    });
+    refused(pull(&expired, &expired), &["its certificate has expired"]);
+    refused(
+        pull(&good, &make("127.0.0.1", |_| {})),
+        &["it shows a certificate of an authority, which is not known here"],
+    );
+}
+
+#[test]
 fn client_certificates() {
     let (sample, authority) = (Sample::new(300_000), Authority::new("ours"));
     let server = sample.tls_server(authority.issue("127.0.0.1").config(Some(&authority)));
