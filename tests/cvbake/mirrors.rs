@@ -127,6 +127,9 @@ fn a_mirror_with_a_damaged_layer() {
         let baked = pull_and_build(&place, &name).arg("--registries-conf").arg(&conf).ok();
         assert!(fs::read(place.disk()).unwrap() == expected, "at {at}: {}", baked.describe());
         assert_eq!(names(&place.path().join("out")), ["disk.ext4"]);
+        // Without a store it is fetched, and doubted, twice.
+        let baked = pull_and_build(&place, &name).no_cache().arg("--registries-conf").arg(&conf).ok();
+        assert!(fs::read(place.disk()).unwrap() == expected, "at {at}: {}", baked.describe());
         let fresh = Place::new();
         cvbake(&fresh, &["pull", &name]).arg("--registries-conf").arg(&conf).ok();
     }
