@@ -1,5 +1,8 @@
 //! What servers and networks do while something is sent.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
+
 use super::*;
 
 #[test]
@@ -104,9 +107,9 @@ fn statuses_that_pass() {
     ] {
         let sample = Sample::new(1000);
         let depot = Depot::default();
-        let failed = std::sync::atomic::AtomicBool::new(false);
+        let failed = AtomicBool::new(false);
         let server = depot.server(move |request, answer| {
-            if request.is(method, part) && !failed.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            if request.is(method, part) && !failed.swap(true, Ordering::SeqCst) {
                 return Answer::new(status, "").with("Retry-After", "0");
             }
             answer()
@@ -183,14 +186,35 @@ fn damaged_on_this_side() {
 fn stalls() {
     let sample = Sample::new(8 << 20);
     let depot = Depot::default();
-    let server = depot.server(|request, answer| {
-        let answer = answer();
-        match request.is("PUT", "/manifests/") {
-            true => Answer { stall_after: Some(0), length: Some(Some(10)), ..answer },
-            false => answer,
+    // The first large body is not taken to its end, and nobody says so for as long as the test runs.
+    let first = AtomicBool::new(true);
+    let cut = move |request: &Request| {
+        let large = request.header("content-length").is_some_and(|text| text.len() >= 7);
+        (large && first.swap(false, Ordering::SeqCst)).then_some(100_000)
+    };
+    let (end, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let server = depot.cutting(cut, move |request, answer| {
+        if request.cut {
+            let _ = wait.lock().unwrap().recv();
+            return Answer::new(0, "");
         }
+        answer()
     });
-    // The answer has a head, which is all that anybody waits for.
+    Pusher::new(&sample).push(&server).unwrap();
+    depot.has(&sample);
+    drop(end);
+}
+
+#[test]
+fn nothing_but_a_head() {
+    let sample = Sample::new(1000);
+    let depot = Depot::default();
+    let server = depot.server(|request, answer| match request.is("PUT", "/manifests/") {
+        true => Answer { stall_after: Some(0), length: Some(Some(10)), ..answer() },
+        false => answer(),
+    });
+    // That is all that anybody waits for.
     Pusher::new(&sample).push(&server).unwrap();
     depot.has(&sample);
 }
