@@ -315,7 +315,7 @@ impl Args {
 /// As many threads as were asked for, or as there are processors, but no more than have files to work with.
 pub(super) fn allowed_jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
     /// How many files are open whatever the number of threads, and how many more for each.
-    const FILES: u64 = 24;
+    const FILES: u64 = 30;
     const FILES_PER_JOB: u64 = 8;
     let wanted = asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let Some(files) = allow_open_files() else { return wanted };
