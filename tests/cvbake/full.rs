@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
+use crate::images::{image, source};
 use crate::registry::{Registry, cvbake};
 use crate::support::bake::{Bake, Place, assert_tidy, mode, names};
 use crate::support::image::digest;
@@ -89,6 +90,42 @@ fn the_outputs_filesystem_is_full() {
         assert_eq!(digest("sha256", &bytes), expected, "{size}, then larger");
     }
     assert!(failures >= 3, "the smallest were too small");
+}
+
+/// Neither half an export nor an image that is half imported.
+#[test]
+fn there_is_no_room_for_an_export_or_an_import() {
+    if !needs_root("a filesystem that is full") {
+        return;
+    }
+    let place = Place::with(&sample::large());
+    let source = source(&place);
+    let home = place.path().join("home");
+    for (transport, size) in
+        [("oci", "5m"), ("oci-archive", "1m"), ("docker-archive", "10m"), ("tar", "8k"), ("tar", "20m")]
+    {
+        let small = Small::mount(&place.path().join("out"), size);
+        let target = format!("{transport}:{}", place.path().join("out/x").display());
+        let export = || image(&place, &["export", &source, &target]).platform("linux/amd64").inside(small.holder.id());
+        let outcome = export().run();
+        assert!(outcome.error(&[6]).contains("No space left"), "{target}: {}", outcome.describe());
+        assert!(outcome.stderr.contains("free some space"), "{}", outcome.describe());
+        assert_eq!(names(&small.outside()), [""; 0], "nothing is left: {}", outcome.describe());
+        small.grow("200m");
+        export().ok();
+        assert_eq!(names(&small.outside()), ["x"]);
+    }
+    mode(&home, 0o777);
+    let small = Small::mount(&home, "10m");
+    let import = || image(&place, &["import", &source, "large"]).inside(small.holder.id());
+    let outcome = import().run();
+    assert!(outcome.error(&[6, 7]).contains("No space left"), "{}", outcome.describe());
+    assert_tidy(&small.outside().join("store"));
+    let rows = || image(&place, &["ls", "--quiet"]).inside(small.holder.id()).ok().stdout;
+    assert_eq!(rows(), "");
+    small.grow("200m");
+    import().ok();
+    assert_eq!(rows().lines().count(), 1);
 }
 
 #[test]

@@ -97,6 +97,21 @@ fn docker_archives_are_read_by_others() {
     seen::assert_same("docker-archive, by way of skopeo", &listing(&place, &copy), &expected);
 }
 
+/// Equal layers are one file, as often as they are needed.
+#[test]
+fn docker_archives_with_equal_layers() {
+    let layer = |text: &str| sample::layer(text, Compression::Gzip);
+    let layers = vec![layer("file f \"1\""), layer("file .wh.f"), layer("file f \"1\""), layer("file g \"2\"")];
+    let place = Place::with(&Images::of(layers));
+    let expected = listing(&place, &source(&place));
+    let target = format!("docker-archive:{}", out(&place, "equal.tar"));
+    export(&place, &target).ok();
+    seen::assert_same("equal layers", &listing(&place, &target), &expected);
+    let copy = format!("oci:{}:x", place.path().join("copy").display());
+    skopeo(&["copy", "-q", &target, &copy]);
+    seen::assert_same("equal layers, by way of skopeo", &listing(&place, &copy), &expected);
+}
+
 #[test]
 fn several_images_of_a_layout() {
     let (one, two) = (Place::with(&sample::small("one")), Place::with(&sample::small("two")));
