@@ -21,6 +21,7 @@ mod guard;
 mod http;
 mod image;
 mod login;
+mod manifest;
 mod netrc;
 mod options;
 mod problem;

@@ -101,8 +101,10 @@ pub(super) fn bearer(token: &str) -> Result<HeaderValue, Problem> {
 }
 
 fn secret(text: &str) -> Result<HeaderValue, Problem> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|error| Problem::Malformed { what: "the token", reason: error.to_string() })?;
+    let mut value = HeaderValue::from_str(text).map_err(|_| Problem::Malformed {
+        what: "the token",
+        reason: "it has characters in it that cannot be sent".to_owned(),
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -204,7 +206,10 @@ impl TokenServer<'_> {
         }
         let malformed = |reason: String| Problem::Malformed { what: "the token server's answer", reason };
         let body = reply.body(MAX_TOKEN_BYTES)?;
-        let answer: Answer = serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()))?;
+        let answer: Answer = serde_json::from_slice(&body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            malformed(format!("it is not of the expected JSON form, line {line}, column {column}"))
+        })?;
         let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
         Ok(bearer(&token.ok_or_else(|| malformed("it has neither token nor access_token".to_owned()))?)?)
     }

@@ -136,7 +136,7 @@ impl Resolve for Guard {
                 let found = lookup(host).map_err(Box::<dyn std::error::Error + Send + Sync>::from)?;
                 let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
                 if !guard.is_proxy(host) {
-                    guard.admit(host, &addresses).map_err(Box::new)?;
+                    guard.admit(host, &addresses)?;
                 }
                 Ok(Box::new(found.into_iter()) as Addrs)
             });

@@ -11,8 +11,9 @@ use oci_spec::distribution::Reference;
 use super::config::Registries;
 use super::download::{Download, store as store_problem};
 use super::endpoints::Endpoints;
+use super::manifest::{check_claim, own_media_type};
 use super::options::{Options, Pull};
-use super::problem::{Problem, shorten};
+use super::problem::Problem;
 use super::session::Session;
 use super::{Place, retry::Attempts};
 use crate::{Error, Event};
@@ -244,8 +245,10 @@ impl<'s> Image<'s> {
             };
             check_claim(claimed.as_deref(), &bytes)?;
             let size = bytes.len() as u64;
-            let media_type = media_type.filter(|found| MANIFESTS.contains(&found.as_str()));
-            let media_type = media_type.or_else(|| own_media_type(&bytes)).unwrap_or_default();
+            let media_type = match media_type.filter(|found| MANIFESTS.contains(&found.as_str())) {
+                Some(found) => found,
+                None => own_media_type(&bytes)?,
+            };
             return Ok((Descriptor { media_type, digest, size }, bytes));
         }
     }
@@ -352,27 +355,6 @@ fn unreadable(error: &io::Error) -> Problem {
     Problem::Malformed { what: "a blob in the store", reason: error.to_string() }
 }
 
-/// Holds a server to the digest that it gives itself.
-fn check_claim(claimed: Option<&str>, bytes: &[u8]) -> Result<(), Problem> {
-    let Some(text) = claimed else { return Ok(()) };
-    let algorithm = text.parse().map_or(cvbake_verify::Algorithm::Sha256, |claimed: Digest| claimed.algorithm());
-    let found = Digest::of(algorithm, bytes);
-    if text == found.to_string() {
-        return Ok(());
-    }
-    Err(Problem::HeaderDigest { header: shorten(text), found: Box::new(found) })
-}
-
-/// What a manifest says it is, for servers that don't; nothing is believed that `verify` does not check.
-fn own_media_type(bytes: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Typed {
-        media_type: Option<String>,
-    }
-    serde_json::from_slice::<Typed>(bytes).ok()?.media_type
-}
-
 impl Blobs for Image<'_> {
     fn reference(&self) -> &str {
         &self.reference
@@ -383,7 +365,8 @@ impl Blobs for Image<'_> {
     }
 
     fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
-        let error = |problem| self.place.error(&format!("blob {}", blob.digest), problem).into_io();
+        let kind = if MANIFESTS.contains(&blob.media_type.as_str()) { "manifest" } else { "blob" };
+        let error = |problem| self.place.error(&format!("{kind} {}", blob.digest), problem).into_io();
         self.document(blob).map_err(error)
     }
 

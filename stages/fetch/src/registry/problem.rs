@@ -247,7 +247,7 @@ pub enum Problem {
         source: Box<Problem>,
     },
     /// A name that leads to an address that is nobody's business.
-    #[error("{host} is at the private address {address}, where the registry {registry} must not lead to")]
+    #[error("{}, where the registry {registry} must not lead to", whereabouts(host, address))]
     Address {
         /// The name.
         host: String,
@@ -328,6 +328,14 @@ fn said(message: &str) -> String {
 
 /// How much of a server's text is shown.
 const SHOWN_CHARS: usize = 200;
+
+/// Says where somebody is who must not be asked.
+fn whereabouts(host: &str, address: &IpAddr) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(_) => format!("{address} is a private address"),
+        Err(_) => format!("{host} is at the private address {address}"),
+    }
+}
 
 /// A server's text, fit for an error message.
 pub(super) fn shorten(text: &str) -> String {

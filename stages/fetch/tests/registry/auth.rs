@@ -98,7 +98,7 @@ fn challenges_that_are_refused() {
     let sample = Sample::new(1000);
     for (challenge, expected) in [
         ("Bearer realm=\"http://169.254.169.254/token\"", "is refused"),
-        ("Bearer realm=\"https://10.0.0.1/token\"", "private address 10.0.0.1"),
+        ("Bearer realm=\"https://10.0.0.1/token\"", "10.0.0.1 is a private address"),
         ("Bearer realm=\"http://tokens.example/token\"", "expected https"),
         ("Bearer realm=\"ftp://127.0.0.1/\"", "expected https"),
         ("Bearer realm=\"nonsense\"", "is refused"),

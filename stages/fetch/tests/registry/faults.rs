@@ -269,9 +269,9 @@ fn redirects() {
     assert_eq!(pull(&server).unwrap(), sample.layer);
     for (location, expected) in [
         ("/v2/a/b/loop", "more than 10 redirects"),
-        ("http://169.254.169.254/latest/meta-data", "169.254.169.254 is at the private address"),
+        ("http://169.254.169.254/latest/meta-data", "169.254.169.254 is a private address"),
         ("http://[::ffff:169.254.169.254]/", "private address"),
-        ("http://10.0.0.1/", "10.0.0.1 is at the private address"),
+        ("http://10.0.0.1/", "10.0.0.1 is a private address"),
         ("file:///etc/passwd", "expected http or https"),
         ("http://user:pw@127.0.0.1/", "user name"),
         ("http://[/", "which is refused"),

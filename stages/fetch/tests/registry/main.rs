@@ -5,6 +5,7 @@
 mod auth;
 mod distribution;
 mod faults;
+mod hostile;
 mod login;
 mod mirrors;
 mod proxies;

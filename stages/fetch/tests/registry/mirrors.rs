@@ -89,7 +89,7 @@ fn mirrors_on_their_bad_days() {
         ("gave up after 2 attempts: 127", |_, answer| Answer { stall_after: Some(0), ..answer }),
         ("access denied (status 403)", |_, _| Answer::new(403, "")),
         ("sent \"text/html\"", |_, _| Answer::new(200, "<html>").with("Content-Type", "text/html")),
-        ("is at the private address", |_, _| Answer::new(302, "").with("Location", "http://10.0.0.1/")),
+        ("is a private address", |_, _| Answer::new(302, "").with("Location", "http://10.0.0.1/")),
     ];
     for (expected, fault) in faults {
         // Of everything, and of the layer only.

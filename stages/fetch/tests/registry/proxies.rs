@@ -143,7 +143,7 @@ fn addresses_are_checked_all_the_same() {
     let proxy = Proxy::start(server.address);
     let insecure = Insecure { asked: true, hosts: Vec::new() };
     let options = Options { proxies: through(&proxy), insecure, ..quick() };
-    refused(named("registry.example/a/b:v1", &options), &["169.254.169.254 is at the private address"]);
+    refused(named("registry.example/a/b:v1", &options), &["169.254.169.254 is a private address"]);
     assert!(!proxy.lines().iter().any(|line| line.contains("169.254")));
 }
 

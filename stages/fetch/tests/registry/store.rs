@@ -1,6 +1,8 @@
 //! What is kept.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use cvbake_fetch::Pull;
 
@@ -122,15 +124,37 @@ fn damage_heals() {
     let (sample, kept) = (Sample::new(300_000), Kept::new());
     let server = sample.layer_server(|_, answer| answer);
     assert_eq!(kept.pull(&server, Pull::Missing).unwrap(), sample.layer);
+    let harm: [fn(&Path, &[u8]); 8] = [
+        |path, content| {
+            let mut flipped = content.to_vec();
+            flipped[3] ^= 1;
+            fs::write(path, flipped).unwrap();
+        },
+        |path, _| fs::write(path, "").unwrap(),
+        |path, content| fs::write(path, &content[..10]).unwrap(),
+        |path, content| fs::write(path, [content, b"more"].concat()).unwrap(),
+        |path, content| {
+            // Even to what would be right.
+            let elsewhere = path.ancestors().nth(4).unwrap().join("elsewhere");
+            fs::write(&elsewhere, content).unwrap();
+            symlink(elsewhere, path).unwrap();
+        },
+        |path, _| symlink("/dev/zero", path).unwrap(),
+        |path, _| fs::create_dir_all(path.join("with/something")).unwrap(),
+        |path, _| {
+            let mode = rustix::fs::Mode::from_raw_mode(0o600);
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        },
+    ];
     for content in [&sample.layer, &sample.config, &sample.manifest] {
         let path = kept.blob(content);
-        let mut flipped = content.clone();
-        flipped[3] ^= 1;
-        for damage in [flipped, Vec::new(), content[..10].to_vec()] {
+        for (number, harm) in harm.iter().enumerate() {
             fs::remove_file(&path).unwrap();
-            fs::write(&path, damage).unwrap();
-            assert_eq!(kept.pull(&server, Pull::Missing).unwrap(), sample.layer);
-            assert_eq!(fs::read(&path).unwrap(), *content);
+            harm(&path, content);
+            let pulled = kept.pull(&server, Pull::Missing);
+            assert_eq!(pulled.unwrap(), sample.layer, "{number}");
+            assert!(path.symlink_metadata().unwrap().is_file(), "{number}");
+            assert_eq!(fs::read(&path).unwrap(), *content, "{number}");
         }
     }
 }
