@@ -44,6 +44,14 @@ pub(super) fn of(error: &Error) -> Option<String> {
     {
         return Some(hint.to_owned());
     }
+    let is_part = |cause: &Cause<'_>| match cause.downcast_ref() {
+        Some(cvbake_fetch::Error::Registry { object, .. }) => !object.starts_with("manifest"),
+        _ => false,
+    };
+    let is_absent = |cause: &Cause<'_>| matches!(cause.downcast_ref(), Some(Problem::NotFound { .. }));
+    if causes.iter().any(is_part) && causes.iter().any(is_absent) {
+        return Some(PART_LOST.to_owned());
+    }
     causes.iter().rev().find_map(|&cause| one(cause, reference, registry.as_deref()))
 }
 
@@ -58,6 +66,8 @@ const FULL: &str =
     "free some space, or use another filesystem: -o says where the disk goes, --store where layers are kept";
 const NOT_STORED: &str =
     "`cvbake pull` brings it into the store; where something is baked of it, --pull missing does, too";
+const PART_LOST: &str = "the registry has the image, but not all of it: it has to be pushed there again; layers that are not to be \
+                         distributed are not fetched from where their authors have them";
 const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
 const ELSEWHERE: &str = "--store DIR uses another directory; with --no-cache a bake needs none";
 const REPAIR: &str =

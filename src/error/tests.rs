@@ -59,6 +59,10 @@ fn kinds_and_hints() {
     let login = |problem: Problem| Error::from(Fetch::Login { registry: registry(), source: Box::new(problem) });
     let source = Box::new(Problem::NotStored);
     let not_stored = Fetch::Registry { registry: registry(), repository: text(), object: text(), source };
+    let absent = |object: &str| {
+        let source = Box::new(Problem::NotFound { expected: "200", message: text() });
+        Fetch::Registry { registry: registry(), repository: text(), object: object.to_owned(), source }
+    };
     let full = "free some space";
     let again = "fetch the image again";
     let table: Vec<(Error, Kind, &str)> = vec![
@@ -100,6 +104,8 @@ fn kinds_and_hints() {
         (image(Fetch::NoSuchImage { place: text(), name: text(), available: vec![] }), Kind::Source, ""),
         (image(Fetch::NoBlob { place: text(), digest: digest() }), Kind::Image, again),
         (image(Fetch::Document { place: text(), source: schema_1 }), Kind::Source, "skopeo"),
+        (image(absent("manifest v1")), Kind::Source, "check the name and the tag"),
+        (through_a_reader(absent("blob sha256:12")), Kind::Source, "not all of it"),
         // A registry that something goes to.
         (push(Problem::ReadOnly { host: text(), status: 405, message: text() }), Kind::Network, "another registry"),
         (push(Problem::Oversize { host: text(), message: text() }), Kind::Network, "--chunk-size 16M"),
