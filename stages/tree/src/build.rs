@@ -73,6 +73,15 @@ impl Builder {
         builder
     }
 
+    /// Makes room for so many inodes and entries, bytes of names and runs of content: lists that grow to their size leave holes
+    /// behind, which for millions of files cost more than the list. Room that is not used costs addresses only.
+    pub fn reserve(&mut self, inodes: usize, entries: usize, names: usize, segments: usize) {
+        self.inodes.reserve_exact(inodes);
+        self.entries.reserve_exact(entries);
+        self.names.reserve_exact(names);
+        self.segments.reserve_exact(segments);
+    }
+
     /// Adds an inode under its first name.
     ///
     /// # Errors

@@ -104,10 +104,16 @@ impl Graph {
             records += layer.records.len();
             number(records - layer.records.len())
         };
+        let firsts = layers.iter().map(first).collect();
+        // Enough but for directories that are only implied. What is not used costs addresses only.
+        let (mut nodes, mut entries) = (Vec::new(), Vec::new());
+        nodes.reserve_exact(records + 1);
+        entries.reserve_exact(records);
+        nodes.push(root);
         Graph {
-            firsts: layers.iter().map(first).collect(),
-            nodes: vec![root],
-            entries: Vec::new(),
+            firsts,
+            nodes,
+            entries,
             table: HashTable::new(),
             shadow: HashTable::new(),
             hasher: RandomState::new(),
@@ -117,6 +123,11 @@ impl Graph {
 
     pub(super) fn node_count(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// How many names there are or were.
+    pub(super) fn entry_count(&self) -> usize {
+        self.entries.len()
     }
 
     pub(super) fn origin(&self, layer: usize, record: usize) -> Origin {

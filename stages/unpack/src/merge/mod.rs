@@ -247,7 +247,11 @@ fn emit(graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Error> {
     let fresh = Meta { mode: 0o755, mtime: implied, ..Meta::default() };
     let meta =
         |node: NodeId| graph.record(layers, node).map_or_else(|| fresh.clone(), |(layer, at)| meta_of(layer, at));
-    let builder = RefCell::new(Builder::new(&meta(NodeId::ROOT)));
+    let mut builder = Builder::new(&meta(NodeId::ROOT));
+    let names = layers.iter().map(|layer| layer.paths.names.len()).sum();
+    let segments = layers.iter().map(|layer| layer.segments.len()).sum();
+    builder.reserve(graph.node_count(), graph.entry_count(), names, segments);
+    let builder = RefCell::new(builder);
     let add =
         |parent, name: &[u8], node| builder.borrow_mut().add(parent, name, kind_of(&graph, layers, node), &meta(node));
     walk(&graph, layers, add, |parent, name, ino| builder.borrow_mut().link(parent, name, ino)).map_err(Error::Tree)?;
