@@ -18,6 +18,7 @@ mod report;
 mod store;
 mod usage;
 mod values;
+mod work;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -66,18 +67,9 @@ enum Command {
 
 /// Everything from the arguments to the exit status.
 pub(crate) fn main() -> ExitCode {
-    let args: Vec<OsString> = std::env::args_os().collect();
-    let (settings, unusable) = match Settings::load(&args) {
-        Ok(settings) => (settings, None),
-        Err(error) => (Settings::default(), Some(error)),
-    };
-    let parsed = settings.apply(config::with_variables(Cli::command())).try_get_matches_from(&args);
-    let command = match (parsed.and_then(|matches| Cli::from_arg_matches(&matches)), unusable) {
-        // Who asks for help gets it, whatever the configuration says.
-        (Err(error), None) => return usage::explain(&error, settings.origin(&error, &args)),
-        (Err(error), Some(_)) if usage::is_help(&error) => return usage::explain(&error, None),
-        (_, Some(error)) => return usage::fail(&error),
-        (Ok(Cli { command }), None) => command,
+    let (command, settings) = match parse() {
+        Ok(parsed) => parsed,
+        Err(status) => return status,
     };
     let ui = Arc::new(Ui::new(command.mode()));
     let result = match command {
@@ -102,6 +94,29 @@ pub(crate) fn main() -> ExitCode {
             ui.fail(&error);
             error.kind().exit_code().into()
         }
+    }
+}
+
+/// What the arguments say, on top of what is configured; or the exit status, where that is said already.
+fn parse() -> Result<(Command, Settings), ExitCode> {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let parse = |command: clap::Command| {
+        let matches = command.try_get_matches_from(&args)?;
+        Ok::<_, clap::Error>(Cli::from_arg_matches(&matches)?.command)
+    };
+    let settings = Settings::load(&args).map_err(|error| match parse(Cli::command()) {
+        // Who asks for help gets it, whatever the configuration says.
+        Err(help) if usage::is_help(&help) => usage::explain(&help, None),
+        _ => usage::fail(&error),
+    })?;
+    let configured = settings.apply(Cli::command());
+    match parse(configured.clone()) {
+        Ok(command) => Ok((command, settings)),
+        Err(error) if usage::is_help(&error) => {
+            let with_variables = parse(config::with_variables(configured)).err();
+            Err(usage::explain(&with_variables.unwrap_or(error), None))
+        }
+        Err(error) => Err(usage::explain(&error, settings.origin(&error, &args))),
     }
 }
 

@@ -7,7 +7,6 @@ use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ValueEnum, ValueHint};
@@ -17,13 +16,12 @@ use cvbake::event::Event;
 use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
-use cvbake::verify::{Platform, Want};
+use cvbake::verify::Platform;
 use cvbake::{Engine, Job, KeepPacks, Output};
-use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::report::Report;
+use super::work::{self, Telling, allowed_jobs, want, watch};
 use super::{environment, registry, store, values};
-use crate::interrupt;
 use crate::ui::{Mode, Ui};
 
 /// Bakes an image into a disk
@@ -121,27 +119,15 @@ pub(super) struct Args {
     registry: registry::Args,
 
     /// Hash the disk: the result says its SHA-256
-    #[arg(long, help_heading = OUTPUT)]
+    #[arg(long, help_heading = work::OUTPUT)]
     digest: bool,
 
-    /// Print the result as one JSON object
-    ///
-    /// If something goes wrong nothing is printed; standard error and the exit status tell what.
-    #[arg(long, help_heading = OUTPUT)]
-    json: bool,
-
-    /// How to show progress, on standard error
-    #[arg(long, value_enum, value_name = "HOW", default_value_t, help_heading = OUTPUT)]
-    progress: Progress,
-
-    /// Print nothing but warnings and errors
-    #[arg(short, long, conflicts_with = "json", help_heading = OUTPUT)]
-    quiet: bool,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 const FILESYSTEM: &str = "Filesystem";
 const WORK: &str = "Work";
-const OUTPUT: &str = "Output";
 
 /// What writes the filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -165,33 +151,6 @@ enum Keep {
     Never,
 }
 
-/// How to show progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(super) enum Progress {
-    /// A bar on a terminal, otherwise plain
-    #[default]
-    Auto,
-    /// A few lines
-    Plain,
-    /// A JSON object per line; warnings and errors, too
-    Json,
-    /// Nothing but warnings and errors
-    None,
-}
-
-impl Progress {
-    pub(super) fn mode(self, quiet: bool) -> Mode {
-        let colours = environment::colours();
-        match self {
-            _ if quiet => Mode::None { colours },
-            Progress::Auto if environment::draws() => Mode::Bar { colours },
-            Progress::Auto | Progress::Plain => Mode::Plain,
-            Progress::Json => Mode::Json,
-            Progress::None => Mode::None { colours },
-        }
-    }
-}
-
 /// Endings of formats that are something else than a bare filesystem.
 const OTHER_FORMATS: [&str; 7] = ["qcow2", "qcow", "vhdx", "vhd", "vmdk", "vdi", "tar"];
 
@@ -204,22 +163,14 @@ pub(super) fn run_registry(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let output = args.output.as_deref().map(check_output).transpose()?;
     let job = args.job(&|event| ui.on(&event))?;
-    let cleanup = interrupt::watch(ui).unwrap_or_else(|error| {
-        ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
-        interrupt::unwatched()
-    });
-    let report = args.bake(&job, output, cleanup, &|event| ui.on(&event))?;
+    let report = args.bake(&job, output, watch(ui), &|event| ui.on(&event))?;
     ui.finish();
-    match (args.json, args.quiet) {
-        (true, _) => super::print(report.json().as_bytes()),
-        (false, true) => Ok(()),
-        (false, false) => super::print(report.text().as_bytes()),
-    }
+    args.telling.print(|| report.json(), || report.text())
 }
 
 impl Args {
     pub(super) fn mode(&self) -> Mode {
-        self.progress.mode(self.quiet)
+        self.telling.mode()
     }
 
     fn bake(
@@ -251,14 +202,10 @@ impl Args {
     }
 
     fn job(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Job, Error> {
-        let want = match &self.platform {
-            Some(platform) => Want { platform: platform.clone(), explicit: true },
-            None => Want::host(),
-        };
         Ok(Job {
             source: Source::parse(&self.source)?,
             registry: self.registry.options(Pull::Missing)?,
-            want,
+            want: want(self.platform.as_ref()),
             engine: self.engine()?,
             size: self.size,
             inodes: self.inodes,
@@ -312,17 +259,6 @@ impl Args {
     }
 }
 
-/// As many threads as were asked for, or as there are processors, but no more than have files to work with.
-pub(super) fn allowed_jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
-    /// How many files are open whatever the number of threads, and how many more for each.
-    const FILES: u64 = 30;
-    const FILES_PER_JOB: u64 = 8;
-    let wanted = asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
-    let Some(files) = allow_open_files() else { return wanted };
-    let possible = usize::try_from(files.saturating_sub(FILES) / FILES_PER_JOB).unwrap_or(usize::MAX);
-    wanted.min(NonZeroUsize::new(possible).unwrap_or(NonZeroUsize::MIN))
-}
-
 /// Whether a store can't be there for this user.
 fn is_no_place(error: &StoreError) -> bool {
     use std::io::ErrorKind as Io;
@@ -333,16 +269,6 @@ fn is_no_place(error: &StoreError) -> bool {
         }
         _ => false,
     }
-}
-
-/// Lifts the limit of open files as far as whoever set it allows, and says what it is, if there is one. The usual one is
-/// low for the sake of programs that still use `select`, and the engine `mkfs` has all layers open at once.
-fn allow_open_files() -> Option<u64> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // If it stays as it is, most images still work, and the others end in an error that says why.
-    let _ = setrlimit(Resource::Nofile, limit);
-    getrlimit(Resource::Nofile).current
 }
 
 /// Refuses outputs that would not be what their name says.

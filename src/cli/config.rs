@@ -12,6 +12,7 @@ mod show;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
@@ -66,6 +67,7 @@ const KEYS: &[Key] = &[
     Key { built_in: || Some("missing".to_owned()), not_for: "pull", ..key("pull", Shape::Text) },
     key("authfile", Shape::Text),
     key("registries-conf", Shape::Text),
+    key("cert-dir", Shape::Text),
     key("insecure", Shape::List),
     key("progress", Shape::Text),
 ];
@@ -136,12 +138,19 @@ impl Settings {
         Ok(())
     }
 
-    /// Makes the values that are set the defaults of the options.
+    /// Makes the values that are set the defaults of the options: what is set conflicts with no argument.
     pub(super) fn apply(&self, command: Command) -> Command {
-        each_option(command, &|key, arg| match (self.by_key.get(key.name), key.shape) {
-            (None, _) => arg,
-            (Some(Setting { values, .. }), Shape::List) => arg.default_values(values.clone()),
-            (Some(Setting { values, .. }), _) => arg.default_values(values.first().cloned()),
+        each_option(command, &|key, arg| {
+            let arg = if key.shape == Shape::Flag { arg.value_parser(BoolishValueParser::new()) } else { arg };
+            let values = match environment::variable(&key.variable()) {
+                Some(value) if key.shape == Shape::List => split(&value),
+                Some(value) => vec![value],
+                None => {
+                    let values = self.by_key.get(key.name).map(|setting| setting.values.clone());
+                    values.unwrap_or_default().into_iter().map(OsString::from).collect()
+                }
+            };
+            if values.is_empty() { arg } else { arg.default_values(values) }
         })
     }
 
@@ -166,16 +175,14 @@ impl Settings {
     }
 }
 
-/// Tells the options which variables set them.
+/// The parts of the value of a variable that stands for several.
+fn split(value: &OsStr) -> Vec<OsString> {
+    value.as_bytes().split(|&byte| byte == b',').map(|part| OsStr::from_bytes(part).to_owned()).collect()
+}
+
+/// Tells which variables set the options: for helps only.
 pub(super) fn with_variables(command: Command) -> Command {
-    each_option(command, &|key, arg| {
-        let arg = arg.env(key.variable()).hide_env_values(true);
-        match key.shape {
-            Shape::Text => arg,
-            Shape::Flag => arg.value_parser(BoolishValueParser::new()),
-            Shape::List => arg.value_delimiter(','),
-        }
-    })
+    each_option(command, &|key, arg| arg.env(key.variable()).hide_env_values(true))
 }
 
 /// Changes the options that have a key, of all subcommands.
@@ -212,7 +219,6 @@ pub(super) fn option() -> Arg {
 
 /// The file that the arguments name. It is needed before they can be parsed.
 fn named(args: &[OsString]) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStrExt as _;
     let mut args = args.iter().take_while(|arg| *arg != "--");
     let mut found = None;
     while let Some(arg) = args.next() {

@@ -116,7 +116,7 @@ pub(super) fn usual_config_files() -> Vec<PathBuf> {
 
 /// A variable that sets an option.
 pub(super) fn variable(name: &str) -> Option<OsString> {
-    env::var_os(name)
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Where certificates for registries are: `given`, or else directories named after them in the user's `certs.d`, the system's, and

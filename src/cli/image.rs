@@ -8,18 +8,12 @@ mod ls;
 mod rm;
 mod tag;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::ValueHint;
-use cvbake::cleanup::Cleanup;
 use cvbake::error::Error;
-use cvbake::event::Event;
-use cvbake::verify::{Digest, Platform, Want};
+use cvbake::verify::Digest;
 
-use super::bake::Progress;
 use super::environment;
-use crate::interrupt;
 use crate::ui::{Mode, Ui};
 
 /// Manages the images in the store
@@ -57,80 +51,10 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 impl Args {
     pub(super) fn mode(&self) -> Mode {
         match &self.command {
-            Command::Export(args) => args.work.mode(),
-            Command::Import(args) => args.work.mode(),
+            Command::Export(args) => args.telling.mode(),
+            Command::Import(args) => args.telling.mode(),
             _ => Mode::None { colours: environment::colours() },
         }
-    }
-}
-
-/// Which store.
-#[derive(Debug, clap::Args)]
-struct InStore {
-    /// The store [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    store: Option<PathBuf>,
-}
-
-impl InStore {
-    /// The store that was named, or the default one.
-    fn needed(&self) -> Result<PathBuf, Error> {
-        self.path().ok_or_else(|| Error::Usage {
-            problem: "there is no store: there is no home directory".to_owned(),
-            hint: Some("--store DIR says where it is".to_owned()),
-        })
-    }
-
-    /// The store that was named, or the default one, if there can be one.
-    fn path(&self) -> Option<PathBuf> {
-        self.store.clone().or_else(environment::store)
-    }
-}
-
-/// What subcommands have that take their time.
-#[derive(Debug, clap::Args)]
-struct Work {
-    /// Print the result as one JSON object
-    #[arg(long)]
-    json: bool,
-
-    /// How to show progress, on standard error
-    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
-    progress: Progress,
-
-    /// Print nothing but warnings and errors
-    #[arg(short, long, conflicts_with = "json")]
-    quiet: bool,
-}
-
-impl Work {
-    fn mode(&self) -> Mode {
-        self.progress.mode(self.quiet)
-    }
-
-    /// Prints a result in the form that was asked for.
-    fn print(&self, json: impl FnOnce() -> String, text: impl FnOnce() -> String) -> Result<(), Error> {
-        match (self.json, self.quiet) {
-            (true, _) => super::print(json().as_bytes()),
-            (false, true) => Ok(()),
-            (false, false) => super::print(text().as_bytes()),
-        }
-    }
-}
-
-/// Signals end the work and leave nothing behind.
-fn watch(ui: &Arc<Ui>) -> &'static Cleanup {
-    interrupt::watch(ui).unwrap_or_else(|error| {
-        ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
-        interrupt::unwatched()
-    })
-}
-
-/// The platform that was asked for, or this machine's.
-fn want(platform: Option<&Platform>) -> Want {
-    match platform {
-        Some(platform) => Want { platform: platform.clone(), explicit: true },
-        None => Want::host(),
     }
 }
 

@@ -10,14 +10,13 @@ use clap::ValueHint;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::fetch::Pull;
-use cvbake::verify::{Platform, Want};
+use cvbake::verify::Platform;
 use cvbake::{PullJob, Pulled};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
-use super::bake::{Progress, allowed_jobs};
+use super::work::{Telling, allowed_jobs, want, watch};
 use super::{environment, registry, store, values};
-use crate::interrupt;
 use crate::ui::{Mode, Ui};
 
 /// Fetches an image from a registry into the store
@@ -50,17 +49,8 @@ pub(super) struct Args {
     #[command(flatten)]
     registry: registry::Args,
 
-    /// Print the result as one JSON object
-    #[arg(long)]
-    json: bool,
-
-    /// How to show progress, on standard error
-    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
-    progress: Progress,
-
-    /// Print nothing but warnings and errors
-    #[arg(short, long, conflicts_with = "json")]
-    quiet: bool,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
@@ -71,34 +61,23 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let job = PullJob {
         source: registry::reference(&args.reference)?,
         registry: args.registry.options(Pull::Always)?,
-        want: match &args.platform {
-            Some(platform) => Want { platform: platform.clone(), explicit: true },
-            None => Want::host(),
-        },
+        want: want(args.platform.as_ref()),
         store: args.store.clone().or_else(environment::store).ok_or_else(no_home)?,
         jobs: allowed_jobs(args.jobs),
     };
-    let cleanup = interrupt::watch(ui).unwrap_or_else(|error| {
-        ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
-        interrupt::unwatched()
-    });
     let on = |event: Event| ui.on(&event);
-    let pulled = cvbake::pull(&job, cleanup, &on)?;
+    let pulled = cvbake::pull(&job, watch(ui), &on)?;
     if let Some(max) = args.max_store_size {
         let layers = pulled.layers.iter().map(|(digest, _)| *digest);
         store::limit(&job.store, max, layers.chain(pulled.image), &on);
     }
     ui.finish();
-    match (args.json, args.quiet) {
-        (true, _) => super::print(json(&pulled).as_bytes()),
-        (false, true) => Ok(()),
-        (false, false) => super::print(text(&pulled).as_bytes()),
-    }
+    args.telling.print(|| json(&pulled), || text(&pulled))
 }
 
 impl Args {
     pub(super) fn mode(&self) -> Mode {
-        self.progress.mode(self.quiet)
+        self.telling.mode()
     }
 }
 

@@ -8,16 +8,14 @@ use std::sync::Arc;
 
 use clap::ValueHint;
 use cvbake::error::Error;
-use cvbake::event::Event;
 use cvbake::fetch::{Pull, Put, Reference, Source};
-use cvbake::verify::{Platform, Want};
+use cvbake::verify::Platform;
 use cvbake::{PushJob, PushSelect, Pushed};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
-use super::bake::{Progress, allowed_jobs};
+use super::work::{Telling, allowed_jobs, want, watch};
 use super::{environment, registry, values};
-use crate::interrupt;
 use crate::ui::{Mode, Ui};
 
 /// Sends an image to a registry
@@ -68,17 +66,8 @@ pub(super) struct Args {
     #[command(flatten)]
     access: registry::Access,
 
-    /// Print the result as one JSON object
-    #[arg(long)]
-    json: bool,
-
-    /// How to show progress, on standard error
-    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
-    progress: Progress,
-
-    /// Print nothing but warnings and errors
-    #[arg(short, long, conflicts_with = "json")]
-    quiet: bool,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
@@ -88,8 +77,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         registry: args.access.options(Pull::Never)?,
         select: match (&args.platform, args.all) {
             (_, true) => PushSelect::All,
-            (Some(platform), _) => PushSelect::One(Want { platform: platform.clone(), explicit: true }),
-            (None, _) => PushSelect::One(Want::host()),
+            (platform, false) => PushSelect::One(want(platform.as_ref())),
         },
         store: args.store.clone().or_else(environment::store),
         source,
@@ -98,17 +86,9 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         chunk: args.chunk_size,
         private_layers: args.allow_nondistributable_artifacts,
     };
-    let cleanup = interrupt::watch(ui).unwrap_or_else(|error| {
-        ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
-        interrupt::unwatched()
-    });
-    let pushed = cvbake::push(&job, cleanup, &|event| ui.on(&event))?;
+    let pushed = cvbake::push(&job, watch(ui), &|event| ui.on(&event))?;
     ui.finish();
-    match (args.json, args.quiet) {
-        (true, _) => super::print(json(&pushed).as_bytes()),
-        (false, true) => Ok(()),
-        (false, false) => super::print(text(&pushed).as_bytes()),
-    }
+    args.telling.print(|| json(&pushed), || text(&pushed))
 }
 
 /// Where it goes: to the name that is given, or to its own.
@@ -134,7 +114,7 @@ fn target(source: &Source, given: Option<&OsStr>) -> Result<Option<Reference>, E
 
 impl Args {
     pub(super) fn mode(&self) -> Mode {
-        self.progress.mode(self.quiet)
+        self.telling.mode()
     }
 }
 

@@ -6,11 +6,10 @@ mod prune;
 mod removal;
 mod stats;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use clap::ValueHint;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::store::{Rules, Store, Unused};
@@ -18,6 +17,7 @@ use cvbake::verify::Digest;
 use indicatif::BinaryBytes;
 
 use super::environment;
+use super::work::InStore;
 use crate::ui::{Mode, Ui};
 
 /// Shows, tidies and checks what is kept between runs
@@ -42,20 +42,9 @@ enum Command {
 /// version may come tomorrow.
 const KEEP_LAYERS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Which store.
-#[derive(Debug, clap::Args)]
-struct Place {
-    /// The store [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    store: Option<PathBuf>,
-}
-
-impl Place {
+impl InStore {
     fn open(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Store, Error> {
-        let path = self.store.clone().or_else(environment::store).ok_or_else(|| Error::Usage {
-            problem: "there is no store: there is no home directory".to_owned(),
-            hint: Some("--store DIR says where it is".to_owned()),
-        })?;
+        let path = self.needed()?;
         Store::open_existing(&path, &|event| on(event.into()))?.ok_or(Error::NoStore { path })
     }
 }

@@ -51,6 +51,22 @@ fn arguments_before_variables_before_files() {
     assert_eq!(len(&place), 67 * MIB);
 }
 
+/// What is configured is weaker than any argument, also one that could not stand beside it.
+#[test]
+fn what_is_set_conflicts_with_nothing() {
+    let place = Place::with(&small("x"));
+    let set = |bake: Bake| bake.env("CVBAKE_PLATFORM", "linux/amd64").env("HOME", place.path().join("home"));
+    let image = format!("oci:{}:latest", place.path().join("image").display());
+    set(Bake::of(&["image", "export", "--all", &image]))
+        .arg(format!("oci:{}", place.path().join("out/x").display()))
+        .ok();
+    set(Bake::of(&["image", "export", "--help"]))
+        .ok()
+        .stdout
+        .find("[env: CVBAKE_PLATFORM]")
+        .expect("help names variables");
+}
+
 #[test]
 fn what_is_wrong_is_said_to_be_in_the_file() {
     let place = Place::with(&small("x"));

@@ -16,9 +16,8 @@ use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use super::super::bake::allowed_jobs;
-use super::super::{environment, registry, values};
-use super::{InStore, Work, want, watch};
+use crate::cli::work::{InStore, Telling, allowed_jobs, want, watch};
+use crate::cli::{environment, registry, values};
 use crate::ui::Ui;
 
 /// Writes an image where other programs find it
@@ -64,7 +63,7 @@ pub(super) struct Args {
     store: InStore,
 
     #[command(flatten)]
-    pub(super) work: Work,
+    pub(super) telling: Telling,
 
     #[command(flatten)]
     registry: registry::Args,
@@ -113,7 +112,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         return Ok(());
     }
     let target = args.target.to_string_lossy();
-    args.work.print(|| json(&exported, &target), || text(&exported, &target))
+    args.telling.print(|| json(&exported, &target), || text(&exported, &target))
 }
 
 impl Args {
@@ -132,7 +131,7 @@ impl Args {
             Target::Tar { path: None } if io::stdout().is_terminal() => {
                 wrong("an archive is nothing for a terminal", "tar:FILE writes a file, tar:- into a pipe")
             }
-            Target::Tar { path: None } if self.work.json => {
+            Target::Tar { path: None } if self.telling.json => {
                 wrong("--json makes no sense here: standard output is the archive", "tar:FILE writes a file")
             }
             _ => Ok(()),

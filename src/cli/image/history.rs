@@ -8,7 +8,8 @@ use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use super::{InStore, calm, date, short, table, want};
+use super::{calm, date, short, table};
+use crate::cli::work::{InStore, want};
 use crate::ui::Ui;
 
 /// Shows how an image was made, the last step first

@@ -11,10 +11,9 @@ use cvbake::images::{ImportJob, Imported, RunConfig};
 use cvbake::verify::Platform;
 use serde::Serialize;
 
-use super::super::bake::allowed_jobs;
-use super::super::{environment, values};
 use super::export::{Compress, source};
-use super::{InStore, Work, watch};
+use crate::cli::work::{InStore, Telling, allowed_jobs, watch};
+use crate::cli::{environment, values};
 use crate::ui::Ui;
 
 /// Brings images from files into the store
@@ -76,7 +75,7 @@ pub(super) struct Args {
     store: InStore,
 
     #[command(flatten)]
-    pub(super) work: Work,
+    pub(super) telling: Telling,
 }
 
 const ROOT: &str = "Root filesystems";
@@ -119,7 +118,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     };
     let imported = cvbake::images::import(&job, watch(ui), &|event| ui.on(&event))?;
     ui.finish();
-    args.work.print(|| json(&imported), || text(&imported))
+    args.telling.print(|| json(&imported), || text(&imported))
 }
 
 impl Args {

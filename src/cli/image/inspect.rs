@@ -8,7 +8,8 @@ use cvbake::verify::{Platform, json};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{InStore, calm, want};
+use super::calm;
+use crate::cli::work::{InStore, want};
 use crate::ui::Ui;
 
 /// Shows everything that is known of images, as a JSON list

@@ -7,7 +7,8 @@ use cvbake::images::Listed;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use super::{InStore, calm, date, short, table};
+use super::{calm, date, short, table};
+use crate::cli::work::InStore;
 use crate::ui::Ui;
 
 /// Lists the images in the store

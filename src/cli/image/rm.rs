@@ -7,7 +7,7 @@ use cvbake::images::Removed;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use super::InStore;
+use crate::cli::work::InStore;
 use crate::ui::Ui;
 
 /// Removes images from the store

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cvbake::error::Error;
 use serde::Serialize;
 
-use super::InStore;
+use crate::cli::work::InStore;
 use crate::ui::Ui;
 
 /// Gives an image more names

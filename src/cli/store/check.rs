@@ -9,9 +9,8 @@ use cvbake::error::Error;
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
-use super::Place;
-use crate::cli::bake::{Progress, allowed_jobs};
 use crate::cli::values;
+use crate::cli::work::{InStore, Telling, allowed_jobs};
 use crate::ui::{Mode, Ui};
 
 /// Reads everything in the store and compares it with its digests
@@ -26,37 +25,29 @@ pub(super) struct Args {
     repair: bool,
 
     #[command(flatten)]
-    place: Place,
+    store: InStore,
 
     /// How many threads work at once [default: as many as there are processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
 
-    /// Print the result as one JSON object
-    #[arg(long)]
-    json: bool,
-
-    /// How to show progress, on standard error
-    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
-    progress: Progress,
-
-    /// Print nothing but what is damaged
-    #[arg(short, long, conflicts_with = "json")]
-    quiet: bool,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 impl Args {
     pub(super) fn mode(&self) -> Mode {
-        self.progress.mode(self.quiet)
+        self.telling.mode()
     }
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let on = |event| ui.on(&event);
-    let store = args.place.open(&on)?;
+    let store = args.store.open(&on)?;
     let checked = cvbake::check(&store, args.repair, allowed_jobs(args.jobs), &on)?;
     ui.finish();
-    let text = if args.json { json(&checked, args.repair) } else { text(&checked, args.repair, args.quiet) };
+    let text =
+        if args.telling.json { json(&checked, args.repair) } else { text(&checked, args.repair, args.telling.quiet) };
     crate::cli::print(text.as_bytes())?;
     match checked.damaged.len() {
         0 => Ok(()),

@@ -4,7 +4,8 @@ use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::store::{Rules, Store, Unused};
 
-use super::{Place, removal, usual_rules};
+use super::{removal, usual_rules};
+use crate::cli::work::InStore;
 
 /// Removes what nothing needs
 ///
@@ -18,7 +19,7 @@ pub(super) struct Args {
     all: bool,
 
     #[command(flatten)]
-    place: Place,
+    store: InStore,
 
     #[command(flatten)]
     how: How,
@@ -45,7 +46,7 @@ pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error>
     if args.all {
         rules = Rules { layers: Unused::Goes, even_if_lost: true, ..rules };
     }
-    args.how.remove(&args.place.open(on)?, &rules, on)
+    args.how.remove(&args.store.open(on)?, &rules, on)
 }
 
 impl How {

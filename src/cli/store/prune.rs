@@ -7,8 +7,9 @@ use cvbake::event::Event;
 use cvbake::store::Rules;
 
 use super::gc::How;
-use super::{Place, unused_for, usual_rules};
+use super::{unused_for, usual_rules};
 use crate::cli::values;
+use crate::cli::work::InStore;
 
 /// Removes images that were not used for long, or until the store is small enough
 ///
@@ -24,7 +25,7 @@ pub(super) struct Args {
     limits: Limits,
 
     #[command(flatten)]
-    place: Place,
+    store: InStore,
 
     #[command(flatten)]
     how: How,
@@ -49,5 +50,5 @@ pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error>
         rules.images = unused_for(age);
         rules.layers = unused_for(age.min(super::KEEP_LAYERS));
     }
-    args.how.remove(&args.place.open(on)?, &rules, on)
+    args.how.remove(&args.store.open(on)?, &rules, on)
 }

@@ -9,15 +9,16 @@ use cvbake::store::{Amount, Stats};
 use indicatif::{BinaryBytes, HumanCount, HumanDuration};
 use serde::Serialize;
 
-use super::{Place, usual_rules};
+use super::usual_rules;
 use crate::cli::environment;
+use crate::cli::work::InStore;
 
 /// Shows how much is in the store
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake store stats [OPTIONS]")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Place,
+    store: InStore,
 
     /// Print the result as one JSON object
     #[arg(long)]
@@ -25,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
-    let store = args.place.open(on)?;
+    let store = args.store.open(on)?;
     let stats = store.stats(&usual_rules(), &|event| on(event.into()))?;
     let path = store.path().display().to_string();
     let text = if args.json { json(&path, &stats) } else { text(&path, &stats, environment::now()) };

@@ -1,0 +1,140 @@
+//! What subcommands have in common that work in a store, take their time, and have a result.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use clap::{ValueEnum, ValueHint};
+use cvbake::cleanup::Cleanup;
+use cvbake::error::Error;
+use cvbake::event::Event;
+use cvbake::verify::{Platform, Want};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use super::environment;
+use crate::interrupt;
+use crate::ui::{Mode, Ui};
+
+/// The heading of what is told.
+pub(super) const OUTPUT: &str = "Output";
+
+/// How a result and the way to it are told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Telling {
+    /// Print the result as one JSON object
+    ///
+    /// If something goes wrong nothing is printed; standard error and the exit status tell what.
+    #[arg(long, help_heading = OUTPUT)]
+    pub(super) json: bool,
+
+    /// How to show progress, on standard error
+    #[arg(long, value_enum, value_name = "HOW", default_value_t, help_heading = OUTPUT)]
+    progress: Progress,
+
+    /// Print nothing but warnings and errors
+    #[arg(short, long, conflicts_with = "json", help_heading = OUTPUT)]
+    pub(super) quiet: bool,
+}
+
+impl Telling {
+    pub(super) fn mode(&self) -> Mode {
+        self.progress.mode(self.quiet)
+    }
+
+    /// Prints a result in the form that was asked for.
+    pub(super) fn print(&self, json: impl FnOnce() -> String, text: impl FnOnce() -> String) -> Result<(), Error> {
+        match (self.json, self.quiet) {
+            (true, _) => super::print(json().as_bytes()),
+            (false, true) => Ok(()),
+            (false, false) => super::print(text().as_bytes()),
+        }
+    }
+}
+
+/// How to show progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Progress {
+    /// A bar on a terminal, otherwise plain
+    #[default]
+    Auto,
+    /// A few lines
+    Plain,
+    /// A JSON object per line; warnings and errors, too
+    Json,
+    /// Nothing but warnings and errors
+    None,
+}
+
+impl Progress {
+    fn mode(self, quiet: bool) -> Mode {
+        let colours = environment::colours();
+        match self {
+            _ if quiet => Mode::None { colours },
+            Progress::Auto if environment::draws() => Mode::Bar { colours },
+            Progress::Auto | Progress::Plain => Mode::Plain,
+            Progress::Json => Mode::Json,
+            Progress::None => Mode::None { colours },
+        }
+    }
+}
+
+/// The store that is managed.
+#[derive(Debug, clap::Args)]
+pub(super) struct InStore {
+    /// The store [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    store: Option<PathBuf>,
+}
+
+impl InStore {
+    /// The store that was named, or the default one.
+    pub(super) fn needed(&self) -> Result<PathBuf, Error> {
+        self.path().ok_or_else(|| Error::Usage {
+            problem: "there is no store: there is no home directory".to_owned(),
+            hint: Some("--store DIR says where it is".to_owned()),
+        })
+    }
+
+    /// The store that was named, or the default one, if there can be one.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.store.clone().or_else(environment::store)
+    }
+}
+
+/// Signals end the work and leave nothing behind.
+pub(super) fn watch(ui: &Arc<Ui>) -> &'static Cleanup {
+    interrupt::watch(ui).unwrap_or_else(|error| {
+        ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
+        interrupt::unwatched()
+    })
+}
+
+/// The platform that was asked for, or this machine's.
+pub(super) fn want(platform: Option<&Platform>) -> Want {
+    match platform {
+        Some(platform) => Want { platform: platform.clone(), explicit: true },
+        None => Want::host(),
+    }
+}
+
+/// As many threads as were asked for, or as there are processors, but no more than have files to work with.
+pub(super) fn allowed_jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
+    /// How many files are open whatever the number of threads, and how many more for each.
+    const FILES: u64 = 30;
+    const FILES_PER_JOB: u64 = 8;
+    let wanted = asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+    let Some(files) = allow_open_files() else { return wanted };
+    let possible = usize::try_from(files.saturating_sub(FILES) / FILES_PER_JOB).unwrap_or(usize::MAX);
+    wanted.min(NonZeroUsize::new(possible).unwrap_or(NonZeroUsize::MIN))
+}
+
+/// Lifts the limit of open files as far as whoever set it allows, and says what it is, if there is one. The usual one is
+/// low for the sake of programs that still use `select`, and the engine `mkfs` has all layers open at once.
+fn allow_open_files() -> Option<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If it stays as it is, most images still work, and the others end in an error that says why.
+    let _ = setrlimit(Resource::Nofile, limit);
+    getrlimit(Resource::Nofile).current
+}
