@@ -203,6 +203,20 @@ fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<String> {
             "registries.conf and the files in registries.conf.d say so; --registries-conf FILE uses another".to_owned(),
         ),
         Problem::NotStored => Some(NOT_STORED.to_owned()),
+        Problem::Address { .. } | Problem::Realm { .. } | Problem::Redirect { .. } => Some(
+            "tell who runs the registry: it must lead neither to what only you can reach, nor in circles, nor from https to http"
+                .to_owned(),
+        ),
+        Problem::ContentType { .. }
+        | Problem::Encoding { .. }
+        | Problem::Length { .. }
+        | Problem::Digest { .. }
+        | Problem::HeaderDigest { .. }
+        | Problem::TooLarge { .. } => Some(
+            "the registry, or a proxy on the way to it, does not give out what it should: try from another network or a mirror, \
+             and tell who runs it"
+                .to_owned(),
+        ),
         Problem::Transport { connecting: true, reason, .. } if speaks_of_tls(reason) => {
             Some("--insecure accepts a registry that has no TLS, or a certificate that nobody vouches for".to_owned())
         }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use crate::images::{image, source};
-use crate::registry::{Registry, cvbake};
+use crate::registry::{Registry, cvbake, pull_and_build};
 use crate::support::bake::{Bake, Place, assert_tidy, mode, names};
 use crate::support::image::digest;
 use crate::support::sample;
+use crate::support::server::{Answer, Server};
 use crate::support::tools::{needs_root, succeed, tool};
 
 /// A small filesystem, mounted in a mount namespace of its own that ends with this value.
@@ -41,9 +42,13 @@ impl Small {
     }
 
     fn grow(&self, size: &str) {
+        self.remount(&format!("size={size}"));
+    }
+
+    fn remount(&self, option: &str) {
         let mut command = tool("nsenter", "util-linux");
         command.arg("--target").arg(self.holder.id().to_string()).args(["--mount", "mount", "-o"]);
-        succeed(command.arg(format!("remount,size={size}")).arg(&self.path));
+        succeed(command.arg(format!("remount,{option}")).arg(&self.path));
     }
 }
 
@@ -186,4 +191,54 @@ fn a_full_store_can_be_pruned() {
     assert!(store(&["check", "--progress", "none"]).stdout.ends_with("nothing damaged\n"));
     let listed = std::fs::read_to_string(small.outside().join("store/index.json")).unwrap();
     assert!(listed.contains(r#""manifests":[]"#), "{listed}");
+}
+
+#[test]
+fn the_stores_filesystem_is_full_while_pulling() {
+    if !needs_root("a filesystem that is full") {
+        return;
+    }
+    let expected = expected();
+    let place = Place::with(&sample::large());
+    let server = Server::start(&place, |_| Answer::Right);
+    let home = place.path().join("home");
+    mode(&home, 0o777);
+    let mut resumed = 0;
+    for size in ["8k", "300k", "5m", "12m", "20m", "30m"] {
+        let small = Small::mount(&home, size);
+        let build = || pull_and_build(&place, &server.name()).inside(small.holder.id());
+        let pull = || cvbake(&place, &["pull", &server.name()]).inside(small.holder.id());
+        for run in [build(), pull()] {
+            let outcome = run.run();
+            if outcome.code == Some(0) {
+                assert_eq!(size, "30m", "{}", outcome.describe());
+                continue;
+            }
+            let line = outcome.error(&[6]);
+            assert!(line.contains(&home.display().to_string()) && line.contains("No space left"), "{size}: {line}");
+            assert!(outcome.stderr.contains("free some space"), "{}", outcome.describe());
+            assert_eq!(names(&place.path().join("out")), [""; 0], "{size}");
+            assert_eq!(names(&small.outside().join("store/scratch")), [""; 0], "{size}");
+        }
+        let before = server.asked("/blobs/").len();
+        small.grow("300m");
+        build().ok();
+        resumed += server.asked("/blobs/")[before..].iter().filter(|asked| asked.from > 0).count();
+        assert_eq!(digest("sha256", &std::fs::read(place.disk()).unwrap()), expected, "{size}");
+        assert_tidy(&small.outside().join("store"));
+        std::fs::remove_file(place.disk()).unwrap();
+        if size == "8k" {
+            small.remount("ro");
+            for run in [build(), pull()] {
+                let outcome = run.run();
+                let line = outcome.error(&[7]);
+                let there = line.contains(&home.display().to_string());
+                assert!(there && line.contains("Read-only file system"), "{}", outcome.describe());
+                assert_eq!(names(&place.path().join("out")), [""; 0]);
+            }
+            build().no_cache().ok();
+            std::fs::remove_file(place.disk()).unwrap();
+        }
+    }
+    assert!(resumed > 0, "what had found room is not downloaded again");
 }

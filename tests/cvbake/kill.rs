@@ -13,7 +13,7 @@ use crate::support::run::{Outcome, Running};
 use crate::support::sample;
 
 /// Ends a run with a signal after a while, if it runs that long.
-fn interrupted(mut run: Running, after: Duration, signal: Signal) -> Outcome {
+pub(crate) fn interrupted(mut run: Running, after: Duration, signal: Signal) -> Outcome {
     let start = Instant::now();
     while start.elapsed() < after && run.running() {
         std::thread::sleep(Duration::from_micros(500));
@@ -23,7 +23,7 @@ fn interrupted(mut run: Running, after: Duration, signal: Signal) -> Outcome {
 }
 
 /// Calls `run` with ever later moments, until it says that the run came to its end.
-fn at_many_moments(mut run: impl FnMut(Duration) -> bool) -> usize {
+pub(crate) fn at_many_moments(mut run: impl FnMut(Duration) -> bool) -> usize {
     let mut after = Duration::from_millis(1);
     let mut moments = 0;
     while !run(after) {

@@ -11,6 +11,7 @@
     reason = "a panic is a failed test, and what is left out is said aloud"
 )]
 
+mod answers;
 mod archives;
 mod cases;
 mod command;
@@ -32,6 +33,7 @@ mod mirrors;
 mod mounted;
 mod options;
 mod properties;
+mod pulls;
 mod push;
 mod registry;
 mod scale;

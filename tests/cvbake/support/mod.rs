@@ -10,6 +10,7 @@ pub(crate) mod oracle;
 pub(crate) mod run;
 pub(crate) mod sample;
 pub(crate) mod seen;
+pub(crate) mod server;
 pub(crate) mod tar;
 pub(crate) mod text;
 pub(crate) mod tools;

@@ -247,7 +247,7 @@ pub enum Problem {
         source: Box<Problem>,
     },
     /// A name that leads to an address that is nobody's business.
-    #[error("{}, where the registry {registry} must not lead to", whereabouts(host, address))]
+    #[error("{}, to which the registry {registry} must not lead", whereabouts(host, address))]
     Address {
         /// The name.
         host: String,

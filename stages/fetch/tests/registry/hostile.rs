@@ -157,7 +157,7 @@ fn public_registries_that_lead_here() {
         assert!(!message.contains("gave up"), "it is no mishap: {message}");
         refused(
             pulled,
-            &["localhost is at the private address", "where the registry registry.invalid must not lead to"],
+            &["localhost is at the private address", "to which the registry registry.invalid must not lead"],
         );
     }
     assert!(trap.requests("").is_empty());

@@ -1,0 +1,330 @@
+//! Pulls that are ended from outside, that are many, or that have little room; from a registry that waits in the middle of a layer.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::kill::{at_many_moments, interrupted};
+use crate::registry::{cvbake, pull_and_build};
+use crate::support::bake::{Bake, Place, as_user, files_below, mode, names, own};
+use crate::support::image::{Images, digest};
+use crate::support::sample::{large, small, varied};
+use crate::support::server::{Answer, Server};
+use crate::support::tools::succeed;
+
+/// Where answers with a layer of [`large`] stop: about its middle. Smaller ones are answered as a whole.
+const HALF: usize = 3_000_000;
+
+/// Disks are read as a whole after each run.
+const SMALL: [&str; 2] = ["--size", "min"];
+
+fn build(place: &Place, server: &Server) -> Bake {
+    pull_and_build(place, &server.name()).args(SMALL)
+}
+
+/// To another disk than the usual one.
+fn build_to(place: &Place, server: &Server, disk: &Path) -> Bake {
+    cvbake(place, &["pull-and-build", &server.name(), "--force", "-o"]).arg(disk).args(SMALL)
+}
+
+fn bytes_of(disk: &Path) -> String {
+    digest("sha256", &fs::read(disk).unwrap())
+}
+
+/// A place with an image, and what its disk is, whoever bakes it.
+fn place(images: &Images) -> (Place, String) {
+    let place = Place::with(images);
+    place.bake().args(SMALL).ok();
+    let expected = bytes_of(&place.disk());
+    fs::remove_file(place.disk()).unwrap();
+    fs::remove_dir_all(place.store()).unwrap();
+    (place, expected)
+}
+
+fn layers(images: &Images) -> Vec<String> {
+    images.images[0].layers.iter().map(|layer| layer.digest.clone()).collect()
+}
+
+/// The beginnings of blobs in a store: their lengths by digest.
+fn partial(store: &Path) -> BTreeMap<String, u64> {
+    let file = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?.replacen('-', ":", 1);
+        Some((name, path.metadata().ok()?.len()))
+    };
+    files_below(&store.join("partial")).into_iter().filter_map(file).collect()
+}
+
+/// Looks until it is so.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(120), "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Every blob of a store is what its name says.
+fn assert_good_blobs(store: &Path) {
+    let blobs = files_below(&store.join("blobs/sha256"));
+    assert!(!blobs.is_empty());
+    for path in blobs {
+        let name = format!("sha256:{}", path.file_name().unwrap().to_str().unwrap());
+        assert_eq!(digest("sha256", &fs::read(path).unwrap()), name);
+    }
+}
+
+#[test]
+fn layers_are_unpacked_while_they_arrive() {
+    let (place, expected) = place(&large());
+    let server = Server::start(&place, |_| Answer::Held(HALF));
+    let mut run = build(&place, &server).args(["--jobs", "4"]).spawn();
+    server.wait_held(4);
+    // Of each layer, most of what has arrived stands in a file already; the other half comes only after that.
+    until("four packs that grow", || {
+        assert!(run.running(), "ended early");
+        let files = files_below(&place.store().join("scratch"));
+        files.iter().filter(|path| path.metadata().is_ok_and(|meta| meta.len() > HALF as u64 / 2)).count() == 4
+    });
+    assert_eq!(names(&place.store().join("indexes-v1/sha256")), [""; 0]);
+    server.open();
+    let outcome = run.wait();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
+    assert_eq!(bytes_of(&place.disk()), expected);
+}
+
+#[test]
+fn sigint_and_sigterm_leave_what_was_downloaded() {
+    for (command, signal, code) in [
+        ("pull", Signal::INT, 130),
+        ("pull", Signal::TERM, 143),
+        ("pull-and-build", Signal::INT, 130),
+        ("pull-and-build", Signal::TERM, 143),
+    ] {
+        let images = large();
+        let (place, expected) = place(&images);
+        let server = Server::start(&place, |_| Answer::Held(HALF));
+        let start = || match command {
+            "pull" => cvbake(&place, &["pull", &server.name(), "--jobs", "4"]).spawn(),
+            _ => build(&place, &server).args(["--jobs", "4"]).spawn(),
+        };
+        let mut run = start();
+        server.wait_held(1);
+        until("half a layer", || partial(&place.store()).values().any(|&len| len == HALF as u64));
+        run.signal(signal);
+        let outcome = run.wait();
+        assert_eq!(outcome.code, Some(code), "{}", outcome.describe());
+        let kept = partial(&place.store());
+        fs::rename(place.store().join("partial"), place.path().join("partial")).unwrap();
+        place.assert_no_temporaries();
+        fs::rename(place.path().join("partial"), place.store().join("partial")).unwrap();
+
+        let before: BTreeMap<_, _> =
+            layers(&images).into_iter().map(|layer| (layer.clone(), server.asked(&layer).len())).collect();
+        server.open();
+        let outcome = start().wait();
+        assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
+        for (layer, before) in before {
+            let asked = server.asked(&layer);
+            assert_eq!(asked.len(), before + 1, "{layer}");
+            assert_eq!(asked[before].from as u64, kept.get(&layer).copied().unwrap_or(0), "{layer} goes on");
+        }
+        build(&place, &server).ok();
+        assert_eq!(bytes_of(&place.disk()), expected);
+        place.assert_no_leftovers(&["disk.ext4"]);
+    }
+}
+
+#[test]
+fn sigkill_and_the_same_bytes() {
+    let (place, expected) = place(&varied());
+    let server = Server::start(&place, |_| Answer::Right);
+    for cold in [true, false] {
+        let moments = at_many_moments(|after| {
+            // Or each run finds what the ones before it have left.
+            if cold {
+                fs::remove_dir_all(place.store()).ok();
+            }
+            fs::remove_file(place.disk()).ok();
+            let outcome = interrupted(build(&place, &server).spawn(), after, Signal::KILL);
+            if place.disk().exists() {
+                assert_eq!(bytes_of(&place.disk()), expected, "what has its final name is whole");
+            }
+            outcome.code == Some(0)
+        });
+        assert!(moments > 0, "the run was killed at least once");
+        build(&place, &server).ok();
+        assert_eq!(bytes_of(&place.disk()), expected);
+        place.assert_no_leftovers(&["disk.ext4"]);
+        assert_good_blobs(&place.store());
+    }
+}
+
+#[test]
+fn two_and_eight_at_once() {
+    let images = varied();
+    for count in [2, 8] {
+        let (place, expected) = place(&images);
+        let server = Server::start(&place, |_| Answer::Right);
+        let disks: Vec<_> = (0..count).map(|at| place.path().join(format!("out/{at}"))).collect();
+        let runs: Vec<_> = disks.iter().map(|disk| build_to(&place, &server, disk).spawn()).collect();
+        for run in runs {
+            let outcome = run.wait();
+            assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
+        }
+        assert!(disks.iter().all(|disk| bytes_of(disk) == expected));
+        for layer in layers(&images) {
+            assert_eq!(server.asked(&layer).len(), 1, "{layer} is downloaded once by {count} runs");
+        }
+        let disks: Vec<_> = disks.iter().map(|disk| disk.file_name().unwrap().to_str().unwrap()).collect();
+        place.assert_no_leftovers(&disks);
+    }
+}
+
+#[test]
+fn the_others_go_on_with_what_a_killed_run_downloaded() {
+    let images = large();
+    for count in [2, 8] {
+        let (place, expected) = place(&images);
+        let first = layers(&images).swap_remove(0);
+        let held = first.clone();
+        let server = Server::start(&place, move |asked| match asked.path.contains(&held) && asked.from == 0 {
+            true => Answer::Held(HALF),
+            false => Answer::Right,
+        });
+        let disks: Vec<_> = (0..count).map(|at| place.path().join(format!("out/{at}"))).collect();
+        let start = |disk: &PathBuf| build_to(&place, &server, disk).args(["--pull", "always"]).spawn();
+        let mut victim = start(&disks[0]);
+        server.wait_held(1);
+        until("half a layer", || partial(&place.store()).get(&first) == Some(&(HALF as u64)));
+        let others: Vec<_> = disks[1..].iter().map(start).collect();
+        until("the others are under way", || server.asked("/manifests/").len() >= count);
+        victim.signal(Signal::KILL);
+        assert_eq!(victim.wait().signal, Some(9));
+        for run in others {
+            let outcome = run.wait();
+            assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
+        }
+        let starts: Vec<_> = server.asked(&first).iter().map(|asked| asked.from).collect();
+        assert_eq!(starts, [0, HALF], "nothing of it is downloaded twice");
+        assert!(disks[1..].iter().all(|disk| bytes_of(disk) == expected));
+        server.open();
+        // The next run in the same place removes what was left of the disk.
+        start(&disks[0]).wait();
+        let disks: Vec<_> = disks.iter().map(|disk| disk.file_name().unwrap().to_str().unwrap()).collect();
+        place.assert_no_leftovers(&disks);
+    }
+}
+
+#[test]
+fn few_files_may_be_open() {
+    for images in [crate::scale::many_layers(), large()] {
+        let (place, expected) = place(&images);
+        let server = Server::start(&place, |_| Answer::Right);
+        for jobs in ["1", "16"] {
+            let run = || build(&place, &server).args(["--jobs", jobs]).shell("ulimit -n 64");
+            run().ok();
+            run().no_cache().ok();
+            assert_eq!(bytes_of(&place.disk()), expected);
+            fs::remove_dir_all(place.store()).unwrap();
+            cvbake(&place, &["pull", &server.name(), "--jobs", jobs]).shell("ulimit -n 64").ok();
+            fs::remove_dir_all(place.store()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn umasks() {
+    for (umask, expected) in [("000", 0o666), ("077", 0o600)] {
+        let (place, bytes) = place(&varied());
+        let server = Server::start(&place, |_| Answer::Right);
+        build(&place, &server).shell(&format!("umask {umask}")).ok();
+        let bits = |path: &Path| path.symlink_metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!(bits(&place.disk()), expected, "umask {umask}");
+        assert_eq!(bits(&place.store()), 0o700, "umask {umask}");
+        let files = files_below(&place.store());
+        assert!(files.len() > 5);
+        for path in files {
+            assert_eq!(bits(&path) & 0o077, 0, "umask {umask}: {}", path.display());
+            assert_eq!(bits(path.parent().unwrap()), 0o700, "umask {umask}: {}", path.display());
+        }
+        // And whoever has another umask can use it.
+        build(&place, &server).shell("umask 027").args(["--pull", "always"]).ok();
+        assert_eq!(bytes_of(&place.disk()), bytes);
+    }
+}
+
+#[test]
+fn a_store_that_is_read_only() {
+    let (place, expected) = place(&varied());
+    let server = Server::start(&place, |_| Answer::Right);
+    let pull = || cvbake(&place, &["pull", &server.name()]);
+    let store = place.store();
+    let close = |bits: u32| {
+        let mut dirs: Vec<_> = files_below(&store).iter().map(|path| path.parent().unwrap().to_owned()).collect();
+        dirs.push(store.clone());
+        dirs.iter().for_each(|dir| mode(dir, bits));
+    };
+    fs::create_dir(&store).unwrap();
+    own(&store);
+    for _empty_then_filled in 0..2 {
+        close(0o500);
+        for run in [pull(), build(&place, &server)] {
+            let outcome = run.run();
+            let line = outcome.error(&[7]);
+            assert!(line.contains(&store.display().to_string()), "{}", outcome.describe());
+            assert!(outcome.stderr.contains("--store DIR"), "{}", outcome.describe());
+        }
+        assert_eq!(names(&place.path().join("out")), [""; 0]);
+        build(&place, &server).no_cache().ok();
+        assert_eq!(bytes_of(&place.disk()), expected);
+        fs::remove_file(place.disk()).unwrap();
+        close(0o700);
+        pull().ok();
+    }
+    build(&place, &server).ok();
+    assert_eq!(bytes_of(&place.disk()), expected);
+}
+
+/// Everything that a pull keeps, damaged in every way: noticed, fetched again, and the disk is the same.
+#[test]
+fn damaged_blobs_and_names() {
+    let (place, expected) = place(&small("content"));
+    let server = Server::start(&place, |_| Answer::Right);
+    build(&place, &server).ok();
+    type Harm = fn(&Path, &[u8]);
+    let harm: [Harm; 6] = [
+        |path, content| {
+            let mut flipped = content.to_vec();
+            flipped[content.len() / 2] ^= 0x10;
+            fs::write(path, flipped).unwrap();
+        },
+        |path, _| fs::write(path, "").unwrap(),
+        |path, content| fs::write(path, &content[..content.len() - 1]).unwrap(),
+        |path, _| symlink("/dev/zero", path).unwrap(),
+        |path, _| drop(succeed(as_user("mkdir", "coreutils").arg(path))),
+        |path, _| drop(succeed(as_user("mkfifo", "coreutils").arg(path))),
+    ];
+    let kept = [files_below(&place.store().join("blobs")), files_below(&place.store().join("repositories"))].concat();
+    assert_eq!(kept.len(), 4, "{kept:?}");
+    for path in kept {
+        let content = fs::read(&path).unwrap();
+        for (number, harm) in harm.iter().enumerate() {
+            fs::remove_file(&path).unwrap();
+            harm(&path, &content);
+            if path.symlink_metadata().unwrap().uid() != place.store().metadata().unwrap().uid() {
+                own(&path);
+            }
+            let what = format!("{} with damage {number}", path.display());
+            let outcome = build(&place, &server).ok();
+            assert_eq!(bytes_of(&place.disk()), expected, "{what}");
+            assert!(path.symlink_metadata().unwrap().is_file(), "{what}: {}", outcome.describe());
+            assert!(!outcome.warnings().is_empty(), "{what} is told: {}", outcome.describe());
+        }
+    }
+    assert_good_blobs(&place.store());
+    place.assert_no_leftovers(&["disk.ext4"]);
+}
