@@ -328,3 +328,44 @@ fn damaged_blobs_and_names() {
     assert_good_blobs(&place.store());
     place.assert_no_leftovers(&["disk.ext4"]);
 }
+
+/// Half of a download that went wrong on the disk, after a power failure or in a bad memory: it is not built upon.
+#[test]
+fn damaged_beginnings() {
+    let images = varied();
+    let (place, expected) = place(&images);
+    let server = Server::start(&place, |_| Answer::Right);
+    type Harm = fn(&[u8]) -> Vec<u8>;
+    let harm: [Harm; 5] = [
+        |good| {
+            let mut half = good[..good.len() / 2].to_vec();
+            half[good.len() / 3] ^= 1;
+            half
+        },
+        |good| vec![0; good.len() / 2],
+        |good| vec![b'x'; good.len()],
+        |good| vec![b'x'; good.len() + 1],
+        |good| [&good[..10], &[0; 100]].concat(),
+    ];
+    cvbake(&place, &["pull", &server.name()]).ok();
+    for harm in harm {
+        for command in ["pull", "pull-and-build"] {
+            let kept = ["blobs", "indexes-v1", "packs-v1"].map(|kind| files_below(&place.store().join(kind)));
+            kept.concat().into_iter().for_each(|path| fs::remove_file(path).unwrap());
+            let dir = place.store().join("partial");
+            for layer in &images.images[0].layers {
+                let path = dir.join(layer.digest.replacen(':', "-", 1));
+                fs::write(&path, harm(&layer.blob)).unwrap();
+                own(&path);
+            }
+            match command {
+                "pull" => cvbake(&place, &["pull", &server.name()]).ok(),
+                _ => build(&place, &server).ok(),
+            };
+            assert_good_blobs(&place.store());
+            build(&place, &server).ok();
+            assert_eq!(bytes_of(&place.disk()), expected);
+            place.assert_no_leftovers(&["disk.ext4"]);
+        }
+    }
+}

@@ -12,6 +12,7 @@ use super::endpoints::{Endpoints, Turns};
 use super::http::Reply;
 use super::problem::{Problem, shorten};
 use super::retry::{Attempts, Failure};
+use crate::Event;
 
 /// How many bytes must have come since the last failure for it to be forgotten. A server that gives less each time is as good as none.
 const MIN_PROGRESS: u64 = 64 << 10;
@@ -25,6 +26,8 @@ pub(super) struct Download<'s> {
     turns: Turns,
     /// The first of those that something came from.
     sender: Option<usize>,
+    /// Whether it began with what an earlier run has left.
+    resumed: bool,
     digest: Digest,
     size: u64,
     /// Where what comes is kept, until it is a blob.
@@ -67,6 +70,7 @@ impl<'s> Download<'s> {
             endpoints,
             turns,
             sender: None,
+            resumed: kept.as_ref().is_some_and(|kept| !kept.is_empty()),
             digest,
             size,
             kept,
@@ -108,19 +112,34 @@ impl<'s> Download<'s> {
                 if !matches!(problem, Problem::Digest { .. }) {
                     return Err(problem);
                 }
-                if let Some(sender) = self.sender {
-                    self.endpoints.suspect(self.digest, sender);
+                let resumed = self.resumed;
+                if resumed {
+                    self.endpoints.tell(Event::Damaged { digest: self.digest });
                 }
+                self.suspect();
                 if self.handed > 0 {
                     // Who has read the rest must begin again.
                     return Err(problem);
                 }
-                self.turn(problem)?;
+                if resumed {
+                    (self.body, self.resumed) = (None, false);
+                } else {
+                    self.turn(problem)?;
+                }
                 (self.position, self.sender, self.chunk) = (0, None, Bytes::new());
                 self.hasher = Hasher::new(self.digest.algorithm());
             }
         }
         Ok(())
+    }
+
+    /// Something of this was wrong: what an earlier run has left, if there was anything, or else what was sent now.
+    fn suspect(&self) {
+        match self.sender {
+            _ if self.resumed => self.endpoints.suspect_kept(self.digest),
+            Some(sender) => self.endpoints.suspect(self.digest, sender),
+            None => {}
+        }
     }
 
     /// The next registry is asked for the rest.
@@ -273,12 +292,11 @@ impl Read for Download<'_> {
 }
 
 impl Drop for Download<'_> {
-    /// Who stops reading may have found nonsense: if it was, another registry may have something better.
+    /// Who stops reading may have found nonsense: if it was, another registry may have something better, or this one from the
+    /// beginning.
     fn drop(&mut self) {
-        if let (State::Running, Some(sender)) = (self.state, self.sender)
-            && self.handed > 0
-        {
-            self.endpoints.suspect(self.digest, sender);
+        if self.state == State::Running && self.handed > 0 {
+            self.suspect();
         }
     }
 }

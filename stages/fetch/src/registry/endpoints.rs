@@ -66,6 +66,11 @@ impl<'s> Endpoints<'s> {
         self.place.error(object, problem)
     }
 
+    /// Tells whoever wants to know.
+    pub(super) fn tell(&self, event: Event) {
+        (self.on)(event);
+    }
+
     /// Whom to ask for something, one after the other.
     pub(super) fn turns(&self, digest: Option<&Digest>) -> Turns {
         let first = self.first.load(Ordering::Relaxed);
@@ -122,12 +127,17 @@ impl<'s> Endpoints<'s> {
         suspicion.fresh |= suspicion.senders.insert(sender);
     }
 
+    /// Notes the same of what an earlier run has left of the blob, whoever sent that.
+    pub(super) fn suspect_kept(&self, digest: Digest) {
+        self.suspicions().entry(digest).or_default().fresh = true;
+    }
+
     /// Whether somebody sent something else for the blob before.
     pub(super) fn is_suspect(&self, digest: &Digest) -> bool {
         self.suspicions().contains_key(digest)
     }
 
-    /// Whether somebody is under suspicion since this was last asked, and there are others.
+    /// Whether somebody, or what was kept, is under suspicion since this was last asked, and there is another to have it from.
     pub(super) fn another(&self, digest: &Digest) -> bool {
         let mut suspicions = self.suspicions();
         let Some(suspicion) = suspicions.get_mut(digest) else { return false };

@@ -22,8 +22,8 @@ fn digests_of_others() {
 fn locations_that_are_refused() {
     let sample = Sample::new(1000);
     for (location, expected) in [
-        ("http://169.254.169.254/upload", "private address 169.254.169.254"),
-        ("http://10.0.0.1/upload", "private address 10.0.0.1"),
+        ("http://169.254.169.254/upload", "169.254.169.254 is a private address"),
+        ("http://10.0.0.1/upload", "10.0.0.1 is a private address"),
         ("file:///etc/passwd", "expected http or https"),
         ("http://user:password@127.0.0.1/", "it contains a user name"),
         ("", "Location is malformed"),
