@@ -23,7 +23,13 @@ fn what_is_said() {
     let table: Vec<(&str, Make, i32, &str, &str)> = vec![
         ("/manifests/", Box::new(move || other(404, "X: x")), 3, "not found (status 404)", "check the name"),
         (&layer, Box::new(move || other(404, "X: x")), 3, "not found (status 404)", "not all of it"),
-        ("/manifests/", Box::new(move || other(401, "X: x")), 9, "WWW-Authenticate is malformed", ""),
+        (
+            "/manifests/",
+            Box::new(move || other(401, "X: x")),
+            9,
+            "the answer with status 401 is malformed: expected a header WWW-Authenticate",
+            "",
+        ),
         (
             "/manifests/",
             Box::new(move || other(401, "WWW-Authenticate: Basic realm=x")),

@@ -196,12 +196,18 @@ fn the_others_go_on_with_what_a_killed_run_downloaded() {
             false => Answer::Right,
         });
         let disks: Vec<_> = (0..count).map(|at| place.path().join(format!("out/{at}"))).collect();
-        let start = |disk: &PathBuf| build_to(&place, &server, disk).args(["--pull", "always"]).spawn();
+        let start = |disk: &PathBuf| build_to(&place, &server, disk).progress("plain").spawn();
+        let waits = format!("waiting for another process that works on layer {}", images.images[0].layers[0].diff_id);
         let mut victim = start(&disks[0]);
         server.wait_held(1);
         until("half a layer", || partial(&place.store()).get(&first) == Some(&(HALF as u64)));
         let others: Vec<_> = disks[1..].iter().map(start).collect();
-        until("the others are under way", || server.asked("/manifests/").len() >= count);
+        until("all others wait", || others.iter().all(|run| run.said().contains(&waits)));
+        // Who waits can be ended, too.
+        let mut ended = start(&place.path().join("out/ended"));
+        until("one more waits", || ended.said().contains(&waits));
+        ended.signal(Signal::INT);
+        assert_eq!(ended.wait().code, Some(130));
         victim.signal(Signal::KILL);
         assert_eq!(victim.wait().signal, Some(9));
         for run in others {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -43,6 +44,14 @@ impl Running {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
         self.peak_kib = peak.and_then(|kib| kib.parse().ok()).unwrap_or(0).max(self.peak_kib);
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What it has written to standard error by now.
+    pub(crate) fn said(&self) -> String {
+        let mut bytes = vec![0; usize::try_from(self.stderr.metadata().unwrap().len()).unwrap()];
+        // At a place of its own: the place where the process writes is left as it is.
+        let count = self.stderr.read_at(&mut bytes, 0).unwrap();
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
     }
 
     /// Waits for the end.

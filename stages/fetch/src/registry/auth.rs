@@ -32,11 +32,13 @@ impl Challenge {
         let bearer = all.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. }));
         bearer.or(all.first()).cloned().ok_or_else(|| {
             let found: Vec<&str> = reply.headers("WWW-Authenticate").collect();
-            let reason = match found.is_empty() {
-                true => "it is missing from an answer with status 401".to_owned(),
-                false => format!("expected Basic or Bearer with a realm, found {:?}", shorten(&found.join(", "))),
+            let found = match found.is_empty() {
+                true => "none".to_owned(),
+                false => format!("{:?}", shorten(&found.join(", "))),
             };
-            Problem::Malformed { what: "the header WWW-Authenticate", reason }
+            let reason =
+                format!("expected a header WWW-Authenticate with Basic, or with Bearer and a realm, found {found}");
+            Problem::Malformed { what: "the answer with status 401", reason }
         })
     }
 }

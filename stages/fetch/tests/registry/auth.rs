@@ -102,8 +102,8 @@ fn challenges_that_are_refused() {
         ("Bearer realm=\"http://tokens.example/token\"", "expected https"),
         ("Bearer realm=\"ftp://127.0.0.1/\"", "expected https"),
         ("Bearer realm=\"nonsense\"", "is refused"),
-        ("Negotiate", "expected Basic or Bearer"),
-        ("", "WWW-Authenticate is malformed"),
+        ("Negotiate", "and a realm, found \"Negotiate\""),
+        ("", "the answer with status 401 is malformed: expected a header WWW-Authenticate"),
         ("Basic realm=\"x\"", "access denied (status 401) with no credentials"),
     ] {
         let server = sample.server("/a/b/", move |_, _| match challenge {

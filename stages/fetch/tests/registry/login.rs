@@ -46,7 +46,7 @@ fn tokens() {
 #[test]
 fn answers_of_others() {
     for (status, expected) in [
-        (401, "WWW-Authenticate is malformed"),
+        (401, "the answer with status 401 is malformed: expected a header WWW-Authenticate"),
         (403, "access denied (status 403) with"),
         (404, "not found (status 404)"),
         (500, "gave up after 4 attempts"),
