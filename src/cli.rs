@@ -34,7 +34,7 @@ use crate::ui::{Mode, Ui};
 
 /// Turns any OCI image into a disk, in userspace and without root
 #[derive(Debug, clap::Parser)]
-#[command(name = "cvbake", version, max_term_width = 100, disable_help_subcommand = true, args_override_self = true)]
+#[command(name = "cvbake", version, max_term_width = 100, args_override_self = true)]
 #[command(arg = config::option())]
 struct Cli {
     #[command(subcommand)]

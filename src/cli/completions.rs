@@ -17,6 +17,6 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "cvbake", &mut script);
+    clap_complete::generate(args.shell, &mut super::man::with_words(Cli::command()), "cvbake", &mut script);
     super::print(&script)
 }

@@ -47,12 +47,17 @@ pub(super) fn fail(error: &Error) -> ExitCode {
     error.kind().exit_code().into()
 }
 
-/// The parser's text has one or more lines about the problem, paragraphs that start with `tip:`, and the usage.
+/// The parser's text has one or more lines about the problem, paragraphs of tips, and the usage.
 fn lower(text: &str) -> Error {
     let mut paragraphs = text.split("\n\n");
     let problem = joined(paragraphs.next().unwrap_or_default());
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem).to_owned();
-    let tip = paragraphs.find_map(|paragraph| paragraph.trim_start().strip_prefix("tip: ").map(joined));
+    // What is no option is hardly meant as the name of an image.
+    let is_useful = |tip: &&str| !tip.starts_with("to pass ");
+    let tip = paragraphs.find_map(|paragraph| {
+        let tips = paragraph.trim_start().strip_prefix("tip: ")?;
+        tips.split("\n  tip: ").find(is_useful).map(joined)
+    });
     let hint = Some(tip.unwrap_or_else(|| "--help explains all options".to_owned()));
     Error::Usage { problem, hint }
 }
@@ -72,7 +77,7 @@ mod tests {
     #[test]
     fn one_line_and_a_hint() {
         let help = "--help explains all options";
-        let table: [(&[&str], &str, &str); 6] = [
+        let table: [(&[&str], &str, &str); 7] = [
             (&["bake", "oci:d"], "the following required arguments were not provided: --output <DISK>", help),
             (&["bake", "oci:d", "-o", ""], "a value is required for '--output <DISK>' but none was supplied", help),
             (
@@ -90,6 +95,7 @@ mod tests {
                 "invalid value '0' for '--jobs <N>': expected a number from 1",
                 help,
             ),
+            (&["pull", "--no-cache", "x"], "unexpected argument '--no-cache' found", help),
             (&["bale"], "unrecognized subcommand 'bale'", "a similar subcommand exists: 'bake'"),
         ];
         for (args, line, hint) in table {

@@ -14,6 +14,11 @@ fn help_and_its_like() {
         &["completions", "zsh"],
         &["completions", "fish"],
         &["man"],
+        &["man", "image", "ls"],
+        &["help"],
+        &["help", "image"],
+        &["help", "image", "ls"],
+        &["image", "help", "ls"],
     ] {
         let outcome = Bake::of(args).ok();
         assert!(outcome.stdout.len() > 10 && outcome.stderr.is_empty(), "{}", outcome.describe());
@@ -49,6 +54,8 @@ fn command_lines_that_make_no_sense() {
         &["bake", "--no-such-option"],
         &["no-such-command"],
         &["bake", "a", "b"],
+        &["man", "image", "no-such-command"],
+        &["help", "no-such-command"],
     ] {
         let outcome = Bake::of(args).run();
         assert_eq!(outcome.code, Some(2), "{}", outcome.describe());
