@@ -13,7 +13,7 @@ use cvbake_verify::Digest;
 #[non_exhaustive]
 pub enum Error {
     /// The path of the store is something else.
-    #[error("{} is not a directory and can't be a store", path.display())]
+    #[error("{} is not a directory, as a store and what is in it must be", path.display())]
     NotADirectory {
         /// The path.
         path: PathBuf,
