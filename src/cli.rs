@@ -15,6 +15,7 @@ mod pull;
 mod push;
 mod registry;
 mod report;
+mod source;
 mod store;
 mod usage;
 mod values;

@@ -21,7 +21,7 @@ use cvbake::{Engine, Job, KeepPacks, Output};
 
 use super::report::Report;
 use super::work::{self, Telling, allowed_jobs, want, watch};
-use super::{environment, registry, store, values};
+use super::{environment, registry, source, store, values};
 use crate::ui::{Mode, Ui};
 
 /// Bakes an image into a disk
@@ -156,13 +156,16 @@ const OTHER_FORMATS: [&str; 7] = ["qcow2", "qcow", "vhdx", "vhd", "vmdk", "vdi",
 
 /// `cvbake pull-and-build`: as `bake`, but what is given is a name in a registry and nothing else.
 pub(super) fn run_registry(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    registry::reference(&args.source)?;
-    run(args, ui)
+    bake(registry::reference(&args.source)?, args, ui)
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    bake(source::parse(&args.source)?, args, ui)
+}
+
+fn bake(source: Source, args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let output = args.output.as_deref().map(check_output).transpose()?;
-    let job = args.job(&|event| ui.on(&event))?;
+    let job = args.job(source, &|event| ui.on(&event))?;
     let report = args.bake(&job, output, watch(ui), &|event| ui.on(&event))?;
     ui.finish();
     args.telling.print(|| report.json(), || report.text())
@@ -201,9 +204,9 @@ impl Args {
         }
     }
 
-    fn job(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Job, Error> {
+    fn job(&self, source: Source, on: &(dyn Fn(Event) + Sync)) -> Result<Job, Error> {
         Ok(Job {
-            source: Source::parse(&self.source)?,
+            source,
             registry: self.registry.options(Pull::Missing)?,
             want: want(self.platform.as_ref()),
             engine: self.engine()?,

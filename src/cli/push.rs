@@ -15,7 +15,7 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::work::{Telling, allowed_jobs, want, watch};
-use super::{environment, registry, values};
+use super::{environment, registry, source, values};
 use crate::ui::{Mode, Ui};
 
 /// Sends an image to a registry
@@ -71,7 +71,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    let source = Source::parse(&args.source)?;
+    let source = source::parse(&args.source)?;
     let job = PushJob {
         target: target(&source, args.target.as_deref())?,
         registry: args.access.options(Pull::Never)?,

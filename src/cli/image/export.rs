@@ -16,6 +16,7 @@ use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
+use crate::cli::source::unmistakable;
 use crate::cli::work::{InStore, Telling, allowed_jobs, want, watch};
 use crate::cli::{environment, registry, values};
 use crate::ui::Ui;
@@ -145,7 +146,7 @@ fn from(text: &OsStr) -> Result<From, Error> {
     let is_digest = hex.is_some_and(|hex| hex.len() >= 4 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
     match text.to_str().filter(|_| is_digest) {
         Some(digest) => Ok(From::Store(digest.to_owned())),
-        None => Ok(From::Source(source(text)?)),
+        None => Ok(From::Source(unmistakable(text, source(text)?)?)),
     }
 }
 
