@@ -5,7 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cvbake_fetch::{Blob, Manifest, Mounts, Options, Packed, Put, Reference, Shipment, Source, Target};
+use cvbake_fetch::{Blob, Manifest, Mounts, Options, Packed, Problem, Put, Reference, Shipment, Source, Target};
 use cvbake_verify::{Blobs, Descriptor, Digest, Image, Layer, Root, Want};
 
 use crate::bake::Clock;
@@ -72,7 +72,27 @@ pub struct Pushed {
 pub fn push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
     let name =
         job.target.as_ref().map_or_else(|| job.source.to_string(), |target| format!("docker://{}", target.whole()));
-    try_push(job, cleanup, on).map_err(|error| Error::image(name, error))
+    try_push(job, cleanup, on).map_err(|error| match error {
+        // What is wrong with the source says so itself.
+        Error::Image { .. } => error,
+        error => Error::image(name, error),
+    })
+}
+
+/// Adds that it is about the source, and not about where that goes. A source in the store that is not there at all is no matter of
+/// the registry that it is named after.
+fn of_source(source: &Source, error: Error) -> Error {
+    let is_absent = |error: &cvbake_fetch::Error| match error {
+        cvbake_fetch::Error::Registry { source, .. } => matches!(**source, Problem::NotStored),
+        _ => false,
+    };
+    match (error, source) {
+        (Error::Fetch(error), Source::Registry(name)) if is_absent(&error) => Error::NoSuchImage {
+            name: name.short().map_or_else(|| name.whole(), |short| format!("{short}{}", name.suffix())),
+            similar: Vec::new(),
+        },
+        (error, source) => Error::image(source.to_string(), error),
+    }
 }
 
 fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
@@ -87,24 +107,28 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     };
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
     let tell = |event: cvbake_fetch::Event| on(event.into());
-    let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
-    let shipment = match &job.select {
-        PushSelect::One(want) => {
-            let image = Image::verify(&*blobs, want)?;
-            image.warnings().iter().for_each(|warning| on(Event::Warning(warning.to_string())));
-            match image.manifest() {
-                Some(_) => Shipment::of(&image, !job.private_layers, &tell)?,
-                None => {
-                    let layers: Vec<&Layer> = image.layers().iter().collect();
-                    let packed = in_parallel(job.jobs.get(), &layers, &|layer, stop| {
-                        Ok(Packed::new(&image, layer, &Stopping { blobs: &*blobs, stop }, place.path())?)
-                    })?;
-                    Shipment::of_packed(&image, packed)?
+    let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)
+        .map_err(|error| of_source(&job.source, error))?;
+    let ship = || -> Result<Shipment, Error> {
+        Ok(match &job.select {
+            PushSelect::One(want) => {
+                let image = Image::verify(&*blobs, want)?;
+                image.warnings().iter().for_each(|warning| on(Event::Warning(warning.to_string())));
+                match image.manifest() {
+                    Some(_) => Shipment::of(&image, !job.private_layers, &tell)?,
+                    None => {
+                        let layers: Vec<&Layer> = image.layers().iter().collect();
+                        let packed = in_parallel(job.jobs.get(), &layers, &|layer, stop| {
+                            Ok(Packed::new(&image, layer, &Stopping { blobs: &*blobs, stop }, place.path())?)
+                        })?;
+                        Shipment::of_packed(&image, packed)?
+                    }
                 }
             }
-        }
-        PushSelect::All => Shipment::all(&*blobs, !job.private_layers, &tell)?,
+            PushSelect::All => Shipment::all(&*blobs, !job.private_layers, &tell)?,
+        })
     };
+    let shipment = ship().map_err(|error| Error::image(job.source.to_string(), error))?;
     let digests = shipment.manifests().iter().map(Manifest::digest).chain(shipment.digests());
     let _pin = store.as_ref().map(|store| store.pin(digests)).transpose()?;
     let (last, others) = shipment.manifests().split_last().expect("a shipment has a manifest");

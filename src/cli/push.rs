@@ -96,13 +96,18 @@ fn target(source: &Source, given: Option<&OsStr>) -> Result<Option<Reference>, E
     if let Source::Tar(_) = source {
         return Err(Error::Usage {
             problem: format!("{source} is a root filesystem and no image: it has no manifest and no configuration"),
-            hint: Some("`umoci insert`, `buildah` or `docker import` make an image of it".to_owned()),
+            hint: Some(format!(
+                "`cvbake image import {source} NAME` makes an image of it, which can be pushed by that name"
+            )),
         });
     }
     match (given, source) {
-        (Some(text), _) => match registry::reference(text)? {
+        (Some(text), _) => match Source::parse(text)? {
             Source::Registry(name) => Ok(Some((*name).clone())),
-            other => Err(Error::Usage { problem: format!("{other} is not a name in a registry"), hint: None }),
+            other => Err(Error::Usage {
+                problem: format!("{other} is not the name of an image in a registry"),
+                hint: Some(format!("`cvbake image export {source} {other}` writes it there")),
+            }),
         },
         (None, Source::Registry(_)) => Ok(None),
         (None, other) => Err(Error::Usage {

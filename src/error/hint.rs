@@ -52,6 +52,14 @@ pub(super) fn of(error: &Error) -> Option<String> {
     if causes.iter().any(is_part) && causes.iter().any(is_absent) {
         return Some(PART_LOST.to_owned());
     }
+    // Before there is a manifest, nothing can have been downloaded.
+    let is_unreachable = |cause: &Cause<'_>| match cause.downcast_ref() {
+        Some(Problem::Transport { connecting: true, reason, .. }) => !speaks_of_tls(reason),
+        _ => false,
+    };
+    if !causes.iter().any(is_part) && causes.iter().any(is_unreachable) {
+        return Some(UNREACHABLE.to_owned());
+    }
     causes.iter().rev().find_map(|&cause| one(cause, reference, registry.as_deref()))
 }
 
@@ -66,6 +74,8 @@ const FULL: &str =
     "free some space, or use another filesystem: -o says where the disk goes, --store where layers are kept";
 const NOT_STORED: &str =
     "`cvbake pull` brings it into the store; where something is baked of it, --pull missing does, too";
+const UNREACHABLE: &str =
+    "check the name of the registry, the network, and what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say";
 const PART_LOST: &str = "the registry has the image, but not all of it: it has to be pushed there again; layers that are not to be \
                          distributed are not fetched from where their authors have them";
 const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
@@ -144,7 +154,7 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
         E::Transport { text, .. } => Some(format!(
             "`skopeo copy {text} oci:image:latest` makes an image layout of it, and `cvbake bake oci:image:latest` bakes it"
         )),
-        E::Source { text, .. } if text.starts_with(['/', '.']) => {
+        E::Source { text, .. } if text.starts_with(['/', '.']) || std::path::Path::new(text).is_file() => {
             Some(format!("say what it is: oci:{text}, oci-archive:{text}, docker-archive:{text} or tar:{text}"))
         }
         E::SeveralImages { available, .. } | E::NoSuchImage { available, .. } => {
@@ -157,6 +167,9 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
         }
         E::NotALayout { place, .. } if std::path::Path::new(place).is_file() => {
             Some(format!("a file is oci-archive:{place}, docker-archive:{place} or tar:{place}"))
+        }
+        E::NotALayout { place, .. } if reference.is_some_and(|reference| reference.starts_with("oci-archive:")) => {
+            Some(format!("an archive of `docker save` is docker-archive:{place}, a root filesystem tar:{place}"))
         }
         E::NotADockerArchive { place, .. } => {
             Some(format!("an OCI layout in an archive is oci-archive:{place}, a root filesystem tar:{place}"))
@@ -244,7 +257,7 @@ fn of_writing(problem: &Problem, doing: Doing) -> Option<&'static str> {
         (Problem::NotStored, _) => Some(NOT_STORED),
         (Problem::Oversize { .. }, _) => Some("--chunk-size 16M sends blobs in smaller pieces"),
         (Problem::ReadOnly { .. }, _) => Some("push to another registry: caches and mirrors only give"),
-        (Problem::Transport { connecting: true, reason, .. }, _) if speaks_of_tls(reason) => None,
+        (Problem::Transport { connecting: true, .. }, _) => None,
         (
             Problem::Transport { .. }
             | Problem::Stalled { .. }

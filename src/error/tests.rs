@@ -63,6 +63,11 @@ fn kinds_and_hints() {
         let source = Box::new(Problem::NotFound { expected: "200", message: text() });
         Fetch::Registry { registry: registry(), repository: text(), object: object.to_owned(), source }
     };
+    let unreachable = |object: &str| {
+        let source =
+            Box::new(Problem::Transport { what: "cannot connect to", host: text(), reason: text(), connecting: true });
+        Fetch::Registry { registry: registry(), repository: text(), object: object.to_owned(), source }
+    };
     let full = "free some space";
     let again = "fetch the image again";
     let table: Vec<(Error, Kind, &str)> = vec![
@@ -104,6 +109,13 @@ fn kinds_and_hints() {
         (image(Fetch::NoSuchImage { place: text(), name: text(), available: vec![] }), Kind::Source, ""),
         (image(Fetch::NoBlob { place: text(), digest: digest() }), Kind::Image, again),
         (image(Fetch::Document { place: text(), source: schema_1 }), Kind::Source, "skopeo"),
+        (image(unreachable("manifest v1")), Kind::Network, "the name of the registry, the network"),
+        (image(unreachable("blob sha256:12")), Kind::Network, "try again later"),
+        (
+            Error::image("oci-archive:x".to_owned(), Fetch::NotALayout { place: text(), problem: text() }.into()),
+            Kind::Image,
+            "docker-archive:x",
+        ),
         (image(absent("manifest v1")), Kind::Source, "check the name and the tag"),
         (through_a_reader(absent("blob sha256:12")), Kind::Source, "not all of it"),
         // A registry that something goes to.

@@ -124,7 +124,7 @@ fn from_the_store_and_mounted() {
     let unreachable = push(&place, &[&name]).run();
     assert!(unreachable.error(&[9]).contains("cannot push blob"), "{}", unreachable.describe());
     let unknown = push(&place, &[&format!("{}/never/pulled", elsewhere.host)]).run();
-    assert!(unknown.error(&[3]).contains("not in the store"), "{}", unknown.describe());
+    assert!(unknown.error(&[3]).contains("the store has no image"), "{}", unknown.describe());
     place.assert_no_leftovers(&[]);
 }
 
@@ -252,6 +252,18 @@ fn command_lines() {
         assert!(outcome.error(&[2]).contains(text), "{}", outcome.describe());
     }
     push(&place, &[&source, "localhost:1/x", "--chunk-size", "1K"]).run().error(&[2]);
+    // What is wrong with the source is told of the source, and before anything is connected to.
+    for (source, text, hint) in [
+        ("oci:/nowhere/x", "oci:/nowhere/x: ", ""),
+        ("nowhere/x:1", "the store has no image \"nowhere/x:1\"", "`cvbake pull` fetches more"),
+    ] {
+        let outcome = push(&place, &[source, "localhost:1/y"]).run();
+        let line = outcome.error(&[3]);
+        assert!(line.contains(text) && !line.contains("localhost:1/y"), "{}", outcome.describe());
+        assert!(outcome.stderr.contains(hint), "{}", outcome.describe());
+    }
+    let exported = push(&place, &[&source, "oci:elsewhere"]).run();
+    assert!(exported.stderr.contains("`cvbake image export oci:"), "{}", exported.describe());
 }
 
 #[test]
