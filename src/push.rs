@@ -74,7 +74,7 @@ pub fn push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
         job.target.as_ref().map_or_else(|| job.source.to_string(), |target| format!("docker://{}", target.whole()));
     try_push(job, cleanup, on).map_err(|error| match error {
         // What is wrong with the source says so itself.
-        Error::Image { .. } => error,
+        Error::Image { .. } | Error::NoSuchImage { .. } => error,
         error => Error::image(name, error),
     })
 }

@@ -113,7 +113,7 @@ fn kinds_and_hints() {
         (image(unreachable("blob sha256:12")), Kind::Network, "try again later"),
         (
             Error::image("oci-archive:x".to_owned(), Fetch::NotALayout { place: text(), problem: text() }.into()),
-            Kind::Image,
+            Kind::Source,
             "docker-archive:x",
         ),
         (image(absent("manifest v1")), Kind::Source, "check the name and the tag"),
