@@ -118,13 +118,37 @@ impl Source {
         let name = shown.strip_prefix("docker://").unwrap_or(&shown);
         match Name::new(name) {
             Some(name) => Ok(Source::Registry(name)),
-            None => {
-                let problem = "expected the name of an image in a registry, oci:PATH, oci-archive:PATH, docker-archive:PATH or tar:PATH";
-                Err(Error::Source { text: shown, problem })
-            }
+            None => Err(Error::Source { problem: not_a_name(name), text: shown }),
         }
     }
 }
+
+/// What is wrong with a text that is no name of an image in a registry, as far as that can be told.
+fn not_a_name(text: &str) -> &'static str {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return "expected the name of an image in a registry, such as host/name:tag, without a scheme";
+    }
+    let (rest, digest) = text.split_once('@').map_or((text, None), |(rest, digest)| (rest, Some(digest)));
+    if Name::new(rest).is_some() {
+        return match digest {
+            Some("") => "expected a digest after '@'",
+            Some(digest) if digest.parse::<Digest>().is_err() => {
+                "expected a whole digest after '@', such as sha256: and 64 hexadecimal digits"
+            }
+            _ => EXPECTED,
+        };
+    }
+    if rest.strip_suffix(':').is_some_and(|name| Name::new(name).is_some()) {
+        return "the tag after ':' is empty";
+    }
+    if Name::new(&rest.to_ascii_lowercase()).is_some() {
+        return "expected lower case in the name of an image in a registry";
+    }
+    EXPECTED
+}
+
+const EXPECTED: &str =
+    "expected the name of an image in a registry, oci:PATH, oci-archive:PATH, docker-archive:PATH or tar:PATH";
 
 /// The path before the first colon and the text after it, as containers/image splits them.
 fn split(rest: &[u8]) -> Result<(PathBuf, Option<&str>), &'static str> {
@@ -267,6 +291,29 @@ mod tests {
         assert_eq!("oci:dir:".parse::<Source>().unwrap(), oci("dir", Select::Only));
         let bytes = Source::parse(OsStr::from_bytes(b"oci:\xff\xfe:t")).unwrap();
         assert_eq!(bytes, Source::Oci { path: OsStr::from_bytes(b"\xff\xfe").into(), select: tag("t") });
+    }
+
+    #[test]
+    fn texts_that_are_nearly_names() {
+        let table = [
+            ("http://localhost:5000/x", "without a scheme"),
+            ("docker://https://localhost:5000/x", "without a scheme"),
+            ("Alpine", "lower case"),
+            ("docker://ghcr.io/A/b:Tag", "lower case"),
+            ("tiny:", "empty"),
+            ("localhost:5000/tiny:", "empty"),
+            ("tiny@", "expected a digest"),
+            ("tiny@sha256:12", "whole digest"),
+            ("tiny@latest", "whole digest"),
+            ("a b", "oci:PATH"),
+            ("", "oci:PATH"),
+        ];
+        for (text, expected) in table {
+            match text.parse::<Source>() {
+                Err(Error::Source { problem, .. }) => assert!(problem.contains(expected), "{text:?}: {problem}"),
+                other => panic!("{text:?}: {other:?}"),
+            }
+        }
     }
 
     #[test]
