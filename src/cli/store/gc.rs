@@ -14,7 +14,7 @@ use crate::cli::work::InStore;
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake store gc [OPTIONS]")]
 pub(super) struct Args {
-    /// Also what was read of layers of archives and other layouts lately, and blobs whose names are lost
+    /// Also what was read of layers of archives and other layouts lately, and images whose names are lost for good
     #[arg(long)]
     all: bool,
 

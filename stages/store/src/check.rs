@@ -121,7 +121,7 @@ impl Store {
         Ok(found)
     }
 
-    fn blob_is_there(&self, digest: &Digest) -> Result<bool, Error> {
+    pub(crate) fn blob_is_there(&self, digest: &Digest) -> Result<bool, Error> {
         let Some(dir) = self.entry_dir(BLOBS, digest)? else { return Ok(false) };
         Ok(dir.stat(OsStr::new(&digest.hex())).is_ok())
     }

@@ -70,11 +70,12 @@ impl Stats {
 }
 
 impl Sweep<'_> {
-    /// What would go by these rules.
+    /// What would go by these rules. Names that only `index.json` has are restored first: what they stand for is needed.
     ///
     /// # Errors
     /// When the store can't be read, or when the names of all images are lost and the rules don't say that that is no matter.
     pub fn plan(&self, rules: &Rules, on: &(dyn Fn(Event) + Sync)) -> Result<Removal, Error> {
+        self.store.restore_names(&[], on)?;
         if !rules.even_if_lost && self.store.has_lost_names()? {
             return Err(Error::NamesLost { path: self.store.path().to_owned() });
         }

@@ -187,7 +187,8 @@ impl fmt::Display for Event {
                 write!(f, "what the manifest {document} needs is not known: {damage}")
             }
             Event::Restored { path, names } => {
-                write!(f, "{} was lost and is restored: {names} names from index.json", path.display())
+                let count = if *names == 1 { "name" } else { "names" };
+                write!(f, "names were lost from {} and are restored: {names} {count} from index.json", path.display())
             }
             Event::WaitingForSweep => f.write_str("waiting for another process that tidies the store"),
             Event::Removed { path } => write!(f, "removed {}, left by a process that was killed", path.display()),
@@ -238,7 +239,7 @@ pub enum Damage {
     #[error("it is lost, but index.json has it")]
     Lost,
     /// There are blobs, but nothing that says what they are called.
-    #[error("the names of all images are lost; there are {images} manifests of images without a name")]
+    #[error("the names of all images are lost; without one there {} {images} {}", if *images == 1 { "is" } else { "are" }, if *images == 1 { "image" } else { "images" })]
     NamesLost {
         /// How many images there are, as far as their manifests tell.
         images: usize,

@@ -3,6 +3,7 @@
 //! It follows from the files below `repositories` and is made anew whenever one of them changes. Should they be lost, it is
 //! where the names are restored from.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 
 use cvbake_verify::{Candidate, MAX_INDEX_ENTRIES, json, parse_index};
@@ -24,6 +25,8 @@ const MAX_NAMES: usize = if MAX_INDEX_ENTRIES < 8000 { MAX_INDEX_ENTRIES } else 
 impl Store {
     /// Makes `index.json` anew, without some of the names. The caller has the store to itself.
     pub(crate) fn write_index_json(&self, without: &[&str]) -> Result<(), Error> {
+        // A name that stands there only would be lost for good.
+        self.restore_names(without, &|_| {})?;
         let mut references = self.references(&|_| {})?;
         references.retain(|(name, _)| !without.contains(&name.as_str()));
         let text = document(&references);
@@ -32,24 +35,44 @@ impl Store {
 
     /// Where the names are lost and `index.json` is not, they are restored from it.
     pub(crate) fn restore_lost_references(&self, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
-        let lost = || Ok::<_, Error>(!self.root.exists(REPOSITORIES)? && self.root.exists(INDEX_JSON)?);
-        if !lost()? {
+        if self.root.exists(REPOSITORIES)? || !self.root.exists(INDEX_JSON)? {
             return Ok(());
         }
         let _alone = self.exclude(|| on(Event::WaitingForSweep))?;
-        if lost()? {
-            let references = self.read_index_json(on)?;
-            // Elsewhere at first: a part of them would look like all of them.
-            let scratch = self.scratch()?;
-            let new = scratch.open()?.subdir(REPOSITORIES)?;
-            for (name, reference) in &references {
-                self.write_reference_below(new.try_clone()?, name, reference)?;
+        self.restore_names(&[], on)
+    }
+
+    /// Restores names that only `index.json` has: all but some, and of one or the other only if what it points to is there. The
+    /// caller has the store to itself.
+    pub(crate) fn restore_names(&self, without: &[&str], on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+        let mut listed = self.read_index_json(on)?;
+        if listed.is_empty() && !self.root.exists(INDEX_JSON)? {
+            return Ok(());
+        }
+        let known: BTreeSet<String> = self.references(on)?.into_iter().map(|(name, _)| name).collect();
+        listed.retain(|(name, _)| !known.contains(name) && !without.contains(&name.as_str()));
+        let lost_all = !self.root.exists(REPOSITORIES)?;
+        let mut lost = Vec::new();
+        for (name, reference) in listed {
+            if lost_all || self.blob_is_there(&reference.digest)? {
+                lost.push((name, reference));
             }
+        }
+        if !lost_all && lost.is_empty() {
+            return Ok(());
+        }
+        // Elsewhere at first, if there are no others: a part of them would look like all of them.
+        let scratch = self.scratch()?;
+        let dir = if lost_all { scratch.open()?.subdir(REPOSITORIES)? } else { self.root.subdir(REPOSITORIES)? };
+        for (name, reference) in &lost {
+            self.write_reference_below(dir.try_clone()?, name, reference)?;
+        }
+        if lost_all {
             let name = OsStr::new(REPOSITORIES);
             self.root.take(&scratch.open()?, name, name)?;
             self.root.sync()?;
-            on(Event::Restored { path: self.root.path.join(REPOSITORIES), names: references.len() });
         }
+        on(Event::Restored { path: self.root.path.join(REPOSITORIES), names: lost.len() });
         Ok(())
     }
 

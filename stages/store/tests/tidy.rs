@@ -233,6 +233,43 @@ fn without_any_names_nothing_is_removed() {
 }
 
 #[test]
+fn names_that_only_the_layout_has_come_back_before_anything_goes() {
+    // All, one, and one that says nothing any more.
+    let losses: [fn(&Path); 3] = [
+        |repositories| fs::remove_dir_all(repositories).unwrap(),
+        |repositories| fs::remove_file(repositories.join("r/a/:t")).unwrap(),
+        |repositories| fs::write(repositories.join("r/a/:t"), "").unwrap(),
+    ];
+    for (what, lose) in losses.iter().enumerate() {
+        for even_if_lost in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = open(&dir);
+            let (blobs, _) = put_image(&store, &["one"]);
+            let (others, _) = put_image(&store, &["other"]);
+            name(&store, "r/a:t", blobs[0], MANIFEST);
+            name(&store, "r/b:t", others[0], MANIFEST);
+            lose(&store.path().join("repositories"));
+            let told = Mutex::new(Vec::new());
+            let sweep = store.sweep(&quiet).unwrap();
+            let rules = Rules { even_if_lost, ..ALL };
+            let removal = sweep.plan(&rules, &|event| told.lock().unwrap().push(event.to_string())).unwrap();
+            sweep.remove(&removal).unwrap();
+            drop(sweep);
+            assert_eq!((removal.images, removal.blobs.len()), (vec![], 0), "{what}");
+            assert!(told.lock().unwrap().iter().any(|line| line.contains("restored")), "{what}: {told:?}");
+            let names: Vec<String> = store.references(&quiet).unwrap().into_iter().map(|(name, _)| name).collect();
+            assert_eq!(names, ["r/a:t", "r/b:t"], "{what}");
+
+            // Nor does a change of another name lose it for good.
+            lose(&store.path().join("repositories"));
+            name(&store, "r/c:t", others[0], MANIFEST);
+            assert!(store.remove_reference("r/c:t").unwrap());
+            assert!(blobs.iter().all(|blob| collect(&store, &rules).blobs.is_empty() && has(&store, blob)), "{what}");
+        }
+    }
+}
+
+#[test]
 fn a_check_finds_what_is_wrong_with_names_and_repairs_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
