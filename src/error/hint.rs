@@ -7,13 +7,16 @@ use rustix::io::Errno;
 
 use super::Error;
 use super::chain::{Cause, chain};
-use super::kind::{is_full, says_full};
+use super::kind::{is_full, is_full_store, says_full};
 
 /// The advice that the innermost of an error's causes has which has one.
 pub(super) fn of(error: &Error) -> Option<String> {
     let causes: Vec<Cause<'_>> = chain(error).collect();
     if let Error::Tell { .. } = error {
         return None;
+    }
+    if causes.iter().any(|&cause| is_full_store(cause)) {
+        return Some(FULL_STORE.to_owned());
     }
     if causes.iter().any(|&cause| is_full(cause)) {
         return Some(FULL.to_owned());
@@ -72,8 +75,12 @@ enum Doing {
 
 const FULL: &str =
     "free some space, or use another filesystem: -o says where the disk goes, --store where layers are kept";
-const NOT_STORED: &str =
-    "`cvbake pull` brings it into the store; where something is baked of it, --pull missing does, too";
+const FULL_STORE: &str =
+    "free some space: `cvbake store gc` removes what nothing needs; --store DIR keeps it elsewhere";
+const NOT_STORED: &str = "`cvbake pull` brings it into the store; where something is baked of it, --pull missing does, too; an image that was imported \
+     is imported again";
+const FETCH_MISSING: &str =
+    "`cvbake pull` fetches what is missing of an image; one that was imported is imported again";
 const UNREACHABLE: &str =
     "check the name of the registry, the network, and what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say";
 const PART_LOST: &str = "the registry has the image, but not all of it: it has to be pushed there again; layers that are not to be \
@@ -125,7 +132,7 @@ fn of_ours(error: &Error) -> Option<String> {
         Error::AmbiguousImage { .. } => Some("give more of the digest".to_owned()),
         Error::SeveralNames { .. } => Some("name the ones to remove, or use --force for all of them".to_owned()),
         Error::InUse { .. } => Some("wait until whatever uses it is done, or use --force".to_owned()),
-        Error::Incomplete { .. } => Some("`cvbake pull` fetches what is missing of an image".to_owned()),
+        Error::Incomplete { .. } => Some(FETCH_MISSING.to_owned()),
         Error::Unnamed => Some("say what to call it, behind the source".to_owned()),
         Error::NoManifest { .. } => Some("`cvbake image import` makes an image of it, with a manifest".to_owned()),
         _ => None,
@@ -187,7 +194,7 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
         ),
         E::NotPushable { .. } => Some("without --all, the image for one platform is pushed".to_owned()),
         E::NoBlob { .. } | E::NoLayer { .. } | E::NoMember { .. } => Some(DAMAGED.to_owned()),
-        E::NotStored { .. } => Some("`cvbake pull` fetches what is missing of an image".to_owned()),
+        E::NotStored { .. } => Some(FETCH_MISSING.to_owned()),
         _ => None,
     }
 }

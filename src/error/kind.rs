@@ -62,8 +62,12 @@ impl Kind {
     }
 }
 
-/// The kind that the innermost of an error's causes has which has one; a full disk is one wherever it was met.
+/// The kind that the innermost of an error's causes has which has one; a full disk is one wherever it was met, and the store's
+/// where the store met it.
 pub(super) fn of(error: &Error) -> Kind {
+    if chain(error).any(is_full_store) {
+        return Kind::Store;
+    }
     if chain(error).any(is_full) {
         return Kind::Output;
     }
@@ -74,6 +78,11 @@ pub(super) fn of(error: &Error) -> Kind {
 pub(super) fn is_full(cause: Cause<'_>) -> bool {
     let kind = cause.downcast_ref::<IoError>().map(IoError::kind);
     matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+}
+
+/// Whether it was the store that had no room.
+pub(super) fn is_full_store(cause: Cause<'_>) -> bool {
+    cause.downcast_ref().is_some_and(cvbake_store::Error::is_full)
 }
 
 /// Whether a program said so.
@@ -136,7 +145,7 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::AmbiguousImage { .. }
         | Error::Incomplete { .. }
         | Error::NoManifest { .. } => Some(Kind::Source),
-        Error::InUse { .. } | Error::NoStore { .. } | Error::DamagedStore { .. } => Some(Kind::Store),
+        Error::NoStore { .. } | Error::DamagedStore { .. } => Some(Kind::Store),
         Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
         _ => None,
     }

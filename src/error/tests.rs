@@ -78,7 +78,7 @@ fn kinds_and_hints() {
         (Error::NoManifest { name: text() }, Kind::Source, "cvbake image import"),
         (Error::Incomplete { name: text() }, Kind::Source, "cvbake pull"),
         (Error::SeveralNames { digest: digest(), names: vec![text()] }, Kind::Usage, "--force"),
-        (Error::InUse { name: text() }, Kind::Store, "--force"),
+        (Error::InUse { name: text() }, Kind::Other, "--force"),
         (Error::ImageName { name: text() }, Kind::Usage, ""),
         (
             Error::Partly { source: Box::new(Fetch::NoBlob { place: text(), digest: digest() }.into()) },
@@ -97,7 +97,12 @@ fn kinds_and_hints() {
         (Error::Scratch { path: path(), source: os(Errno::MFILE) }, Kind::Output, "ulimit -n"),
         // A full disk, wherever it is met.
         (Error::Scratch { path: path(), source: os(Errno::NOSPC) }, Kind::Output, full),
-        (Store::Write { path: path(), source: os(Errno::DQUOT) }.into(), Kind::Output, full),
+        (Store::Write { path: path(), source: os(Errno::DQUOT) }.into(), Kind::Store, "`cvbake store gc` removes"),
+        (
+            through_a_reader(Store::Write { path: path(), source: os(Errno::NOSPC) }),
+            Kind::Store,
+            "--store DIR keeps it",
+        ),
         (written(Errno::NOSPC).into(), Kind::Output, full),
         (in_layer(io::Error::other(written(Errno::NOSPC)).into()), Kind::Output, full),
         (failed("Could not allocate block: No space left on device").into(), Kind::Output, full),

@@ -118,7 +118,8 @@ pub enum Error {
 
 impl Error {
     /// Whether there is no room, on the device or within a quota.
-    pub(crate) fn is_full(&self) -> bool {
+    #[must_use]
+    pub fn is_full(&self) -> bool {
         match self {
             Error::Create { source, .. } | Error::Write { source, .. } | Error::Rename { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
