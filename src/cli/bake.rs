@@ -232,7 +232,10 @@ impl Args {
     /// The store that was asked for, or the default one. Where the user has no place of their own for the latter, as
     /// service users have none, the bake does without.
     fn store(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<PathBuf>, Error> {
-        if self.no_cache || self.store.is_some() {
+        if self.no_cache {
+            return Ok(None);
+        }
+        if self.store.is_some() {
             return Ok(self.store.clone());
         }
         let dir = environment::store();
