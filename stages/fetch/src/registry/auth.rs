@@ -121,6 +121,8 @@ pub(super) struct TokenServer<'a> {
     pub(super) scopes: &'a [String],
     pub(super) realm: &'a str,
     pub(super) service: Option<&'a str>,
+    /// Whether it has answered before.
+    pub(super) known: bool,
     pub(super) on: &'a (dyn Fn(Event) + Sync),
 }
 
@@ -135,6 +137,9 @@ impl TokenServer<'_> {
     pub(super) fn token(&self, credentials: Option<&Credentials>) -> Result<HeaderValue, Problem> {
         let realm = self.check_realm()?;
         let mut attempts = Attempts::new();
+        if self.known {
+            attempts.answered();
+        }
         loop {
             match self.ask(&realm, credentials) {
                 Ok(value) => return Ok(value),

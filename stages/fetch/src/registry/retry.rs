@@ -8,7 +8,7 @@ use super::options::Options;
 use super::problem::Problem;
 use crate::Event;
 
-/// How often a registry that was not reached at all is tried: a name may be wrong, and nobody likes to wait to be told so.
+/// How often a server is tried that never answered: a name may be wrong, and nobody likes to wait to be told so.
 const UNREACHABLE_ATTEMPTS: u32 = 2;
 
 /// The attempts at one thing.
@@ -16,6 +16,8 @@ const UNREACHABLE_ATTEMPTS: u32 = 2;
 pub(super) struct Attempts {
     failed: u32,
     limit: u32,
+    /// Whether who is asked has answered before: then the name is right, and who refuses connections may only be starting again.
+    answered: bool,
 }
 
 impl Attempts {
@@ -26,12 +28,17 @@ impl Attempts {
 
     /// As many as the options say, and no more than this.
     pub(super) fn at_most(limit: u32) -> Attempts {
-        Attempts { failed: 0, limit }
+        Attempts { failed: 0, limit, answered: false }
     }
 
     /// Something was gained: what failed before does not count.
     pub(super) fn progress(&mut self) {
         self.failed = 0;
+    }
+
+    /// Who is asked has answered, to this or to something else.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
     }
 
     /// Waits as long as is good before the next attempt at `host`, or says that there should be none.
@@ -47,7 +54,8 @@ impl Attempts {
             return Err(problem);
         }
         self.failed += 1;
-        let attempts = match problem.is_unreachable() {
+        self.answered |= !problem.is_unreachable();
+        let attempts = match problem.is_unreachable() && !self.answered {
             true => options.attempts.min(UNREACHABLE_ATTEMPTS),
             false => options.attempts,
         }
@@ -134,7 +142,7 @@ mod tests {
     fn backoff() {
         let options = Options::default();
         for failed in 1..200 {
-            let wait = Attempts { failed, limit: u32::MAX }.backoff(&options);
+            let wait = Attempts { failed, limit: u32::MAX, answered: false }.backoff(&options);
             assert!(wait >= options.first_wait / 2 && wait <= options.longest_wait, "{failed}: {wait:?}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod exchange;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
@@ -25,6 +26,8 @@ pub(super) struct Session<'s> {
     /// What a token is to be good for; the first is what it must be good for.
     scopes: Vec<String>,
     state: Mutex<State>,
+    /// Whether the registry has ever answered.
+    answered: AtomicBool,
     on: &'s (dyn Fn(Event) + Sync),
 }
 
@@ -59,7 +62,7 @@ impl<'s> Session<'s> {
         scopes: Vec<String>,
         on: &'s (dyn Fn(Event) + Sync),
     ) -> Session<'s> {
-        Session { place, options, scopes, state: Mutex::default(), on }
+        Session { place, options, scopes, state: Mutex::default(), answered: AtomicBool::new(false), on }
     }
 
     /// The registry.
@@ -74,6 +77,9 @@ impl<'s> Session<'s> {
 
     /// Waits before the next attempt, or says that there should be none.
     pub(super) fn failed(&self, attempts: &mut Attempts, failure: Failure) -> Result<(), Problem> {
+        if self.answered.load(Ordering::Relaxed) {
+            attempts.answered();
+        }
         attempts.failed(&self.options, self.host(), failure, self.on)
     }
 
@@ -128,6 +134,7 @@ impl<'s> Session<'s> {
         let (authorization, generation) = self.authorization();
         let mut request = Request { method, url, headers, authorization, form: None };
         let reply = http.send(&request)?;
+        self.answered.store(true, Ordering::Relaxed);
         if reply.status() != 401 || !reply.own {
             return Ok(reply);
         }
@@ -178,7 +185,9 @@ impl<'s> Session<'s> {
             (Challenge::Basic, _) => return Ok(None),
             (Challenge::Bearer { realm, service }, credentials) => {
                 let (registry, options, service, on) = (&base, &self.options, service.as_deref(), self.on);
-                let server = |scopes| TokenServer { http: &http, options, registry, scopes, realm, service, on };
+                // Who has given a token before.
+                let known = state.generation > 0;
+                let server = |scopes| TokenServer { http: &http, options, registry, scopes, realm, service, on, known };
                 match server(&self.scopes).token(credentials) {
                     // Some want to know nothing of repositories that one can't read.
                     Err(problem) if problem.is_denied() && self.scopes.len() > 1 => {

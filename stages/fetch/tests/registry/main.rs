@@ -8,6 +8,7 @@ mod faults;
 mod hostile;
 mod login;
 mod mirrors;
+mod outages;
 mod proxies;
 mod push;
 mod server;
@@ -145,7 +146,16 @@ fn pull_reference(
     options: &Options,
     store: Option<&Store>,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-    let blobs = open_registry(name, options, store, &|_| {})?;
+    pull_telling(name, options, store, &|_| {})
+}
+
+fn pull_telling(
+    name: &oci_spec::distribution::Reference,
+    options: &Options,
+    store: Option<&Store>,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let blobs = open_registry(name, options, store, on)?;
     let want = Want { platform: "linux/amd64".parse()?, explicit: true };
     let image = Image::verify(&*blobs, &want)?;
     let layer = &image.layers()[0];

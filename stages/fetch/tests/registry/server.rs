@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -87,6 +89,31 @@ pub(crate) struct Server {
     pub(crate) log: Arc<Mutex<Vec<Request>>>,
     /// Bytes of bodies that were sent.
     pub(crate) sent: Arc<Mutex<u64>>,
+    pub(crate) door: Arc<Door>,
+}
+
+/// Whether a server can be connected to; connections that it has stay.
+pub(crate) struct Door {
+    address: SocketAddr,
+    closing: AtomicBool,
+    closed: Mutex<Receiver<()>>,
+    opened: Mutex<Sender<TcpListener>>,
+}
+
+impl Door {
+    /// From now on, connections are refused.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        // This one is the last, and gets no answer.
+        TcpStream::connect(self.address).unwrap();
+        self.closed.lock().unwrap().recv().unwrap();
+    }
+
+    /// The server is there again, at the same port.
+    pub(crate) fn open(&self) {
+        self.closing.store(false, Ordering::SeqCst);
+        self.opened.lock().unwrap().send(TcpListener::bind(self.address).unwrap()).unwrap();
+    }
 }
 
 impl Server {
@@ -115,14 +142,25 @@ impl Server {
         cut: impl Fn(&Request) -> Option<u64> + Send + Sync + 'static,
         handler: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (log, sent) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::<Mutex<u64>>::default());
         let (handler, cut): (Arc<Handler>, Arc<Cut>) = (Arc::new(handler), Arc::new(cut));
         let (logged, counted) = (Arc::clone(&log), Arc::clone(&sent));
+        let ((say_closed, closed), (opened, reopened)) = (channel(), channel());
+        let (closed, opened) = (Mutex::new(closed), Mutex::new(opened));
+        let door = Arc::new(Door { address, closing: AtomicBool::new(false), closed, opened });
+        let ours = Arc::clone(&door);
         // It goes with the process: nextest has one per test.
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+        thread::spawn(move || -> Option<()> {
+            loop {
+                let Ok((stream, _)) = listener.accept() else { continue };
+                if ours.closing.load(Ordering::SeqCst) {
+                    drop(listener);
+                    say_closed.send(()).ok()?;
+                    listener = reopened.recv().ok()?;
+                    continue;
+                }
                 let (handler, cut) = (Arc::clone(&handler), Arc::clone(&cut));
                 let (log, sent) = (Arc::clone(&logged), Arc::clone(&counted));
                 let tls = tls.clone();
@@ -140,7 +178,7 @@ impl Server {
                 });
             }
         });
-        Server { address, log, sent }
+        Server { address, log, sent, door }
     }
 
     pub(crate) fn requests(&self, part: &str) -> Vec<Request> {

@@ -77,6 +77,7 @@ impl Session<'_> {
         let asked = url.clone();
         let (again_method, again_headers) = (method.clone(), headers.clone());
         let reply = http.exchange(Exchange { method, url, headers, authorization, own, content })?;
+        self.answered.store(true, Ordering::Relaxed);
         if reply.status() != 401 || !own {
             return Ok(Answer::Reply { reply: Box::new(reply), url: asked });
         }
