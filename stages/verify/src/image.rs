@@ -44,6 +44,19 @@ pub trait Blobs: Sync {
     /// As [`Blobs::open`]; and when it can be read only once and has been.
     fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>>;
 
+    /// The same bytes, held to the layer's digest and size as far as they are known. A place that hashes what it hands out anyway, to
+    /// keep it, says so by an implementation of its own: it gives the last bytes only when the digest is right, as [`CheckedReader`] does.
+    ///
+    /// # Errors
+    /// As [`Blobs::open_layer`].
+    fn open_checked(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
+        let reader = self.open_layer(layer)?;
+        Ok(match (layer.digest, layer.size) {
+            (Some(digest), Some(size)) => Box::new(CheckedReader::new(reader, digest, size)),
+            _ => reader,
+        })
+    }
+
     /// Whether a layer that made no sense can be opened again, and may then be better: it came from a place that others can stand in
     /// for. Says so once for each such place.
     fn another(&self, layer: &Layer) -> bool {
@@ -380,17 +393,12 @@ impl Layer {
         self.diff_id.map_or(Algorithm::Sha256, |diff_id| diff_id.algorithm())
     }
 
-    /// The bytes of the layer as it is stored, held to its digest and size as far as they are known ([`CheckedReader`]).
+    /// The bytes of the layer as it is stored, held to its digest and size as far as they are known.
     ///
     /// # Errors
     /// When there is no such layer or it can't be read.
     pub fn open<'b>(&self, blobs: &'b dyn Blobs) -> Result<Box<dyn Read + Send + 'b>, Error> {
-        let object = || format!("layer {}", self.number);
-        let reader = blobs.open_layer(self).map_err(|source| Error::from_read(&object(), source))?;
-        Ok(match (self.digest, self.size) {
-            (Some(digest), Some(size)) => Box::new(CheckedReader::new(reader, digest, size)),
-            _ => reader,
-        })
+        blobs.open_checked(self).map_err(|source| Error::from_read(&format!("layer {}", self.number), source))
     }
 
     /// Holds what the layer unpacked to against its `diff_id`.

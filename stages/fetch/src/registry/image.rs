@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
 use cvbake_store::{Pin, Reference as Stored, Store};
-use cvbake_verify::{Blobs, Candidate, Descriptor, Digest, Hasher, Layer, Root, json};
+use cvbake_verify::{Blobs, Candidate, CheckedReader, Descriptor, Digest, Hasher, Layer, Root, json};
 use oci_spec::distribution::Reference;
 
 use super::config::Registries;
@@ -262,20 +262,32 @@ impl<'s> Image<'s> {
     }
 
     fn blob(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
-        if let Some(file) = self.stored_blob(digest, size)? {
-            return Ok(Box::new(file));
+        Ok(match self.find_blob(digest, size, &|| self.stored_blob(digest, size))? {
+            Blob::Stored(file) => Box::new(file),
+            Blob::Arriving(download) => download,
+        })
+    }
+
+    /// A blob of the store, as `stored` looks it up there, or one that comes from a registry.
+    fn find_blob(
+        &self,
+        digest: Digest,
+        size: u64,
+        stored: &dyn Fn() -> Result<Option<File>, Problem>,
+    ) -> Result<Blob<'s>, Problem> {
+        if let Some(file) = stored()? {
+            return Ok(Blob::Stored(file));
         }
         if self.pull == Pull::Never {
             return Err(Problem::NotStored);
         }
-        let Some(store) = self.store else {
-            return Ok(Box::new(Download::new(Arc::clone(&self.endpoints), digest, size, None)));
-        };
+        let download = |kept| Blob::Arriving(Box::new(Download::new(Arc::clone(&self.endpoints), digest, size, kept)));
+        let Some(store) = self.store else { return Ok(download(None)) };
         let on = |event| (self.on)(Event::Store(event));
         let mut partial = store.partial(&digest, &on).map_err(store_problem)?;
         // Whoever we waited for may have finished it.
-        if let Some(file) = self.stored_blob(digest, size)? {
-            return Ok(Box::new(file));
+        if let Some(file) = stored()? {
+            return Ok(Blob::Stored(file));
         }
         if self.endpoints.is_suspect(&digest) {
             partial.restart().map_err(store_problem)?;
@@ -283,16 +295,12 @@ impl<'s> Image<'s> {
         if !partial.is_empty() {
             (self.on)(Event::Resumed { digest, from: partial.len(), size });
         }
-        Ok(Box::new(Download::new(Arc::clone(&self.endpoints), digest, size, Some(partial))))
+        Ok(download(Some(partial)))
     }
 
-    /// A blob that may be large. One of the store is handed out as it is: its reader checks it anyway, and comes back when it is
-    /// not right.
-    fn layer(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
-        match self.unchecked_blob(digest, size)? {
-            Some(file) => Ok(Box::new(file)),
-            None => self.blob(digest, size),
-        }
+    /// A blob that may be large. One of the store is checked while it is read: whoever reads it comes back when it is not right.
+    fn layer(&self, digest: Digest, size: u64) -> Result<Blob<'s>, Problem> {
+        self.find_blob(digest, size, &|| self.unchecked_blob(digest, size))
     }
 
     fn unchecked_blob(&self, digest: Digest, size: u64) -> Result<Option<File>, Problem> {
@@ -342,6 +350,14 @@ impl<'s> Image<'s> {
     }
 }
 
+/// Where a blob comes from.
+enum Blob<'s> {
+    /// The store has it, and nobody has looked at it.
+    Stored(File),
+    /// It arrives, and is checked on the way.
+    Arriving(Box<Download<'s>>),
+}
+
 /// What could not be read.
 struct Broken(Option<io::Error>);
 
@@ -371,11 +387,18 @@ impl Blobs for Image<'_> {
     }
 
     fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.open_checked(layer)
+    }
+
+    fn open_checked(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
         let object = format!("layer {}", layer.number());
         let (Some(digest), Some(size)) = (layer.digest(), layer.size()) else {
             return Err(Error::NoLayer { place: self.reference.clone(), number: layer.number() }.into_io());
         };
-        self.layer(digest, size).map_err(|problem| self.place.error(&object, problem).into_io())
+        match self.layer(digest, size).map_err(|problem| self.place.error(&object, problem).into_io())? {
+            Blob::Stored(file) => Ok(Box::new(CheckedReader::new(file, digest, size))),
+            Blob::Arriving(download) => Ok(download),
+        }
     }
 
     fn another(&self, layer: &Layer) -> bool {
