@@ -1,14 +1,17 @@
 //! All that is in the store, read again.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use cvbake_store::{Damage, Health, Object, PackSeal, Store};
 use cvbake_unpack::Index;
 use cvbake_verify::Digest;
 
 use crate::error::Error;
-use crate::event::{Event, Stage};
+use crate::event::{Event, Finding, Stage};
+use crate::images::{self, Incomplete};
 use crate::parallel::in_parallel;
 
 /// What a check of the store found.
@@ -21,6 +24,27 @@ pub struct Checked {
     pub bytes: u64,
     /// What is damaged, and how, in the order of the paths.
     pub damaged: Vec<(PathBuf, Damage)>,
+    /// Images that lack something, in the order of their names. That is no damage.
+    pub incomplete: Vec<Incomplete>,
+    /// Manifests and indexes that no name leads to, unless all names are lost.
+    pub unnamed: Vec<Digest>,
+}
+
+impl Checked {
+    /// The names of images that lack something, each once.
+    #[must_use]
+    pub fn incomplete_names(&self) -> BTreeSet<&str> {
+        self.incomplete.iter().map(|image| image.name.as_str()).collect()
+    }
+
+    /// What can be done about what is no damage.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        let names = self.incomplete_names();
+        let incomplete = (!names.is_empty()).then_some(Finding::Incomplete { images: names.len() });
+        let unnamed = (!self.unnamed.is_empty()).then_some(Finding::Unnamed { images: self.unnamed.len() });
+        incomplete.into_iter().chain(unnamed).collect()
+    }
 }
 
 /// Reads everything in the store and compares it with its digests and checksums. To repair it, what is damaged is removed
@@ -34,10 +58,15 @@ pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: &(dyn Fn(Event
     let bytes = objects.iter().map(|(_, bytes)| bytes).sum();
     on(Event::Amount { bytes });
     on(Event::Stage(Stage::Check));
+    let damaged_blobs = Mutex::new(BTreeSet::new());
     let found = in_parallel(jobs.get(), &objects, &|(object, bytes), _| match object {
         Object::Blob(digest) => {
             let tell = |bytes| on(Event::Checked { bytes });
-            Ok(vec![damage(store.check_blob(digest, repair, &tell)?)])
+            let found = damage(store.check_blob(digest, repair, &tell)?);
+            if found.is_some() {
+                damaged_blobs.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
+            }
+            Ok(vec![found])
         }
         Object::Layer(diff_id) => {
             let found = check_layer(store, diff_id, repair)?;
@@ -48,7 +77,12 @@ pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: &(dyn Fn(Event
     let mut damaged: Vec<(PathBuf, Damage)> = found.into_iter().flatten().flatten().collect();
     damaged.extend(store.check_names(repair, &|event| on(event.into()))?);
     damaged.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Ok(Checked { objects: objects.len(), bytes, damaged })
+    let damaged_blobs = damaged_blobs.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let incomplete = images::incomplete(store, &damaged_blobs)?;
+    let all_lost = damaged.iter().any(|(_, damage)| matches!(damage, Damage::NamesLost { .. }));
+    let unnamed = if all_lost { Vec::new() } else { store.unnamed()? };
+    let unnamed = unnamed.into_iter().map(|image| image.digest).collect();
+    Ok(Checked { objects: objects.len(), bytes, damaged, incomplete, unnamed })
 }
 
 /// The index, and the pack, of which only the index knows what it has to be.

@@ -2,6 +2,7 @@
 //!
 //! The stages say what is wrong; only here is it known how the user asked for it, so hints and exit codes are only here.
 
+mod advice;
 mod chain;
 mod hint;
 mod kind;
@@ -13,6 +14,8 @@ use std::path::PathBuf;
 
 use cvbake_verify::{Digest, Layer};
 
+pub(crate) use advice::of as advice;
+pub(crate) use chain::printable;
 pub use kind::Kind;
 
 /// Why a bake failed.

@@ -1,8 +1,12 @@
 //! What happens during a bake, for whoever wants to show it.
 
+mod finding;
+
 use std::time::Duration;
 
 use cvbake_verify::Digest;
+
+pub use finding::Finding;
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -69,6 +73,8 @@ pub enum Event {
     },
     /// Something the user should know, and that is no error.
     Warning(String),
+    /// The same, and something can be done about it.
+    Finding(Finding),
     /// Something that explains what is going on.
     Note(String),
 }
@@ -80,6 +86,10 @@ impl From<cvbake_store::Event> for Event {
             | cvbake_store::Event::WaitingForBlob { .. }
             | cvbake_store::Event::WaitingForSweep
             | cvbake_store::Event::Removed { .. } => Event::Note(event.to_string()),
+            cvbake_store::Event::FoundDamaged { path, damage } => {
+                let (what, problem) = (path.display().to_string(), damage.to_string());
+                Event::Finding(Finding::Damaged { what, problem })
+            }
             _ => Event::Warning(event.to_string()),
         }
     }

@@ -11,7 +11,7 @@ use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 
 use cvbake::error::Error;
-use cvbake::event::Event;
+use cvbake::event::{Event, Finding};
 
 use self::progress::Progress;
 
@@ -61,6 +61,7 @@ trait Reporter {
 /// Something that has to be said.
 enum Message<'a> {
     Warning(&'a str),
+    Finding(&'a Finding),
     Error(&'a Error),
     Interrupted,
 }
@@ -80,10 +81,10 @@ impl Ui {
     pub(crate) fn on(&self, event: &Event) {
         self.with(|State { progress, reporter, .. }| {
             progress.count(event);
-            if let Event::Warning(text) = event {
-                reporter.say(&Message::Warning(text));
-            } else {
-                reporter.event(event, progress);
+            match event {
+                Event::Warning(text) => reporter.say(&Message::Warning(text)),
+                Event::Finding(finding) => reporter.say(&Message::Finding(finding)),
+                event => reporter.event(event, progress),
             }
         });
     }

@@ -79,15 +79,14 @@ const FULL_STORE: &str =
     "free some space: `cvbake store gc` removes what nothing needs; --store DIR keeps it elsewhere";
 const NOT_STORED: &str = "`cvbake pull` brings it into the store; where something is baked of it, --pull missing does, too; an image that was imported \
      is imported again";
-const FETCH_MISSING: &str =
-    "`cvbake pull` fetches what is missing of an image; one that was imported is imported again";
+pub(super) const FETCH_MISSING: &str = "`cvbake pull` fetches what is missing of an image; one that was imported is imported again with `cvbake image import`";
 const UNREACHABLE: &str =
     "check the name of the registry, the network, and what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say";
 const PART_LOST: &str = "the registry has the image, but not all of it: it has to be pushed there again; layers that are not to be \
                          distributed are not fetched from where their authors have them";
 const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
 const ELSEWHERE: &str = "--store DIR uses another directory; with --no-cache a bake needs none";
-const REPAIR: &str =
+pub(super) const REPAIR: &str =
     "`cvbake store check --repair` removes it, so that it is fetched again, and restores names that are lost";
 
 fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Option<String> {

@@ -1,13 +1,14 @@
 //! What the store knows of an image, as far as its documents are there.
 
+use std::fs::File;
 use std::io::Read as _;
 
-use cvbake_store::{Reference, Store};
+use cvbake_store::{Health, Reference, Store};
 use cvbake_verify::{Candidate, CheckedReader, Descriptor, Digest, Links, MAX_DOCUMENTS, MAX_NESTING, json, links};
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Finding};
 
 /// What a name points to, and the images that it leads to.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Details {
     pub images: Vec<ImageDetails>,
     /// How many images the index lists, if it is one.
     pub listed: Option<usize>,
+    /// What is listed and not in the store, manifests and indexes.
+    pub(super) absent: Vec<Candidate>,
 }
 
 /// One image, for one platform.
@@ -43,6 +46,8 @@ pub struct ImageDetails {
     pub layers: Vec<LayerDetails>,
     /// How it was made, oldest step first.
     pub history: Vec<Step>,
+    /// Whether an index says what it is for, so that it was not only looked into.
+    pub(super) chosen: bool,
 }
 
 /// One layer.
@@ -95,7 +100,8 @@ impl Details {
     pub(crate) fn of(store: &Store, reference: &Reference, on: &(dyn Fn(Event) + Sync)) -> Result<Details, Error> {
         let Reference { digest, media_type, size } = reference.clone();
         let top = Descriptor { media_type, digest, size };
-        let mut details = Details { reference: top.clone(), document: None, images: Vec::new(), listed: None };
+        let mut details =
+            Details { reference: top.clone(), document: None, images: Vec::new(), listed: None, absent: Vec::new() };
         let mut seen = std::collections::BTreeSet::from([digest]);
         let mut left = vec![(Candidate::new(top), 0)];
         let mut documents = 0;
@@ -105,7 +111,10 @@ impl Details {
             if documents > MAX_DOCUMENTS {
                 break;
             }
-            let Some(bytes) = read(store, descriptor, on)? else { continue };
+            let Some(bytes) = read(store, descriptor, on)? else {
+                details.absent.push(candidate);
+                continue;
+            };
             if depth == 0 {
                 details.document = Some(bytes.clone());
             }
@@ -199,6 +208,7 @@ fn image(
         created: None,
         layers: Vec::new(),
         history: Vec::new(),
+        chosen: candidate.platform.is_some(),
     };
     let mut diff_ids = Vec::new();
     if let Some(Config { created, os, architecture, variant, rootfs, history }) = parsed {
@@ -212,7 +222,7 @@ fn image(
     }
     let mut diff_ids = diff_ids.into_iter();
     for descriptor in blobs {
-        let stored = store.blob(&descriptor.digest, Some(descriptor.size), &|event| on(event.into()))?.is_some();
+        let stored = look(store, &descriptor, on)?.is_some();
         details.layers.push(LayerDetails { descriptor, diff_id: diff_ids.next(), stored });
     }
     Ok(details)
@@ -225,15 +235,32 @@ fn read(store: &Store, descriptor: &Descriptor, on: &(dyn Fn(Event) + Sync)) -> 
         on(Event::Warning(format!("{digest} has {size} bytes, more than any document")));
         return Ok(None);
     }
-    let Some(file) = store.blob(digest, Some(*size), &|event| on(event.into()))? else { return Ok(None) };
+    let Some(file) = look(store, descriptor, on)? else { return Ok(None) };
     let mut bytes = Vec::new();
     match CheckedReader::new(file, *digest, *size).read_to_end(&mut bytes) {
         Ok(_) => Ok(Some(bytes)),
         Err(error) => {
-            on(Event::Warning(format!("blob {digest} in the store: {error}")));
+            damaged(digest, &error, on);
             Ok(None)
         }
     }
+}
+
+/// A blob of the store, of the length that it should have. Nothing is changed by that.
+fn look(store: &Store, descriptor: &Descriptor, on: &(dyn Fn(Event) + Sync)) -> Result<Option<File>, Error> {
+    match store.look_at_blob(&descriptor.digest, descriptor.size)? {
+        Health::Absent => Ok(None),
+        Health::Whole(file) => Ok(Some(file)),
+        Health::Damaged { damage, .. } => {
+            damaged(&descriptor.digest, &damage, on);
+            Ok(None)
+        }
+    }
+}
+
+fn damaged(digest: &Digest, problem: &dyn std::error::Error, on: &(dyn Fn(Event) + Sync)) {
+    let (what, problem) = (format!("blob {digest} in the store"), problem.to_string());
+    on(Event::Finding(Finding::Damaged { what, problem }));
 }
 
 /// The digest of the one image of an index that is wanted.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use cvbake_fetch::{Source, stored_name};
-use cvbake_store::{Reference, Store};
+use cvbake_store::{Names, Reference, Store};
 use cvbake_verify::Digest;
 
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Finding};
 
 /// An image that was found: what it is, and how it was found.
 #[derive(Debug, Clone)]
@@ -33,11 +33,36 @@ pub(crate) fn full_name(text: &str) -> Option<String> {
 
 /// Finds an image. A name goes before a digest that starts alike.
 pub(crate) fn find(store: &Store, text: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Found, Error> {
-    let all = store.references(&|event| on(event.into()))?;
-    find_in(&all, text)
+    find_in(&names(store, on)?, text)
 }
 
-fn find_in(all: &[(String, Reference)], text: &str) -> Result<Found, Error> {
+/// Finds an image that no name leads to, by its digest or the beginning of that.
+pub(crate) fn unnamed(store: &Store, text: &str) -> Result<Option<Reference>, Error> {
+    if text.len() < MIN_PREFIX {
+        return Ok(None);
+    }
+    let all: Vec<(String, Reference)> =
+        store.unnamed()?.into_iter().map(|image| (format!("@{}", image.digest), image)).collect();
+    match find_in(&all, text) {
+        Ok(found) => Ok(Some(found.reference)),
+        Err(Error::NoSuchImage { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// All names that are known, in order. What is damaged or lost is told, and stays as it is.
+pub(crate) fn names(store: &Store, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
+    let Names { known, damaged, lost, all_lost, .. } = store.look_at_names()?;
+    for (path, damage) in damaged {
+        on(Event::Finding(Finding::Damaged { what: path.display().to_string(), problem: damage.to_string() }));
+    }
+    if all_lost || !lost.is_empty() {
+        on(Event::Finding(Finding::NamesLost { path: store.names_path(), known: lost.len() }));
+    }
+    Ok(known.into_iter().map(|named| (named.name, named.reference)).collect())
+}
+
+pub(crate) fn find_in(all: &[(String, Reference)], text: &str) -> Result<Found, Error> {
     let full = full_name(text);
     if let Some((name, reference)) = all.iter().find(|(name, _)| Some(name) == full.as_ref()) {
         return Ok(Found { name: Some(name.clone()), reference: reference.clone() });

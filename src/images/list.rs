@@ -7,7 +7,7 @@ use cvbake_store::{Reference, Store};
 use cvbake_verify::{Digest, Want};
 
 use super::details::{self, Details, ImageDetails};
-use super::find::{find, split};
+use super::find::{find_in, names, split};
 use crate::error::Error;
 use crate::event::Event;
 
@@ -37,19 +37,16 @@ pub struct Inspected {
     pub image: Option<ImageDetails>,
 }
 
-fn open(path: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
-    Ok(Store::open_existing(path, &|event| on(event.into()))?)
-}
-
-/// All names in a store, in order, with what they stand for. A store that is not there has none.
+/// All names in a store, in order, with what they stand for. A store that is not there has none. Nothing is changed by that:
+/// what is damaged or lost is told only.
 ///
 /// # Errors
 /// When the store can't be read.
 pub fn list(store: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Listed>, Error> {
-    let Some(store) = open(store, on)? else { return Ok(Vec::new()) };
+    let Some(store) = Store::open_to_look(store)? else { return Ok(Vec::new()) };
     let mut known: BTreeMap<Digest, Details> = BTreeMap::new();
     let mut listed = Vec::new();
-    for (name, reference) in store.references(&|event| on(event.into()))? {
+    for (name, reference) in names(&store, on)? {
         let details = match known.get(&reference.digest) {
             Some(details) => details.clone(),
             None => Details::of(&store, &reference, on)?,
@@ -62,16 +59,17 @@ pub fn list(store: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Listed>, Er
     Ok(listed)
 }
 
-/// Everything about an image; `want` chooses where a name stands for several, and nothing has to be complete.
+/// Everything about an image; `want` chooses where a name stands for several, and nothing has to be complete. Nothing
+/// is changed by that.
 ///
 /// # Errors
 /// When there is no such image, or the store can't be read.
 pub fn inspect(store: &Path, name: &str, want: &Want, on: &(dyn Fn(Event) + Sync)) -> Result<Inspected, Error> {
     let missing = || Error::NoSuchImage { name: name.to_owned(), similar: Vec::new() };
-    let store = open(store, on)?.ok_or_else(missing)?;
-    let found = find(&store, name, on)?;
+    let store = Store::open_to_look(store)?.ok_or_else(missing)?;
+    let references = names(&store, on)?;
+    let found = find_in(&references, name)?;
     let details = Details::of(&store, &found.reference, on)?;
-    let references = store.references(&|event| on(event.into()))?;
     let same = |(_, reference): &(String, Reference)| reference.digest == found.reference.digest;
     let names = references.into_iter().filter(same).map(|(name, _)| name).collect();
     let image = match &details.images[..] {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use cvbake_store::{Reference, Rules, Store};
+use cvbake_store::{Health, Reference, Rules, Store};
 use cvbake_verify::Digest;
 
 use super::details::Details;
-use super::find::{find, full_name};
+use super::find::{find, full_name, unnamed};
 use crate::error::Error;
 use crate::event::Event;
 
@@ -22,7 +22,7 @@ pub struct Removed {
     pub gone: bool,
 }
 
-/// Gives an image more names; returns them in full.
+/// Gives an image more names, also one that has none; returns them in full.
 ///
 /// # Errors
 /// When there is no such image, or a name is none.
@@ -34,9 +34,17 @@ pub fn tag(store: &Path, name: &str, new: &[String], on: &(dyn Fn(Event) + Sync)
     let new = new.iter().map(full).collect::<Result<Vec<_>, _>>()?;
     let missing = || Error::NoSuchImage { name: name.to_owned(), similar: Vec::new() };
     let store = Store::open_existing(store, &|event| on(event.into()))?.ok_or_else(missing)?;
-    let found = find(&store, name, on)?;
+    let reference = match find(&store, name, on) {
+        Err(error @ Error::NoSuchImage { .. }) => unnamed(&store, name)?.ok_or(error)?,
+        found => found?.reference,
+    };
+    // Whoever removes what has no name leaves what is pinned.
+    let _pin = store.pin([reference.digest])?;
+    if !matches!(store.look_at_blob(&reference.digest, reference.size)?, Health::Whole(_)) {
+        return Err(Error::Incomplete { name: name.to_owned() });
+    }
     for name in &new {
-        store.set_reference(name, &found.reference)?;
+        store.set_reference(name, &reference)?;
     }
     Ok(new)
 }

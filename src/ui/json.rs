@@ -75,6 +75,9 @@ fn bytes(progress: &Progress) -> Value {
 fn message_object(message: &Message<'_>) -> Value {
     match message {
         Message::Warning(text) => json!({ "event": "warning", "message": text }),
+        Message::Finding(finding) => {
+            json!({ "event": "warning", "message": finding.to_string(), "hint": finding.hint() })
+        }
         Message::Error(error) => json!({
             "event": "error",
             "message": error.line(),

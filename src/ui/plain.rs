@@ -100,6 +100,10 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
     };
     match message {
         Message::Warning(text) => format!("{} {text}\n", label("warning", "33")),
+        Message::Finding(finding) => {
+            let (warning, hint) = (label("warning", "33"), label("hint", "36"));
+            format!("{warning} {finding}\n{hint} {}\n", finding.hint())
+        }
         Message::Error(error) => error_lines(error, &label("error", "31"), &label("hint", "36")),
         Message::Interrupted => "cvbake: interrupted\n".to_owned(),
     }
@@ -112,6 +116,8 @@ fn error_lines(error: &Error, error_label: &str, hint_label: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cvbake::event::Finding;
+
     use super::*;
 
     fn exists() -> Error {
@@ -126,6 +132,12 @@ mod tests {
         assert_eq!(
             plain(Message::Error(&error)),
             "cvbake: error: disk.ext4 exists already\ncvbake: hint: --force replaces it\n"
+        );
+        let finding = Finding::NamesLost { path: "/s\n".into(), known: 2 };
+        assert_eq!(
+            plain(Message::Finding(&finding)),
+            "cvbake: warning: the names of 2 images are lost from /s , but not from index.json\n\
+             cvbake: hint: `cvbake store check --repair` restores what is lost\n"
         );
         assert_eq!(plain(Message::Interrupted), "cvbake: interrupted\n");
         let coloured = message_lines(&Message::Warning("odd"), true);

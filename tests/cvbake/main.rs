@@ -30,6 +30,7 @@ mod images;
 mod kill;
 mod login;
 mod mirrors;
+mod missing;
 mod mounted;
 mod options;
 mod properties;

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use cvbake::Checked;
 use cvbake::error::Error;
+use cvbake::event::{Event, Finding};
+use cvbake::images::{Incomplete, Lack};
+use cvbake::verify::Digest;
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
@@ -16,7 +19,11 @@ use crate::ui::{Mode, Ui};
 /// Reads everything in the store and compares it with its digests
 ///
 /// What is damaged is told, a line each; then the exit status is 7. No bake trusts anything in the store unread, so this
-/// only tells earlier.
+/// only tells earlier. Images that lack something are told, too, with what they lack, and so are those that no name leads to:
+/// that is no damage, and the exit status stays 0, for the next pull or import heals it.
+///
+/// --json prints objects, bytes, damaged (a list of path and problem), repaired, incomplete (a list of name, platform and lacks:
+/// part, digest, bytes and damaged), unnamed (a list of digests) and hints.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake store check [OPTIONS]")]
 pub(super) struct Args {
@@ -49,6 +56,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let text =
         if args.telling.json { json(&checked, args.repair) } else { text(&checked, args.repair, args.telling.quiet) };
     crate::cli::print(text.as_bytes())?;
+    checked.findings().into_iter().for_each(|finding| ui.on(&Event::Finding(finding)));
     match checked.damaged.len() {
         0 => Ok(()),
         _ if args.repair => Ok(()),
@@ -58,11 +66,40 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 
 /// The JSON object.
 #[derive(Serialize)]
-struct Report {
+struct Report<'a> {
     objects: usize,
     bytes: u64,
     damaged: Vec<Damaged>,
     repaired: bool,
+    incomplete: Vec<Image<'a>>,
+    unnamed: Vec<String>,
+    hints: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    name: &'a str,
+    platform: Option<&'a str>,
+    lacks: Vec<Part<'a>>,
+}
+
+#[derive(Serialize)]
+struct Part<'a> {
+    part: &'a str,
+    digest: String,
+    bytes: u64,
+    damaged: bool,
+}
+
+impl Image<'_> {
+    fn of(image: &Incomplete) -> Image<'_> {
+        let part = |lack: &'_ Lack| lack.digest.to_string();
+        let lacks = image.lacks.iter();
+        let lacks = lacks
+            .map(|lack| Part { part: &lack.part, digest: part(lack), bytes: lack.bytes, damaged: lack.damaged })
+            .collect();
+        Image { name: &image.name, platform: image.platform.as_deref(), lacks }
+    }
 }
 
 #[derive(Serialize)]
@@ -76,7 +113,15 @@ fn json(checked: &Checked, repaired: bool) -> String {
     let damaged = damaged
         .map(|(path, damage)| Damaged { path: path.display().to_string(), problem: damage.to_string() })
         .collect();
-    let report = Report { objects: checked.objects, bytes: checked.bytes, damaged, repaired };
+    let report = Report {
+        objects: checked.objects,
+        bytes: checked.bytes,
+        damaged,
+        repaired,
+        incomplete: checked.incomplete.iter().map(Image::of).collect(),
+        unnamed: checked.unnamed.iter().map(Digest::to_string).collect(),
+        hints: checked.findings().iter().map(Finding::hint).collect(),
+    };
     let object = serde_json::to_string(&report).expect("numbers, texts and lists of them");
     format!("{object}\n")
 }
@@ -87,14 +132,35 @@ fn text(checked: &Checked, repaired: bool, quiet: bool) -> String {
         let line = printable(&format!("{}: {damage}", path.display()));
         writeln!(text, "{line}").expect("a string takes everything");
     }
+    for image in &checked.incomplete {
+        let platform = image.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
+        let lack = |lack: &Lack| {
+            let damaged = if lack.damaged { ", which is damaged" } else { "" };
+            format!("{} ({}, {}{damaged})", lack.part, lack.digest, BinaryBytes(lack.bytes))
+        };
+        let lacks: Vec<String> = image.lacks.iter().map(lack).collect();
+        let line = printable(&format!("{}{platform}: incomplete: lacks {}", image.name, lacks.join(", ")));
+        writeln!(text, "{line}").expect("a string takes everything");
+    }
+    for digest in &checked.unnamed {
+        writeln!(text, "{digest}: no name leads to this image").expect("a string takes everything");
+    }
     if !quiet {
         let found = match (checked.damaged.len(), repaired) {
             (0, _) => "nothing damaged".to_owned(),
             (count, true) => format!("{} damaged, repaired", HumanCount(count as u64)),
             (count, false) => format!("{} damaged", HumanCount(count as u64)),
         };
+        let counted = |count: usize, what: &str| match count {
+            0 => String::new(),
+            1 => format!(", 1 image {what}"),
+            count => format!(", {} images {what}", HumanCount(count as u64)),
+        };
+        let (incomplete, unnamed) = (checked.incomplete_names().len(), checked.unnamed.len());
+        let also = counted(incomplete, "incomplete") + &counted(unnamed, "without a name");
         let (objects, bytes) = (HumanCount(checked.objects as u64), BinaryBytes(checked.bytes));
-        writeln!(text, "checked {objects} blobs and layers, {bytes}: {found}").expect("a string takes everything");
+        writeln!(text, "checked {objects} blobs and layers, {bytes}: {found}{also}")
+            .expect("a string takes everything");
     }
     text
 }

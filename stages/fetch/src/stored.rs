@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use cvbake_store::{Reference, Store};
+use cvbake_store::{Health, Reference, Store};
 use cvbake_verify::{Blobs, Candidate, Descriptor, Digest, Layer, Root};
 use oci_spec::distribution::Reference as Name;
 
@@ -40,11 +40,14 @@ pub fn open_stored<'s>(
 
 impl Stored<'_> {
     fn blob(&self, digest: Digest, size: u64) -> io::Result<Box<dyn Read + Send>> {
-        let on = |event| (self.on)(Event::Store(event));
-        match self.store.blob(&digest, Some(size), &on).map_err(io::Error::other)? {
-            Some(file) => Ok(Box::new(file)),
-            None => Err(Error::NotStored { name: self.name.clone(), digest }.into_io()),
+        match self.store.look_at_blob(&digest, size).map_err(io::Error::other)? {
+            Health::Whole(file) => return Ok(Box::new(file)),
+            Health::Absent => {}
+            Health::Damaged { path, damage } => {
+                (self.on)(Event::Store(cvbake_store::Event::FoundDamaged { path, damage }));
+            }
         }
+        Err(Error::NotStored { name: self.name.clone(), digest }.into_io())
     }
 }
 

@@ -142,6 +142,13 @@ pub enum Event {
         /// Why it is still there, unless it was removed.
         kept: Option<io::Error>,
     },
+    /// An entry was found damaged; it counts as absent, and was left as it is.
+    FoundDamaged {
+        /// The entry.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: Damage,
+    },
     /// Another process works on this layer; we wait for it.
     Waiting {
         /// The layer.
@@ -182,6 +189,7 @@ impl fmt::Display for Event {
             Event::Damaged { path, damage, kept: Some(error) } => {
                 write!(f, "not using {}: {damage} (cannot remove it: {error})", path.display())
             }
+            Event::FoundDamaged { path, damage } => write!(f, "not using {}: {damage}", path.display()),
             Event::Waiting { layer } => write!(f, "waiting for another process that works on layer {layer}"),
             Event::WaitingForBlob { blob } => write!(f, "waiting for another process that downloads {blob}"),
             Event::NotUnderstood { document, damage } => {

@@ -37,6 +37,7 @@ mod index;
 mod layout;
 mod links;
 mod lock;
+mod look;
 mod pack;
 mod pin;
 mod plan;
@@ -55,6 +56,7 @@ use crate::dir::Dir;
 pub use crate::entry::Health;
 pub use crate::error::{Damage, Error, Event};
 pub use crate::lock::LayerLock;
+pub use crate::look::Names;
 pub use crate::pack::{PIECE, PackSeal};
 use crate::pin::PINS;
 pub use crate::pin::Pin;
@@ -99,12 +101,7 @@ impl Store {
     /// # Errors
     /// When there is something, but no store that can be used.
     pub fn open_existing(path: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
-        let Some(root) = Dir::open_existing_root(path)? else { return Ok(None) };
-        if !root.exists(INDEXES)? {
-            root.check_unused()?;
-            return Ok(None);
-        }
-        let store = Store { root };
+        let Some(store) = Store::open_to_look(path)? else { return Ok(None) };
         store.tidy(on);
         Ok(Some(store))
     }

@@ -1,0 +1,19 @@
+//! What the user can do about what is told, but is no error.
+
+use super::hint::{FETCH_MISSING, REPAIR};
+use crate::event::Finding;
+
+/// Advice about a finding.
+pub(crate) fn of(finding: &Finding) -> String {
+    match finding {
+        Finding::Damaged { .. } => REPAIR.to_owned(),
+        Finding::NamesLost { known: 0, .. } => {
+            "`cvbake store check --repair` finds the images, which then have no names but their digests".to_owned()
+        }
+        Finding::Incomplete { .. } => FETCH_MISSING.to_owned(),
+        Finding::Unnamed { .. } => {
+            "`cvbake image tag DIGEST NAME` gives it one, `cvbake store gc` removes what has none".to_owned()
+        }
+        Finding::NamesLost { .. } => "`cvbake store check --repair` restores what is lost".to_owned(),
+    }
+}

@@ -1,0 +1,66 @@
+//! What the user should know, and can do something about.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::error;
+
+/// Something that is no error, but not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// Something in the store is damaged, and was left as it is.
+    Damaged {
+        /// What.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Names of images are not where they should be.
+    NamesLost {
+        /// Where they should be.
+        path: PathBuf,
+        /// How many are known from elsewhere.
+        known: usize,
+    },
+    /// Images of the store are not all there.
+    Incomplete {
+        /// How many.
+        images: usize,
+    },
+    /// The store has images that no name leads to.
+    Unnamed {
+        /// How many.
+        images: usize,
+    },
+}
+
+impl Finding {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        error::advice(self)
+    }
+}
+
+/// On one line, whatever names are in it.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Finding::Damaged { what, problem } => format!("{what} is damaged: {problem}"),
+            Finding::NamesLost { path, known } => {
+                let path = path.display();
+                match known {
+                    0 => format!("the names of all images are lost from {path}"),
+                    1 => format!("the name of an image is lost from {path}, but not from index.json"),
+                    _ => format!("the names of {known} images are lost from {path}, but not from index.json"),
+                }
+            }
+            Finding::Incomplete { images: 1 } => "an image in the store is incomplete".to_owned(),
+            Finding::Incomplete { images } => format!("{images} images in the store are incomplete"),
+            Finding::Unnamed { images: 1 } => "an image in the store has no name".to_owned(),
+            Finding::Unnamed { images } => format!("{images} images in the store have no name"),
+        };
+        f.write_str(&error::printable(&text))
+    }
+}

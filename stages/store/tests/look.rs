@@ -1,0 +1,129 @@
+//! Looking finds what is wrong, and leaves it where it is.
+#![expect(clippy::unwrap_used, reason = "in the helpers of tests, a panic is a failed test")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use cvbake_store::{Event, Health, Reference, Store};
+use cvbake_verify::Digest;
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+fn quiet(event: Event) {
+    panic!("unexpected: {event}");
+}
+
+fn open(dir: &tempfile::TempDir) -> Store {
+    Store::open(&dir.path().join("store"), &quiet).unwrap()
+}
+
+fn put(store: &Store, bytes: &[u8]) -> Digest {
+    let digest = Digest::sha256(bytes);
+    store.put_blob(&digest, bytes, &quiet).unwrap();
+    digest
+}
+
+/// A manifest of one layer, and the layer.
+fn put_image(store: &Store, layer: &str) -> (Reference, Digest) {
+    let layer = put(store, layer.as_bytes());
+    let config = put(store, format!(r#"{{"rootfs":{{"diff_ids":["{layer}"]}}}}"#).as_bytes());
+    let text = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{{"digest":"{config}"}},"layers":[{{"digest":"{layer}"}}]}}"#
+    );
+    let digest = put(store, text.as_bytes());
+    (Reference { digest, media_type: MANIFEST.to_owned(), size: text.len() as u64 }, layer)
+}
+
+/// Everything below a directory: paths, kinds, contents.
+fn snapshot(dir: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let kind = path.symlink_metadata().unwrap().file_type();
+            let content = if kind.is_file() { fs::read_to_string(&path).unwrap() } else { format!("{kind:?}") };
+            if kind.is_dir() {
+                dirs.push(path.clone());
+            }
+            found.push((path, content));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_is_looked_at_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let (image, layer) = put_image(&store, "layer");
+    for tag in ["good", "lost", "emptied"] {
+        store.set_reference(&format!("r/a:{tag}"), &image).unwrap();
+    }
+    let path = |digest: &Digest| store.path().join("blobs/sha256").join(digest.hex());
+    let names = store.path().join("repositories/r/a");
+    fs::remove_file(names.join(":lost")).unwrap();
+    fs::write(names.join(":emptied"), "").unwrap();
+    fs::create_dir_all(store.path().join("scratch/7")).unwrap();
+    let harms: [fn(&Path); 3] = [
+        |path| fs::write(path, "other").unwrap(),
+        |path| fs::write(path, "shorter or longer").unwrap(),
+        |path| {
+            fs::remove_file(path).unwrap();
+            symlink("/etc/passwd", path).unwrap();
+        },
+    ];
+    for (harm, damaged) in harms.into_iter().zip([false, true, true]) {
+        harm(&path(&layer));
+        let before = snapshot(store.path());
+        let looking = Store::open_to_look(store.path()).unwrap().unwrap();
+        let health = looking.look_at_blob(&layer, 5).unwrap();
+        // Of the right length is all that a look can tell.
+        assert_eq!(matches!(health, Health::Damaged { .. }), damaged, "{health:?}");
+        let found = looking.look_at_names().unwrap();
+        let known: Vec<&str> = found.known.iter().map(|named| named.name.as_str()).collect();
+        let lost: Vec<&str> = found.lost.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((known, lost), (vec!["r/a:good"], vec!["r/a:emptied", "r/a:lost"]));
+        assert_eq!((found.damaged.len(), found.all_lost), (1, false));
+        assert_eq!(snapshot(store.path()), before);
+    }
+    assert!(matches!(store.look_at_blob(&Digest::sha256(b"nowhere"), 1).unwrap(), Health::Absent));
+    fs::remove_dir_all(store.names_path()).unwrap();
+    let found = store.look_at_names().unwrap();
+    assert_eq!((found.known.len(), found.lost.len(), found.all_lost), (0, 3, true));
+    fs::remove_file(store.path().join("index.json")).unwrap();
+    let found = store.look_at_names().unwrap();
+    assert_eq!((found.known.len(), found.lost.len(), found.all_lost), (0, 0, true));
+    assert!(Store::open_to_look(&dir.path().join("nowhere")).unwrap().is_none());
+    assert!(Store::open_to_look(Path::new("/etc")).is_err());
+}
+
+#[test]
+fn images_that_no_name_leads_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let (named, _) = put_image(&store, "named");
+    let (inner, _) = put_image(&store, "listed by an index");
+    let (used, _) = put_image(&store, "used by a process");
+    let (lone, _) = put_image(&store, "nobody's");
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{}"}}]}}"#, inner.digest);
+    let index = put(&store, index.as_bytes());
+    store.set_reference("r/a:t", &named).unwrap();
+    let pin = store.pin([used.digest]).unwrap();
+    let unnamed = || {
+        let mut found: Vec<Digest> = store.unnamed().unwrap().into_iter().map(|image| image.digest).collect();
+        found.sort();
+        found
+    };
+    let sorted = |mut digests: Vec<Digest>| {
+        digests.sort();
+        digests
+    };
+    assert_eq!(unnamed(), sorted(vec![index, lone.digest]));
+    drop(pin);
+    assert_eq!(unnamed(), sorted(vec![index, lone.digest, used.digest]));
+    store.set_reference("r/b:t", &lone).unwrap();
+    assert_eq!(unnamed(), sorted(vec![index, used.digest]));
+}

@@ -1,0 +1,169 @@
+//! Images of the store of which something is missing, and names that are: what is told, and that nothing is changed by looking.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::image_store::{import, layout};
+use crate::images::image;
+use crate::support::bake::{Bake, Place, files_below};
+use crate::support::image::{Image, Images};
+use crate::support::sample::{small, varied};
+
+fn check(place: &Place, args: &[&str]) -> Bake {
+    let bake = Bake::of(&["store", "check"]).args(args).store(&place.store());
+    bake.env("HOME", place.path().join("home")).progress("none")
+}
+
+fn blob(place: &Place, digest: &str) -> PathBuf {
+    place.store().join("blobs").join(digest.replace(':', "/"))
+}
+
+/// Paths and contents of all that is in the store.
+fn everything(place: &Place) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files: Vec<_> = files_below(&place.store());
+    files.sort();
+    files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+fn lose(place: &Place, name: &str) {
+    let path = place.store().join(name);
+    if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+}
+
+#[test]
+fn what_images_lack_is_named_and_imported_again() {
+    let images = varied();
+    let place = Place::with(&images);
+    import(&place, &[&layout(&place), "a:1"]).ok();
+    image(&place, &["tag", "a:1", "b:1"]).ok();
+    let whole: Value = serde_json::from_str(&check(&place, &["--json"]).ok().stdout).unwrap();
+    assert_eq!(whole["incomplete"], Value::Array(Vec::new()));
+    assert_eq!((&whole["unnamed"], &whole["hints"]), (&whole["incomplete"], &whole["incomplete"]));
+
+    let layers = &images.images[0].layers;
+    let (gone, harmed) = (&layers[1], &layers[2]);
+    fs::remove_file(blob(&place, &gone.digest)).unwrap();
+    let outcome = check(&place, &[]).ok();
+    let lines: Vec<&str> = outcome.stdout.lines().collect();
+    for (line, name) in lines.iter().zip(["docker.io/library/a:1", "docker.io/library/b:1"]) {
+        let expected = format!("{name} (linux/amd64): incomplete: lacks layer 2 ({}, ", gone.digest);
+        assert!(line.starts_with(&expected), "{}", outcome.describe());
+    }
+    assert!(lines[2].ends_with(": nothing damaged, 2 images incomplete"), "{}", outcome.describe());
+    assert!(outcome.stderr.contains("`cvbake pull` fetches"), "{}", outcome.describe());
+    assert!(outcome.stderr.contains("`cvbake image import`"), "{}", outcome.describe());
+
+    // What is damaged is lacking, too; then that is an error.
+    let mut bytes = fs::read(blob(&place, &harmed.digest)).unwrap();
+    bytes[20] ^= 1;
+    fs::write(blob(&place, &harmed.digest), bytes).unwrap();
+    let outcome = check(&place, &["--json"]).run();
+    outcome.error(&[7]);
+    let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let lacks = &told["incomplete"][1]["lacks"];
+    assert_eq!(
+        (&told["incomplete"][1]["name"], &lacks[0]["part"]),
+        (&"docker.io/library/b:1".into(), &"layer 2".into())
+    );
+    assert_eq!((&lacks[0]["damaged"], &lacks[1]["damaged"]), (&false.into(), &true.into()));
+    assert_eq!((&lacks[1]["digest"], &lacks[1]["bytes"]), (&harmed.digest.as_str().into(), &harmed.blob.len().into()));
+    let hint = told["hints"][0].as_str().unwrap();
+    assert!(hint.contains("`cvbake pull`") && hint.contains("`cvbake image import`"), "{hint}");
+    check(&place, &["--repair"]).ok();
+    import(&place, &[&layout(&place), "a:1"]).ok();
+    assert!(check(&place, &[]).ok().stdout.ends_with(": nothing damaged\n"));
+}
+
+#[test]
+fn of_several_platforms_those_that_were_never_there_are_not_missing() {
+    let platform = |platform: &str, text: &str| {
+        let mut image: Image = small(text).images.remove(0);
+        image.platform = Some(platform.to_owned());
+        image
+    };
+    let images = [platform("linux/amd64", "one"), platform("linux/arm64", "two")];
+    let place = Place::with(&Images { images: images.to_vec(), ..Images::default() });
+    import(&place, &[&layout(&place), "all"]).ok();
+    let digest = &images[1].layers[0].digest;
+    fs::remove_file(blob(&place, digest)).unwrap();
+    let told = check(&place, &[]).ok().stdout;
+    let expected = format!("docker.io/library/all:latest (linux/arm64): incomplete: lacks layer 1 ({digest}, ");
+    assert!(told.starts_with(&expected) && told.lines().count() == 2, "{told}");
+    let shown = image(&place, &["inspect", "all", "--platform", "linux/arm64"]).ok().stdout;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let manifest = shown[0]["manifestDigest"].as_str().unwrap();
+    fs::remove_file(blob(&place, manifest)).unwrap();
+    let told = check(&place, &[]).ok().stdout;
+    assert!(told.starts_with("checked "), "never fetched, as far as anybody can tell: {told}");
+    let shown = image(&place, &["inspect", "--raw", "all", "--platform", "linux/amd64"]).ok().stdout;
+    fs::remove_file(blob(&place, &crate::support::image::digest("sha256", shown.as_bytes()))).unwrap();
+    let told = check(&place, &[]).ok().stdout;
+    assert_eq!(told.matches("incomplete: lacks manifest (").count(), 2, "{told}");
+}
+
+#[test]
+fn listing_changes_nothing() {
+    let images = varied();
+    let place = Place::with(&images);
+    import(&place, &[&layout(&place), "a:1"]).ok();
+    image(&place, &["tag", "a:1", "b:1", "c:1"]).ok();
+    let complete = |expected: bool| {
+        let before = everything(&place);
+        let outcome = image(&place, &["ls", "--json", "a:1"]).ok();
+        let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!(told[0]["complete"], expected, "{}", outcome.describe());
+        let shown: Value = serde_json::from_str(&image(&place, &["inspect", "a:1"]).ok().stdout).unwrap();
+        assert_eq!(shown[0]["complete"], expected, "{shown}");
+        assert!(everything(&place) == before, "nothing is changed: {}", outcome.describe());
+        outcome
+    };
+    complete(true);
+    let path = blob(&place, &images.images[0].layers[1].digest);
+    fs::write(&path, "too short").unwrap();
+    let outcome = complete(false);
+    let warnings = outcome.warnings();
+    assert!(warnings.iter().any(|line| line.contains("is damaged: it has 9 bytes")), "{}", outcome.describe());
+    assert!(outcome.stderr.contains("store check --repair"), "{}", outcome.describe());
+    assert!(image(&place, &["ls"]).ok().stdout.contains("(incomplete)"));
+    fs::write(place.store().join("repositories/docker.io/library/b/:1"), "").unwrap();
+    lose(&place, "repositories/docker.io/library/c/:1");
+    let outcome = complete(false);
+    assert!(outcome.stderr.contains("b/:1 is damaged"), "{}", outcome.describe());
+    assert!(outcome.stderr.contains("names of 2 images are lost"), "{}", outcome.describe());
+}
+
+#[test]
+fn names_that_are_lost_are_told_and_images_without_one_are_given_one() {
+    let place = Place::with(&small("x"));
+    import(&place, &[&layout(&place), "a:1"]).ok();
+    let digest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
+    lose(&place, "repositories");
+    let before = everything(&place);
+    let outcome = image(&place, &["ls", "--json"]).ok();
+    assert_eq!(outcome.stdout, "[]\n");
+    assert!(outcome.stderr.contains("the name of an image is lost"), "{}", outcome.describe());
+    assert!(outcome.stderr.contains("store check --repair"), "{}", outcome.describe());
+    assert!(everything(&place) == before);
+    check(&place, &["--repair"]).ok();
+    assert_eq!(image(&place, &["ls", "-q"]).ok().stdout.trim(), digest);
+
+    lose(&place, "repositories");
+    lose(&place, "index.json");
+    let outcome = image(&place, &["ls"]).ok();
+    assert!(outcome.stderr.contains("the names of all images are lost"), "{}", outcome.describe());
+    // A new name makes it look as if all were well.
+    let other = Place::with(&small("y"));
+    import(&place, &[&layout(&other), "b:1"]).ok();
+    let outcome = check(&place, &[]).ok();
+    assert!(outcome.stdout.contains(&format!("{digest}: no name leads to this image\n")), "{}", outcome.describe());
+    assert!(outcome.stderr.contains("`cvbake image tag DIGEST NAME`"), "{}", outcome.describe());
+    let told: Value = serde_json::from_str(&check(&place, &["--json"]).ok().stdout).unwrap();
+    assert_eq!(told["unnamed"][0], digest.as_str());
+    image(&place, &["tag", &digest[..20], "c:1"]).ok();
+    place.bake_source("c:1").args(["--pull", "never"]).ok();
+    let told = check(&place, &[]).ok();
+    assert!(told.stdout.ends_with(": nothing damaged\n") && told.stderr.is_empty(), "{}", told.describe());
+    image(&place, &["tag", &"0".repeat(64), "d:1"]).run().error(&[3]);
+}
