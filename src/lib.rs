@@ -9,7 +9,8 @@
 //!
 //! | crate | what | may use |
 //! |---|---|---|
-//! | [`archive`] | compressed bytes → tar entries | |
+//! | `inflate` | a gzip stream → its plain bytes | |
+//! | [`archive`] | compressed bytes → tar entries | `inflate` |
 //! | [`tree`] | the merged file tree | |
 //! | [`disk`] | the output under construction; where blocks go | |
 //! | [`verify`] | digests, checked readers, the proof that an image is what it says | |

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Every crate of ours, and ours that it may use.
 const EDGES: &[(&str, &[&str])] = &[
-    ("cvbake-archive", &[]),
     ("cvbake-disk", &[]),
+    ("cvbake-inflate", &[]),
     ("cvbake-tree", &[]),
     ("cvbake-verify", &[]),
+    ("cvbake-archive", &["cvbake-inflate"]),
     ("cvbake-store", &["cvbake-verify"]),
     ("cvbake-fetch", &["cvbake-archive", "cvbake-store", "cvbake-verify"]),
     ("cvbake-unpack", &["cvbake-archive", "cvbake-tree", "cvbake-verify"]),

@@ -1,0 +1,213 @@
+//! The symbols of a block: the loop where all the time goes, and its careful twin for the last bytes of a stream.
+#![expect(clippy::cast_possible_truncation, reason = "bits are masked to what fits, or fit where they are left over")]
+
+use crate::error::{Code, Failure, Problem};
+use crate::input::Input;
+use crate::output::{Output, SLACK, copy_match};
+use crate::table::{Distances, END, EXCEPTION, LITERAL, Literals, SUBTABLE, value};
+
+/// The fast loop starts where this many bytes of input are there: more than it loads before and in its first turn.
+pub(crate) const MARGIN: usize = 40;
+
+/// The two codes of a block.
+pub(crate) struct Codes {
+    pub(crate) literals: Literals,
+    pub(crate) distances: Distances,
+}
+
+/// Why a loop stopped.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Stop {
+    /// Behind the end of the block.
+    EndOfBlock,
+    /// There is no more input, or no more room.
+    Edge,
+}
+
+/// What is wrong, and the position in bits behind it.
+type Wrong = (usize, Problem);
+
+/// Decodes while there are [`MARGIN`] bytes of input and room.
+pub(crate) fn fast<R>(codes: &Codes, input: &mut Input<R>, output: &mut Output) -> Result<Stop, Failure> {
+    let (bytes, mut bit) = input.bits();
+    let (buffer, mut end, floor) = output.parts();
+    let stop = run(codes, bytes, &mut bit, buffer, &mut end, floor);
+    output.advance_to(end);
+    match stop {
+        Ok(stop) => {
+            input.advance_to(bit);
+            Ok(stop)
+        }
+        Err(problem) => Err(input.failure(bit, problem)),
+    }
+}
+
+/// The loop itself: from a position in bits in the input and a place in the output to new ones.
+fn run(
+    codes: &Codes,
+    input: &[u8],
+    bit: &mut usize,
+    output: &mut [u8],
+    end: &mut usize,
+    floor: usize,
+) -> Result<Stop, Problem> {
+    let Codes { literals, distances } = codes;
+    // Up to eight bytes are loaded before the first turn, so there is a first turn; a turn loads eight, twice.
+    let input_edge = input.len().saturating_sub(MARGIN - 16);
+    let output_edge = output.len() - SLACK;
+    let mut to = *end;
+
+    // Bits that are loaded and not used, the next one lowest; how many of them `at` has gone past: the low six bits of
+    // `count`, while the rest of it is what subtracting whole entries leaves.
+    let mut at = *bit / 8;
+    let mut bits = u64::from(input[at]) >> (*bit % 8);
+    let mut count = 8 - (*bit % 8) as u32;
+    at += 1;
+
+    macro_rules! refill {
+        () => {
+            let word: [u8; 8] = input[at..at + 8].try_into().expect("eight bytes");
+            bits |= u64::from_le_bytes(word).wrapping_shl(count);
+            at += (!count as usize & 63) >> 3;
+            count |= 56;
+        };
+    }
+    macro_rules! take {
+        ($entry:expr) => {
+            bits = bits.wrapping_shr($entry);
+            count = count.wrapping_sub($entry);
+        };
+    }
+    macro_rules! push {
+        ($entry:expr) => {
+            output[to] = ($entry >> 16) as u8;
+            to += 1;
+        };
+    }
+
+    refill!();
+    let mut entry = literals.first(bits);
+    let result = loop {
+        if at >= input_edge || to >= output_edge {
+            break Ok(Stop::Edge);
+        }
+        let mut saved = bits;
+        take!(entry);
+        if entry & LITERAL != 0 {
+            push!(entry);
+            entry = literals.first(bits);
+            saved = bits;
+            take!(entry);
+            if entry & LITERAL != 0 {
+                push!(entry);
+                entry = literals.first(bits);
+                saved = bits;
+                take!(entry);
+                if entry & LITERAL != 0 {
+                    push!(entry);
+                    refill!();
+                    entry = literals.first(bits);
+                    continue;
+                }
+            }
+        }
+        if entry & EXCEPTION != 0 {
+            if entry & SUBTABLE != 0 {
+                entry = literals.second(entry, bits);
+                saved = bits;
+                take!(entry);
+                if entry & LITERAL != 0 {
+                    push!(entry);
+                    refill!();
+                    entry = literals.first(bits);
+                    continue;
+                }
+            }
+            if entry & END != 0 {
+                break Ok(Stop::EndOfBlock);
+            }
+            if entry & EXCEPTION != 0 {
+                break Err(Problem::Symbol { code: Code::Literals });
+            }
+        }
+        let len = value(entry, saved);
+
+        // Up to 42 bits are used, and a distance has up to 28.
+        entry = distances.first(bits);
+        if count & 63 < 28 {
+            refill!();
+        }
+        if entry & EXCEPTION != 0 {
+            if entry & SUBTABLE == 0 {
+                count = count.wrapping_sub(entry);
+                break Err(Problem::Symbol { code: Code::Distances });
+            }
+            take!(Distances::BITS);
+            entry = distances.second(entry, bits);
+        }
+        let distance = value(entry, bits);
+        take!(entry);
+        if distance > to - floor {
+            break Err(Problem::Distance { distance, available: to - floor });
+        }
+        refill!();
+        entry = literals.first(bits);
+        copy_match(output, to, distance, len);
+        to += len;
+    };
+    *bit = at * 8 - (count & 63) as usize;
+    *end = to;
+    result
+}
+
+/// Decodes symbol by symbol to the end of the input, of which no more comes, while there is room.
+pub(crate) fn careful<R>(codes: &Codes, input: &mut Input<R>, output: &mut Output) -> Result<Stop, Failure> {
+    while output.has_room() {
+        let mut bits = input.reader();
+        let (symbol, used) = match symbol(codes, bits.peek(), output.available()) {
+            Ok(symbol) => symbol,
+            Err((used, problem)) => return Err(input.failure(bits.bit + used, problem)),
+        };
+        bits.bit += used;
+        let bit = bits.bit;
+        if input.is_behind_end(bit) {
+            return Err(input.truncated("a member's data"));
+        }
+        input.advance_to(bit);
+        match symbol {
+            Symbol::Literal(byte) => output.push(byte),
+            Symbol::Match { distance, len } => output.repeat(distance, len),
+            Symbol::End => return Ok(Stop::EndOfBlock),
+        }
+    }
+    Ok(Stop::Edge)
+}
+
+enum Symbol {
+    Literal(u8),
+    Match { distance: usize, len: usize },
+    End,
+}
+
+/// The next symbol, of not more than 48 bits, and how many it has.
+fn symbol(codes: &Codes, bits: u64, available: usize) -> Result<(Symbol, usize), Wrong> {
+    let (entry, len, used) = codes.literals.find(bits);
+    if entry & LITERAL != 0 {
+        return Ok((Symbol::Literal((entry >> 16) as u8), used));
+    }
+    if entry & END != 0 {
+        return Ok((Symbol::End, used));
+    }
+    if entry & EXCEPTION != 0 {
+        return Err((used, Problem::Symbol { code: Code::Literals }));
+    }
+    let (entry, distance, more) = codes.distances.find(bits >> used);
+    let used = used + more;
+    if entry & EXCEPTION != 0 {
+        return Err((used, Problem::Symbol { code: Code::Distances }));
+    }
+    if distance > available {
+        return Err((used, Problem::Distance { distance, available }));
+    }
+    Ok((Symbol::Match { distance, len }, used))
+}
