@@ -3,13 +3,21 @@
 //! A check panics when something does not hold; an error that the code under test returns is no failure. `seeds` (a
 //! program beside this library) writes first inputs made of the fixtures.
 
+pub mod auth_file;
+pub mod challenge;
 pub mod compression;
 pub mod documents;
 pub mod index;
 pub mod merge;
+pub mod netrc;
+pub mod registries;
+pub mod source;
 pub mod tar;
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+
+use cvbake_fetch::{Credentials, Options, Problem};
+use tempfile::NamedTempFile;
 
 /// A reader that gives its bytes in pieces of at most `step`: what comes over a pipe or a network.
 pub struct Chunks<'a> {
@@ -39,5 +47,27 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         text = format!("{text}: {error}");
         source = error.source();
     }
+    text
+}
+
+/// A file with this in it, for what is only read from files.
+fn file(bytes: &[u8]) -> NamedTempFile {
+    let mut file = NamedTempFile::new().expect("a temporary file");
+    file.write_all(bytes).expect("a temporary file");
+    file
+}
+
+/// Who the files of the options say we are, asked twice.
+fn credentials(options: &Options, registry: &str) -> Result<Option<Credentials>, String> {
+    let find = || Credentials::find(options, registry, "a/b").map_err(|problem: Problem| line(&problem));
+    let found = find();
+    assert_eq!(find(), found, "again");
+    found
+}
+
+/// An error as text, which has to be one that a person can read.
+fn line(error: &dyn std::error::Error) -> String {
+    let text = chain(error);
+    assert!(!text.is_empty() && text.len() < 10_000, "an error is a line, not a dump: {} bytes", text.len());
     text
 }

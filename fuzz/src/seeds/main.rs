@@ -1,4 +1,4 @@
-//! Fixtures → first inputs for every target: `seeds FIXTURES CORPUS` writes `CORPUS/TARGET/NAME`.
+//! Fixtures, and a few texts, → first inputs for every target: `seeds FIXTURES CORPUS` writes `CORPUS/TARGET/NAME`.
 //!
 //! Seeds are made, never committed: the fixtures are text that a person can read, these are what follows from it.
 
@@ -12,6 +12,7 @@ use cvbake_unpack::unpack;
 // Everything here is compiled with coverage instrumentation, whose hooks this brings.
 use libfuzzer_sys as _;
 
+mod registry;
 #[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 mod support;
 
@@ -24,6 +25,9 @@ const MAX_BYTES: usize = 64 * 1024;
 fn main() {
     let mut args = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(fixtures), Some(corpus)) = (args.next(), args.next()) else { panic!("usage: seeds FIXTURES CORPUS") };
+    for (target, name, text) in registry::SEEDS {
+        write(&corpus.join(target), name, text.as_bytes());
+    }
     let mut files: Vec<PathBuf> =
         fs::read_dir(&fixtures).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
@@ -31,9 +35,7 @@ fn main() {
         let case = Case::read(file);
         let seed = |target: &str, name: &str, bytes: &[u8]| {
             if bytes.len() <= MAX_BYTES {
-                let folder = corpus.join(target);
-                fs::create_dir_all(&folder).expect("a corpus that can be written");
-                fs::write(folder.join(format!("{}{name}", case.name)), bytes).expect("a corpus that can be written");
+                write(&corpus.join(target), &format!("{}{name}", case.name), bytes);
             }
         };
         let mut text = Vec::new();
@@ -52,6 +54,11 @@ fn main() {
             seed("documents", &format!("-{}", at + 1), text);
         }
     }
+}
+
+fn write(folder: &Path, name: &str, bytes: &[u8]) {
+    fs::create_dir_all(folder).expect("a corpus that can be written");
+    fs::write(folder.join(name), bytes).expect("a corpus that can be written");
 }
 
 /// A layer in the grammar of the target `merge`, as far as it can be read.

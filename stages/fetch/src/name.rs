@@ -19,6 +19,8 @@ impl Name {
     #[must_use]
     pub fn new(text: &str) -> Option<Name> {
         let reference: Reference = text.parse().ok()?;
+        // A namespace in capitals passes for a host, and then is none: in full, the name would be none.
+        reference.whole().parse::<Reference>().ok()?;
         let name = text.split('@').next().unwrap_or_default();
         let tag = name.rfind('/').map_or(0, |slash| slash + 1);
         let end = name[tag..].find(':').map_or(name.len(), |colon| tag + colon);
@@ -83,7 +85,7 @@ mod tests {
                 assert_eq!(Name::from(name.reference.clone()).short(), None);
             }
         }
-        for text in ["", "UPPER", "a b", ":tag", "/x"] {
+        for text in ["", "UPPER", "Team/image", "a b", ":tag", "/x"] {
             assert_eq!(Name::new(text), None, "{text:?}");
         }
     }

@@ -35,6 +35,7 @@ use cvbake_store::Store;
 use cvbake_verify::Blobs;
 use oci_spec::distribution::Reference;
 
+pub use self::auth::Challenge;
 pub use self::config::{Endpoint, Registries, RegistriesFiles};
 pub use self::credentials::Credentials;
 pub use self::login::{Account, Checked, Logins};

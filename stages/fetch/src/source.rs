@@ -300,6 +300,7 @@ mod tests {
             ("docker://https://localhost:5000/x", "without a scheme"),
             ("Alpine", "lower case"),
             ("docker://ghcr.io/A/b:Tag", "lower case"),
+            ("Team/image", "lower case"),
             ("tiny:", "empty"),
             ("localhost:5000/tiny:", "empty"),
             ("tiny@", "expected a digest"),

@@ -20,15 +20,28 @@ const MAX_TOKEN_BYTES: u64 = 1 << 20;
 
 /// What a server asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Challenge {
+pub enum Challenge {
+    /// A name and a password.
     Basic,
-    Bearer { realm: String, service: Option<String> },
+    /// A token.
+    Bearer {
+        /// Who gives it out, a URL.
+        realm: String,
+        /// What that is to be told about who wants to see it.
+        service: Option<String>,
+    },
 }
 
 impl Challenge {
+    /// The challenges of one header `WWW-Authenticate`, of which only those that can be met: `scheme key=value, key="value", scheme …`.
+    #[must_use]
+    pub fn all(header: &str) -> Vec<Challenge> {
+        parse(header)
+    }
+
     /// The one to be met of those that an answer has: a token rather than a password.
     pub(super) fn of(reply: &Reply) -> Result<Challenge, Problem> {
-        let all: Vec<Challenge> = reply.headers("WWW-Authenticate").flat_map(parse).collect();
+        let all: Vec<Challenge> = reply.headers("WWW-Authenticate").flat_map(Challenge::all).collect();
         let bearer = all.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. }));
         bearer.or(all.first()).cloned().ok_or_else(|| {
             let found: Vec<&str> = reply.headers("WWW-Authenticate").collect();
@@ -43,7 +56,6 @@ impl Challenge {
     }
 }
 
-/// Reads the challenges of one header: `scheme key=value, key="value", scheme …`.
 fn parse(header: &str) -> Vec<Challenge> {
     let mut challenges: Vec<(String, Vec<(String, String)>)> = Vec::new();
     let mut rest = header.trim_start_matches([' ', ',', '\t']);

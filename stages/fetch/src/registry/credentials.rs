@@ -47,6 +47,25 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
+    /// The first credentials for a repository of a registry that one of the files has which the options name, or a helper that such
+    /// a file names; a file that does not exist has none.
+    ///
+    /// # Errors
+    /// When a file or helper says something else than it should.
+    pub fn find(options: &Options, registry: &str, repository: &str) -> Result<Option<Credentials>, Problem> {
+        for path in &options.credential_files {
+            if let Some(config) = read::<Config>(path)?
+                && let Some(found) = config.find(path, options, registry, repository)?
+            {
+                return Ok(Some(found));
+            }
+        }
+        match &options.netrc {
+            Some(path) => in_netrc(path, registry),
+            None => Ok(None),
+        }
+    }
+
     /// What error messages call them; never the secret.
     pub(super) fn describe(credentials: Option<&Credentials>) -> String {
         match credentials {
@@ -89,21 +108,6 @@ struct Auth {
 struct Helped {
     username: String,
     secret: String,
-}
-
-/// The first credentials for a repository that one of the files has; a file that does not exist has none.
-pub(super) fn find(options: &Options, registry: &str, repository: &str) -> Result<Option<Credentials>, Problem> {
-    for path in &options.credential_files {
-        if let Some(config) = read::<Config>(path)?
-            && let Some(found) = config.find(path, options, registry, repository)?
-        {
-            return Ok(Some(found));
-        }
-    }
-    match &options.netrc {
-        Some(path) => in_netrc(path, registry),
-        None => Ok(None),
-    }
 }
 
 /// What a `.netrc` has for a registry. It knows no ports, and nothing of what stands for Docker Hub.

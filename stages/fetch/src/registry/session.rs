@@ -10,7 +10,7 @@ use reqwest::{Method, Url};
 
 use super::auth::{Challenge, TokenServer, basic, bearer, unexpected};
 use super::config::Endpoint;
-use super::credentials::{self, Credentials};
+use super::credentials::Credentials;
 use super::guard::{bare, is_loopback};
 use super::http::{Http, Reply, Request};
 use super::options::Options;
@@ -174,7 +174,7 @@ impl<'s> Session<'s> {
         if state.credentials.is_none() {
             let found = match &self.options.credentials {
                 Some(given) => Some(given.clone()),
-                None => credentials::find(&self.options, &self.place.registry, &self.place.repository)?,
+                None => Credentials::find(&self.options, &self.place.registry, &self.place.repository)?,
             };
             state.credentials = Some(found);
         }
