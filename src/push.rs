@@ -153,7 +153,10 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let mut order: Vec<&Blob> = shipment.blobs().iter().collect();
     order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
     let mut put = in_parallel(job.jobs.get(), &order, &|blob, stop| {
-        put_blob(&target, blob, &Stopping { blobs: &*blobs, stop }, on)
+        put_blob(&target, blob, &Stopping { blobs: &*blobs, stop }, on).map_err(|error| match error {
+            Error::Fetch(error @ cvbake_fetch::Error::Blob { .. }) => of_source(&job.source, error.into()),
+            error => error,
+        })
     })?;
     let position = |digest: &Digest| shipment.blobs().iter().position(|blob| blob.digest() == *digest);
     put.sort_by_key(|(digest, ..)| position(digest));

@@ -144,11 +144,37 @@ fn damaged_in_the_store() {
     fs::write(blob, bytes).unwrap();
     let target = format!("{}/a:b", registry.host);
     let pushed = push(&place, &[&name, &target]).run();
-    assert!(pushed.error(&[3]).contains("cannot push blob"), "{}", pushed.describe());
+    let message = pushed.error(&[3]);
+    assert!(message.contains(&format!(" docker://{name}: blob sha256:")), "{}", pushed.describe());
+    assert!(!message.contains(&registry.host), "the registry has done nothing: {}", pushed.describe());
     assert!(pushed.stderr.contains("is damaged"), "{}", pushed.describe());
     let mut inspect = tool("skopeo", "skopeo");
     inspect.args(["inspect", "--tls-verify=false", &format!("docker://{target}")]);
     assert!(!crate::support::tools::run(&mut inspect).status.success(), "no tag for half an image");
+}
+
+#[test]
+fn damaged_in_an_archive() {
+    let place = Place::with(&small("damaged"));
+    let registry = Registry::start(&place, false);
+    let target = format!("{}/a:b", registry.host);
+    let layout = place.path().join("image");
+    let blobs = crate::support::bake::files_below(&layout.join("blobs"));
+    let layer = blobs.iter().find(|path| !fs::read(path).unwrap().starts_with(b"{")).unwrap();
+    let digest = layer.file_name().unwrap().to_str().unwrap().to_owned();
+    let mut bytes = fs::read(layer).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(layer, bytes).unwrap();
+    let archive = place.path().join("image.tar");
+    fs::write(&archive, tar_directory(&layout)).unwrap();
+    for source in [format!("oci:{}", layout.display()), format!("oci-archive:{}", archive.display())] {
+        let pushed = push(&place, &[&source, &target]).run();
+        let message = pushed.error(&[4]);
+        assert!(message.contains(&format!(" {source}: blob sha256:{digest}: ")), "{}", pushed.describe());
+        assert!(!message.contains(&registry.host), "the registry has done nothing: {}", pushed.describe());
+        assert!(pushed.stderr.contains("fetch the image again"), "{}", pushed.describe());
+    }
 }
 
 fn two_platforms() -> Images {

@@ -85,9 +85,13 @@ impl<'s> Target<'s> {
     /// Sees to it that the repository has a blob.
     ///
     /// # Errors
-    /// When it can't be read, is not what its digest says, or the registry does not take it.
+    /// When it can't be read or is not what its digest says, which is told of the blob alone; or when the registry does not take it.
     pub fn put_blob(&self, blob: &Blob, blobs: &dyn Blobs, on: &dyn Fn(Event)) -> Result<Put, Error> {
-        self.try_put_blob(blob, blobs, on).map_err(|problem| self.place.push_error(&blob.object(), problem))
+        self.try_put_blob(blob, blobs, on).map_err(|problem| match problem {
+            // Wherever it was to go.
+            Problem::Local { source } => Error::Blob { digest: blob.digest(), source },
+            problem => self.place.push_error(&blob.object(), problem),
+        })
     }
 
     fn try_put_blob(&self, blob: &Blob, blobs: &dyn Blobs, on: &dyn Fn(Event)) -> Result<Put, Problem> {

@@ -171,11 +171,12 @@ fn damaged_on_this_side() {
         let mut bytes = sample.layer.clone();
         bytes[300_000] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        no(pusher.push(&server), &["cannot read it", text]);
+        let blob = format!("blob {}: ", Digest::sha256(&sample.layer));
+        no(pusher.push(&server), &[&blob, text]);
         fs::write(&path, &bytes[..400_000]).unwrap();
-        no(pusher.push(&server), &["cannot read it", "400000"]);
+        no(pusher.push(&server), &[&blob, "400000"]);
         fs::remove_file(&path).unwrap();
-        no(pusher.push(&server), &["cannot read it", "no blob"]);
+        no(pusher.push(&server), &[&blob, "no blob"]);
         assert_eq!(depot.blobs(), 1, "only the configuration is there");
         assert_eq!(depot.open_uploads(), 0);
         assert_eq!(methods(&server, "DELETE"), 3);
