@@ -1,5 +1,7 @@
 //! What the user can do about an error: the only place of the library that knows the program's flags.
 
+mod registry;
+
 use std::io::{Error as IoError, ErrorKind};
 
 use cvbake_fetch::Problem;
@@ -8,6 +10,7 @@ use rustix::io::Errno;
 use super::Error;
 use super::chain::{Cause, chain};
 use super::kind::{is_full, is_full_store, says_full};
+use registry::{Doing, of_problem, of_writing, speaks_of_tls};
 
 /// The advice that the innermost of an error's causes has which has one.
 pub(super) fn of(error: &Error) -> Option<String> {
@@ -66,13 +69,6 @@ pub(super) fn of(error: &Error) -> Option<String> {
     causes.iter().rev().find_map(|&cause| one(cause, reference, registry.as_deref()))
 }
 
-/// What is done with a registry, beside getting something from it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Doing {
-    Push,
-    Login,
-}
-
 const FULL: &str =
     "free some space, or use another filesystem: -o says where the disk goes, --store where layers are kept";
 const FULL_STORE: &str =
@@ -86,6 +82,8 @@ const PART_LOST: &str = "the registry has the image, but not all of it: it has t
                          distributed are not fetched from where their authors have them";
 const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
 const ELSEWHERE: &str = "--store DIR uses another directory; with --no-cache a bake needs none";
+const READ_ONLY: &str = "--store DIR uses another directory; with that or with --no-cache, images in this one can be baked, too: \
+                         oci:STORE:NAME, where NAME is docker.io/library/alpine:latest or the like";
 pub(super) const REPAIR: &str =
     "`cvbake store check --repair` removes it, so that it is fetched again, and restores names that are lost";
 
@@ -198,94 +196,6 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
     }
 }
 
-fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<String> {
-    match problem {
-        Problem::Denied { .. } => {
-            let registry = registry?;
-            Some(format!(
-                "log in with `cvbake login {registry}`, or use --authfile or --creds; \
-                 without rights to an image many registries say this, too, if there is none of that name"
-            ))
-        }
-        Problem::NotFound { .. } => Some("check the name and the tag".to_owned()),
-        Problem::Untrusted { host, .. } => Some(format!(
-            "--cert-dir DIR, or {host} in ~/.config/containers/certs.d, holds who vouches for it as *.crt, and what it wants to see \
-             as *.cert and *.key; --insecure trusts anybody"
-        )),
-        Problem::Certificates { .. } => {
-            Some("replace or remove it: a file that is broken changes nobody's trust silently".to_owned())
-        }
-        Problem::Proxy { .. } => {
-            Some("HTTPS_PROXY, HTTP_PROXY and ALL_PROXY say so; NO_PROXY lists what is reached without".to_owned())
-        }
-        Problem::Blocked { .. } => Some(
-            "registries.conf and the files in registries.conf.d say so; --registries-conf FILE uses another".to_owned(),
-        ),
-        Problem::NotStored => Some(NOT_STORED.to_owned()),
-        Problem::Address { .. } | Problem::Realm { .. } | Problem::Redirect { .. } => Some(
-            "tell who runs the registry: it must lead neither to what only you can reach, nor in circles, nor from https to http"
-                .to_owned(),
-        ),
-        Problem::ContentType { .. }
-        | Problem::Encoding { .. }
-        | Problem::Length { .. }
-        | Problem::Digest { .. }
-        | Problem::HeaderDigest { .. }
-        | Problem::TooLarge { .. } => Some(
-            "the registry, or a proxy on the way to it, does not give out what it should: try from another network or a mirror, \
-             and tell who runs it"
-                .to_owned(),
-        ),
-        Problem::Transport { connecting: true, reason, .. } if speaks_of_tls(reason) => {
-            Some("--insecure accepts a registry that has no TLS, or a certificate that nobody vouches for".to_owned())
-        }
-        Problem::Transport { .. }
-        | Problem::Stalled { .. }
-        | Problem::Cut { .. }
-        | Problem::Wait { .. }
-        | Problem::Status { status: 429 | 500.., .. } => {
-            Some("try again later: what was downloaded is kept; --pull never uses what is in the store".to_owned())
-        }
-        _ => None,
-    }
-}
-
-/// Advice that is another than when something is fetched.
-fn of_writing(problem: &Problem, doing: Doing) -> Option<&'static str> {
-    match (problem, doing) {
-        (Problem::Denied { .. }, Doing::Login) => {
-            Some("check the name and the password; some registries want an access token instead of it")
-        }
-        (Problem::NotFound { .. }, Doing::Login) => Some("check the name of the registry"),
-        (Problem::NotFound { .. }, Doing::Push) => {
-            Some("check the name: some registries want a repository to be made before anything is pushed to it")
-        }
-        (Problem::NotStored, _) => Some(NOT_STORED),
-        (Problem::Oversize { .. }, _) => Some("--chunk-size 16M sends blobs in smaller pieces"),
-        (Problem::ReadOnly { .. }, _) => Some("push to another registry: caches and mirrors only give"),
-        (Problem::Transport { connecting: true, .. }, _) => None,
-        (
-            Problem::Transport { .. }
-            | Problem::Stalled { .. }
-            | Problem::Wait { .. }
-            | Problem::UploadLost { .. }
-            | Problem::OutOfStep { .. }
-            | Problem::Garbled { .. }
-            | Problem::Status { status: 429 | 500.., .. },
-            doing,
-        ) => Some(match doing {
-            Doing::Push => "try again later: whole blobs that have arrived are not sent again",
-            Doing::Login => "check the name of the registry, or try again later",
-        }),
-        _ => None,
-    }
-}
-
-fn speaks_of_tls(reason: &str) -> bool {
-    let reason = reason.to_ascii_lowercase();
-    ["certificate", "tls", "invalidcontenttype", "corrupt message"].iter().any(|word| reason.contains(word))
-}
-
 fn of_verify(error: &cvbake_verify::Error, reference: Option<&str>) -> Option<String> {
     use cvbake_verify::Error as E;
     match error {
@@ -371,6 +281,8 @@ fn of_store(error: &cvbake_store::Error) -> Option<String> {
             "`cvbake store check --repair` finds the images; `cvbake store gc --all` removes them with all else"
                 .to_owned(),
         ),
+        E::Foreign { .. } => Some(READ_ONLY.to_owned()),
+        E::Create { source, .. } | E::Write { source, .. } if is_forbidden(source) => Some(READ_ONLY.to_owned()),
         _ => Some(ELSEWHERE.to_owned()),
     }
 }

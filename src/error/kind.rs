@@ -183,6 +183,7 @@ fn of_problem(problem: &Problem) -> Option<Kind> {
         | Problem::Credentials { .. }
         | Problem::Blocked { .. }
         | Problem::Certificates { .. }
+        | Problem::Configured { .. }
         | Problem::NotStored => Some(Kind::Source),
         Problem::OtherDigest { .. } | Problem::Proxy { .. } => Some(Kind::Usage),
         Problem::Digest { .. } => Some(Kind::Image),

@@ -130,11 +130,14 @@ fn kinds_and_hints() {
         (push(Problem::NotFound { expected: "202", message: text() }), Kind::Source, "made before"),
         (push(Problem::Denied { status: 403, with: text(), message: text() }), Kind::Source, "cvbake login r.example"),
         (
-            push(Problem::Local { source: io::Error::other(Verify::BlobTooLong { digest: digest(), expected: 1 }) }),
+            image(Fetch::Blob {
+                digest: digest(),
+                source: io::Error::other(Verify::BlobTooLong { digest: digest(), expected: 1 }),
+            }),
             Kind::Image,
             again,
         ),
-        (push(Problem::Local { source: io::Error::other(not_stored) }), Kind::Source, "`cvbake pull`"),
+        (image(Fetch::Blob { digest: digest(), source: io::Error::other(not_stored) }), Kind::Source, "`cvbake pull`"),
         (
             login(Problem::Denied { status: 401, with: text(), message: text() }),
             Kind::Source,
@@ -189,4 +192,64 @@ fn kinds_and_hints() {
 fn exit_codes_are_different() {
     let codes: Vec<u8> = Kind::ALL.iter().map(|(kind, _)| kind.exit_code()).collect();
     assert_eq!(codes, (1..=9).collect::<Vec<_>>());
+}
+
+/// Each problem with a registry that somebody can do something about, and what that is.
+#[test]
+fn advice_about_registries() {
+    use cvbake_fetch::{Error as Fetch, Problem};
+    let text = || "x".to_owned();
+    let names = || (text(), text(), text());
+    let pull = |problem: Problem| {
+        let (registry, repository, object) = names();
+        Error::from(Fetch::Registry { registry, repository, object, source: Box::new(problem) })
+    };
+    let push = |problem: Problem| {
+        let (registry, repository, object) = names();
+        Error::from(Fetch::Push { registry, repository, object, source: Box::new(problem) })
+    };
+    let login =
+        |problem: Problem| Error::from(Fetch::Login { registry: "r.example".to_owned(), source: Box::new(problem) });
+    let digest = || Box::new(cvbake_verify::Digest::sha256(b""));
+    let status = |status| Problem::Status { host: text(), status, expected: "200", message: text() };
+    let malformed = |what| Problem::Malformed { what, reason: text() };
+    let credentials = |reason: &str| Problem::Credentials { path: "/f".into(), reason: reason.to_owned() };
+    let stall = || std::time::Duration::from_secs(1);
+    let other = || Problem::OtherDigest { expected: digest(), found: digest() };
+    let gave_up = |problem: Problem| Problem::GaveUp { attempts: 2, source: Box::new(problem) };
+    let location = || Problem::Location { host: text(), to: text(), reason: text() };
+    let html = || Problem::ContentType { host: text(), found: text(), expected: "a blob" };
+    let token = |problem: Problem| Problem::Token { realm: text(), source: Box::new(problem) };
+    let table = [
+        (pull(status(400)), Kind::Network, "may be no registry"),
+        (pull(gave_up(status(503))), Kind::Network, "try again later"),
+        (pull(malformed("the answer with status 401")), Kind::Network, "may be no registry"),
+        (pull(token(malformed("the token server's answer"))), Kind::Network, "may be no registry"),
+        (pull(malformed("the digest")), Kind::Network, "64 hexadecimal digits"),
+        (pull(malformed("a blob in the store")), Kind::Network, "store check --repair"),
+        (pull(gave_up(Problem::Stalled { host: text(), limit: stall() })), Kind::Network, "try again later"),
+        (pull(html()), Kind::Network, "from another network or a mirror"),
+        (pull(Problem::Encoding { host: text(), found: text() }), Kind::Network, "from another network or a mirror"),
+        (pull(Problem::HeaderDigest { header: text(), found: digest() }), Kind::Network, "tell who runs it"),
+        (pull(Problem::Blocked { prefix: text() }), Kind::Source, "registries.conf"),
+        (pull(Problem::Configured { name: text(), reason: "has no tag" }), Kind::Source, "correct [[registry]]"),
+        (pull(credentials("it is not of the expected JSON form")), Kind::Source, "repair or remove the file"),
+        (pull(credentials("docker-credential-x: No such file")), Kind::Source, "install or repair that program"),
+        (pull(Problem::Setup { reason: text() }), Kind::Network, ""),
+        (push(location()), Kind::Network, "tell who runs the registry"),
+        (push(status(400)), Kind::Network, "only certain kinds of images"),
+        (push(status(500)), Kind::Network, "try again later"),
+        (push(malformed("the header Location")), Kind::Network, "may be no registry"),
+        (push(other()), Kind::Usage, "leave the digest out"),
+        (login(status(400)), Kind::Network, "check the name of the registry"),
+        (login(html()), Kind::Network, "check the name of the registry"),
+        (login(malformed("the answer with status 401")), Kind::Network, "check the name of the registry"),
+    ];
+    for (error, kind, hint) in table {
+        assert_eq!(error.kind(), kind, "{error:?}");
+        match error.hint() {
+            Some(given) => assert!(!hint.is_empty() && given.contains(hint), "{error:?}: {given}"),
+            None => assert_eq!(hint, "", "{error:?}"),
+        }
+    }
 }

@@ -170,10 +170,7 @@ impl Registries {
 impl Endpoint {
     /// The endpoint of a whole name: `host[:port]/repository` with a tag or a digest.
     fn of(whole: &str, insecure: bool) -> Result<Endpoint, Problem> {
-        let wrong = |reason: &str| Problem::Malformed {
-            what: "the name of the image at the configured location",
-            reason: format!("{whole:?} {reason}"),
-        };
+        let wrong = |reason| Problem::Configured { name: whole.to_owned(), reason };
         let (registry, rest) = whole.split_once('/').ok_or_else(|| wrong("has no path"))?;
         let (repository, tag) = match rest.split_once('@') {
             Some((repository, _)) => (repository, None),

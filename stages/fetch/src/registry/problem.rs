@@ -294,6 +294,14 @@ pub enum Problem {
         /// What they begin with.
         prefix: String,
     },
+    /// The configuration leads to what is no name of an image.
+    #[error("the configuration leads to {name:?}, which {reason}")]
+    Configured {
+        /// Where it leads.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// None of several registries that stand for one another.
     #[error("mirrors were of no help ({others}); {host}")]
     Mirrors {

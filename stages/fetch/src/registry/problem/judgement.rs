@@ -23,7 +23,8 @@ impl Problem {
             | Problem::NotStored
             | Problem::Store { .. }
             | Problem::Setup { .. }
-            | Problem::Blocked { .. } => true,
+            | Problem::Blocked { .. }
+            | Problem::Configured { .. } => true,
             Problem::GaveUp { source, .. } | Problem::Token { source, .. } => source.is_ours(),
             _ => false,
         }
