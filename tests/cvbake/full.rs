@@ -1,4 +1,4 @@
-//! Filesystems that run full under the output and under the store: small tmpfs of all sizes.
+//! Filesystems that run full under the output and under the store: small tmpfs of all sizes, and a btrfs with a quota.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -20,12 +20,26 @@ struct Small {
 
 impl Small {
     fn mount(path: &Path, size: &str) -> Small {
-        let script = "mount -t tmpfs -o \"size=$1,mode=777\" none \"$2\" && echo mounted && read end";
+        Small::made_by("mount -t tmpfs -o \"size=$1,mode=777\" none \"$2\"", path, size)
+    }
+
+    /// One with room enough, of which no more than this may be used.
+    fn with_quota(path: &Path, limit: &str) -> Small {
+        // The script needs it, and says less when it is missing.
+        drop(tool("mkfs.btrfs", "btrfs-progs"));
+        let script = "truncate -s 300M \"$2.img\" && mkfs.btrfs -q \"$2.img\" >&2 && mount -o loop \"$2.img\" \"$2\" && \
+                      chmod 777 \"$2\" && btrfs quota enable \"$2\" && btrfs qgroup limit \"$1\" \"$2\"";
+        Small::made_by(script, path, limit)
+    }
+
+    fn made_by(mount: &str, path: &Path, size: &str) -> Small {
+        let script = &format!("{mount} && echo mounted && read end");
         let mut holder = tool("unshare", "util-linux")
             .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", size])
             .arg(path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -46,9 +60,18 @@ impl Small {
     }
 
     fn remount(&self, option: &str) {
+        self.run(&["mount", "-o", &format!("remount,{option}")]);
+    }
+
+    fn raise_quota(&self, limit: &str) {
+        self.run(&["btrfs", "qgroup", "limit", limit]);
+    }
+
+    /// Runs a program with the filesystem as its last argument.
+    fn run(&self, program: &[&str]) {
         let mut command = tool("nsenter", "util-linux");
-        command.arg("--target").arg(self.holder.id().to_string()).args(["--mount", "mount", "-o"]);
-        succeed(command.arg(format!("remount,{option}")).arg(&self.path));
+        command.arg("--target").arg(self.holder.id().to_string()).arg("--mount").args(program);
+        succeed(command.arg(&self.path));
     }
 }
 
@@ -243,4 +266,33 @@ fn the_stores_filesystem_is_full_while_pulling() {
         }
     }
     assert!(resumed > 0, "what had found room is not downloaded again");
+}
+
+#[test]
+fn the_stores_quota_is_exceeded() {
+    if !needs_root("a filesystem with a quota") {
+        return;
+    }
+    let expected = expected();
+    let place = Place::with(&sample::large());
+    let server = Server::start(&place, |_| Answer::Right);
+    let home = place.path().join("home");
+    let small = Small::with_quota(&home, "5M");
+    let build = || pull_and_build(&place, &server.name()).inside(small.holder.id());
+    for run in [build(), cvbake(&place, &["pull", &server.name()]).inside(small.holder.id())] {
+        let outcome = run.run();
+        let line = outcome.error(&[6, 7]);
+        assert!(
+            line.contains(&home.display().to_string()) && line.contains("quota exceeded"),
+            "{}",
+            outcome.describe()
+        );
+        assert!(outcome.stderr.contains("free some space"), "{}", outcome.describe());
+        assert_eq!(names(&place.path().join("out")), [""; 0]);
+        assert_eq!(names(&small.outside().join("store/scratch")), [""; 0]);
+    }
+    small.raise_quota("none");
+    build().ok();
+    assert_eq!(digest("sha256", &std::fs::read(place.disk()).unwrap()), expected);
+    assert_tidy(&small.outside().join("store"));
 }
