@@ -291,6 +291,18 @@ fn a_store_that_is_read_only() {
         close(0o700);
         pull().ok();
     }
+    // It is a layout all the same, for whoever has another store, or none.
+    close(0o500);
+    let source = format!("oci:{}:{}", store.display(), server.name());
+    let other = place.path().join("home/other");
+    let bake =
+        |args: &[&str]| cvbake(&place, &[&["bake", &source, "--force"], args, &["-o"]].concat()).arg(place.disk());
+    for run in [bake(&["--no-cache"]), bake(&[]).store(&other)] {
+        run.args(SMALL).ok();
+        assert_eq!(bytes_of(&place.disk()), expected);
+        fs::remove_file(place.disk()).unwrap();
+    }
+    close(0o700);
     build(&place, &server).ok();
     assert_eq!(bytes_of(&place.disk()), expected);
 }

@@ -25,6 +25,10 @@
 //!   of step, and names stand in two places, of which one is restored from the other.
 //! * **A store is private**: it is the user's own directory, which nobody else can write to. Checksums tell damage, not
 //!   malice, so a directory that others can change is refused.
+//! * **A store that can't be written is no store.** Who can't pin can't keep anybody from removing what they read, can't hold a
+//!   lock while they read it, and has nowhere to put what they make of it; and of a store of somebody else's, indexes and packs
+//!   would have to be believed, for their checksums are not their names. What is to be shared read-only is the layout that the
+//!   store is anyway: its images are read as those of any `oci:` directory, with every digest checked, into a store of one's own.
 #![forbid(unsafe_code)]
 
 mod blob;
