@@ -182,6 +182,8 @@ pub enum LayerEvent {
 pub enum Found {
     /// Nothing.
     Nothing,
+    /// The layer as it is distributed, which need not be brought in again.
+    Blob,
     /// Its index: nothing is parsed again, but it is inflated again.
     Index,
     /// Index and content: nothing is inflated again.
@@ -194,6 +196,7 @@ impl Found {
     pub fn name(self) -> &'static str {
         match self {
             Found::Nothing => "nothing",
+            Found::Blob => "blob",
             Found::Index => "index",
             Found::Content => "content",
         }

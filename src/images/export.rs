@@ -199,7 +199,7 @@ fn convert_into(
     let pin = store.pin([])?;
     let intake = Intake { blobs, store, place, pin: &pin, compression: Compression::Gzip, on };
     let platform = Some(&job.want.platform);
-    Ok(convert(intake, &image, &RunConfig::default(), platform, None, job.jobs)?.0)
+    Ok(convert(intake, &image, &RunConfig::default(), platform, None, job.jobs)?.reference)
 }
 
 /// How much is written at once.

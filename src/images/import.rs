@@ -54,6 +54,18 @@ pub struct Imported {
     pub digest: Digest,
     /// The platforms that its configurations say.
     pub platforms: Vec<String>,
+    /// How many different layers it has.
+    pub layers: usize,
+    /// How many of them the store had already.
+    pub present_layers: usize,
+}
+
+/// What came into the store.
+pub(super) struct Kept {
+    pub(super) reference: Reference,
+    platforms: Vec<String>,
+    layers: usize,
+    present_layers: usize,
 }
 
 /// Imports images; each is called by its name when all of it is in the store, and its layers were unpacked once to see that they can be.
@@ -84,14 +96,15 @@ fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -
         let intake =
             Intake { blobs: &*blobs, store: &store, place: &place, pin: &pin, compression: job.compression, on };
         let work = Work { job, intake };
-        let (reference, platforms) = match blobs.root() {
+        let kept = match blobs.root() {
             Root::Candidates(_) => work.documents()?,
             Root::Docker { .. } | Root::Bare { .. } => work.convert()?,
         };
         for name in &names {
-            store.set_reference(name, &reference)?;
+            store.set_reference(name, &kept.reference)?;
         }
-        imported.push(Imported { names, digest: reference.digest, platforms });
+        let Kept { reference, platforms, layers, present_layers } = kept;
+        imported.push(Imported { names, digest: reference.digest, platforms, layers, present_layers });
     }
     Ok(imported)
 }
@@ -120,7 +133,7 @@ pub(super) fn convert(
     platform: Option<&Platform>,
     created: Option<i64>,
     jobs: NonZeroUsize,
-) -> Result<(Reference, Option<Platform>), Error> {
+) -> Result<Kept, Error> {
     (intake.on)(Event::Stage(Stage::Unpack));
     let keys: Vec<Option<Digest>> = image.layers().iter().map(Layer::diff_id).collect();
     let distinct = distinct(image.layers(), |layer| layer.diff_id());
@@ -145,9 +158,11 @@ pub(super) fn convert(
     };
     intake.pin.add([digest, reference.digest])?;
     for (digest, bytes) in [(digest, &config), (reference.digest, &manifest)] {
-        intake.store.put_blob(&digest, &bytes[..], &|event| (intake.on)(event.into()))?;
+        intake.keep(&digest, bytes.len() as u64, &bytes[..])?;
     }
-    Ok((reference, platform))
+    let platforms = platform.iter().map(Platform::to_string).collect();
+    let present_layers = new.values().filter(|layer| layer.present).count();
+    Ok(Kept { reference, platforms, layers: new.len(), present_layers })
 }
 
 /// Each layer once, the largest first.
@@ -165,17 +180,16 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// An image without a manifest.
-    fn convert(&self) -> Result<(Reference, Vec<String>), Error> {
+    fn convert(&self) -> Result<Kept, Error> {
         let ImportJob { platform, run, created, jobs, .. } = self.job;
         let image = Image::verify(self.intake.blobs, &want(platform.as_ref()))?;
         announce(&image, self.intake.on);
-        let (reference, platform) = convert(self.intake, &image, run, platform.as_ref(), *created, *jobs)?;
-        Ok((reference, platform.iter().map(Platform::to_string).collect()))
+        convert(self.intake, &image, run, platform.as_ref(), *created, *jobs)
     }
 
     /// An image, or several in an index, byte for byte.
-    fn documents(&self) -> Result<(Reference, Vec<String>), Error> {
-        let Intake { blobs, store, pin, on, .. } = self.intake;
+    fn documents(&self) -> Result<Kept, Error> {
+        let Intake { blobs, pin, on, .. } = self.intake;
         let (contents, images) = self.images()?;
         let layers = distinct(images.iter().flat_map(Image::layers), Layer::digest);
         let size = layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.size()?));
@@ -183,21 +197,22 @@ impl Work<'_> {
         on(Event::Stage(Stage::Unpack));
         pin.add(contents.digests())?;
         pin.add(images.iter().flat_map(Image::layers).filter_map(Layer::diff_id))?;
-        in_parallel(self.job.jobs.get(), &layers, &|layer, stop| self.intake.keep_known(layer, stop))?;
+        let present = in_parallel(self.job.jobs.get(), &layers, &|layer, stop| self.intake.keep_known(layer, stop))?;
+        let present_layers = present.into_iter().filter(|present| *present).count();
         let done: BTreeSet<Digest> = layers.iter().filter_map(|layer| layer.digest()).collect();
-        let tell = |event: cvbake_store::Event| on(event.into());
         for blob in contents.blobs().iter().filter(|blob| !done.contains(&blob.digest)) {
             let bytes = CheckedReader::new(blobs.open(blob)?, blob.digest, blob.size);
-            store.put_blob(&blob.digest, bytes, &tell)?;
+            self.intake.keep(&blob.digest, blob.size, bytes)?;
         }
         for (digest, bytes) in contents.documents() {
-            store.put_blob(digest, &bytes[..], &tell)?;
+            self.intake.keep(digest, bytes.len() as u64, &bytes[..])?;
         }
         let Descriptor { media_type, digest, size } = contents.top().clone();
         let mut platforms: Vec<String> =
             images.iter().filter_map(|image| Some(image.config()?.platform()?.to_string())).collect();
         platforms.dedup();
-        Ok((Reference { digest, media_type, size }, platforms))
+        let reference = Reference { digest, media_type, size };
+        Ok(Kept { reference, platforms, layers: layers.len(), present_layers })
     }
 
     /// What is imported, and the images in it.

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Cursor, Read, Write};
+use std::path::{Path, PathBuf};
 
 use cvbake_archive::{Compression, Compressor, Decompressor};
-use cvbake_store::{Pin, Store};
+use cvbake_store::{Health, Pin, Store};
 use cvbake_unpack::Index;
-use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader, Layer};
+use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader, Layer, json};
 
 use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
@@ -26,43 +27,102 @@ pub(super) struct Intake<'a> {
     pub(super) on: &'a (dyn Fn(Event) + Sync),
 }
 
+/// How much of a blob is read at once.
+const BUFFER: u64 = 256 << 10;
+
 /// A layer that had no digest before.
 #[derive(Debug, Clone)]
 pub(super) struct NewLayer {
     pub(super) descriptor: Descriptor,
     pub(super) diff_id: Digest,
+    /// Whether the store had it.
+    pub(super) present: bool,
 }
 
 impl Intake<'_> {
-    /// Keeps a layer as it is, under the digest that it should have.
-    pub(super) fn keep_known(&self, layer: &Layer, stop: &Stop) -> Result<(), Error> {
+    /// Keeps a layer as it is, under the digest that it should have; says whether it was there. One that is, is as long as it
+    /// should be: whoever reads it finds out whether it is right.
+    pub(super) fn keep_known(&self, layer: &Layer, stop: &Stop) -> Result<bool, Error> {
         self.of_layer(layer, || {
             let digest = layer.digest().expect("a manifest says it");
+            let size = layer.size().expect("a manifest says it");
+            // Others who are about to have it are waited for. What a download has of it is left to the next one.
             let mut partial = self.store.partial(&digest, &|event| (self.on)(event.into()))?;
-            partial.restart()?;
+            let there = self.is_there(&digest, size)?;
+            if there {
+                partial.restart()?;
+            }
+            if there && let Some(entries) = self.unpacked_before(layer)? {
+                return Ok((Found::Blob, entries, true));
+            }
+            let mut copy = if there { None } else { Some(self.new_file(&digest)?) };
             let reader = layer.open(self.blobs)?;
-            let unpacked = self
-                .unpack(layer, stop, reader, &mut |piece| Ok(partial.append(piece)?))
-                .and_then(|(index, diff_id)| layer.check(diff_id).map(|()| (index, diff_id)).map_err(Error::from));
-            match unpacked {
-                Ok((index, diff_id)) => {
-                    partial.commit()?;
-                    self.store.put_index(&diff_id, &index.encode())?;
-                    Ok((index.entry_count(), ()))
-                }
-                Err(error) => {
-                    partial.restart()?;
-                    Err(error)
+            let (index, diff_id) = self.unpack(layer, stop, reader, &mut |piece| match &mut copy {
+                Some((file, path)) => file.write_all(piece).map_err(|source| self.failed(path, source)),
+                None => Ok(()),
+            })?;
+            layer.check(diff_id)?;
+            if let Some((_, path)) = &copy {
+                self.store.put_blob_file(&digest, path)?;
+                partial.restart()?;
+            }
+            self.store.put_index(&diff_id, &index.encode())?;
+            Ok((Found::Nothing, index.entry_count(), there))
+        })
+    }
+
+    /// Keeps a blob that is no layer. One that is there and large is left alone; a small one may be damaged and is soon made anew.
+    pub(super) fn keep(&self, digest: &Digest, size: u64, mut bytes: impl Read) -> Result<(), Error> {
+        if size > json::MAX_BYTES as u64 && self.is_there(digest, size)? {
+            return Ok(());
+        }
+        let (mut file, path) = self.new_file(digest)?;
+        let mut buffer = vec![0; usize::try_from(size.clamp(1, BUFFER)).expect("no more than a buffer")];
+        loop {
+            match bytes.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => file.write_all(&buffer[..count]).map_err(|source| self.failed(&path, source))?,
+                Err(source) => {
+                    return Err(cvbake_store::Error::Input { digest: Box::new(*digest), source }.into());
                 }
             }
-        })
+        }
+        Ok(self.store.put_blob_file(digest, &path)?)
+    }
+
+    /// Whether the store has a blob, as far as its length tells.
+    fn is_there(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
+        Ok(matches!(self.store.look_at_blob(digest, size)?, Health::Whole(_)))
+    }
+
+    /// How many entries a layer has that was unpacked before.
+    fn unpacked_before(&self, layer: &Layer) -> Result<Option<usize>, Error> {
+        let Some(diff_id) = layer.diff_id() else { return Ok(None) };
+        let payload = self.store.index(&diff_id, &|event| (self.on)(event.into()))?;
+        Ok(payload.and_then(|payload| Index::decode(&payload).ok()).map(|index| index.entry_count()))
+    }
+
+    /// A file that is going to be a blob: whatever ends the process, it does not stay.
+    fn new_file(&self, digest: &Digest) -> Result<(File, PathBuf), Error> {
+        let path = self.place.path().join(format!("blob-{}", digest.hex()));
+        let file = File::options().write(true).create(true).truncate(true).open(&path);
+        file.map(|file| (file, path.clone())).map_err(|source| self.failed(&path, source))
+    }
+
+    /// What goes wrong with a file in the store is the store's fault.
+    fn failed(&self, path: &Path, source: io::Error) -> Error {
+        let path = path.to_owned();
+        match self.place {
+            Workplace::Store(_) => cvbake_store::Error::Write { path, source }.into(),
+            Workplace::Draft(_) | Workplace::Temporary(_) => Error::Scratch { path, source },
+        }
     }
 
     /// Keeps a layer whose digest comes of how it is kept.
     pub(super) fn keep_new(&self, layer: &Layer, stop: &Stop) -> Result<NewLayer, Error> {
         self.of_layer(layer, || {
             let path = self.place.path().join(format!("layer-{}", layer.number()));
-            let scratch = |source| Error::Scratch { path: path.clone(), source };
+            let scratch = |source| self.failed(&path, source);
             let mut reader = layer.open(self.blobs)?;
             let prefix = prefix(&mut reader)?;
             let (stored, compression) = match Compression::detect(&prefix) {
@@ -80,12 +140,15 @@ impl Intake<'_> {
             out.flush().map_err(scratch)?;
             let digest = hasher.finish();
             self.pin.add([digest, diff_id])?;
-            let file = File::open(&path).map_err(scratch)?;
-            self.store.put_blob(&digest, file, &|event| (self.on)(event.into()))?;
-            std::fs::remove_file(&path).map_err(scratch)?;
+            let present = self.is_there(&digest, len)?;
+            if present {
+                std::fs::remove_file(&path).map_err(scratch)?;
+            } else {
+                self.store.put_blob_file(&digest, &path)?;
+            }
             self.store.put_index(&diff_id, &index.encode())?;
             let descriptor = Descriptor { media_type: media_type(stored).to_owned(), digest, size: len };
-            Ok((index.entry_count(), NewLayer { descriptor, diff_id }))
+            Ok((Found::Nothing, index.entry_count(), NewLayer { descriptor, diff_id, present }))
         })
     }
 
@@ -111,11 +174,11 @@ impl Intake<'_> {
         }
     }
 
-    fn of_layer<T>(&self, layer: &Layer, work: impl FnOnce() -> Result<(usize, T), Error>) -> Result<T, Error> {
+    fn of_layer<T>(&self, layer: &Layer, work: impl FnOnce() -> Result<(Found, usize, T), Error>) -> Result<T, Error> {
         let (number, bytes) = (layer.number(), layer.size());
         (self.on)(Event::Layer { number, event: LayerEvent::Started { bytes } });
-        let (entries, done) = work().map_err(|error| Error::layer(layer, error))?;
-        (self.on)(Event::Layer { number, event: LayerEvent::Finished { found: Found::Nothing, entries, bytes } });
+        let (found, entries, done) = work().map_err(|error| Error::layer(layer, error))?;
+        (self.on)(Event::Layer { number, event: LayerEvent::Finished { found, entries, bytes } });
         Ok(done)
     }
 }

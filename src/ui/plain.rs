@@ -65,6 +65,7 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
         Event::Layer { number, event: LayerEvent::Finished { found, entries, .. } } => {
             let how = match found {
                 Found::Nothing => "",
+                Found::Blob => ", already there",
                 Found::Index => ", parsed before",
                 Found::Content => ", unpacked before",
             };
@@ -152,6 +153,7 @@ mod tests {
         let table = [
             (Event::Image { digest: None, layers: 1, bytes: Some(2048) }, Some("image: 1 layer, 2.00 KiB")),
             (Event::Layer { number: 2, event: finished(Found::Nothing) }, Some("layer 2 of 5: 1 entry")),
+            (Event::Layer { number: 2, event: finished(Found::Blob) }, Some("layer 2 of 5: 1 entry, already there")),
             (Event::Layer { number: 2, event: finished(Found::Index) }, Some("layer 2 of 5: 1 entry, parsed before")),
             (Event::Layer { number: 2, event: LayerEvent::Read { bytes: 1 } }, None),
             (

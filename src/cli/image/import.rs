@@ -9,6 +9,7 @@ use cvbake::error::Error;
 use cvbake::fetch::Source;
 use cvbake::images::{ImportJob, Imported, RunConfig};
 use cvbake::verify::Platform;
+use indicatif::HumanCount;
 use serde::Serialize;
 
 use super::export::{Compress, source};
@@ -178,13 +179,21 @@ struct Item<'a> {
     image: String,
     names: &'a [String],
     platforms: &'a [String],
+    layers: usize,
+    present_layers: usize,
 }
 
 fn json(imported: &[Imported]) -> String {
     let item = |image: &'_ Imported| image.digest.to_string();
     let images = imported
         .iter()
-        .map(|image| Item { image: item(image), names: &image.names, platforms: &image.platforms })
+        .map(|image| Item {
+            image: item(image),
+            names: &image.names,
+            platforms: &image.platforms,
+            layers: image.layers,
+            present_layers: image.present_layers,
+        })
         .collect();
     format!("{}\n", serde_json::to_string(&Report { images }).expect("texts and lists of them"))
 }
@@ -199,6 +208,11 @@ fn text(imported: &[Imported]) -> String {
             platforms => format!(" ({})", platforms.join(", ").escape_debug()),
         };
         put(format!("  image   {}{platforms}", image.digest));
+        let present = match image.present_layers {
+            0 => String::new(),
+            present => format!(", {} already there", HumanCount(present as u64)),
+        };
+        put(format!("  layers  {}{present}", HumanCount(image.layers as u64)));
     }
     text
 }

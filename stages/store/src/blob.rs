@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use cvbake_verify::{Algorithm, Digest, Hasher};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -109,6 +110,16 @@ impl Store {
                 })
             }
         }
+    }
+
+    /// Keeps a blob that the caller has checked: a whole file in a [`crate::Scratch`] directory of this store, which is moved.
+    ///
+    /// # Errors
+    /// When it can't be synced or moved.
+    pub fn put_blob_file(&self, digest: &Digest, from: &Path) -> Result<(), Error> {
+        let file = File::open(from).map_err(|source| Error::Read { path: from.to_owned(), source })?;
+        blobs_dir(&self.root)?;
+        self.place(BLOBS, digest, from, &file)
     }
 
     /// Makes a blob of bytes whose SHA-256 nobody knows yet; it is pinned before it is there.
