@@ -275,6 +275,10 @@ fn of_store(error: &cvbake_store::Error) -> Option<String> {
     use cvbake_store::Error as E;
     match error {
         E::Writable { path, .. } => Some(format!("chmod 700 {} makes it private; {ELSEWHERE}", path.display())),
+        E::Misplaced { path, .. } => Some(format!(
+            "move {} away: the store makes a new one, and `cvbake store check --repair` restores what it can; {ELSEWHERE}",
+            path.display()
+        )),
         E::Input { .. } | E::NewInput { .. } => None,
         E::Digest { .. } => Some(DAMAGED.to_owned()),
         E::NamesLost { .. } => Some(

@@ -176,6 +176,11 @@ fn kinds_and_hints() {
         (Disk::SetLen { path: path(), len: 1, source: os(Errno::FBIG) }.into(), Kind::Output, "--size"),
         (written(Errno::IO).into(), Kind::Output, ""),
         (Store::NotADirectory { path: path() }.into(), Kind::Store, "--no-cache"),
+        (
+            Store::Misplaced { path: path(), found: "a named pipe", expected: "a directory" }.into(),
+            Kind::Store,
+            "move /p away",
+        ),
         (Store::Writable { path: path(), mode: 0o777 }.into(), Kind::Store, "chmod 700 /p"),
     ];
     for (error, kind, hint) in table {

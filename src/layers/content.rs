@@ -46,7 +46,7 @@ impl Layers<'_> {
         sink: &dyn Sink,
         stop: &Stop,
     ) -> Result<(), Error> {
-        match self.pack(unpacked)? {
+        match self.pack(unpacked, stop)? {
             Some(pack) => places.iter().try_for_each(|place| {
                 stop.check()?;
                 let bytes = place.blocks * u64::from(BLOCK_SIZE);
@@ -63,18 +63,30 @@ impl Layers<'_> {
         }
     }
 
-    /// The pack of a layer, if there is one.
-    fn pack(&self, unpacked: &Unpacked<'_>) -> Result<Option<File>, Error> {
+    /// The pack of a layer, if there is one; one that is to be kept and turns out to be damaged is made again.
+    fn pack(&self, unpacked: &Unpacked<'_>, stop: &Stop) -> Result<Option<File>, Error> {
         match (&unpacked.content, self.shop.store, &unpacked.index) {
             (Content::Scratch(path), _, _) => {
                 File::open(path).map(Some).map_err(|source| Error::Scratch { path: path.clone(), source })
             }
             (Content::Store, Some(store), Some(index)) => {
                 let seal = PackSeal { len: index.seal().len, crcs: &index.seal().crcs };
-                Ok(store.pack(&unpacked.diff_id, &seal, &|event| (self.shop.on)(event.into()))?)
+                let pack = store.pack(&unpacked.diff_id, &seal, &|event| (self.shop.on)(event.into()))?;
+                if pack.is_some() || !self.shop.keep_packs {
+                    return Ok(pack);
+                }
+                let made = self.make_pack(unpacked, stop)?;
+                store.put_pack(&unpacked.diff_id, &made.path)?;
+                Ok(Some(made.file))
             }
             _ => Ok(None),
         }
+    }
+
+    fn make_pack(&self, unpacked: &Unpacked<'_>, stop: &Stop) -> Result<Scratch, Error> {
+        let pack = Scratch::create(self.shop.scratch, unpacked.layer)?;
+        self.replay(unpacked, stop, &mut |offset, piece| pack.file.write_all_at(piece, offset))?;
+        Ok(pack)
     }
 
     /// Inflates a layer again and hands on the pieces of its pack.
@@ -95,13 +107,9 @@ impl Layers<'_> {
         let distinct: Vec<usize> = (0..self.unpacked.len()).collect();
         let mut files = in_parallel(self.shop.jobs, &distinct, &|&at, stop| {
             let unpacked = &self.unpacked[at];
-            let file = || {
-                if let Some(pack) = self.pack(unpacked)? {
-                    return Ok(pack);
-                }
-                let pack = Scratch::create(self.shop.scratch, unpacked.layer)?;
-                self.replay(unpacked, stop, &mut |offset, piece| pack.file.write_all_at(piece, offset))?;
-                Ok(pack.file)
+            let file = || match self.pack(unpacked, stop)? {
+                Some(pack) => Ok(pack),
+                None => Ok(self.make_pack(unpacked, stop)?.file),
             };
             Ok((at, with_another(unpacked.layer, self.blobs, &file)?))
         })?;

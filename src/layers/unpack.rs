@@ -109,7 +109,7 @@ fn warn_about_compression(layer: &Layer, found: cvbake_archive::Compression, on:
 /// A pack that is being made.
 pub(super) struct Scratch {
     pub(super) file: File,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Scratch {

@@ -119,6 +119,27 @@ fn a_check_finds_damage_and_repairs_it() {
 }
 
 #[test]
+fn a_damaged_pack_that_is_to_be_kept_is_made_again() {
+    let place = Place::with(&varied());
+    let bake = |keep: &str| place.bake().args(["--force", "--keep-packs", keep]).ok();
+    bake("always");
+    let expected = fs::read(place.disk()).unwrap();
+    let packs = || files_below(&place.store().join("packs-v1"));
+    let path = packs().into_iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for keep in ["always", "never"] {
+        let mut bytes = whole.clone();
+        bytes[whole.len() / 2] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let outcome = bake(keep);
+        assert!(outcome.warnings().iter().any(|line| line.contains("checksum")), "{}", outcome.describe());
+        assert!(fs::read(place.disk()).unwrap() == expected);
+        let kept = path.exists().then(|| fs::read(&path).unwrap() == whole);
+        assert_eq!(kept, (keep == "always").then_some(true), "{keep}");
+    }
+}
+
+#[test]
 fn other_programs_read_the_store_and_lost_names_come_back() {
     let place = Place::with(&varied());
     let registry = Registry::start(&place, false);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use crate::entry::describe;
 use crate::{Error, INDEXES};
 
 #[derive(Debug)]
@@ -133,7 +134,10 @@ impl Dir {
         match rustix::fs::openat(&self.fd, name, OPEN | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => Ok(Some(Dir { fd, path })),
             Err(Errno::NOENT) => Ok(None),
-            Err(Errno::NOTDIR | Errno::LOOP) => Err(Error::NotADirectory { path }),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let kind = self.kind(OsStr::new(name)).unwrap_or(FileType::Unknown);
+                Err(Error::Misplaced { path, found: describe(kind), expected: "a directory" })
+            }
             Err(source) => Err(Error::Read { path, source: source.into() }),
         }
     }
@@ -148,7 +152,34 @@ impl Dir {
     }
 
     fn is_dir(&self, name: &OsStr) -> bool {
-        self.stat(name).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        self.kind(name) == Some(FileType::Directory)
+    }
+
+    fn kind(&self, name: &OsStr) -> Option<FileType> {
+        self.stat(name).ok().map(|stat| FileType::from_raw_mode(stat.st_mode))
+    }
+
+    /// Opens a file that is there to be locked, made if there is none.
+    pub(crate) fn open_lock(&self, name: &OsStr) -> Result<File, Error> {
+        let misplaced =
+            |kind| Error::Misplaced { path: self.join(name), found: describe(kind), expected: "a lock file" };
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => File::from(file),
+            Err(source) => {
+                return Err(match self.kind(name) {
+                    Some(kind) if kind != FileType::RegularFile => misplaced(kind),
+                    _ => Error::Create { path: self.join(name), source: source.into() },
+                });
+            }
+        };
+        let stat =
+            rustix::fs::fstat(&file).map_err(|source| Error::Read { path: self.join(name), source: source.into() })?;
+        // Pipes can be opened and locked as well.
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(file),
+            kind => Err(misplaced(kind)),
+        }
     }
 
     pub(crate) fn sync(&self) -> Result<(), Error> {

@@ -231,7 +231,8 @@ pub(crate) fn describe(kind: FileType) -> &'static str {
         FileType::Fifo => "a named pipe",
         FileType::Socket => "a socket",
         FileType::BlockDevice | FileType::CharacterDevice => "a device",
-        FileType::RegularFile | FileType::Unknown => "something unknown",
+        FileType::RegularFile => "a regular file",
+        FileType::Unknown => "something unknown",
     }
 }
 

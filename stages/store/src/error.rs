@@ -13,10 +13,20 @@ use cvbake_verify::Digest;
 #[non_exhaustive]
 pub enum Error {
     /// The path of the store is something else.
-    #[error("{} is not a directory, as a store and what is in it must be", path.display())]
+    #[error("{} is not a directory, as a store must be", path.display())]
     NotADirectory {
         /// The path.
         path: PathBuf,
+    },
+    /// Something else is where a part of the store should be.
+    #[error("{} is {found}, expected {expected} of the store", path.display())]
+    Misplaced {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is, with its article.
+        found: &'static str,
+        /// What should be there, with its article.
+        expected: &'static str,
     },
     /// The directory belongs to another user.
     #[error("the store {} belongs to user {owner}, expected user {user}", path.display())]

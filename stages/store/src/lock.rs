@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use cvbake_verify::Digest;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::AtFlags;
 
 use crate::dir::Dir;
 use crate::{Error, Event};
@@ -39,10 +39,7 @@ impl Lock {
     /// Takes the lock as `lock` does, which says whether it has it.
     fn take(dir: Dir, name: &OsStr, lock: &mut dyn FnMut(&File) -> io::Result<bool>) -> Result<Option<Lock>, Error> {
         loop {
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = rustix::fs::openat(&dir.fd, name, flags, Mode::RUSR | Mode::WUSR)
-                .map_err(|source| Error::Create { path: dir.join(name), source: source.into() })?;
-            let file = File::from(file);
+            let file = dir.open_lock(name)?;
             if !lock(&file).map_err(|source| Error::Lock { path: dir.join(name), source })? {
                 return Ok(None);
             }

@@ -9,7 +9,6 @@ use std::fs::File;
 use std::time::SystemTime;
 
 use cvbake_verify::Digest;
-use rustix::fs::{Mode, OFlags};
 
 use crate::entry::times;
 use crate::lock::{uninterrupted, wait};
@@ -62,11 +61,7 @@ impl Store {
     }
 
     fn open_gate(&self) -> Result<File, Error> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(&self.root.fd, SWEEP, flags, Mode::RUSR | Mode::WUSR);
-        opened
-            .map(File::from)
-            .map_err(|source| Error::Create { path: self.root.path.join(SWEEP), source: source.into() })
+        self.root.open_lock(OsStr::new(SWEEP))
     }
 
     /// When something was last removed that nothing needed: only then there is something in the file.
