@@ -77,7 +77,11 @@ pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: &(dyn Fn(Event
     let mut damaged: Vec<(PathBuf, Damage)> = found.into_iter().flatten().flatten().collect();
     damaged.extend(store.check_names(repair, &|event| on(event.into()))?);
     damaged.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let damaged_blobs = damaged_blobs.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut damaged_blobs = damaged_blobs.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if repair {
+        // They are not there any more.
+        damaged_blobs.clear();
+    }
     let incomplete = images::incomplete(store, &damaged_blobs)?;
     let all_lost = damaged.iter().any(|(_, damage)| matches!(damage, Damage::NamesLost { .. }));
     let unnamed = if all_lost { Vec::new() } else { store.unnamed()? };

@@ -15,7 +15,8 @@ use crate::ui::Ui;
 /// Shows everything that is known of images, as a JSON list
 ///
 /// Manifest and configuration are shown whole, with what cvbake does not know. Of an image for several platforms the one for
-/// this machine is shown, or the one of --platform.
+/// this machine is shown, or the one of --platform. The objects have name, names, digest, mediaType, index, manifestDigest, platform,
+/// created, bytes, complete, layers (digest, mediaType, bytes, diffId and stored), manifest and config.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The images: names, digests or beginnings of those

@@ -14,7 +14,9 @@ use crate::ui::Ui;
 /// Lists the images in the store
 ///
 /// A line for each name. An image that was pulled by its digest has no tag. The platforms are those that are in the store, and
-/// the size is what the store has of them, as compressed as it is there.
+/// the size is what the store has of them, as compressed as it is there. Nothing in the store is changed.
+///
+/// --json prints objects of name, repository, tag, digest, mediaType, platforms, created, bytes and complete.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only names like this one: a name or the end of one, with or without a tag, and * for any text
