@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cvbake_verify::Digest;
 
-pub use finding::Finding;
+pub use finding::{Archive, Finding};
 
 /// Something that happened.
 #[derive(Debug, Clone)]

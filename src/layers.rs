@@ -1,5 +1,6 @@
 //! The layers of one bake: unpacked at once or found in the store, and later copied or inflated onto the disk.
 
+pub(crate) mod archive;
 mod content;
 mod stream;
 mod unpack;
@@ -146,7 +147,9 @@ impl<'a> Layers<'a> {
             Ok((at, unpacked))
         })?;
         unpacked.sort_by_key(|(at, _)| *at);
-        let unpacked = unpacked.into_iter().map(|(_, unpacked)| unpacked).collect();
+        let unpacked: Vec<Unpacked<'_>> = unpacked.into_iter().map(|(_, unpacked)| unpacked).collect();
+        let lowest = unpacked.first().and_then(|lowest| lowest.index.as_ref());
+        archive::warn(image, lowest.and_then(archive::looks_like), shop.on);
         Ok(Layers { blobs, shop, positions, unpacked })
     }
 

@@ -1,7 +1,8 @@
 //! What the user can do about what is told, but is no error.
 
+use super::chain::printable;
 use super::hint::{FETCH_MISSING, REPAIR};
-use crate::event::Finding;
+use crate::event::{Archive, Finding};
 
 /// Advice about a finding.
 pub(crate) fn of(finding: &Finding) -> String {
@@ -9,6 +10,16 @@ pub(crate) fn of(finding: &Finding) -> String {
         Finding::Damaged { .. } => REPAIR.to_owned(),
         Finding::NamesLost { known: 0, .. } => {
             "`cvbake store check --repair` finds the images, which then have no names but their digests".to_owned()
+        }
+        Finding::ImageArchive { source, archive } => {
+            let transport = match archive {
+                Archive::Docker => "docker-archive",
+                Archive::Oci => "oci-archive",
+            };
+            match source.strip_prefix("tar:").unwrap_or(source) {
+                "-" => format!("the image in it is {transport}:FILE, once it is in a file"),
+                file => format!("the image in it is {transport}:{}", printable(file)),
+            }
         }
         Finding::Incomplete { .. } => FETCH_MISSING.to_owned(),
         Finding::Unnamed { .. } => {

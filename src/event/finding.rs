@@ -23,6 +23,13 @@ pub enum Finding {
         /// How many are known from elsewhere.
         known: usize,
     },
+    /// A root filesystem looks like an archive of an image.
+    ImageArchive {
+        /// The source, as it was asked for.
+        source: String,
+        /// What it looks like.
+        archive: Archive,
+    },
     /// Images of the store are not all there.
     Incomplete {
         /// How many.
@@ -33,6 +40,15 @@ pub enum Finding {
         /// How many.
         images: usize,
     },
+}
+
+/// A kind of archive that an image comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archive {
+    /// What `docker save` and `podman save` write.
+    Docker,
+    /// An OCI image layout.
+    Oci,
 }
 
 impl Finding {
@@ -55,6 +71,13 @@ impl fmt::Display for Finding {
                     1 => format!("the name of an image is lost from {path}, but not from index.json"),
                     _ => format!("the names of {known} images are lost from {path}, but not from index.json"),
                 }
+            }
+            Finding::ImageArchive { source, archive } => {
+                let archive = match archive {
+                    Archive::Docker => "a docker archive",
+                    Archive::Oci => "an OCI archive",
+                };
+                format!("{source} looks like {archive} of an image, but is taken for a root filesystem")
             }
             Finding::Incomplete { images: 1 } => "an image in the store is incomplete".to_owned(),
             Finding::Incomplete { images } => format!("{images} images in the store are incomplete"),

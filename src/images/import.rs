@@ -20,6 +20,7 @@ use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
+use crate::layers::archive;
 use crate::parallel::in_parallel;
 use crate::workplace::{Workplace, open_source, open_store};
 
@@ -139,6 +140,7 @@ pub(super) fn convert(
     let distinct = distinct(image.layers(), |layer| layer.diff_id());
     let new = in_parallel(jobs.get(), &distinct, &|layer, stop| Ok((layer.diff_id(), intake.keep_new(layer, stop)?)))?;
     let new: BTreeMap<Option<Digest>, NewLayer> = new.into_iter().collect();
+    archive::warn(image, new.values().find_map(|layer| layer.archive), intake.on);
     let layers: Vec<Descriptor> = keys.iter().map(|key| new[key].descriptor.clone()).collect();
     let (config, digest, platform) = match image.config() {
         Some(config) => (config.raw().to_vec(), config.digest(), config.platform()),

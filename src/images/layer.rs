@@ -10,7 +10,8 @@ use cvbake_unpack::Index;
 use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader, Layer, json};
 
 use crate::error::Error;
-use crate::event::{Event, Found, LayerEvent};
+use crate::event::{Archive, Event, Found, LayerEvent};
+use crate::layers::archive;
 use crate::parallel::Stop;
 use crate::workplace::Workplace;
 
@@ -37,6 +38,8 @@ pub(super) struct NewLayer {
     pub(super) diff_id: Digest,
     /// Whether the store had it.
     pub(super) present: bool,
+    /// What archive it is, if it looks like one.
+    pub(super) archive: Option<Archive>,
 }
 
 impl Intake<'_> {
@@ -148,7 +151,8 @@ impl Intake<'_> {
             }
             self.store.put_index(&diff_id, &index.encode())?;
             let descriptor = Descriptor { media_type: media_type(stored).to_owned(), digest, size: len };
-            Ok((Found::Nothing, index.entry_count(), NewLayer { descriptor, diff_id, present }))
+            let archive = archive::looks_like(&index);
+            Ok((Found::Nothing, index.entry_count(), NewLayer { descriptor, diff_id, present, archive }))
         })
     }
 

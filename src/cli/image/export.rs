@@ -36,7 +36,8 @@ pub(super) struct Args {
     ///
     /// oci: adds the image to a directory in the OCI image layout, in the place of one with the same tag. docker-archive: is
     /// what docker load and podman load read. tar: is the merged root filesystem, with every attribute of every file; - is
-    /// standard output. A file that ends in .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front.
+    /// standard output. A file that ends in .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front: image.tar is the root filesystem
+    /// alone, without what the image says of how to run it, and docker-archive:image.tar what docker load reads.
     #[arg(value_name = "DEST")]
     target: OsString,
 
@@ -113,7 +114,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         return Ok(());
     }
     let target = args.target.to_string_lossy();
-    args.telling.print(|| json(&exported, &target), || text(&exported, &target))
+    let format = format_of(&job.target);
+    args.telling.print(|| json(&exported, &target, format), || text(&exported, &target, format))
 }
 
 impl Args {
@@ -217,28 +219,42 @@ struct Report<'a> {
     reference: &'a str,
     platform: Option<&'a str>,
     target: &'a str,
+    format: &'static str,
     bytes: Option<u64>,
 }
 
-fn json(exported: &Exported, target: &str) -> String {
+/// What a target is, in the words of the command line.
+fn format_of(target: &Target) -> &'static str {
+    match target {
+        Target::Oci { .. } => "oci",
+        Target::OciArchive { .. } => "oci-archive",
+        Target::DockerArchive { .. } => "docker-archive",
+        Target::Tar { .. } => "tar",
+    }
+}
+
+fn json(exported: &Exported, target: &str, format: &'static str) -> String {
     let report = Report {
         image: exported.digest.map(|digest| digest.to_string()),
         reference: &exported.reference,
         platform: exported.platform.as_deref(),
         target,
+        format,
         bytes: exported.bytes,
     };
     let object = serde_json::to_string(&report).expect("a number and texts");
     format!("{object}\n")
 }
 
-fn text(exported: &Exported, target: &str) -> String {
+fn text(exported: &Exported, target: &str, format: &str) -> String {
     let mut text = format!("{} is in {target}\n", exported.reference);
     let mut put = |name: &str, value: &str| writeln!(text, "  {name:<8}{value}").expect("a string takes everything");
     if let Some(digest) = exported.digest {
         let platform = exported.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
         put("image", &format!("{digest}{platform}"));
     }
+    let meaning = if format == "tar" { ": the root filesystem, and nothing else of the image" } else { "" };
+    put("format", &format!("{format}{meaning}"));
     if let Some(bytes) = exported.bytes {
         put("size", &BinaryBytes(bytes).to_string());
     }

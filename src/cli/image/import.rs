@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Where it is: tar:FILE, tar:-, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     ///
     /// tar: is a root filesystem, plain, gzip or zstd, and becomes an image of one layer. A file that ends in .tar, .tar.gz,
-    /// .tgz or .tar.zst needs no tar: in front.
+    /// .tgz or .tar.zst needs no tar: in front; what docker save and podman save write is docker-archive:FILE.
     #[arg(value_name = "SOURCE")]
     source: OsString,
 

@@ -101,6 +101,11 @@ impl Index {
         self.records.len()
     }
 
+    /// The names in the root directory, as far as this layer has something of them, or in them.
+    pub fn top_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.paths.below(PathId::ROOT)
+    }
+
     /// The pack that belongs to this index: its length and the checksums of its pieces.
     #[must_use]
     pub fn seal(&self) -> &PackSeal {

@@ -54,6 +54,13 @@ impl Paths {
         self.text(node.name, usize::from(node.len))
     }
 
+    /// The names in a directory.
+    pub(crate) fn below(&self, directory: PathId) -> impl Iterator<Item = &[u8]> {
+        // The root is its own parent.
+        let nodes = self.nodes.iter().skip(1).filter(move |node| node.parent == directory);
+        nodes.map(|node| self.text(node.name, usize::from(node.len)))
+    }
+
     /// Where the name of a path stands in `names`.
     pub(crate) fn name_at(&self, path: PathId) -> (u32, u8) {
         let node = &self.nodes[path.index()];
@@ -173,6 +180,11 @@ mod tests {
         assert_eq!(interner.path(b"a/..", "name").unwrap(), Ok(PathId::ROOT));
         let paths = interner.finish();
         assert_eq!(paths.display(plain), "a/b");
+        let names = |of| paths.below(of).map(cvbake_tree::escape).collect::<Vec<_>>();
+        assert_eq!(
+            (names(PathId::ROOT), names(paths.parent(plain))),
+            (vec!["a".to_owned()], vec!["b".into(), "c".into()])
+        );
     }
 
     #[test]
