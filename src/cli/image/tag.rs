@@ -10,7 +10,8 @@ use crate::ui::Ui;
 
 /// Gives an image more names
 ///
-/// A name that stood for another image stands for this one then.
+/// A name that stood for another image stands for this one then. An image that no name leads to any more, as cvbake store check
+/// tells, gets one by its digest.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The image: a name, a digest or the beginning of one
