@@ -69,7 +69,7 @@ impl Intake<'_> {
                 self.store.put_blob_file(&digest, path)?;
                 partial.restart()?;
             }
-            self.store.put_index(&diff_id, &index.encode())?;
+            self.keep_index(&digest, &diff_id, &index)?;
             Ok((Found::Nothing, index.entry_count(), there))
         })
     }
@@ -91,6 +91,14 @@ impl Intake<'_> {
             }
         }
         Ok(self.store.put_blob_file(digest, &path)?)
+    }
+
+    /// Keeps the index of a layer; it is made where nothing stays, whatever ends the process.
+    fn keep_index(&self, layer: &Digest, diff_id: &Digest, index: &Index) -> Result<(), Error> {
+        // Layers that are different may unpack to the same.
+        let dir = self.place.subdirectory(&format!("index-{}", layer.hex()))?;
+        self.store.put_index_through(diff_id, &index.encode(), &dir)?;
+        std::fs::remove_dir(&dir).map_err(|source| self.failed(&dir, source))
     }
 
     /// Whether the store has a blob, as far as its length tells.
@@ -149,7 +157,7 @@ impl Intake<'_> {
             } else {
                 self.store.put_blob_file(&digest, &path)?;
             }
-            self.store.put_index(&diff_id, &index.encode())?;
+            self.keep_index(&digest, &diff_id, &index)?;
             let descriptor = Descriptor { media_type: media_type(stored).to_owned(), digest, size: len };
             let archive = archive::looks_like(&index);
             Ok((Found::Nothing, index.entry_count(), NewLayer { descriptor, diff_id, present, archive }))

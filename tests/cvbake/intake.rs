@@ -1,15 +1,18 @@
-//! Imports that find something there already, and that were perhaps not meant so.
+//! Imports that find something there already, that are interrupted, and that were perhaps not meant so.
 
 use std::fs;
+use std::path::PathBuf;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::image_store::{file, import, layout};
 use crate::images::{image, source};
+use crate::kill::{at_many_moments, interrupted};
 use crate::support::bake::{Bake, Place, assert_tidy, files_below};
 use crate::support::image::{docker_archive, tar_directory};
 use crate::support::run::Outcome;
-use crate::support::sample::{small, varied};
+use crate::support::sample::{large, small, varied};
 
 fn store(place: &Place, args: &[&str]) -> Bake {
     Bake::of(&["store"]).args(args).store(&place.store()).env("HOME", place.path().join("home"))
@@ -61,6 +64,44 @@ fn what_is_there_is_not_copied_again() {
     assert!(fs::read(&config).unwrap() == bytes);
     assert_tidy(&place.store());
     store(&place, &["check"]).progress("none").ok();
+}
+
+#[test]
+fn interrupted_imports_leave_nothing() {
+    for (signal, number, code) in [(Signal::INT, 2, Some(130)), (Signal::TERM, 15, Some(143)), (Signal::KILL, 9, None)]
+    {
+        let place = Place::with(&large());
+        let mut ended = 0;
+        at_many_moments(|after| {
+            fs::remove_dir_all(place.store()).ok();
+            let outcome = interrupted(import(&place, &[&layout(&place), "a:1"]).spawn(), after, signal);
+            if outcome.code == Some(0) {
+                return true;
+            }
+            // Before the program has set itself up, the signal ends it by itself.
+            let by_signal = outcome.signal == Some(number);
+            assert!(by_signal || outcome.code == code, "{}", outcome.describe());
+            ended += usize::from(!by_signal || code.is_none());
+            if code.is_none() && place.store().join("indexes-v1").exists() {
+                store(&place, &["gc", "-q"]).ok();
+            }
+            if place.store().exists() && (!by_signal || code.is_none()) {
+                // Empty, they are locks.
+                let partials = files_below(&place.store().join("partial"));
+                let left: Vec<_> = partials.iter().filter(|path| path.metadata().unwrap().len() > 0).collect();
+                assert!(left.is_empty(), "{left:?}");
+                let scratch = files_below(&place.store().join("scratch"));
+                let is_half = |path: &&PathBuf| path.file_name().unwrap().to_string_lossy().contains('-');
+                assert_eq!(scratch.iter().filter(is_half).count(), 0, "{scratch:?}");
+            }
+            false
+        });
+        assert!(ended > 0, "it was ended at least once");
+        import(&place, &[&layout(&place), "a:1"]).ok();
+        store(&place, &["gc", "-q"]).ok();
+        assert_tidy(&place.store());
+        place.bake_source("a:1").args(["--pull", "never"]).ok();
+    }
 }
 
 #[test]
