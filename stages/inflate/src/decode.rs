@@ -4,10 +4,13 @@
 use crate::error::{Code, Failure, Problem};
 use crate::input::Input;
 use crate::output::{Output, SLACK, copy_match};
-use crate::table::{Distances, END, EXCEPTION, LITERAL, Literals, SUBTABLE, value};
+use crate::table::{Distances, END, EXCEPTION, LITERAL, Literals, SUBTABLE, distance, length};
 
 /// The fast loop starts where this many bytes of input are there: more than it loads before and in its first turn.
 pub(crate) const MARGIN: usize = 40;
+
+/// What a turn of the fast loop may load: eight bytes, twice, with less than eight bytes between them.
+const TURN: usize = 24;
 
 /// The two codes of a block.
 pub(crate) struct Codes {
@@ -52,23 +55,22 @@ fn run(
     floor: usize,
 ) -> Result<Stop, Problem> {
     let Codes { literals, distances } = codes;
-    // Up to eight bytes are loaded before the first turn, so there is a first turn; a turn loads eight, twice.
-    let input_edge = input.len().saturating_sub(MARGIN - 16);
+    // Matches reach no further back than where the member starts, and so does what is looked at.
+    let output = &mut output[floor..];
     let output_edge = output.len() - SLACK;
-    let mut to = *end;
+    let mut to = *end - floor;
 
-    // Bits that are loaded and not used, the next one lowest; how many of them `at` has gone past: the low six bits of
-    // `count`, while the rest of it is what subtracting whole entries leaves.
-    let mut at = *bit / 8;
-    let mut bits = u64::from(input[at]) >> (*bit % 8);
+    // Bits that are loaded and not used, the next one lowest; how many of them are no longer in `rest`: the low six bits of
+    // `count`, while the others are what subtracting whole entries leaves.
+    let mut rest = &input[*bit / 8 + 1..];
+    let mut bits = u64::from(input[*bit / 8]) >> (*bit % 8);
     let mut count = 8 - (*bit % 8) as u32;
-    at += 1;
 
     macro_rules! refill {
         () => {
-            let word: [u8; 8] = input[at..at + 8].try_into().expect("eight bytes");
-            bits |= u64::from_le_bytes(word).wrapping_shl(count);
-            at += (!count as usize & 63) >> 3;
+            let word = rest.first_chunk().expect("the margin");
+            bits |= u64::from_le_bytes(*word).wrapping_shl(count);
+            rest = &rest[(!count as usize & 63) >> 3..];
             count |= 56;
         };
     }
@@ -79,32 +81,36 @@ fn run(
         };
     }
     macro_rules! push {
-        ($entry:expr) => {
-            output[to] = ($entry >> 16) as u8;
-            to += 1;
+        ($place:ident, $done:ident, $entry:ident) => {
+            $place[$done] = ($entry >> 16) as u8;
+            $done += 1;
         };
     }
 
     refill!();
     let mut entry = literals.first(bits);
     let result = loop {
-        if at >= input_edge || to >= output_edge {
+        if rest.len() < TURN || to >= output_edge {
             break Ok(Stop::Edge);
         }
+        // One look at the bounds for the up to three literals of a turn.
+        let place: &mut [u8; 4] = output[to..].first_chunk_mut().expect("the slack");
+        let mut done = 0;
         let mut saved = bits;
         take!(entry);
         if entry & LITERAL != 0 {
-            push!(entry);
+            push!(place, done, entry);
             entry = literals.first(bits);
             saved = bits;
             take!(entry);
             if entry & LITERAL != 0 {
-                push!(entry);
+                push!(place, done, entry);
                 entry = literals.first(bits);
                 saved = bits;
                 take!(entry);
                 if entry & LITERAL != 0 {
-                    push!(entry);
+                    push!(place, done, entry);
+                    to += done;
                     refill!();
                     entry = literals.first(bits);
                     continue;
@@ -117,46 +123,50 @@ fn run(
                 saved = bits;
                 take!(entry);
                 if entry & LITERAL != 0 {
-                    push!(entry);
+                    push!(place, done, entry);
+                    to += done;
                     refill!();
                     entry = literals.first(bits);
                     continue;
                 }
             }
             if entry & END != 0 {
+                to += done;
                 break Ok(Stop::EndOfBlock);
             }
             if entry & EXCEPTION != 0 {
+                to += done;
                 break Err(Problem::Symbol { code: Code::Literals });
             }
         }
-        let len = value(entry, saved);
+        to += done;
+        let len = length(entry, saved);
 
         // Up to 42 bits are used, and a distance has up to 28.
-        entry = distances.first(bits);
+        let mut far = distances.first(bits);
         if count & 63 < 28 {
             refill!();
         }
-        if entry & EXCEPTION != 0 {
-            if entry & SUBTABLE == 0 {
-                count = count.wrapping_sub(entry);
+        if far as u32 & EXCEPTION != 0 {
+            if far as u32 & SUBTABLE == 0 {
+                count = count.wrapping_sub(far as u32);
                 break Err(Problem::Symbol { code: Code::Distances });
             }
             take!(Distances::BITS);
-            entry = distances.second(entry, bits);
+            far = distances.second(far as u32, bits);
         }
-        let distance = value(entry, bits);
-        take!(entry);
-        if distance > to - floor {
-            break Err(Problem::Distance { distance, available: to - floor });
+        let distance = distance(far, bits);
+        take!(far as u32);
+        if distance > to {
+            break Err(Problem::Distance { distance, available: to });
         }
         refill!();
         entry = literals.first(bits);
         copy_match(output, to, distance, len);
         to += len;
     };
-    *bit = at * 8 - (count & 63) as usize;
-    *end = to;
+    *bit = (input.len() - rest.len()) * 8 - (count & 63) as usize;
+    *end = to + floor;
     result
 }
 
@@ -191,7 +201,7 @@ enum Symbol {
 
 /// The next symbol, of not more than 48 bits, and how many it has.
 fn symbol(codes: &Codes, bits: u64, available: usize) -> Result<(Symbol, usize), Wrong> {
-    let (entry, len, used) = codes.literals.find(bits);
+    let (entry, from, used) = codes.literals.find(bits);
     if entry & LITERAL != 0 {
         return Ok((Symbol::Literal((entry >> 16) as u8), used));
     }
@@ -201,11 +211,13 @@ fn symbol(codes: &Codes, bits: u64, available: usize) -> Result<(Symbol, usize),
     if entry & EXCEPTION != 0 {
         return Err((used, Problem::Symbol { code: Code::Literals }));
     }
-    let (entry, distance, more) = codes.distances.find(bits >> used);
+    let len = length(entry, from);
+    let (entry, from, more) = codes.distances.find(bits >> used);
     let used = used + more;
-    if entry & EXCEPTION != 0 {
+    if entry as u32 & EXCEPTION != 0 {
         return Err((used, Problem::Symbol { code: Code::Distances }));
     }
+    let distance = distance(entry, from);
     if distance > available {
         return Err((used, Problem::Distance { distance, available }));
     }

@@ -180,9 +180,9 @@ impl Deflate {
         let lengths = &mut lengths[..literal_count + distance_count];
         let mut at = 0;
         while at < lengths.len() {
-            let (_, symbol, used) = self.lengths.find(bits.peek());
+            let (entry, _, used) = self.lengths.find(bits.peek());
             bits.bit += used;
-            let (len, times) = match symbol {
+            let (len, times) = match entry >> 16 {
                 16 => {
                     let before = at.checked_sub(1).ok_or(Problem::Repeat { fault: "has none before it" })?;
                     (lengths[before], 3 + bits.take(2))

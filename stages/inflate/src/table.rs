@@ -3,13 +3,15 @@
 //! An entry of a table is one number:
 //!
 //! ```text
-//! bit 31       30..16   15         14        13   11..8               7..0
-//! LITERAL  │   value  │ EXCEPTION  SUBTABLE  END │ codeword, in bits │ codeword and extra bits, in bits
+//! literals and lengths  31 LITERAL   29..25 mask  24..16 value ┐ 15 EXCEPTION  14 SUBTABLE  13 END
+//! distances                          47..32 mask  31..16 value ┘ 11..8 codeword   7..0 codeword and extra bits, in bits
 //! ```
 //!
-//! The value is the literal, or the base to which the extra bits are added, or where a subtable starts, which has as many
-//! bits as the field of the codeword says. `EXCEPTION` alone: no symbol.
+//! The value is the literal, or the base to which the extra bits are added; the mask has a one for each of these. Or it is
+//! where a subtable starts, which has as many bits as the field of the codeword says. `EXCEPTION` alone: no symbol.
 #![expect(clippy::cast_possible_truncation, reason = "bits are masked to what fits")]
+
+use std::ops::Add;
 
 use crate::error::CodeFault;
 
@@ -22,51 +24,52 @@ pub(crate) const END: u32 = 1 << 13;
 const MAX_BITS: usize = 15;
 
 /// A table of `1 << BITS` entries and the subtables behind them, `SIZE` together.
-pub(crate) struct Table<const BITS: u32, const SIZE: usize>([u32; SIZE]);
+pub(crate) struct Table<E, const BITS: u32, const SIZE: usize>([E; SIZE]);
 
 /// Sizes are those that the program `enough` of zlib finds for the worst code of 288, 32 and 19 symbols.
-pub(crate) type Literals = Table<11, 2342>;
-pub(crate) type Distances = Table<8, 402>;
-pub(crate) type Lengths = Table<7, 128>;
+pub(crate) type Literals = Table<u32, 11, 2342>;
+pub(crate) type Distances = Table<u64, 8, 402>;
+pub(crate) type Lengths = Table<u32, 7, 128>;
 
-impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
+impl<E: Copy + From<u32> + Into<u64> + Add<Output = E>, const BITS: u32, const SIZE: usize> Table<E, BITS, SIZE> {
     pub(crate) const BITS: u32 = BITS;
 
-    pub(crate) const fn new() -> Table<BITS, SIZE> {
-        assert!(SIZE >= 1 << BITS, "the first lookup needs no check");
-        Table([EXCEPTION; SIZE])
+    pub(crate) fn new() -> Table<E, BITS, SIZE> {
+        const { assert!(SIZE >= 1 << BITS, "the first lookup needs no check") };
+        Table([E::from(EXCEPTION); SIZE])
     }
 
     /// The entry for these bits, which may point to a subtable.
     #[inline(always)]
-    pub(crate) fn first(&self, bits: u64) -> u32 {
+    pub(crate) fn first(&self, bits: u64) -> E {
         self.0[(bits & ((1 << BITS) - 1)) as usize]
     }
 
     /// The entry in a subtable, for the bits behind those of the first lookup.
     #[inline(always)]
-    pub(crate) fn second(&self, pointer: u32, bits: u64) -> u32 {
+    pub(crate) fn second(&self, pointer: u32, bits: u64) -> E {
         let mask = (1u64 << (pointer >> 8 & 15)) - 1;
         self.0[(pointer >> 16) as usize + (bits & mask) as usize]
     }
 
-    /// The final entry for these bits, its value with the extra bits added, and how many bits that takes.
+    /// The final entry for these bits, the bits from its codeword on, and how many bits it takes.
     #[inline]
-    pub(crate) fn find(&self, bits: u64) -> (u32, usize, usize) {
-        let (mut entry, mut bits, mut used) = (self.first(bits), bits, 0);
-        if entry & SUBTABLE != 0 {
-            bits >>= BITS;
-            used = BITS;
-            entry = self.second(entry, bits);
+    pub(crate) fn find(&self, bits: u64) -> (E, u64, usize) {
+        let first = self.first(bits);
+        let low = first.into() as u32;
+        if low & SUBTABLE == 0 {
+            return (first, bits, (low & 63) as usize);
         }
-        (entry, value(entry, bits), (used + (entry & 63)) as usize)
+        let bits = bits >> BITS;
+        let second = self.second(low, bits);
+        (second, bits, (BITS + (second.into() as u32 & 63)) as usize)
     }
 
     /// Makes the table of the code in which symbol `n` has a codeword of `lengths[n]` bits, or none where that is 0.
     ///
     /// As in zlib: every codeword must be there, but where `lone` says so a code may have a single symbol with one bit,
     /// or none at all, as long as what is missing is not used.
-    pub(crate) fn build(&mut self, lengths: &[u8], templates: &[u32], lone: bool) -> Result<(), CodeFault> {
+    pub(crate) fn build(&mut self, lengths: &[u8], templates: &[E], lone: bool) -> Result<(), CodeFault> {
         let (counts, sorted) = sort(lengths);
         let longest = counts.iter().rposition(|&count| count > 0).unwrap_or(0);
         let free = counts
@@ -81,7 +84,7 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
             if !lone || longest > 1 {
                 return Err(CodeFault::Incomplete);
             }
-            self.0[..1 << BITS].fill(entry(EXCEPTION, 1));
+            self.0[..1 << BITS].fill(entry(E::from(EXCEPTION), 1));
             if longest == 1 {
                 let only = entry(templates[usize::from(sorted[0])], 1);
                 self.0[..1 << BITS].iter_mut().step_by(2).for_each(|entry| *entry = only);
@@ -96,7 +99,7 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
     ///
     /// Codewords are read from the highest bit down, so a table is indexed by their reverse; short ones have several
     /// places, which are filled by doubling what stands there.
-    fn fill(&mut self, counts: &[u16; MAX_BITS + 1], sorted: &[u16; 288], templates: &[u32]) {
+    fn fill(&mut self, counts: &[u16; MAX_BITS + 1], sorted: &[u16; 288], templates: &[E]) {
         let main = 1usize << BITS;
         let mut symbols = sorted.iter().map(|&symbol| templates[usize::from(symbol)]);
         let mut codeword = 0usize;
@@ -116,7 +119,8 @@ impl<const BITS: u32, const SIZE: usize> Table<BITS, SIZE> {
                         start = filled;
                         let bits = subtable_bits(&counts[len..], done, len - BITS as usize);
                         filled += 1 << bits;
-                        self.0[prefix] = (start as u32) << 16 | EXCEPTION | SUBTABLE | (bits as u32) << 8 | BITS;
+                        let pointer = (start as u32) << 16 | EXCEPTION | SUBTABLE | (bits as u32) << 8 | BITS;
+                        self.0[prefix] = E::from(pointer);
                     }
                     let entry = entry(template, len - BITS as usize);
                     let places = self.0[start..filled].iter_mut().skip(codeword >> BITS);
@@ -166,15 +170,20 @@ fn subtable_bits(counts: &[u16], done: usize, mut bits: usize) -> usize {
     bits
 }
 
-const fn entry(template: u32, len: usize) -> u32 {
-    template + ((len << 8 | len) as u32)
+fn entry<E: From<u32> + Add<Output = E>>(template: E, len: usize) -> E {
+    template + E::from((len << 8 | len) as u32)
 }
 
-/// The value of an entry, with its extra bits added.
+/// The length that an entry means, with its extra bits.
 #[inline(always)]
-pub(crate) fn value(entry: u32, bits: u64) -> usize {
-    let mask = 1u64.wrapping_shl(entry) - 1;
-    (entry >> 16 & 0x7fff) as usize + (bits & mask).wrapping_shr(entry >> 8) as usize
+pub(crate) fn length(entry: u32, bits: u64) -> usize {
+    (entry >> 16 & 0x1ff) as usize + (bits.wrapping_shr(entry >> 8) as u32 & (entry >> 25 & 31)) as usize
+}
+
+/// The distance that an entry means, with its extra bits.
+#[inline(always)]
+pub(crate) fn distance(entry: u64, bits: u64) -> usize {
+    (entry >> 16 & 0xffff) as usize + (bits.wrapping_shr(entry as u32 >> 8) & (entry >> 32 & 0xffff)) as usize
 }
 
 /// The entries of the symbols, without their codewords.
@@ -191,7 +200,7 @@ pub(crate) static LITERALS: [u32; 288] = {
     symbol = 257;
     while symbol < 285 {
         let extra = if symbol < 265 { 0 } else { (symbol as u32 - 261) / 4 };
-        templates[symbol] = base << 16 | extra;
+        templates[symbol] = ((1 << extra) - 1) << 25 | base << 16 | extra;
         base += 1 << extra;
         symbol += 1;
     }
@@ -199,12 +208,12 @@ pub(crate) static LITERALS: [u32; 288] = {
     templates
 };
 
-pub(crate) static DISTANCES: [u32; 32] = {
-    let mut templates = [EXCEPTION; 32];
+pub(crate) static DISTANCES: [u64; 32] = {
+    let mut templates = [EXCEPTION as u64; 32];
     let (mut symbol, mut base) = (0, 1);
     while symbol < 30 {
-        let extra = if symbol < 4 { 0 } else { (symbol as u32 - 2) / 2 };
-        templates[symbol] = base << 16 | extra;
+        let extra = if symbol < 4 { 0 } else { (symbol as u64 - 2) / 2 };
+        templates[symbol] = ((1 << extra) - 1) << 32 | base << 16 | extra;
         base += 1 << extra;
         symbol += 1;
     }

@@ -55,21 +55,28 @@ fn every_short_match() {
         .flat_map(|(count, len)| std::iter::repeat_n(len, count))
         .collect();
     let (literals, distances) = (super::write::codewords(&literals), super::write::codewords(&[5; 32]));
-    let find = |templates: &[u32], value: usize| {
-        let symbol =
-            templates.iter().rposition(|t| t >> 31 == 0 && t >> 16 > 0 && (t >> 16) as usize <= value).unwrap();
-        (symbol, value - (templates[symbol] >> 16) as usize, templates[symbol] & 63)
+    // Symbol, extra bits, and how many of them.
+    let of_length = |len: u32| {
+        let base = |symbol: &usize| crate::table::LITERALS[*symbol] >> 16 & 0x1ff;
+        let symbol = (257..286).rev().find(|symbol| base(symbol) <= len).unwrap();
+        (symbol, (len - base(&symbol)) as usize, crate::table::LITERALS[symbol] & 63)
     };
-    for distance in 1..=48 {
-        for len in (3..=70).chain([100, 127, 128, 255, 256, 257, 258]) {
+    let of_distance = |distance: u64| {
+        let base = |symbol: &usize| crate::table::DISTANCES[*symbol] >> 16 & 0xffff;
+        let symbol = (0..30).rev().find(|symbol| base(symbol) <= distance).unwrap();
+        let width = u32::try_from(crate::table::DISTANCES[symbol] & 63).unwrap();
+        (symbol, usize::try_from(distance - base(&symbol)).unwrap(), width)
+    };
+    for distance in 1..=48usize {
+        for len in (3..=70usize).chain([100, 127, 128, 255, 256, 257, 258]) {
             for seed in 0..distance {
                 let byte = u8::try_from((seed * 37 + len + distance) % 256).unwrap();
                 bits.codeword(literals[usize::from(byte)]);
                 plain.push(byte);
             }
-            let (symbol, extra, width) = find(&crate::table::LITERALS, len);
+            let (symbol, extra, width) = of_length(len.try_into().unwrap());
             bits.codeword(literals[symbol]).number(extra, width);
-            let (symbol, extra, width) = find(&crate::table::DISTANCES, distance);
+            let (symbol, extra, width) = of_distance(distance as u64);
             bits.codeword(distances[symbol]).number(extra, width);
             (0..len).for_each(|_| plain.push(plain[plain.len() - distance]));
         }

@@ -164,7 +164,7 @@ fn stored(noise: &mut Noise, bits: &mut Bits, plain: &mut Vec<u8>, last: bool) {
 /// Random symbols that both codes have, and the end of the block.
 fn symbols(noise: &mut Noise, bits: &mut Bits, plain: &mut Vec<u8>, literals: &[u8], distances: &[u8]) {
     let (literal_words, distance_words) = (codewords(literals), codewords(distances));
-    let value = |template: u32, extra: usize| (template >> 16) as usize + extra;
+    let near_base = |symbol: usize| usize::try_from(DISTANCES[symbol] >> 16 & 0xffff).unwrap();
     let lits: Vec<usize> = (0..256).filter(|&symbol| literals[symbol] > 0).collect();
     let lens: Vec<usize> = (257..literals.len().min(286)).filter(|&symbol| literals[symbol] > 0).collect();
     for _ in 0..noise.below(400) {
@@ -174,7 +174,7 @@ fn symbols(noise: &mut Noise, bits: &mut Bits, plain: &mut Vec<u8>, literals: &[
             plain.push(u8::try_from(symbol).unwrap());
         }
         // A distance that is not too far.
-        let near = |symbol: &usize| distances[*symbol] > 0 && value(DISTANCES[*symbol], 0) <= plain.len();
+        let near = |symbol: &usize| distances[*symbol] > 0 && near_base(*symbol) <= plain.len();
         let near: Vec<usize> = (0..distances.len().min(30)).filter(near).collect();
         if lens.is_empty() || near.is_empty() || noise.below(2) == 0 {
             continue;
@@ -183,10 +183,10 @@ fn symbols(noise: &mut Noise, bits: &mut Bits, plain: &mut Vec<u8>, literals: &[
         let width = LITERALS[symbol] & 63;
         let extra = noise.below(1 << width);
         bits.codeword(literal_words[symbol]).number(extra, width);
-        let len = value(LITERALS[symbol], extra);
+        let len = (LITERALS[symbol] >> 16 & 0x1ff) as usize + extra;
         let symbol = near[noise.below(near.len())];
-        let width = DISTANCES[symbol] & 63;
-        let base = value(DISTANCES[symbol], 0);
+        let width = u32::try_from(DISTANCES[symbol] & 63).unwrap();
+        let base = near_base(symbol);
         let extra = noise.below((1 << width).min(plain.len() - base + 1));
         bits.codeword(distance_words[symbol]).number(extra, width);
         for _ in 0..len {
