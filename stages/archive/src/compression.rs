@@ -1,6 +1,5 @@
 //! Compressed bytes → plain bytes, whole streams only; and back.
 
-mod gzip;
 mod input;
 mod window;
 mod write;
@@ -9,16 +8,17 @@ mod zstd;
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
+use cvbake_inflate::{GzipReader, Problem};
+
 pub use self::write::Compressor;
 use crate::{CompressionProblem, Error};
 use input::Input;
 
 /// How much is read at once: pieces from 64 KiB on cost no measurable time per call.
-pub const INPUT_BUFFER: usize = 128 * 1024;
+pub const INPUT_BUFFER: usize = cvbake_inflate::INPUT_BUFFER;
 
-/// How much is decompressed at once. Inflating in pieces of 256 KiB is a quarter faster than in pieces of 8 KiB, and
-/// the piece still fits into a core's own cache when it is hashed and parsed right after.
-pub const OUTPUT_BUFFER: usize = 256 * 1024;
+/// How much is decompressed at once: the piece still fits into a core's own cache when it is hashed and parsed right after.
+pub const OUTPUT_BUFFER: usize = cvbake_inflate::OUTPUT_BUFFER;
 
 /// The largest window of a zstd frame, as a power of two: 128 MiB, what the `zstd` program accepts unless it is told
 /// otherwise, and the most that it uses itself (`--ultra -22`). Builders of images stay at 8 MiB and below.
@@ -74,20 +74,14 @@ impl fmt::Display for Compression {
 /// It reports the end only after the whole input has been read and found right: all members or frames, their checksums,
 /// and nothing but NULs behind them. An empty input is an empty stream.
 pub struct Decompressor<R> {
-    input: Input<R>,
-    engine: Engine,
-    output: Box<[u8]>,
-    /// The part of `output` that has been decompressed and not yet consumed.
-    ready: std::ops::Range<usize>,
+    engine: Engine<R>,
 }
 
-enum Engine {
-    Plain,
-    Gzip(gzip::Gzip),
-    Zstd(zstd::Zstd),
-    /// Broken for good: the error is repeated, because one that turns into an end or into other bytes on the second try
-    /// is none.
-    Failed(Compression, u64, CompressionProblem),
+enum Engine<R> {
+    /// Plain bytes are lent from the input buffer.
+    Plain(Input<R>),
+    Gzip(Box<GzipReader<R>>),
+    Zstd(Box<zstd::Reader<R>>),
 }
 
 impl<R: Read> Decompressor<R> {
@@ -98,80 +92,63 @@ impl<R: Read> Decompressor<R> {
     pub fn new(reader: R) -> io::Result<Decompressor<R>> {
         let mut input = Input::new(reader, INPUT_BUFFER);
         let engine = match Compression::detect(input.peek(Compression::PREFIX)?) {
-            Compression::None => Engine::Plain,
-            Compression::Gzip => Engine::Gzip(gzip::Gzip::new()),
-            Compression::Zstd => Engine::Zstd(zstd::Zstd::new()?),
+            Compression::None => Engine::Plain(input),
+            Compression::Gzip => {
+                let (read, reader) = input.into_parts();
+                Engine::Gzip(Box::new(GzipReader::with_prefix(&read, reader)))
+            }
+            Compression::Zstd => Engine::Zstd(Box::new(zstd::Reader::new(input)?)),
         };
-        // Plain bytes are lent from the input buffer.
-        let output = if matches!(engine, Engine::Plain) { 0 } else { OUTPUT_BUFFER };
-        Ok(Decompressor { input, engine, output: vec![0; output].into_boxed_slice(), ready: 0..0 })
+        Ok(Decompressor { engine })
     }
+}
 
+impl<R> Decompressor<R> {
     /// What the first bytes said.
     #[must_use]
     pub fn compression(&self) -> Compression {
         match self.engine {
-            Engine::Plain => Compression::None,
+            Engine::Plain(_) => Compression::None,
             Engine::Gzip(_) => Compression::Gzip,
             Engine::Zstd(_) => Compression::Zstd,
-            Engine::Failed(compression, ..) => compression,
         }
     }
 
     /// How many bytes of the compressed stream have been used up.
     #[must_use]
     pub fn compressed_offset(&self) -> u64 {
-        self.input.offset()
+        match &self.engine {
+            Engine::Plain(input) => input.offset(),
+            Engine::Gzip(reader) => reader.compressed_offset(),
+            Engine::Zstd(reader) => reader.compressed_offset(),
+        }
     }
 
     /// Gives the reader back, in whatever place it is; bytes read ahead are lost, none at the end of the stream.
     #[must_use]
     pub fn into_inner(self) -> R {
-        self.input.into_inner()
-    }
-
-    /// Decompresses the next piece into the empty output buffer.
-    fn refill(&mut self) -> io::Result<()> {
-        let compression = self.compression();
-        let result = match &mut self.engine {
-            Engine::Plain => Ok(0),
-            Engine::Gzip(gzip) => gzip.read(&mut self.input, &mut self.output),
-            Engine::Zstd(zstd) => zstd.read(&mut self.input, &mut self.output),
-            Engine::Failed(_, offset, problem) => Err(Failure::Data(*offset, problem.clone())),
-        };
-        let (offset, problem) = match result {
-            Ok(len) => {
-                self.ready = 0..len;
-                return Ok(());
-            }
-            Err(Failure::Read(error)) => return Err(error),
-            Err(Failure::Data(offset, problem)) => (offset, problem),
-        };
-        self.engine = Engine::Failed(compression, offset, problem.clone());
-        let kind = match problem {
-            CompressionProblem::Truncated { .. } => io::ErrorKind::UnexpectedEof,
-            _ => io::ErrorKind::InvalidData,
-        };
-        Err(io::Error::new(kind, Error::Compressed { compression, offset, problem }))
+        match self.engine {
+            Engine::Plain(input) => input.into_inner(),
+            Engine::Gzip(reader) => reader.into_inner(),
+            Engine::Zstd(reader) => reader.into_inner(),
+        }
     }
 }
 
 impl<R: Read> BufRead for Decompressor<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if matches!(self.engine, Engine::Plain) {
-            return self.input.fill();
+        match &mut self.engine {
+            Engine::Plain(input) => input.fill(),
+            Engine::Gzip(reader) => reader.fill_buf().map_err(gzip_error),
+            Engine::Zstd(reader) => reader.fill_buf(),
         }
-        if self.ready.is_empty() {
-            self.refill()?;
-        }
-        Ok(&self.output[self.ready.clone()])
     }
 
     fn consume(&mut self, amount: usize) {
-        if matches!(self.engine, Engine::Plain) {
-            self.input.consume(amount);
-        } else {
-            self.ready.start = self.ready.end.min(self.ready.start + amount);
+        match &mut self.engine {
+            Engine::Plain(input) => input.consume(amount),
+            Engine::Gzip(reader) => reader.consume(amount),
+            Engine::Zstd(reader) => reader.consume(amount),
         }
     }
 }
@@ -190,7 +167,7 @@ impl<R: Read> Read for Decompressor<R> {
 
 impl<R> fmt::Debug for Decompressor<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Decompressor").field("compressed_offset", &self.input.offset()).finish_non_exhaustive()
+        f.debug_struct("Decompressor").field("compressed_offset", &self.compressed_offset()).finish_non_exhaustive()
     }
 }
 
@@ -218,6 +195,29 @@ fn truncated(offset: u64, inside: &'static str) -> Failure {
 
 fn trailing(offset: u64, found: u8) -> Failure {
     Failure::Data(offset, CompressionProblem::Trailing { found })
+}
+
+/// An error of this crate for data that is wrong; other errors come from below.
+fn data_error(compression: Compression, offset: u64, problem: CompressionProblem) -> io::Error {
+    let kind = match problem {
+        CompressionProblem::Truncated { .. } => io::ErrorKind::UnexpectedEof,
+        _ => io::ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, Error::Compressed { compression, offset, problem })
+}
+
+fn gzip_error(error: io::Error) -> io::Error {
+    match error.downcast::<cvbake_inflate::Error>() {
+        Ok(error) => {
+            let problem = match error.problem {
+                Problem::Truncated { inside } => CompressionProblem::Truncated { inside },
+                Problem::Trailing { found } => CompressionProblem::Trailing { found },
+                problem => CompressionProblem::Corrupt { reason: problem.to_string() },
+            };
+            data_error(Compression::Gzip, error.offset, problem)
+        }
+        Err(error) => error,
+    }
 }
 
 /// Reads NULs to the end of the input.

@@ -64,4 +64,9 @@ impl<R> Input<R> {
     pub(super) fn into_inner(self) -> R {
         self.reader
     }
+
+    /// What was read and not consumed, and the reader of the rest.
+    pub(super) fn into_parts(self) -> (Vec<u8>, R) {
+        (self.buffer[self.ready].to_vec(), self.reader)
+    }
 }
