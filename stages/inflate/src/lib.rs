@@ -27,9 +27,8 @@
 //! `cargo bench -p cvbake-inflate` compares with zlib-rs and libdeflate. Times on a machine with other work to do differ by
 //! a factor from turn to turn, so what is said here are instructions (callgrind over that bench), for two pieces of 500 KB
 //! of layers compressed by `gzip -6`, of Python wheels and of node modules: 0.94 and 0.97 times as many as zlib-rs, 1.6 and
-//! 1.5 times as many as libdeflate; mispredicted branches, as callgrind simulates them, are
-//! no more than libdeflate's. So the mark of 95 % of
-//! libdeflate's speed is not shown to be reached. What is missing, where it is known:
+//! 1.5 times as many as libdeflate; mispredicted branches, as callgrind simulates them, are no more than libdeflate's. So
+//! the mark of 95 % of libdeflate's speed is not shown to be reached. What is missing, where it is known:
 //!
 //! * libdeflate uses BMI2 where the processor has it, for shifts by a variable and for masks. In safe Rust, only a whole
 //!   program can be compiled for it.
