@@ -8,6 +8,7 @@ pub mod challenge;
 pub mod compression;
 pub mod documents;
 pub mod index;
+pub mod inflate;
 pub mod merge;
 pub mod netrc;
 pub mod registries;

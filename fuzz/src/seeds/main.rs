@@ -43,6 +43,9 @@ fn main() {
             let name = format!("-{}", at + 1);
             seed("tar", &name, &layer.tar);
             seed("compression", &name, &layer.blob);
+            if let Some(body) = layer.blob.strip_prefix(b"\x1f\x8b\x08\0").and_then(|rest| rest.get(6..)) {
+                seed("inflate", &name, body);
+            }
             if let Ok(index) = unpack(&mut &layer.tar[..], &mut |_, _| Ok(())) {
                 seed("index", &name, &index.encode());
             }
