@@ -1,6 +1,6 @@
 """The images of the comparison, made of packages from Debian, PyPI and npm. Needs root, for debootstrap and chroot.
 
-Usage: images.py WORK NAME...      names: tiny debian python python-zstd node big
+Usage: images.py WORK NAME...      names: tiny debian python python-zstd python-easy node big
 Each becomes WORK/layouts/NAME, an OCI layout; what is there is kept. WORK/trees has the directories that they are made of.
 """
 
@@ -10,6 +10,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 import layout
@@ -106,6 +107,12 @@ class Maker:
         """The same layers, compressed with zstd."""
         self.make("python")
         self.image("python-zstd", PYTHON_LAYERS, "zstd")
+
+    def python_easy(self):
+        """The same without a file in the place of a directory and the other way round, which some peers give up on."""
+        self.make("python")
+        without(self.tar("python-changes"), self.tar("python-changes-easy"), ["app/src/mod_2.py", "usr/share/info"])
+        self.image("python-easy", [*PYTHON_LAYERS[:-1], "python-changes-easy"])
 
     def node(self):
         """Debian, Node.js, and a folder node_modules with more than 100,000 files."""
@@ -213,6 +220,14 @@ def takes_away(top):
     for number in range(100, 150):
         write(f"{source}/mod_{number}.py", "patched\n")
     os.chmod(f"{top}/root", 0o700)
+
+
+def without(source, target, names):
+    """Copies an archive without some of its entries, and what is below them."""
+    with tarfile.open(source) as old, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as new:
+        for entry in old:
+            if not any(entry.name == name or entry.name.startswith(name + "/") for name in names):
+                new.addfile(entry, old.extractfile(entry) if entry.isreg() else None)
 
 
 def events(length):

@@ -96,8 +96,8 @@ class Content:
 
     def take(self, size):
         self.at = (self.at + 100_003) % self.BLOCK
-        whole, rest = divmod(size, LARGE)
-        return io.BytesIO(self.block[self.at : self.at + LARGE] * whole + self.block[self.at : self.at + rest])
+        pieces = [self.block[self.at : self.at + min(LARGE, size - done)] for done in range(0, size, LARGE)]
+        return io.BytesIO(b"".join(pieces))
 
 
 def info(name, kind, mode, size):

@@ -42,6 +42,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHAT", value_delimiter = ',', conflicts_with = "scenarios")]
     pub(crate) series: Vec<Series>,
 
+    /// Only the points of a series up to this
+    #[arg(long, value_name = "N", requires = "series")]
+    pub(crate) most: Option<u64>,
+
     /// Instead of the comparison: cold, nothing changed, and one layer changed, on ext4, xfs and btrfs
     #[arg(long)]
     pub(crate) scenarios: bool,
@@ -83,6 +87,8 @@ pub(crate) enum Image {
     Python,
     /// The same layers in zstd
     PythonZstd,
+    /// Without a file in the place of a directory and the other way round
+    PythonEasy,
     /// Debian with node_modules, in three layers
     Node,
     /// A few large files in two layers
@@ -97,6 +103,7 @@ impl Image {
             Self::Debian => "debian",
             Self::Python => "python",
             Self::PythonZstd => "python-zstd",
+            Self::PythonEasy => "python-easy",
             Self::Node => "node",
             Self::Big => "big",
         }
@@ -184,7 +191,14 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_refused() {
-        for line in ["--images alpine", "--peers docker", "--rounds 0", "--series time", "--scenarios --series files"] {
+        for line in [
+            "--images alpine",
+            "--peers docker",
+            "--rounds 0",
+            "--series time",
+            "--scenarios --series files",
+            "--most 4",
+        ] {
             assert!(parse(&format!("bench {line}")).is_err(), "{line}");
         }
     }

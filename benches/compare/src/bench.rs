@@ -54,7 +54,7 @@ impl Bench {
         let ext4 = Filesystem::make(&work, Kind::Ext4, room(&work)?)?;
         let cvbake = install(&built, &ext4.directory("bin")?)?;
         let registry = Registry::start(&work)?;
-        let machine = Machine::look(&cvbake)?;
+        let machine = Machine::look(&cvbake, args.cvbake.is_none())?;
         let limit = Duration::from_secs(args.time_limit);
         Ok(Self { work, _lock: lock, registry, ext4, cvbake, rounds: args.rounds, limit, machine })
     }

@@ -156,7 +156,7 @@ impl Comparison {
 impl OfImage {
     fn table(&self) -> String {
         let heads = ["", "wall s", "× LB2", "× cvbake", "CPU s", "memory MB", "sync s", "wrong"];
-        let mut table = Table::new(&heads, true);
+        let mut table = Table::new(&heads, &[0, 7]);
         let cvbake = self.median_of(Contender::Cvbake.name());
         for row in &self.rows {
             let wrong = row.verdict.as_ref().map_or_else(String::new, Verdict::words);

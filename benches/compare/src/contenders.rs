@@ -135,7 +135,7 @@ impl Contender {
 /// Builds cvbake for release, and returns the program.
 pub(crate) fn build_cvbake(target: &Path) -> Result<PathBuf> {
     eprintln!("bench: building cvbake");
-    cargo(&tree().join("Cargo.toml"), target, &[])?;
+    cargo(&tree().join("Cargo.toml"), target)?;
     Ok(target.join("release/cvbake"))
 }
 
@@ -143,17 +143,16 @@ pub(crate) fn build_cvbake(target: &Path) -> Result<PathBuf> {
 pub(crate) fn build_peers(target: &Path, contenders: &[Contender]) -> Result<Vec<PathBuf>> {
     let packages: Vec<&str> = contenders.iter().filter_map(|contender| contender.package()).collect();
     if !packages.is_empty() {
-        eprintln!("bench: building {}", packages.join(", "));
-        let options: Vec<&str> = packages.iter().flat_map(|package| ["-p", package]).collect();
-        cargo(&tree().join("benches/compare/peers/Cargo.toml"), target, &options)?;
+        eprintln!("bench: building the peers");
+        // All of them: with fewer, dependencies would have other features, and be compiled again.
+        cargo(&tree().join("benches/compare/peers/Cargo.toml"), target)?;
     }
     Ok(packages.iter().map(|package| target.join("release").join(package)).collect())
 }
 
-fn cargo(manifest: &Path, target: &Path, options: &[&str]) -> Result<()> {
+fn cargo(manifest: &Path, target: &Path) -> Result<()> {
     let mut args = vec!["build".as_ref(), "--release".as_ref(), "--locked".as_ref(), "--manifest-path".as_ref()];
     args.extend([manifest.as_os_str(), "--target-dir".as_ref(), target.as_os_str()]);
-    args.extend(options.iter().map(AsRef::<std::ffi::OsStr>::as_ref));
     tool("cargo", args)?;
     Ok(())
 }

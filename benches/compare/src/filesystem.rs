@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::run::{self, NOBODY, tool};
+use crate::run::{self, NOBODY, clean_up, tool};
 
 /// Where filesystems are mounted: not in the work folder, which may be in root's home, where ordinary users cannot go.
 const MOUNTS: &str = "/run/cvbake-bench";
@@ -145,7 +145,7 @@ fn mount(options: &str, file: &Path, at: &Path) -> Result<()> {
 }
 
 fn unmount(at: &Path) {
-    if let Err(error) = tool("umount", [at]) {
+    if let Err(error) = clean_up("umount", [at]) {
         eprintln!("bench: {} stays mounted: {error:#}", at.display());
     }
 }

@@ -80,10 +80,17 @@ pub(crate) fn make_pair(work: &Path, base: &Image) -> Result<[Image; 2]> {
     Ok([open(work, &format!("{}-a", base.name))?, open(work, &format!("{}-b", base.name))?])
 }
 
-/// Makes an image that is one point of a series.
-pub(crate) fn make_point(work: &Path, series: &str, n: u64) -> Result<Image> {
+/// Makes an image that is one point of a series, and returns its layout. Nobody looks it over: that takes long with a million files.
+pub(crate) fn make_point(work: &Path, series: &str, n: u64) -> Result<PathBuf> {
     python("series.py", [work.as_os_str(), series.as_ref(), n.to_string().as_ref()])?;
-    open(work, &format!("{series}-{n}"))
+    Ok(work.join("layouts").join(format!("{series}-{n}")))
+}
+
+/// What there is to fetch of an image, its manifest and configuration included.
+pub(crate) fn blob_bytes(layout: &Path) -> Result<u64> {
+    let blobs = layout.join("blobs/sha256");
+    let sizes = fs::read_dir(&blobs).and_then(|entries| entries.map(|entry| Ok(entry?.metadata()?.len())).sum());
+    sizes.with_context(|| blobs.display().to_string())
 }
 
 /// Looks an image over, unless that has been done.

@@ -26,20 +26,25 @@ pub(crate) struct Machine {
     pub(crate) system: String,
     /// What `cvbake --version` says.
     pub(crate) cvbake: String,
-    /// The commit of the tree that this is run from.
+    /// The commit that it is built from.
     pub(crate) commit: String,
 }
 
 impl Machine {
-    /// Looks around.
-    pub(crate) fn look(cvbake: &Path) -> Result<Self> {
+    /// Looks around; what a program that was built elsewhere is built from cannot be known.
+    pub(crate) fn look(cvbake: &Path, built_here: bool) -> Result<Self> {
         let field = |file: &str, name: &str| {
             let text = fs::read_to_string(file).unwrap_or_default();
             let value = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("unknown");
             value.trim_matches(|c: char| c.is_whitespace() || "=:\"".contains(c)).to_owned()
         };
         let kib = field("/proc/meminfo", "MemTotal:");
-        let git = ["-C".as_ref(), tree().as_os_str(), "rev-parse".as_ref(), "--short".as_ref(), "HEAD".as_ref()];
+        let commit = if built_here {
+            let describe = ["describe", "--always", "--dirty", "--exclude=*"].map(AsRef::as_ref);
+            tool("git", ["-C".as_ref(), tree().as_os_str()].into_iter().chain(describe)).ok()
+        } else {
+            None
+        };
         Ok(Self {
             date: line(&tool("date", ["-u", "+%Y-%m-%d"])?),
             processor: field("/proc/cpuinfo", "model name"),
@@ -48,7 +53,7 @@ impl Machine {
             kernel: line(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()),
             system: field("/etc/os-release", "PRETTY_NAME"),
             cvbake: line(&tool(&cvbake.to_string_lossy(), ["--version"])?),
-            commit: tool("git", git).map_or_else(|_| "unknown".to_owned(), |text| line(&text)),
+            commit: commit.map_or_else(|| "of an unknown commit".to_owned(), |text| line(&text)),
         })
     }
 
@@ -56,9 +61,7 @@ impl Machine {
     pub(crate) fn words(&self) -> String {
         let Self { date, processor, threads, kernel, system, cvbake, commit, .. } = self;
         let gib = self.memory_bytes.div_ceil(1 << 30);
-        format!(
-            "Measured on {date}: {cvbake} ({commit}), {threads} × {processor}, {gib} GiB, {system}, Linux {kernel}."
-        )
+        format!("Measured on {date}: {cvbake}, {commit}, {threads} × {processor}, {gib} GiB, {system}, Linux {kernel}.")
     }
 }
 

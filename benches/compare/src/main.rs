@@ -38,7 +38,7 @@ fn main() -> Result<()> {
     let mut bench = Bench::set_up(&args)?;
     if !args.series.is_empty() {
         for &series in &args.series {
-            let results = series::run(&mut bench, series)?;
+            let results = series::run(&mut bench, series, args.most.unwrap_or(u64::MAX))?;
             finish(&bench, &args, &format!("series {}", series.name()), &results, &results.markdown())?;
         }
     } else if args.scenarios {

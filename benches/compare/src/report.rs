@@ -9,13 +9,9 @@ use crate::run::{Outcome, Usage};
 pub(crate) struct Table(String);
 
 impl Table {
-    /// Starts a table; the first column is text, and so is the last where `text_last`, all others are numbers.
-    pub(crate) fn new(heads: &[&str], text_last: bool) -> Self {
-        let mut rules = vec!["---:"; heads.len()];
-        rules[0] = "---";
-        if text_last {
-            rules[heads.len() - 1] = "---";
-        }
+    /// Starts a table; the columns are numbers but for those in `text`.
+    pub(crate) fn new(heads: &[&str], text: &[usize]) -> Self {
+        let rules: Vec<&str> = (0..heads.len()).map(|at| if text.contains(&at) { "---" } else { "---:" }).collect();
         let mut table = Self(String::new());
         table.row(heads);
         table.row(&rules);
@@ -121,7 +117,7 @@ mod tests {
 
     #[test]
     fn cells_cannot_break_the_table() {
-        let mut table = Table::new(&["a", "b", "c"], true);
+        let mut table = Table::new(&["a", "b", "c"], &[0, 2]);
         table.row(&["x|y", "1", "<z>"]);
         assert_eq!(table.finish(), "| a | b | c |\n| --- | ---: | --- |\n| x\\|y | 1 | &lt;z> |\n");
     }

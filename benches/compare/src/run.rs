@@ -164,14 +164,20 @@ pub(crate) fn sync(directory: &Path) -> Result<()> {
     rustix::fs::syncfs(file).with_context(|| format!("writing out the filesystem of {}", directory.display()))
 }
 
-/// Runs a program that must succeed, and returns its standard output.
+/// Runs a program that must succeed, unless the user has asked to stop, and returns its standard output.
 pub(crate) fn tool<I: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = I>) -> Result<String> {
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().with_context(|| format!("starting {program} (scripts/setup bench installs it)"))?;
+    let said = clean_up(program, args);
     if INTERRUPTED.load(Ordering::Relaxed) {
         bail!("interrupted");
     }
+    said
+}
+
+/// Runs a program that must succeed even when the user has asked to stop, and returns its standard output.
+pub(crate) fn clean_up<I: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = I>) -> Result<String> {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().with_context(|| format!("starting {program} (scripts/setup bench installs it)"))?;
     if !output.status.success() {
         bail!("{program}: {}", output.status);
     }

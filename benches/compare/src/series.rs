@@ -1,12 +1,14 @@
 //! How cvbake's time grows: with files, layers, bytes and threads.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::args::Series;
 use crate::bench::Bench;
 use crate::compare::words;
-use crate::images::{self, Image};
+use crate::images;
 use crate::machine::Machine;
 use crate::report::{Table, median, megabytes, ratio, rounds_words, seconds};
 use crate::run::{Outcome, Step, measure};
@@ -34,8 +36,8 @@ const MEGABYTES: [u64; 5] = [100, 300, 1_000, 3_000, 10_000];
 /// A point takes, beside its layout, the registry's copy, the store's, and a disk.
 const COPIES: u64 = 4;
 
-/// Measures a series, cold.
-pub(crate) fn run(bench: &mut Bench, series: Series) -> Result<Growth> {
+/// Measures a series up to a point, cold.
+pub(crate) fn run(bench: &mut Bench, series: Series, most: u64) -> Result<Growth> {
     let threads = bench.machine.threads as u64;
     let values: Vec<u64> = match series {
         Series::Files => FILES.to_vec(),
@@ -44,23 +46,25 @@ pub(crate) fn run(bench: &mut Bench, series: Series) -> Result<Growth> {
         Series::Threads => (0..).map(|power| 1 << power).take_while(|&n| n < threads).chain([threads]).collect(),
     };
     let mut points = Vec::new();
-    for n in values {
+    for n in values.into_iter().filter(|&n| n <= most) {
         if series == Series::Bytes && n * 1_000_000 * COPIES > crate::bench::room(&bench.work)? {
             eprintln!("bench: LEFT OUT {n} MB: there is no room for it");
             continue;
         }
-        let image = match series {
-            Series::Threads => images::make(&bench.work, "python")?,
-            _ => images::make_point(&bench.work, series.name(), n)?,
+        let (layout, jobs) = match series {
+            Series::Threads => (images::make(&bench.work, "python")?.layout, Some(n)),
+            Series::Files | Series::Layers | Series::Bytes => {
+                (images::make_point(&bench.work, series.name(), n)?, None)
+            }
         };
-        let jobs = (series == Series::Threads).then_some(n);
-        points.push(point(bench, &image, n, jobs)?);
+        points.push(point(bench, &layout, n, jobs)?);
     }
     Ok(Growth { machine: bench.machine.clone(), rounds: bench.rounds, series: series.name().to_owned(), points })
 }
 
-fn point(bench: &mut Bench, image: &Image, n: u64, jobs: Option<u64>) -> Result<Point> {
-    let reference = bench.registry.push(&image.layout, &image.name)?;
+fn point(bench: &mut Bench, layout: &Path, n: u64, jobs: Option<u64>) -> Result<Point> {
+    let name = layout.file_name().and_then(|name| name.to_str()).context("a layout without a name")?;
+    let reference = bench.registry.push(layout, name)?;
     let mut runs = Vec::new();
     for round in 1..=bench.rounds {
         let directory = bench.ext4.empty()?;
@@ -73,10 +77,10 @@ fn point(bench: &mut Bench, image: &Image, n: u64, jobs: Option<u64>) -> Result<
             argv.extend(["--jobs", jobs]);
         }
         let outcome = measure(&[Step::user(&argv)], &directory, bench.limit)?;
-        eprintln!("bench: {}, {n}, round {round}: {}", image.name, words(&outcome));
+        eprintln!("bench: {name}, {n}, round {round}: {}", words(&outcome));
         runs.push(outcome);
     }
-    Ok(Point { n, compressed_bytes: image.sizes.compressed_bytes(), runs })
+    Ok(Point { n, compressed_bytes: images::blob_bytes(layout)?, runs })
 }
 
 impl Growth {
@@ -85,7 +89,7 @@ impl Growth {
     pub(crate) fn markdown(&self) -> String {
         let unit = if self.series == "bytes" { "MB of files" } else { &self.series };
         let mut table =
-            Table::new(&[unit, "compressed MB", "wall s", "× the first", "n × the first", "CPU s", "memory MB"], false);
+            Table::new(&[unit, "compressed MB", "wall s", "× the first", "n × the first", "CPU s", "memory MB"], &[]);
         let first = self.points.first();
         let first_s = first.and_then(|first| median(&first.runs)).map(|usage| usage.wall_s);
         for point in &self.points {
