@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 use cvbake_archive::{Compression, Decompressor};
-use cvbake_verify::{Blobs, Digest, HashingReader, Layer};
+use cvbake_verify::{Blobs, Digest, Hasher, HashingReader, Layer};
 
 use super::Workshop;
 use crate::error::{Error, Kind};
@@ -11,8 +11,8 @@ use crate::event::{Event, LayerEvent};
 use crate::parallel::Stop;
 use crate::readahead::read_ahead;
 
-/// From this size on a layer is inflated on a thread of its own, beside the one that unpacks it: a smaller one is done
-/// before the threads have met. A layer of unknown size comes from a pipe, which may never end.
+/// From this size on a layer is inflated and hashed on threads of their own, beside the one that unpacks it: a smaller one
+/// is done before the threads have met. A layer of unknown size comes from a pipe, which may never end.
 const READ_AHEAD_FROM: u64 = 1 << 20;
 
 impl<'a> Workshop<'a> {
@@ -30,19 +30,26 @@ impl<'a> Workshop<'a> {
         let counted = Counted { inner: layer.open(blobs)?, number, stop, on: self.on };
         let bytes = Decompressor::new(counted)?;
         let compression = bytes.compression();
-        let hashed = |bytes: &mut dyn BufRead| {
+        let (made, digest) = if layer.size().is_some_and(|size| size >= READ_AHEAD_FROM) {
+            let mut hasher = Hasher::new(layer.algorithm());
+            let made = read_ahead(
+                bytes,
+                |bytes| hasher.update(bytes),
+                |bytes| {
+                    let made = work(bytes)?;
+                    // What comes behind the end of the archive counts, too.
+                    io::copy(bytes, &mut io::sink())?;
+                    Ok::<T, Error>(made)
+                },
+            )?;
+            (made, hasher.finish())
+        } else {
             let mut bytes = HashingReader::new(bytes, layer.algorithm());
             let made = work(&mut bytes)?;
-            let (digest, _) = bytes.finish()?;
-            layer.check(digest)?;
-            Ok((made, digest, compression))
+            (made, bytes.finish()?.0)
         };
-        if layer.size().is_some_and(|size| size >= READ_AHEAD_FROM) {
-            read_ahead(bytes, |bytes| hashed(bytes))
-        } else {
-            let mut bytes = bytes;
-            hashed(&mut bytes)
-        }
+        layer.check(digest)?;
+        Ok((made, digest, compression))
     }
 }
 
