@@ -11,6 +11,7 @@ use crate::{Error, Options};
 pub(crate) mod content;
 pub(crate) mod directory;
 pub(crate) mod extents;
+pub(crate) mod foundation;
 pub(crate) mod geometry;
 pub(crate) mod numbers;
 pub(crate) mod path;
@@ -20,6 +21,7 @@ pub(crate) mod space;
 pub(crate) mod xattr;
 
 use content::Content;
+pub use foundation::FOUNDATION_BLOCK;
 use geometry::Geometry;
 pub use path::Place;
 use place::Placed;
@@ -62,7 +64,7 @@ impl Layout {
         let mut content = Content::of(tree, options)?;
         let size::Fitted { geometry, placed, len_bytes } = size::fit(tree, &content, options)?;
         // Their order has become places and placements.
-        content.files = Vec::new();
+        (content.files, content.foundation) = (Vec::new(), None);
         Ok(Layout { options: options.clone(), content, geometry, placed, len_bytes })
     }
 
@@ -111,6 +113,19 @@ impl Layout {
         &self.placed.placements
     }
 
+    /// The pack that stands on the disk as it is, from [`FOUNDATION_BLOCK`] on, but for what its placements say otherwise: the
+    /// one of [`Options::foundation`], if that was worth it.
+    #[must_use]
+    pub fn foundation(&self) -> Option<u32> {
+        self.placed.standing.as_ref().map(|standing| standing.pack)
+    }
+
+    /// Whether content is in its place on a file that begins as the foundation.
+    #[must_use]
+    pub fn stands(&self, placement: &Placement) -> bool {
+        Some(placement.pack) == self.foundation() && placement.disk_block == placement.pack_block + FOUNDATION_BLOCK
+    }
+
     /// The bytes of the disk that are written, metadata and content, sorted and joined. All others read as zeros.
     pub fn used_ranges(&self) -> impl Iterator<Item = Range<u64>> {
         let mut blocks = Vec::new();
@@ -130,6 +145,8 @@ impl Layout {
                 blocks.push(inode_table..inode_table + inodes.div_ceil(INODES_PER_BLOCK));
             }
         }
+        let standing = self.placements().iter().filter(|placement| self.stands(placement));
+        blocks.extend(standing.map(|placement| placement.disk_block..placement.disk_block + placement.blocks));
         // Of the content, only the journal is not written, but for its first block.
         let mut content = self.used_space();
         if let Some(journal) = self.placed.journal {

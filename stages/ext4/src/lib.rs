@@ -38,5 +38,5 @@ mod options;
 mod write;
 
 pub use error::Error;
-pub use layout::{Layout, Place, Placement};
+pub use layout::{FOUNDATION_BLOCK, Layout, Place, Placement};
 pub use options::{Inodes, Options, Size};

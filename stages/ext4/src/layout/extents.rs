@@ -2,7 +2,8 @@
 
 use cvbake_tree::Segment;
 
-use super::space::{Run, Runs, Space};
+use super::foundation::StandingRuns;
+use super::space::{Run, Runs};
 use crate::format::extent::{EXT_INIT_MAX_LEN, EXTENTS_IN_BLOCK, EXTENTS_IN_INODE};
 
 /// Blocks of a file that stand together on the disk.
@@ -13,19 +14,38 @@ pub(crate) struct Extent {
     pub(crate) disk_block: u64,
 }
 
-/// The extents of a file whose blocks were taken from `start` on.
+/// The extents of a file: its segments on its blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Extents<'a> {
-    runs: Runs<'a>,
+    blocks: Blocks<'a>,
     run: Run,
     segments: std::slice::Iter<'a, Segment>,
     segment: Segment,
 }
 
-pub(crate) fn extents<'a>(space: &'a Space, start: u64, segments: &'a [Segment]) -> Extents<'a> {
-    let blocks = segments.iter().map(|segment| u64::from(segment.blocks)).sum();
-    let none = Segment { file_block: 0, blocks: 0 };
-    Extents { runs: space.runs(start, blocks), run: Run { start, blocks: 0 }, segments: segments.iter(), segment: none }
+pub(crate) fn extents<'a>(blocks: Blocks<'a>, segments: &'a [Segment]) -> Extents<'a> {
+    let (run, segment) = (Run { start: 0, blocks: 0 }, Segment { file_block: 0, blocks: 0 });
+    Extents { blocks, run, segments: segments.iter(), segment }
+}
+
+/// The blocks of a file, one behind the other.
+#[derive(Clone, Debug)]
+pub(crate) enum Blocks<'a> {
+    /// In the free space.
+    Free(Runs<'a>),
+    /// In the foundation.
+    Standing(StandingRuns<'a>),
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Run;
+
+    fn next(&mut self) -> Option<Run> {
+        match self {
+            Blocks::Free(runs) => runs.next(),
+            Blocks::Standing(runs) => runs.next(),
+        }
+    }
 }
 
 impl Iterator for Extents<'_> {
@@ -36,7 +56,7 @@ impl Iterator for Extents<'_> {
             self.segment = *self.segments.next()?;
         }
         if self.run.blocks == 0 {
-            self.run = self.runs.next()?;
+            self.run = self.blocks.next()?;
         }
         let blocks = u64::from(self.segment.blocks).min(self.run.blocks).min(EXT_INIT_MAX_LEN);
         let short = u16::try_from(blocks).expect("EXT_INIT_MAX_LEN has 16 bits");

@@ -1,5 +1,7 @@
 //! How large everything is, and where the parts stand that depend on nothing but sizes.
 
+use std::ops::Range;
+
 use crate::format::group::{EXT4_MIN_DESC_SIZE, EXT4_MIN_DESC_SIZE_64BIT};
 use crate::format::journal::journal_blocks;
 use crate::format::{BLOCK_SIZE, BLOCKS_PER_GROUP, INODES_PER_BLOCK, MAX_INODES_PER_GROUP};
@@ -84,7 +86,7 @@ impl Geometry {
     }
 
     /// The blocks of a group.
-    pub(crate) fn group_blocks(&self, group: u64) -> std::ops::Range<u64> {
+    pub(crate) fn group_blocks(&self, group: u64) -> Range<u64> {
         group * BLOCKS_PER_GROUP..((group + 1) * BLOCKS_PER_GROUP).min(self.blocks)
     }
 
@@ -107,27 +109,32 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Packs all tables into the front; also gives the space that they and the superblocks leave.
-    pub(crate) fn pack(geometry: &Geometry) -> (Tables, Space) {
-        let supers = geometry.super_groups().map(|group| {
-            let start = group * BLOCKS_PER_GROUP;
-            start..start + geometry.super_blocks(group)
-        });
-        let supers = Space::new(supers.collect());
+    /// Packs all tables into the front of what the superblocks and other things that stand already leave; also gives the space
+    /// that remains.
+    pub(crate) fn pack(geometry: &Geometry, standing: &[Range<u64>]) -> (Tables, Space) {
+        let standing = Space::new(supers(geometry).chain(standing.iter().cloned()).collect());
         let mut groups = vec![[0; 3]; usize::try_from(geometry.groups).expect("fewer than 2^20 groups")];
         let mut taken = Vec::new();
         let mut at = 0;
         for (which, len) in [(0, 1), (1, 1), (2, geometry.inode_table_blocks())] {
             for group in &mut groups {
-                at = supers.first_fit(at, len);
+                at = standing.first_fit(at, len);
                 group[which] = at;
                 taken.push(at..at + len);
                 at += len;
             }
         }
-        taken.extend_from_slice(supers.taken());
+        taken.extend_from_slice(standing.taken());
         (Tables { groups }, Space::new(taken))
     }
+}
+
+/// The blocks of the superblocks and descriptors, which have a fixed place.
+pub(crate) fn supers(geometry: &Geometry) -> impl Iterator<Item = Range<u64>> {
+    geometry.super_groups().map(|group| {
+        let start = group * BLOCKS_PER_GROUP;
+        start..start + geometry.super_blocks(group)
+    })
 }
 
 /// All but a last group that is too small to be worth its tables.

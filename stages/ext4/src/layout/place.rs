@@ -1,12 +1,13 @@
 //! Gives everything its blocks, in one pass from the front.
 
-use cvbake_tree::{Ino, Kind, Segment, Tree};
+use cvbake_tree::{FileData, Ino, Kind, Segment, Tree};
 
 use super::content::Content;
 use super::directory::LOST_FOUND_BLOCKS;
-use super::extents::{extents, tree_blocks};
-use super::geometry::{Geometry, Tables};
-use super::space::{Cursor, Space};
+use super::extents::{Blocks, extents, tree_blocks};
+use super::foundation::{FOUNDATION_BLOCK, Standing};
+use super::geometry::{Geometry, Tables, supers};
+use super::space::{Cursor, Run, Space};
 use crate::Placement;
 use crate::format::extent::{EXT_INIT_MAX_LEN, EXTENTS_IN_INODE};
 
@@ -14,14 +15,15 @@ use crate::format::extent::{EXT_INIT_MAX_LEN, EXTENTS_IN_INODE};
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub(crate) tables: Tables,
-    /// What the tables and the superblocks leave.
+    /// What the tables, the superblocks and the foundation leave.
     pub(crate) space: Space,
+    pub(crate) standing: Option<Standing>,
     /// The double indirect block of the resize inode.
     pub(crate) resize_block: Option<u64>,
     pub(crate) journal: Option<Mapped>,
     /// The first block of our own `lost+found`.
     pub(crate) lost_found: Option<u64>,
-    /// The first block of each inode of the tree that has blocks.
+    /// The first block of each inode of the tree that has blocks outside of the foundation.
     pub(crate) starts: Vec<u64>,
     /// Extent trees that don't fit in their inodes, sorted by inode.
     pub(crate) trees: Vec<ExtentTree>,
@@ -54,9 +56,28 @@ pub(crate) struct ExtentTree {
     pub(crate) start: u64,
 }
 
+impl Placed {
+    /// The blocks of something without holes that starts somewhere in the free space.
+    pub(crate) fn free_blocks(&self, start: u64, blocks: u64) -> Blocks<'_> {
+        Blocks::Free(self.space.runs(start, blocks))
+    }
+
+    /// The blocks of a file's content; `start` is what was noted of the file.
+    pub(crate) fn file_blocks(&self, start: u64, data: &FileData<'_>) -> Blocks<'_> {
+        let blocks = data.stored_blocks();
+        match self.standing.as_ref().filter(|standing| standing.pack == data.pack) {
+            Some(standing) => Blocks::Standing(standing.runs(data.pack_block, blocks)),
+            None => self.free_blocks(start, blocks),
+        }
+    }
+}
+
 /// Places the content, whether or not the filesystem is large enough for it: compare `end`.
 pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Placed {
-    let (tables, space) = Tables::pack(geometry);
+    let fixed = Space::new(supers(geometry).collect());
+    let foundation = content.foundation.as_ref();
+    let (standing, displaced) = foundation.map(|foundation| foundation.around(&fixed)).unwrap_or_default();
+    let (tables, space) = Tables::pack(geometry, &standing);
     let mut cursor = space.cursor();
     let mut starts = vec![0; tree.inode_count()];
     let mut trees = Vec::new();
@@ -79,23 +100,53 @@ pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Plac
     let xattr_blocks = rests.map(|rest| cursor.take(rest.blocks().into())).collect();
 
     let mut placements = Vec::new();
+    let standing_end = standing.last().map_or(0, |range| range.end);
+    let standing = foundation.map(|foundation| {
+        let pack = foundation.pack;
+        placements.extend(standing.iter().map(|range| Placement {
+            pack,
+            pack_block: range.start - FOUNDATION_BLOCK,
+            disk_block: range.start,
+            blocks: range.end - range.start,
+        }));
+        let mut moved = Vec::new();
+        for range in &displaced {
+            let mut pack_block = range.start;
+            cursor.take_runs(range.end - range.start, |Run { start, blocks }| {
+                moved.push(Placement { pack, pack_block, disk_block: start, blocks });
+                pack_block += blocks;
+            });
+        }
+        placements.extend_from_slice(&moved);
+        Standing { pack, moved }
+    });
     let first_file_tree = trees.len();
     for file in &content.files {
         let inode = tree.inode(Ino::from_index(file.inode as usize));
         let Kind::File(data) = inode.kind() else { unreachable!("only files are listed as files") };
-        let mut from = Placement { pack: file.pack, pack_block: file.pack_block, disk_block: 0, blocks: 0 };
-        let mut runs = 0;
-        let start = cursor.take_runs(data.stored_blocks(), |run| {
-            from = Placement { disk_block: run.start, blocks: run.blocks, ..from };
-            push(&mut placements, from);
-            from.pack_block += run.blocks;
-            runs += 1;
-        });
-        starts[file.inode as usize] = start;
+        let stored = data.stored_blocks();
+        let (blocks, runs) = match standing.as_ref().filter(|standing| standing.pack == file.pack) {
+            Some(standing) => {
+                let runs = standing.runs(file.pack_block, stored);
+                (Blocks::Standing(runs.clone()), runs.count() as u64)
+            }
+            None => {
+                let mut from = Placement { pack: file.pack, pack_block: file.pack_block, disk_block: 0, blocks: 0 };
+                let mut runs = 0;
+                let start = cursor.take_runs(stored, |run| {
+                    from = Placement { disk_block: run.start, blocks: run.blocks, ..from };
+                    push(&mut placements, from);
+                    from.pack_block += run.blocks;
+                    runs += 1;
+                });
+                starts[file.inode as usize] = start;
+                (Blocks::Free(space.runs(start, stored)), runs)
+            }
+        };
         // Most files are one run of one segment: those need no counting.
-        let most = data.segments.len() as u64 + runs + data.stored_blocks() / EXT_INIT_MAX_LEN;
+        let most = data.segments.len() as u64 + runs + stored / EXT_INIT_MAX_LEN;
         if most > EXTENTS_IN_INODE as u64 {
-            let blocks = tree_blocks(extents(&space, start, data.segments).count());
+            let blocks = tree_blocks(extents(blocks, data.segments).count());
             if blocks > 0 {
                 let blocks = u32::try_from(blocks).expect("a file has fewer than 2^32 extents");
                 trees.push(ExtentTree { inode: file.inode, blocks, start: 0 });
@@ -110,7 +161,8 @@ pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Plac
     placements.sort_unstable();
 
     let content_end = cursor.end();
-    let end = content_end.max(tables.groups.last().map_or(0, |group| group[2] + geometry.inode_table_blocks()));
+    let tables_end = tables.groups.last().map_or(0, |group| group[2] + geometry.inode_table_blocks());
+    let end = content_end.max(tables_end).max(standing_end);
     let used = cursor.taken();
     Placed {
         tables,
@@ -125,6 +177,7 @@ pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Plac
         content_end,
         end,
         space,
+        standing,
     }
 }
 
@@ -146,7 +199,7 @@ fn push(placements: &mut Vec<Placement>, next: Placement) {
 fn map(space: &Space, cursor: &mut Cursor<'_>, blocks: u32) -> Mapped {
     let start = cursor.take(blocks.into());
     let whole = [Segment { file_block: 0, blocks }];
-    let tree_blocks = tree_blocks(extents(space, start, &whole).count());
+    let tree_blocks = tree_blocks(extents(Blocks::Free(space.runs(start, blocks.into())), &whole).count());
     let tree_start = cursor.take(tree_blocks);
     let tree_blocks = u32::try_from(tree_blocks).expect("fewer than the blocks below");
     Mapped { start, blocks, tree_start, tree_blocks }

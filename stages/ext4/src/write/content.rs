@@ -79,8 +79,9 @@ impl Writer<'_> {
             return Ok(());
         }
         let whole = [Segment { file_block: 0, blocks: mapped.blocks }];
-        let space = &self.layout.placed.space;
-        write_tree(extents(space, mapped.start, &whole), space, mapped.tree_start, self.seed.of_inode(ino), batch)
+        let placed = &self.layout.placed;
+        let blocks = placed.free_blocks(mapped.start, mapped.blocks.into());
+        write_tree(extents(blocks, &whole), &placed.space, mapped.tree_start, self.seed.of_inode(ino), batch)
     }
 
     fn write_directories(&self, batch: &mut Batch<'_>) -> Result<(), Error> {
@@ -148,7 +149,7 @@ impl Writer<'_> {
             let inode = self.tree.inode(Ino::from_index(tree.inode as usize));
             if let Kind::File(data) = inode.kind() {
                 let seed = self.seed.of_inode(self.layout.content.numbers.ino(inode.ino()));
-                let extents = extents(&placed.space, placed.starts[tree.inode as usize], data.segments);
+                let extents = extents(placed.file_blocks(placed.starts[tree.inode as usize], &data), data.segments);
                 write_tree(extents, &placed.space, tree.start, seed, batch)?;
             }
         }

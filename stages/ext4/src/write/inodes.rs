@@ -13,6 +13,7 @@ use crate::format::xattr::EXT4_XATTR_REFCOUNT_MAX;
 use crate::format::{BLOCK_SIZE, EXT4_JOURNAL_INO, EXT4_LINK_MAX, EXT4_RESIZE_INO, EXT4_ROOT_INO, ZEROS};
 use crate::layout::content::Dir;
 use crate::layout::directory::LOST_FOUND_BLOCKS;
+use crate::layout::extents::Blocks;
 use crate::layout::place::{ExtentTree, Mapped};
 use crate::layout::xattr::split;
 
@@ -94,7 +95,7 @@ impl Writer<'_> {
     pub(super) fn journal_inode(&self, journal: &Mapped) -> format::Inode {
         let (size, blocks) = (u64::from(journal.blocks) * BLOCK_SIZE, journal.blocks + journal.tree_blocks);
         let mut inode = self.own_inode(format::S_IFREG | 0o600, size, blocks.into());
-        self.map(&mut inode, journal.start, journal.tree_start, &[whole(journal.blocks)]);
+        self.map_free(&mut inode, journal.start, journal.tree_start, journal.blocks);
         inode
     }
 
@@ -102,7 +103,7 @@ impl Writer<'_> {
         let size = u64::from(LOST_FOUND_BLOCKS) * BLOCK_SIZE;
         let mut inode = self.own_inode(format::S_IFDIR | 0o700, size, LOST_FOUND_BLOCKS.into());
         inode.i_links_count = U16::new(2);
-        self.map(&mut inode, start, 0, &[whole(LOST_FOUND_BLOCKS)]);
+        self.map_free(&mut inode, start, 0, LOST_FOUND_BLOCKS);
         inode
     }
 
@@ -130,13 +131,13 @@ impl Writer<'_> {
                 inode.i_links_count = U16::new(self.dir_links(from));
                 set_size(&mut inode, u64::from(dir.blocks) * BLOCK_SIZE);
                 blocks += u64::from(dir.blocks);
-                self.map(&mut inode, start, tree_start, &[whole(dir.blocks)]);
+                self.map_free(&mut inode, start, tree_start, dir.blocks);
                 format::S_IFDIR
             }
             Kind::File(data) => {
                 set_size(&mut inode, data.size);
                 blocks += data.stored_blocks();
-                self.map(&mut inode, start, tree_start, data.segments);
+                self.map(&mut inode, self.layout.placed.file_blocks(start, &data), tree_start, data.segments);
                 format::S_IFREG
             }
             Kind::Symlink(target) => {
@@ -145,7 +146,7 @@ impl Writer<'_> {
                     inode.i_block[..target.len()].copy_from_slice(target);
                 } else {
                     blocks += 1;
-                    self.map(&mut inode, start, 0, &[whole(1)]);
+                    self.map_free(&mut inode, start, 0, 1);
                 }
                 format::S_IFLNK
             }
@@ -182,11 +183,17 @@ impl Writer<'_> {
         u16::try_from(links).ok().filter(|&links| u32::from(links) <= EXT4_LINK_MAX).unwrap_or(1)
     }
 
-    /// Makes `i_block` an extent tree.
-    fn map(&self, inode: &mut format::Inode, start: u64, tree_start: u64, segments: &[Segment]) {
+    /// Makes `i_block` an extent tree of these blocks.
+    fn map(&self, inode: &mut format::Inode, blocks: Blocks<'_>, tree_start: u64, segments: &[Segment]) {
         let space = &self.layout.placed.space;
         inode.i_flags = U32::new(inode.i_flags.get() | format::EXT4_EXTENTS_FL);
-        inode.i_block = extents::root(crate::layout::extents::extents(space, start, segments), space, tree_start);
+        inode.i_block = extents::root(crate::layout::extents::extents(blocks, segments), space, tree_start);
+    }
+
+    /// The same of something without holes in the free space.
+    fn map_free(&self, inode: &mut format::Inode, start: u64, tree_start: u64, blocks: u32) {
+        let segments = [Segment { file_block: 0, blocks }];
+        self.map(inode, self.layout.placed.free_blocks(start, blocks.into()), tree_start, &segments);
     }
 }
 
@@ -197,10 +204,6 @@ struct State<'a, I: Iterator<Item = &'a ExtentTree>> {
     trees: std::iter::Peekable<I>,
     /// How many inodes have had each rest of attributes.
     rest_uses: Vec<u32>,
-}
-
-fn whole(blocks: u32) -> Segment {
-    Segment { file_block: 0, blocks }
 }
 
 fn set_owner(inode: &mut format::Inode, uid: u32, gid: u32) {

@@ -241,8 +241,9 @@ fn content_across_groups() {
         pack_block += u64::from(blocks) + 3;
     }
     let tree = maker.finish().0;
-    for size in [Size::Min, Size::Exact(5 << 30)] {
-        let disk = bake(&tree, &Numbers, &Options { size, ..options() });
+    let sizes = [Size::Min, Size::Exact(5 << 30)];
+    for (size, foundation) in sizes.into_iter().flat_map(|size| [(size, None), (size, Some(1))]) {
+        let disk = bake(&tree, &Numbers, &Options { size, foundation, ..options() });
         fsck(disk.path());
         assert_eq!(compare(disk.path(), &tree, &Numbers), 6);
     }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use cvbake_disk::{Error, Sink};
 use cvbake_ext4::{Layout, Options, Placement, Size};
-use cvbake_tree::{Ino, Tree};
+use cvbake_tree::{FileData, Ino, Kind, Segment, Tree};
 
 use crate::support::{Maker, bake, fsck, mode, options};
 
@@ -48,12 +48,15 @@ fn tree() -> Tree {
 #[test]
 fn what_is_written_is_what_was_planned() {
     let tree = tree();
-    for size in [Size::Min, Size::Auto, Size::Exact(20 << 30)] {
-        let layout = Layout::plan(&tree, &Options { size, ..options() }).unwrap();
+    let sizes = [Size::Min, Size::Auto, Size::Exact(20 << 30)];
+    for (size, foundation) in sizes.into_iter().flat_map(|size| [(size, None), (size, Some(0)), (size, Some(1))]) {
+        let layout = Layout::plan(&tree, &Options { size, foundation, ..options() }).unwrap();
+        assert_eq!(layout.foundation(), foundation);
         let recorder = Recorder::default();
         layout.write_metadata(&tree, &recorder).unwrap();
         let metadata = recorder.0.into_inner().unwrap();
-        assert!(metadata.len() < 60, "{} writes", metadata.len());
+        // The gaps of a foundation cut what stands in them.
+        assert!(metadata.len() < if foundation == Some(0) { 400 } else { 60 }, "{} writes", metadata.len());
         let mut written: Vec<Range<u64>> = metadata.iter().map(|(&at, bytes)| at..at + bytes.len() as u64).collect();
         written.extend(
             layout
@@ -89,6 +92,26 @@ fn placements_are_few_and_in_order() {
     // Pack 0 has a gap behind each directory; pack 1 is one run; either may be cut by the copies of the superblock.
     assert!(placements.len() < 200 + 1 + 4, "{}", placements.len());
     assert!(placements.windows(2).all(|pair| pair[0].disk_block + pair[0].blocks <= pair[1].disk_block));
+}
+
+/// Three quarters of a foundation are alive, or it is none; and content that two files share can't stand for both.
+#[test]
+fn a_foundation_is_mostly_alive() {
+    let plan = |files: &[(u64, u32)]| {
+        let mut maker = Maker::new(&mode(0o755));
+        for (number, &(pack_block, blocks)) in files.iter().enumerate() {
+            let segments = [Segment { file_block: 0, blocks }];
+            let data = FileData { size: u64::from(blocks) * 4096, pack: 1, pack_block, segments: &segments };
+            maker.add(Ino::ROOT, number.to_string().as_bytes(), Kind::File(data), &mode(0o600));
+        }
+        let tree = maker.finish().0;
+        Layout::plan(&tree, &Options { foundation: Some(1), ..options() }).unwrap().foundation()
+    };
+    assert_eq!(plan(&[(100, 300)]), Some(1));
+    assert_eq!(plan(&[(101, 300)]), None);
+    assert_eq!(plan(&[(0, 200), (250, 100), (350, 50)]), Some(1));
+    assert_eq!(plan(&[(0, 200), (199, 100)]), None);
+    assert_eq!(plan(&[]), None);
 }
 
 #[test]

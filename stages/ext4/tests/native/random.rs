@@ -140,9 +140,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_tree_comes_back(root in meta(), files in vec(file(), 0..60), size in size(), journal: bool) {
+    fn any_tree_comes_back(
+        root in meta(),
+        files in vec(file(), 0..60),
+        size in size(),
+        journal: bool,
+        foundation in proptest::option::of(0..3u32),
+    ) {
         let (tree, packs) = make(&root, &files).finish();
-        let disk = bake(&tree, &packs, &Options { size, journal, ..options() });
+        let disk = bake(&tree, &packs, &Options { size, journal, foundation, ..options() });
         fsck(disk.path());
         // The other reader does not know some times: then it sees nothing.
         let readable = |time: Time| (0..1 << 31).contains(&time.secs);
