@@ -1,8 +1,9 @@
 //! The pipeline: the only file that knows the order of the stages.
 
+use std::fs::File;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cvbake_disk::Draft;
@@ -15,6 +16,7 @@ use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{KeepPacks, LayerReport, Layers, Purpose, Workshop};
+use crate::reuse::{Made, Reuse};
 use crate::workplace::{Workplace, open_existing_store, open_source, open_store, pin};
 
 /// What to bake, and how.
@@ -48,6 +50,8 @@ pub struct Job {
     pub temporary: PathBuf,
     /// What to do with unpacked content.
     pub keep_packs: KeepPacks,
+    /// Whether a disk that was made before of the same image and options may be copied, or stay.
+    pub reuse: bool,
     /// How many threads work at once.
     pub jobs: NonZeroUsize,
 }
@@ -61,6 +65,8 @@ pub struct Output {
     pub replace: bool,
     /// Whether to hash the finished disk.
     pub digest: bool,
+    /// Whether the disk is on stable storage before it gets its name.
+    pub sync: bool,
 }
 
 /// What writes the filesystem.
@@ -85,6 +91,8 @@ pub struct Baked {
     pub allocated_bytes: u64,
     /// The SHA-256 of the whole disk, if it was asked for.
     pub digest: Option<Digest>,
+    /// The disk made before that it is, or is a copy of.
+    pub reused: Option<PathBuf>,
     /// How long each stage took, in order.
     pub times: Vec<(Stage, Duration)>,
 }
@@ -126,17 +134,31 @@ pub fn bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
 
 fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
     let mut clock = Clock::start(Stage::Resolve, on);
-    let draft = cleanup.during(|| Draft::create(&output.path, output.replace), Draft::path)?;
+    let mut draft = cleanup.during(|| Draft::create(&output.path, output.replace), Draft::path)?;
+    draft.set_durable(output.sync);
     let store = open_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, cleanup)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
-    let shop = Workshop { store: store.as_ref(), scratch: place.path(), keep_packs, jobs: job.jobs.get(), on };
+    let disk = (job.engine == Engine::Native).then_some(&draft);
+    let shop = Workshop { store: store.as_ref(), scratch: place.path(), keep_packs, disk, jobs: job.jobs.get(), on };
 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
     let image = Image::verify(&*blobs, &job.want)?;
     let _pin = pin(store.as_ref(), &image)?;
     announce(&image, on);
+    let reuse = Reuse::of(job, &image, store.as_ref());
+    let made = reuse.as_ref().map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
+    if let Some(made) = &made {
+        if output.replace && made.stands_at(&output.path) {
+            return stays(made, output, clock);
+        }
+        clock.next(Stage::Write);
+        if made.copy_to(&draft)? {
+            let (plan, reused) = (made.plan.clone(), Some(made.path.clone()));
+            return finish(Work { plan, reused, draft, reuse, clock }, output, cleanup, on);
+        }
+    }
     clock.next(Stage::Unpack);
     let mut layers = Layers::unpack(&image, &*blobs, shop, Purpose::Content)?;
     clock.next(Stage::Merge);
@@ -149,6 +171,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             let numbers = Numbers::planned(&layout);
             numbers.announce(on);
             clock.next(Stage::Write);
+            layers.settle(&layout, &draft)?;
             draft.set_len(layout.len_bytes())?;
             let disk = draft.raw();
             layout.write_metadata(&tree, &disk)?;
@@ -163,14 +186,41 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
         }
     };
     let plan = Plan::new(&image, &layers, &tree, &options, numbers);
-    clock.next(Stage::Commit);
     drop((tree, layers));
-    let digest = output.digest.then(|| hash(&draft)).transpose()?;
-    let allocated_bytes = allocated(&draft)?;
+    finish(Work { plan, reused: None, draft, reuse, clock }, output, cleanup, on)
+}
+
+/// A disk that is whole, and has no name yet.
+struct Work<'a> {
+    plan: Plan,
+    reused: Option<PathBuf>,
+    draft: Draft,
+    reuse: Option<Reuse<'a>>,
+    clock: Clock<'a>,
+}
+
+/// Gives a disk its name.
+fn finish(work: Work<'_>, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
+    let Work { plan, reused, draft, reuse, mut clock } = work;
+    clock.next(Stage::Commit);
+    let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
+    let allocated_bytes = allocated(draft.file(), draft.path())?;
     draft.sync()?;
     let temporary = draft.path().to_owned();
     cleanup.finish(&temporary, || draft.commit())?;
-    Ok(Baked { plan, path: output.path.clone(), allocated_bytes, digest, times: clock.stop() })
+    if let Some(reuse) = reuse {
+        reuse.remember(&plan, &output.path, on);
+    }
+    Ok(Baked { plan, path: output.path.clone(), allocated_bytes, digest, reused, times: clock.stop() })
+}
+
+/// The disk that is to be replaced is the one that would replace it.
+fn stays(made: &Made, output: &Output, clock: Clock<'_>) -> Result<Baked, Error> {
+    let (file, path) = (made.file(), &output.path);
+    let digest = output.digest.then(|| hash(file, path)).transpose()?;
+    let (plan, reused) = (made.plan.clone(), Some(made.path.clone()));
+    let allocated_bytes = allocated(file, path)?;
+    Ok(Baked { plan, path: path.clone(), allocated_bytes, digest, reused, times: clock.stop() })
 }
 
 /// Says what the native engine would make of an image, without making anything.
@@ -184,7 +234,8 @@ pub fn plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
 fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
     let store = open_existing_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
-    let shop = Workshop { store: store.as_ref(), scratch: place.path(), keep_packs: false, jobs: job.jobs.get(), on };
+    let (scratch, jobs) = (place.path(), job.jobs.get());
+    let shop = Workshop { store: store.as_ref(), scratch, keep_packs: false, disk: None, jobs, on };
 
     let mut clock = Clock::start(Stage::Resolve, on);
     let tell = |event: cvbake_fetch::Event| on(event.into());
@@ -221,6 +272,7 @@ impl Job {
             hash_seed: self.hash_seed.unwrap_or_else(|| derived_uuid(&image, "directory hash seed")),
             journal: self.journal,
             epoch: self.epoch,
+            foundation: layers.foundation(),
         }
     }
 }
@@ -232,7 +284,7 @@ fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
 }
 
 /// A UUID (version 8 of RFC 9562) that is a function of the image and of what it is for.
-fn derived_uuid(image: &Digest, purpose: &str) -> [u8; 16] {
+pub(crate) fn derived_uuid(image: &Digest, purpose: &str) -> [u8; 16] {
     let hash = Digest::of(Algorithm::Sha256, format!("cvbake {purpose} {image}").as_bytes());
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&hash.bytes()[..16]);
@@ -322,12 +374,12 @@ impl<'a> Clock<'a> {
 }
 
 /// The SHA-256 of a whole disk.
-fn hash(draft: &Draft) -> Result<Digest, Error> {
+fn hash(disk: &File, path: &Path) -> Result<Digest, Error> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut buffer = vec![0; 1 << 20];
     let mut offset = 0;
     loop {
-        let count = draft.file().read_at(&mut buffer, offset).map_err(|source| unreadable(draft, source))?;
+        let count = disk.read_at(&mut buffer, offset).map_err(|source| unreadable(path, source))?;
         if count == 0 {
             return Ok(hasher.finish());
         }
@@ -336,12 +388,12 @@ fn hash(draft: &Draft) -> Result<Digest, Error> {
     }
 }
 
-fn allocated(draft: &Draft) -> Result<u64, Error> {
+fn allocated(disk: &File, path: &Path) -> Result<u64, Error> {
     /// What `st_blocks` counts in, whatever the filesystem.
     const UNIT: u64 = 512;
-    Ok(draft.file().metadata().map_err(|source| unreadable(draft, source))?.blocks() * UNIT)
+    Ok(disk.metadata().map_err(|source| unreadable(path, source))?.blocks() * UNIT)
 }
 
-fn unreadable(draft: &Draft, source: std::io::Error) -> Error {
-    Error::Scratch { path: draft.path().to_owned(), source }
+fn unreadable(path: &Path, source: std::io::Error) -> Error {
+    Error::Scratch { path: path.to_owned(), source }
 }

@@ -188,6 +188,8 @@ pub enum Found {
     Index,
     /// Index and content: nothing is inflated again.
     Content,
+    /// The whole disk, made before.
+    Disk,
 }
 
 impl Found {
@@ -199,6 +201,7 @@ impl Found {
             Found::Blob => "blob",
             Found::Index => "index",
             Found::Content => "content",
+            Found::Disk => "disk",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 mod content;
+mod foundation;
 mod stream;
 mod unpack;
 
@@ -20,6 +21,7 @@ use crate::event::{Event, Found, LayerEvent};
 use crate::parallel::in_parallel;
 use crate::workplace::Workplace;
 
+use foundation::FOUNDATION_MIN;
 pub(crate) use stream::with_another;
 
 const _: () = assert!(PACK_PIECE as u64 == cvbake_store::PIECE, "one seal fits both");
@@ -56,6 +58,8 @@ pub(crate) struct Workshop<'a> {
     pub(crate) scratch: &'a Path,
     /// Whether unpacked content goes into the store.
     pub(crate) keep_packs: bool,
+    /// The disk, if content may be unpacked onto it.
+    pub(crate) disk: Option<&'a Draft>,
     /// How many layers are worked on at once.
     pub(crate) jobs: usize,
     pub(crate) on: &'a (dyn Fn(Event) + Sync),
@@ -77,6 +81,7 @@ pub(crate) struct Layers<'a> {
     /// By layer, the position in `unpacked`.
     positions: Vec<usize>,
     unpacked: Vec<Unpacked<'a>>,
+    foundation: Option<u32>,
 }
 
 struct Unpacked<'a> {
@@ -93,6 +98,8 @@ struct Unpacked<'a> {
 enum Content {
     /// In a pack in the scratch directory.
     Scratch(PathBuf),
+    /// On the disk itself, from [`foundation::FOUNDATION`] on.
+    Disk,
     /// In a pack in the store, unless it is damaged.
     Store,
     /// In the layer, to be inflated again.
@@ -140,6 +147,9 @@ impl<'a> Layers<'a> {
         order.sort_by_key(|&at| (std::cmp::Reverse(distinct[at].size()), at));
         let mut unpacked = in_parallel(shop.jobs, &order, &|&at, stop| {
             let layer = distinct[at];
+            // Content that is to be kept needs a file of its own.
+            let disk = shop.disk.filter(|_| at == order[0] && !shop.keep_packs);
+            let shop = Workshop { disk, ..shop };
             let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, shop, purpose, stop))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
             let event = LayerEvent::Finished { found, entries, bytes };
@@ -150,7 +160,12 @@ impl<'a> Layers<'a> {
         let unpacked: Vec<Unpacked<'_>> = unpacked.into_iter().map(|(_, unpacked)| unpacked).collect();
         let lowest = unpacked.first().and_then(|lowest| lowest.index.as_ref());
         archive::warn(image, lowest.and_then(archive::looks_like), shop.on);
-        Ok(Layers { blobs, shop, positions, unpacked })
+        let is_large = |at: usize| unpacked[at].index.as_ref().is_some_and(|index| index.seal().len >= FOUNDATION_MIN);
+        let foundation = order.first().filter(|&&at| is_large(at)).and_then(|&at| {
+            let position = positions.iter().rposition(|&position| position == at)?;
+            u32::try_from(position).ok()
+        });
+        Ok(Layers { blobs, shop, positions, unpacked, foundation })
     }
 
     /// Merges the layers, and frees the memory of the indexes that are not needed any more.
@@ -159,7 +174,7 @@ impl<'a> Layers<'a> {
         let indexes: Vec<&Index> = self.positions.iter().map(index).collect();
         let tree = cvbake_unpack::merge(&indexes, Time::from_secs(epoch)).map_err(|error| self.locate(error))?;
         for unpacked in &mut self.unpacked {
-            if matches!(unpacked.content, Content::Scratch(_)) {
+            if matches!(unpacked.content, Content::Scratch(_) | Content::Disk) {
                 unpacked.index = None;
             }
         }
@@ -203,6 +218,12 @@ impl<'a> Layers<'a> {
         let index = |&at: &usize| again[at].as_ref().or(self.unpacked[at].index.as_ref());
         let indexes: Vec<&Index> = self.positions.iter().map(index).collect::<Option<_>>()?;
         cvbake_unpack::provenance(&indexes, place.ino).ok().flatten()
+    }
+
+    /// The pack that the plan should leave as it is: that of the largest layer, if it is large. Which one that is depends on the
+    /// image alone, as the disk does.
+    pub(crate) fn foundation(&self) -> Option<u32> {
+        self.foundation
     }
 
     /// The digest of what the lowest layer unpacks to.

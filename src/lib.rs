@@ -48,6 +48,7 @@ mod parallel;
 mod pull;
 mod push;
 mod readahead;
+mod reuse;
 mod workplace;
 
 pub use bake::{Baked, Engine, Job, Output, Plan, bake, plan};

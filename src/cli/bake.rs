@@ -101,6 +101,13 @@ pub(super) struct Args {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
     keep_packs: Keep,
 
+    /// Whether a disk that was made before of the same image and options may be used again
+    ///
+    /// The store notes where disks stand. One that nobody has touched since is copied, which shares its blocks where the filesystem
+    /// can, or stays if it is the one to be replaced.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
+    reuse: Reusing,
+
     /// How large the store may be afterwards: images that were used least recently go
     ///
     /// What running bakes use stays, and so does the image that was just baked. cvbake store prune does the same at any time.
@@ -118,6 +125,13 @@ pub(super) struct Args {
     #[command(flatten)]
     registry: registry::Args,
 
+    /// Whether the disk is on stable storage in the end
+    ///
+    /// With never, the kernel writes it when it likes, and cvbake need not wait; after a crash of the machine, not of cvbake,
+    /// the disk may be there and have anything in it. The store is always kept safe.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = work::OUTPUT)]
+    sync: SyncDisk,
+
     /// Hash the disk: the result says its SHA-256
     #[arg(long, help_heading = work::OUTPUT)]
     digest: bool,
@@ -128,6 +142,26 @@ pub(super) struct Args {
 
 const FILESYSTEM: &str = "Filesystem";
 const WORK: &str = "Work";
+
+/// When to use a disk again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Reusing {
+    /// Where it is still there
+    #[default]
+    Auto,
+    /// Make every disk anew
+    Never,
+}
+
+/// When to bring a disk to stable storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum SyncDisk {
+    /// Before it gets its name
+    #[default]
+    Always,
+    /// As the kernel likes
+    Never,
+}
 
 /// What writes the filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -189,7 +223,8 @@ impl Args {
         };
         match output {
             Some(path) if !self.dry_run => {
-                let output = Output { path: path.to_owned(), replace: self.force, digest: self.digest };
+                let sync = self.sync == SyncDisk::Always;
+                let output = Output { path: path.to_owned(), replace: self.force, digest: self.digest, sync };
                 let baked = cvbake::bake(job, &output, cleanup, on)?;
                 if let (Some(store), Some(max)) = (&job.store, self.max_store_size) {
                     let layers = baked.plan.layers.iter().flat_map(|layer| [layer.digest, Some(layer.diff_id)]);
@@ -225,6 +260,7 @@ impl Args {
                 Keep::Always => KeepPacks::Always,
                 Keep::Never => KeepPacks::Never,
             },
+            reuse: self.reuse == Reusing::Auto,
             jobs: allowed_jobs(self.jobs),
         })
     }

@@ -63,6 +63,8 @@ const KEYS: &[Key] = &[
     key("inodes", Shape::Text),
     key("no-journal", Shape::Flag),
     key("engine", Shape::Text),
+    key("sync", Shape::Text),
+    key("reuse", Shape::Text),
     // A pull that asks nobody would be none.
     Key { built_in: || Some("missing".to_owned()), not_for: "pull", ..key("pull", Shape::Text) },
     key("authfile", Shape::Text),

@@ -19,6 +19,8 @@ pub(super) struct Report {
     disk: Disk,
     files: usize,
     layers: Vec<Layer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reused: Option<String>,
     times_ms: serde_json::Map<String, serde_json::Value>,
     engine: &'static str,
     dry_run: bool,
@@ -68,6 +70,7 @@ impl Report {
             },
             files: plan.files,
             layers: plan.layers.iter().map(Layer::new).collect(),
+            reused: None,
             times_ms: serde_json::Map::new(),
             engine,
             dry_run: true,
@@ -79,6 +82,7 @@ impl Report {
         let mut report = Report::planned(&baked.plan, Some(baked.path.display().to_string()), engine);
         report.disk.allocated_bytes = Some(baked.allocated_bytes);
         report.disk.sha256 = baked.digest.map(|digest| digest.hex());
+        report.reused = baked.reused.as_ref().map(|path| path.display().to_string());
         report.times_ms =
             baked.times.iter().map(|(stage, time)| (stage.name().to_owned(), milliseconds(*time))).collect();
         report.dry_run = false;
@@ -109,6 +113,9 @@ impl Report {
         let format = self.disk.format;
         let (all, free) = (HumanCount(self.disk.inodes), HumanCount(self.disk.free_inodes));
         put("disk", &format!("{bytes}, {used} in use, {all} inodes, {free} free ({format})"));
+        if let Some(reused) = &self.reused {
+            put("made", &format!("before: {reused}"));
+        }
         put("uuid", &self.disk.uuid);
         if let Some(sha256) = &self.disk.sha256 {
             put("sha256", sha256);
@@ -175,6 +182,7 @@ mod tests {
             disk,
             files: 24,
             layers: vec![layer],
+            reused: None,
             times_ms: [("unpack".to_owned(), milliseconds(Duration::from_micros(1500)))].into_iter().collect(),
             engine: "native",
             dry_run,

@@ -287,7 +287,8 @@ impl<'a> Work<'a> {
         let (image, exported, _pin) = self.image()?;
         (self.on)(Event::Stage(Stage::Unpack));
         let jobs = self.job.jobs.get();
-        let shop = Workshop { store: self.store, scratch: self.place.path(), keep_packs: false, jobs, on: self.on };
+        let scratch = self.place.path();
+        let shop = Workshop { store: self.store, scratch, keep_packs: false, disk: None, jobs, on: self.on };
         let mut layers = Layers::unpack(&image, self.blobs, shop, Purpose::Content)?;
         (self.on)(Event::Stage(Stage::Merge));
         let tree = layers.merge(self.job.epoch)?;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead};
 use std::os::unix::fs::FileExt;
 
-use cvbake_disk::Sink;
+use cvbake_disk::{Draft, Sink};
 use cvbake_ext4::Placement;
 use cvbake_store::PackSeal;
 use cvbake_tree::{BLOCK_SIZE, Packs};
@@ -24,7 +24,8 @@ impl Layers<'_> {
             let start = placements.partition_point(|place| place.pack < number);
             &placements[start..start + placements[start..].partition_point(|place| place.pack == number)]
         };
-        order.retain(|number| !places(number).is_empty());
+        let stands = |number: &usize| matches!(self.unpacked[self.positions[*number]].content, Content::Disk);
+        order.retain(|number| !places(number).is_empty() && !stands(number));
         // A layer of which nothing is wanted must be what its digests say all the same, as it would be without a store.
         let read: Vec<usize> = order.iter().map(|number| self.positions[*number]).collect();
         let unread = |at: &usize| !read.contains(at) && matches!(self.unpacked[*at].content, Content::Layer);
@@ -34,7 +35,9 @@ impl Layers<'_> {
         order.sort_by_key(|number| std::cmp::Reverse(places(number).iter().map(|place| place.blocks).sum::<u64>()));
         in_parallel(self.shop.jobs, &order, &|number, stop| {
             let unpacked = &self.unpacked[self.positions[*number]];
-            with_another(unpacked.layer, self.blobs, &|| self.write_one(unpacked, places(number), sink, stop))
+            with_another(unpacked.layer, self.blobs, &|| self.write_one(unpacked, places(number), sink, stop))?;
+            self.shop.disk.map(Draft::begin_sync);
+            Ok(())
         })?;
         Ok(())
     }

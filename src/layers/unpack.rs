@@ -2,13 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use cvbake_disk::{Draft, Raw, Sink};
 use cvbake_store::Store;
 use cvbake_unpack::Index;
 use cvbake_verify::{Blobs, Compression, Layer};
 
+use super::foundation::{FOUNDATION, SYNC_STEP};
 use super::{Content, Purpose, Unpacked, Workshop};
 use crate::error::Error;
 use crate::event::{Event, Found};
@@ -44,22 +47,16 @@ pub(super) fn unpack<'a>(
         let entries = index.entry_count();
         return Ok(Unpacked { layer, diff_id, index: Some(index), content, found, entries });
     }
-    let scratch = match purpose {
-        Purpose::Content => Some(Scratch::create(shop.scratch, layer)?),
-        Purpose::Plan => None,
+    let mut target = match (purpose, shop.disk) {
+        (Purpose::Plan, _) => Target::Nothing,
+        (Purpose::Content, Some(disk)) => Target::on(disk)?,
+        (Purpose::Content, None) => Target::Scratch(Scratch::create(shop.scratch, layer)?),
     };
     let (index, diff_id, compression) = shop.with_stream(layer, blobs, stop, |bytes| {
-        let mut out = |offset: u64, piece: &[u8]| match &scratch {
-            Some(scratch) => scratch.file.write_all_at(piece, offset).map_err(|error| scratch.name_error(error)),
-            None => Ok(()),
-        };
-        Ok(cvbake_unpack::unpack(bytes, &mut out)?)
+        Ok(cvbake_unpack::unpack(bytes, &mut |offset, piece| target.write(offset, piece))?)
     })?;
     warn_about_compression(layer, compression, shop.on);
-    let mut content = Content::Layer;
-    if let Some(scratch) = scratch {
-        content = Content::Scratch(scratch.path);
-    }
+    let mut content = target.into_content();
     match (kept, purpose) {
         (_, Purpose::Plan) => {}
         (None, Purpose::Content) => {
@@ -106,6 +103,48 @@ fn warn_about_compression(layer: &Layer, found: cvbake_archive::Compression, on:
     on(Event::Warning(format!("layer {} is called {media_type}, but its compression is {found}", layer.number())));
 }
 
+/// Where the pack of a layer goes while it is unpacked.
+enum Target<'a> {
+    Nothing,
+    Scratch(Scratch),
+    /// Onto the disk itself, as its foundation; up to where it is on its way to stable storage.
+    Disk(&'a Draft, u64),
+}
+
+impl<'a> Target<'a> {
+    /// The disk, without whatever an attempt that failed has left on it.
+    fn on(disk: &'a Draft) -> Result<Target<'a>, Error> {
+        disk.set_len(0)?;
+        Ok(Target::Disk(disk, FOUNDATION))
+    }
+
+    fn write(&mut self, offset: u64, piece: &[u8]) -> io::Result<()> {
+        match self {
+            Target::Nothing => Ok(()),
+            Target::Scratch(scratch) => {
+                scratch.file.write_all_at(piece, offset).map_err(|error| scratch.name_error(error))
+            }
+            Target::Disk(disk, synced) => {
+                disk.raw().write_at(FOUNDATION + offset, piece).map_err(io::Error::other)?;
+                let end = FOUNDATION + offset + piece.len() as u64;
+                if end - *synced >= SYNC_STEP {
+                    disk.begin_sync();
+                    *synced = end;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn into_content(self) -> Content {
+        match self {
+            Target::Nothing => Content::Layer,
+            Target::Scratch(scratch) => scratch.into_content(),
+            Target::Disk(..) => Content::Disk,
+        }
+    }
+}
+
 /// A pack that is being made.
 pub(super) struct Scratch {
     pub(super) file: File,
@@ -118,6 +157,16 @@ impl Scratch {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
         let file = file.map_err(|source| Error::Scratch { path: path.clone(), source })?;
         Ok(Scratch { file, path })
+    }
+
+    /// Makes a part of another file its content.
+    pub(super) fn fill_from(&self, from: &File, range: Range<u64>) -> Result<(), Error> {
+        Raw::new(&self.file, &self.path).copy_at(0, from, range.start, range.end - range.start)?;
+        Ok(())
+    }
+
+    pub(super) fn into_content(self) -> Content {
+        Content::Scratch(self.path)
     }
 
     fn name_error(&self, error: io::Error) -> io::Error {

@@ -68,6 +68,7 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
                 Found::Blob => ", already there",
                 Found::Index => ", parsed before",
                 Found::Content => ", unpacked before",
+                Found::Disk => ", on a disk made before",
             };
             Some(format!("layer {number} of {}: {}{how}", progress.layers, counted(*entries, "entry", "entries")))
         }

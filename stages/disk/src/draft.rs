@@ -3,14 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write as _;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, SeekFrom};
 use rustix::io::Errno;
 
 use crate::directory::{Directory, TemporaryNames};
-use crate::{Error, Raw};
+use crate::early::EarlySync;
+use crate::{Error, Raw, Sink};
 
 /// The output under construction: a temporary file in the target's directory.
 ///
@@ -29,6 +31,8 @@ pub struct Draft {
     target_name: OsString,
     replace: bool,
     named: bool,
+    durable: bool,
+    early: EarlySync,
 }
 
 impl Draft {
@@ -55,7 +59,9 @@ impl Draft {
         dir.remove_stale(&temporary);
         let (file, name) = dir.create_locked(&temporary)?;
         let path = dir.path.join(&name);
-        Ok(Draft { file, dir, name, path, target: target.to_owned(), target_name, replace, named: true })
+        let target = target.to_owned();
+        let (named, durable, early) = (true, true, EarlySync::default());
+        Ok(Draft { file, dir, name, path, target, target_name, replace, named, durable, early })
     }
 
     /// The file, readable and writable.
@@ -90,6 +96,62 @@ impl Draft {
         self.file.set_len(len).map_err(|source| Error::SetLen { path: self.path.clone(), len, source })
     }
 
+    /// Makes the file, which is empty, a copy of another one, holes included; where the filesystem can, the two share their blocks.
+    ///
+    /// # Errors
+    /// When it can't be read or written.
+    pub fn copy_whole(&self, from: &File) -> Result<(), Error> {
+        if rustix::fs::ioctl_ficlone(&self.file, from).is_ok() {
+            return Ok(());
+        }
+        let path = || crate::sink::path_of(from);
+        let read = |source: std::io::Error| Error::Read { path: path(), offset: 0, len: 0, source };
+        let len = from.metadata().map_err(read)?.len();
+        self.set_len(len)?;
+        let mut at = 0;
+        // Where holes can't be asked for, all is content.
+        while at < len {
+            let start = match rustix::fs::seek(from, SeekFrom::Data(at)) {
+                Ok(start) => start,
+                Err(Errno::NXIO) => break,
+                Err(_) => at,
+            };
+            let end = rustix::fs::seek(from, SeekFrom::Hole(start)).unwrap_or(len).min(len);
+            self.raw().copy_at(start, from, start, end - start)?;
+            self.begin_sync();
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// Makes a part of the file read as zeros, and frees what it took where the filesystem can do that.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn clear(&self, range: Range<u64>) -> Result<(), Error> {
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+        let (mut offset, mut len) = (range.start, range.end - range.start);
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if len == 0 || rustix::fs::fallocate(&self.file, punch, offset, len).is_ok() {
+            return Ok(());
+        }
+        // Not every filesystem has holes, and those of a network may not say so.
+        while len > 0 {
+            let piece = usize::try_from(len).map_or(ZEROS.len(), |len| len.min(ZEROS.len()));
+            self.raw().write_at(offset, &ZEROS[..piece])?;
+            (offset, len) = (offset + piece as u64, len - piece as u64);
+        }
+        Ok(())
+    }
+
+    /// Says that much of what was written stays as it is: it is brought to stable storage meanwhile, so that [`Draft::sync`] has
+    /// less to wait for.
+    pub fn begin_sync(&self) {
+        if self.durable {
+            self.early.begin(&self.file);
+        }
+    }
+
     /// Whether files in a directory can share their blocks with this one, as XFS and Btrfs can within one filesystem.
     ///
     /// To be asked while the draft is empty: it is tried out.
@@ -108,21 +170,37 @@ impl Draft {
         self.dir.create_scratch(&self.name)
     }
 
+    /// Decides whether the file is on stable storage before it gets the target's name; it is, unless told otherwise. If not, a
+    /// crash of the machine may leave a file of that name with anything in it.
+    pub fn set_durable(&mut self, durable: bool) {
+        self.durable = durable;
+    }
+
     /// Brings the file to stable storage, so that [`Draft::commit`] has nothing left to wait for.
     ///
     /// # Errors
     /// When that fails.
     pub fn sync(&self) -> Result<(), Error> {
-        self.file.sync_all().map_err(|source| Error::Sync { path: self.path.clone(), source })
+        if !self.durable {
+            return Ok(());
+        }
+        // An error is told only once, and may have been told to the other thread.
+        let early = self.early.end();
+        early.and(self.file.sync_all()).map_err(|source| Error::Sync { path: self.path.clone(), source })
     }
 
-    /// Brings the file to stable storage and gives it the target's name.
+    /// Brings the file to stable storage and gives it the target's name, which is then there to stay, too.
     ///
     /// # Errors
     /// When it can't be synced or renamed, or something appeared at the target that may not be replaced. The file is
     /// removed then.
     pub fn commit(mut self) -> Result<(), Error> {
         self.sync()?;
+        self.publish()?;
+        if self.durable { self.dir.sync(&self.file) } else { Ok(()) }
+    }
+
+    fn publish(&mut self) -> Result<(), Error> {
         self.dir.remove_scratch(&self.name);
         check_target(&self.dir, &self.target, &self.target_name, self.replace)?;
         let renamed = if self.replace {
@@ -131,14 +209,16 @@ impl Draft {
             self.dir.rename_to_free_name(&self.name, &self.target_name)
         };
         match renamed {
-            Ok(()) => self.named = false,
-            Err(Errno::EXIST) if !self.replace => return Err(Error::Exists { path: self.target.clone() }),
+            Ok(()) => {
+                self.named = false;
+                Ok(())
+            }
+            Err(Errno::EXIST) if !self.replace => Err(Error::Exists { path: self.target.clone() }),
             Err(source) => {
                 let (from, to) = (self.path.clone(), self.target.clone());
-                return Err(Error::Rename { from, to, source: source.into() });
+                Err(Error::Rename { from, to, source: source.into() })
             }
         }
-        self.dir.sync(&self.file)
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod directory;
 mod draft;
+mod early;
 mod error;
 mod raw;
 mod remove;

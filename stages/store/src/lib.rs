@@ -7,6 +7,7 @@
 //! partial/<algorithm>-<hex>  the beginning of a blob, held while a process adds to it
 //! repositories/<registry>/…  what names of images pointed to
 //! index.json, oci-layout     all of those names again, as an OCI image layout has them
+//! notes-v1/sha256/<hex>      what somebody noted
 //! pins/<n>                   held by a running process: which blobs and layers it uses
 //! sweep.lock                 held while names change, and what nothing needs is removed
 //! locks/<algorithm>-<hex>    held while a process works on a layer
@@ -42,6 +43,7 @@ mod layout;
 mod links;
 mod lock;
 mod look;
+mod note;
 mod pack;
 mod pin;
 mod plan;

@@ -1,0 +1,97 @@
+//! The largest layer, which is unpacked onto the disk itself: its content is never copied.
+//!
+//! Its pack goes where a foundation stands ([`cvbake_ext4::FOUNDATION_BLOCK`]) before anything else is known of the disk. When the
+//! plan is made, what upper layers have removed is cleared, and the few blocks that stand where the filesystem needs others are
+//! moved. The plan is the same when the pack is not there, because it is kept in the store or its layer is inflated again: then it
+//! is written to the same blocks.
+
+use std::fs::File;
+use std::ops::Range;
+
+use cvbake_disk::{Draft, Sink};
+use cvbake_ext4::{FOUNDATION_BLOCK, Layout, Placement};
+use cvbake_tree::BLOCK_SIZE;
+
+use super::unpack::Scratch;
+use super::{Content, Layers};
+use crate::error::Error;
+use crate::event::Event;
+
+const BLOCK: u64 = BLOCK_SIZE as u64;
+
+/// Where a foundation begins on a disk, in bytes.
+pub(super) const FOUNDATION: u64 = FOUNDATION_BLOCK * BLOCK;
+
+/// A pack smaller than this, in bytes, is no foundation: to copy it costs milliseconds, and small disks stay without gaps.
+pub(super) const FOUNDATION_MIN: u64 = 16 << 20;
+
+/// How much is written before it is brought to stable storage: enough for a storage device to be quick at it.
+pub(super) const SYNC_STEP: u64 = 32 << 20;
+
+impl Layers<'_> {
+    /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet.
+    pub(crate) fn settle(&mut self, layout: &Layout, disk: &Draft) -> Result<(), Error> {
+        let Some(at) = self.unpacked.iter().position(|unpacked| matches!(unpacked.content, Content::Disk)) else {
+            return Ok(());
+        };
+        let length = |file: &File| {
+            let metadata = file.metadata().map_err(|source| Error::Scratch { path: disk.path().to_owned(), source })?;
+            Ok::<u64, Error>(metadata.len().max(FOUNDATION))
+        };
+        let end = length(disk.file())?;
+        // A layer that is there twice may have content in both places.
+        let elsewhere = |pack: u32| {
+            layout.placements().iter().any(|place| place.pack != pack && self.positions[place.pack as usize] == at)
+        };
+        let foundation = layout.foundation().filter(|&pack| self.positions[pack as usize] == at && !elsewhere(pack));
+        let Some(pack) = foundation else {
+            let scratch = Scratch::create(self.shop.scratch, self.unpacked[at].layer)?;
+            scratch.fill_from(disk.file(), FOUNDATION..end)?;
+            disk.set_len(0)?;
+            self.unpacked[at].content = scratch.into_content();
+            return Ok(());
+        };
+        let places: Vec<&Placement> = layout.placements().iter().filter(|place| place.pack == pack).collect();
+        let from = |place: &Placement| FOUNDATION + place.pack_block * BLOCK;
+        let source = |place: &Placement| from(place)..from(place) + place.blocks * BLOCK;
+        // Other things may come to stand on what is dead: it goes first.
+        for dead in gaps(FOUNDATION..end, places.iter().map(|place| source(place))) {
+            disk.clear(dead)?;
+        }
+        for place in places.iter().filter(|place| !layout.stands(place)) {
+            disk.raw().copy_at(place.disk_block * BLOCK, disk.file(), from(place), place.blocks * BLOCK)?;
+            disk.clear(source(place))?;
+        }
+        let bytes = places.iter().map(|place| place.blocks * BLOCK).sum();
+        (self.shop.on)(Event::Wrote { bytes });
+        Ok(())
+    }
+}
+
+/// What sorted ranges leave of another.
+fn gaps(of: Range<u64>, ranges: impl Iterator<Item = Range<u64>>) -> impl Iterator<Item = Range<u64>> {
+    let end = of.end..of.end;
+    let mut at = of.start;
+    ranges.chain([end]).filter_map(move |range| {
+        let gap = at..range.start;
+        at = at.max(range.end);
+        (!gap.is_empty()).then_some(gap)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_between() {
+        let left = |ranges: &[(u64, u64)]| {
+            let ranges = ranges.iter().map(|&(start, end)| start..end);
+            gaps(10..50, ranges).map(|gap| (gap.start, gap.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(left(&[]), [(10, 50)]);
+        assert_eq!(left(&[(10, 50)]), []);
+        assert_eq!(left(&[(12, 20), (20, 25), (30, 50)]), [(10, 12), (25, 30)]);
+        assert_eq!(left(&[(10, 11), (40, 45)]), [(11, 40), (45, 50)]);
+    }
+}

@@ -1,0 +1,214 @@
+//! Disks that were made before: the same image and options give the same bytes, so they need not be made again.
+//!
+//! Where a disk stands, and what could be told of it, is noted in the store. It counts as the same as long as nobody has
+//! touched the file: its length, inode and both times of change are what they were, and the latter can't be set. Then it is copied,
+//! sharing blocks where the filesystem can, or stays where it is.
+
+use std::fs::{File, Metadata};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cvbake_disk::Draft;
+use cvbake_store::Store;
+use cvbake_verify::{Digest, Image};
+use serde::{Deserialize, Serialize};
+
+use crate::bake::{Engine, Job, Plan, derived_uuid};
+use crate::error::Error;
+use crate::event::{Event, Found};
+use crate::layers::{KeepPacks, LayerReport};
+
+/// Changes whenever the same image and options give other bytes than they did.
+const GENERATION: u32 = 1;
+
+/// How many places of the same disk are remembered.
+const PLACES: usize = 4;
+
+/// What the store may know of a disk.
+pub(crate) struct Reuse<'a> {
+    store: &'a Store,
+    image: &'a Image,
+    /// What names the image and the options.
+    key: Digest,
+    uuid: [u8; 16],
+}
+
+/// A disk that was made before, open.
+pub(crate) struct Made {
+    pub(crate) plan: Plan,
+    pub(crate) path: PathBuf,
+    file: File,
+    noted: Place,
+}
+
+/// As it is kept.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Note {
+    places: Vec<Place>,
+    files: usize,
+    disk_bytes: u64,
+    used_bytes: u64,
+    inodes: u64,
+    free_inodes: u64,
+    /// Of each layer the digest of what it unpacks to, and how many entries it has.
+    layers: Vec<(String, usize)>,
+}
+
+/// A file, and how it was when it was whole.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    path: Vec<u8>,
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Place {
+    fn of(path: &Path, metadata: &Metadata) -> Place {
+        Place {
+            path: path.as_os_str().as_bytes().to_owned(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        std::ffi::OsString::from_vec(self.path.clone()).into()
+    }
+
+    /// The file, if it is still the one that was noted.
+    fn open(&self) -> Option<File> {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let flags = i32::try_from(flags.bits()).ok()?;
+        let file = File::options().read(true).custom_flags(flags).open(self.path()).ok()?;
+        self.is(&file).then_some(file)
+    }
+
+    fn is(&self, file: &File) -> bool {
+        file.metadata().is_ok_and(|metadata| metadata.is_file() && Place::of(&self.path(), &metadata) == *self)
+    }
+}
+
+impl<'a> Reuse<'a> {
+    /// What is known of a bake's result; `None` where nothing can be, because nothing is kept, or nothing names the image.
+    pub(crate) fn of(job: &Job, image: &'a Image, store: Option<&'a Store>) -> Option<Reuse<'a>> {
+        let digest = image.identity().digest()?;
+        let wanted = job.reuse && job.engine == Engine::Native && job.keep_packs != KeepPacks::Always;
+        let store = store.filter(|_| wanted)?;
+        let Job { size, inodes, label, hash_seed, journal, epoch, .. } = job;
+        let uuid = job.uuid.unwrap_or_else(|| derived_uuid(&digest, "filesystem"));
+        let version = env!("CARGO_PKG_VERSION");
+        let text = format!(
+            "cvbake {version} disk {GENERATION} of {digest}: {size:?} {inodes:?} {label:?} {uuid:?} {hash_seed:?} {journal} {epoch}"
+        );
+        Some(Reuse { store, image, key: Digest::sha256(text.as_bytes()), uuid })
+    }
+
+    fn note(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Note>, Error> {
+        let text = self.store.note(&self.key, &|event| on(event.into()))?;
+        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+    }
+
+    /// A disk that is just what is to be made; of several the one that stands where it is to stand.
+    pub(crate) fn find(&self, output: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Made>, Error> {
+        let Some(note) = self.note(on)? else { return Ok(None) };
+        let layers = self.image.layers();
+        let (Some(image), true) = (self.image.identity().digest(), layers.len() == note.layers.len()) else {
+            return Ok(None);
+        };
+        let output = whole_path(output);
+        let mut places: Vec<&Place> = note.places.iter().collect();
+        places.sort_by_key(|place| Some(place.path()) != output);
+        let found = places.into_iter().find_map(|place| place.open().map(|file| (file, place.clone())));
+        let Some((file, noted)) = found else { return Ok(None) };
+        let mut reports = Vec::new();
+        for (layer, (diff_id, entries)) in layers.iter().zip(&note.layers) {
+            let Ok(diff_id) = diff_id.parse() else { return Ok(None) };
+            let (digest, bytes) = (layer.digest(), layer.size());
+            reports.push(LayerReport { digest, diff_id, bytes, entries: *entries, found: Found::Disk });
+        }
+        let plan = Plan {
+            reference: self.image.reference().to_owned(),
+            image,
+            platform: self.image.config().and_then(|config| config.platform()).map(|platform| platform.to_string()),
+            layers: reports,
+            files: note.files,
+            disk_bytes: note.disk_bytes,
+            used_bytes: note.used_bytes,
+            inodes: note.inodes,
+            free_inodes: note.free_inodes,
+            uuid: self.uuid,
+        };
+        Ok(Some(Made { plan, path: noted.path(), file, noted }))
+    }
+
+    /// Notes where a finished disk stands. That it can't be noted is nobody's trouble but the next run's.
+    pub(crate) fn remember(&self, plan: &Plan, path: &Path, on: &(dyn Fn(Event) + Sync)) {
+        let Some(place) = whole_path(path).and_then(|path| settled(&path)) else { return };
+        let mut places = self.note(on).ok().flatten().map(|note| note.places).unwrap_or_default();
+        places.retain(|known| known.path != place.path && known.open().is_some());
+        places.insert(0, place);
+        places.truncate(PLACES);
+        let Plan { files, disk_bytes, used_bytes, inodes, free_inodes, .. } = *plan;
+        let layers = plan.layers.iter().map(|layer| (layer.diff_id.to_string(), layer.entries)).collect();
+        let note = Note { places, files, disk_bytes, used_bytes, inodes, free_inodes, layers };
+        let kept = serde_json::to_vec(&note).map(|text| self.store.put_note(&self.key, &text));
+        if let Ok(Err(error)) = kept {
+            on(Event::Note(Error::from(error).line()));
+        }
+    }
+}
+
+impl Made {
+    /// Whether it is this very file.
+    pub(crate) fn stands_at(&self, path: &Path) -> bool {
+        whole_path(path).is_some_and(|path| path == self.path)
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Makes a draft the same; `false` if the disk was changed meanwhile, and then the draft is empty.
+    pub(crate) fn copy_to(&self, draft: &Draft) -> Result<bool, Error> {
+        draft.copy_whole(&self.file)?;
+        if self.noted.is(&self.file) {
+            return Ok(true);
+        }
+        draft.set_len(0)?;
+        Ok(false)
+    }
+}
+
+/// The path from the root of a file that may not be there.
+fn whole_path(path: &Path) -> Option<PathBuf> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(parent.canonicalize().ok()?.join(path.file_name()?))
+}
+
+/// A finished file as it is, when it can be told from whatever it becomes: the clock of the filesystem's times must have gone on
+/// since. It ticks some hundred times a second; where it is coarser than that, changes can't be told.
+fn settled(path: &Path) -> Option<Place> {
+    const TICKS: u32 = 20;
+    let metadata = path.symlink_metadata().ok().filter(Metadata::is_file)?;
+    if metadata.ctime_nsec() == 0 {
+        return None;
+    }
+    for _ in 0..TICKS {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        if (now.tv_sec, now.tv_nsec) > (metadata.ctime(), metadata.ctime_nsec()) {
+            return Some(Place::of(path, &metadata));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    None
+}
