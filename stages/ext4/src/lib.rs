@@ -19,6 +19,8 @@
 //!
 //! * **Content stands in the order of the packs**, so files that are neighbours in a pack are neighbours on the disk, and a
 //!   placement is as long as a pack has no dead files. Nothing that the tree does not refer to is ever on the disk.
+//! * **One pack may stand as it is** ([`Options::foundation`]): from a fixed block on, before anything else has its place, so that a
+//!   file which begins as that pack can become the disk. Everything else takes the blocks that are left, gaps of dead files first.
 //! * **Extent trees of files come last**, because their size depends on where content is cut in two. That keeps the
 //!   plan one pass without a guess.
 //! * **Inodes are numbered in the tree's order**, without a gap; groups behind the last one stay untouched, and an empty disk
