@@ -31,13 +31,13 @@ impl Drop for Shared {
 
 type Filled = io::Result<Arc<Shared>>;
 
-/// Does `work` on what `source` gives, which is read on another thread meanwhile; `watch` sees on a third one every byte
-/// that `work` may see, in order.
+/// Does `work` on what `source` gives, which is read on another thread meanwhile; `watch`, if there is one, sees on a third one
+/// every byte that `work` may see, in order.
 ///
 /// The threads end when the source does or `work` returns; a source that can wait for ever may hold that up.
 pub(crate) fn read_ahead<T>(
     source: impl BufRead + Send,
-    mut watch: impl FnMut(&[u8]) + Send,
+    watch: Option<impl FnMut(&[u8]) + Send>,
     work: impl FnOnce(&mut ReadAhead) -> T,
 ) -> T {
     let (filled, to_use) = sync_channel(BUFFERS);
@@ -47,8 +47,11 @@ pub(crate) fn read_ahead<T>(
         used.send(Vec::with_capacity(BUFFER)).expect("the receiver is here");
     }
     thread::scope(|scope| {
+        let passed = watch.is_some().then_some(passed);
         scope.spawn(move || fill(source, to_fill, used, filled, passed));
-        scope.spawn(move || to_watch.into_iter().for_each(|shared| watch(&shared.bytes)));
+        if let Some(mut watch) = watch {
+            scope.spawn(move || to_watch.into_iter().for_each(|shared| watch(&shared.bytes)));
+        }
         let mut ahead = ReadAhead { to_use, current: None, position: 0, ended: false };
         work(&mut ahead)
     })
@@ -60,7 +63,7 @@ fn fill(
     to_fill: Receiver<Vec<u8>>,
     used: Sender<Vec<u8>>,
     filled: SyncSender<Filled>,
-    passed: SyncSender<Arc<Shared>>,
+    passed: Option<SyncSender<Arc<Shared>>>,
 ) {
     for mut bytes in to_fill {
         bytes.clear();
@@ -68,7 +71,7 @@ fn fill(
         let ended = bytes.is_empty() || read.is_err();
         let shared = Arc::new(Shared { bytes, used: used.clone() });
         // Who watches waits for nobody but this thread, and ends after it.
-        let _ = passed.send(Arc::clone(&shared));
+        let _ = passed.as_ref().map(|passed| passed.send(Arc::clone(&shared)));
         let handed = match read {
             Ok(_) => filled.send(Ok(shared)),
             // What was read before the error counts: the reader sees the same bytes as without the thread.
@@ -136,7 +139,10 @@ mod tests {
         for capacity in [1000, 1 << 20] {
             let source = BufReader::with_capacity(capacity, &bytes[..]);
             let (mut read, mut watched) = (Vec::new(), Vec::new());
-            read_ahead(source, |bytes| watched.extend_from_slice(bytes), |ahead| ahead.read_to_end(&mut read)).unwrap();
+            read_ahead(source, Some(|bytes: &[u8]| watched.extend_from_slice(bytes)), |ahead| {
+                ahead.read_to_end(&mut read)
+            })
+            .unwrap();
             assert!(read == bytes);
             assert!(watched == bytes);
         }
@@ -154,13 +160,17 @@ mod tests {
         }
         let (mut read, mut watched) = (Vec::new(), 0);
         let source = BufReader::new(Failing(300_000));
-        let error = read_ahead(source, |bytes| watched += bytes.len(), |ahead| ahead.read_to_end(&mut read));
+        let error =
+            read_ahead(source, Some(|bytes: &[u8]| watched += bytes.len()), |ahead| ahead.read_to_end(&mut read));
         assert_eq!((error.unwrap_err().to_string(), read.len(), watched), ("broken".to_owned(), 300_000, 300_000));
     }
 
     #[test]
     fn whoever_has_enough_may_leave() {
-        let first = read_ahead(BufReader::new(io::repeat(7)), |_| (), |ahead| ahead.fill_buf().map(|bytes| bytes[0]));
+        let source = || BufReader::new(io::repeat(7));
+        let first = read_ahead(source(), Some(|_: &[u8]| ()), |ahead| ahead.fill_buf().map(|bytes| bytes[0]));
         assert_eq!(first.unwrap(), 7);
+        let nobody: Option<fn(&[u8])> = None;
+        assert_eq!(read_ahead(source(), nobody, |ahead| ahead.fill_buf().map(|bytes| bytes[1])).unwrap(), 7);
     }
 }

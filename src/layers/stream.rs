@@ -30,18 +30,23 @@ impl<'a> Workshop<'a> {
         let counted = Counted { inner: layer.open(blobs)?, number, stop, on: self.on };
         let bytes = Decompressor::new(counted)?;
         let compression = bytes.compression();
-        let (made, digest) = if layer.size().is_some_and(|size| size >= READ_AHEAD_FROM) {
+        let work = |bytes: &mut dyn BufRead| {
+            let made = work(bytes)?;
+            // What comes behind the end of the archive counts, too.
+            io::copy(bytes, &mut io::sink())?;
+            Ok::<T, Error>(made)
+        };
+        let ahead = layer.size().is_some_and(|size| size >= READ_AHEAD_FROM);
+        if let Some(diff_id) = self.known(layer)? {
+            let made = match ahead {
+                true => read_ahead(bytes, None::<fn(&[u8])>, |bytes| work(bytes))?,
+                false => work(&mut { bytes })?,
+            };
+            return Ok((made, diff_id, compression));
+        }
+        let (made, digest) = if ahead {
             let mut hasher = Hasher::new(layer.algorithm());
-            let made = read_ahead(
-                bytes,
-                |bytes| hasher.update(bytes),
-                |bytes| {
-                    let made = work(bytes)?;
-                    // What comes behind the end of the archive counts, too.
-                    io::copy(bytes, &mut io::sink())?;
-                    Ok::<T, Error>(made)
-                },
-            )?;
+            let made = read_ahead(bytes, Some(|bytes: &[u8]| hasher.update(bytes)), |bytes| work(bytes))?;
             (made, hasher.finish())
         } else {
             let mut bytes = HashingReader::new(bytes, layer.algorithm());
@@ -49,8 +54,26 @@ impl<'a> Workshop<'a> {
             (made, bytes.finish()?.0)
         };
         layer.check(digest)?;
+        if let Some((store, (key, text))) = self.store.zip(knowledge(layer)) {
+            store.put_note(&key, text.as_bytes())?;
+        }
         Ok((made, digest, compression))
     }
+
+    /// The digest of what the layer unpacks to, if that was checked before: the bytes of the same blob are the same again, and those
+    /// are checked each time.
+    fn known(self, layer: &Layer) -> Result<Option<Digest>, Error> {
+        let Some((store, (key, text))) = self.store.zip(knowledge(layer)) else { return Ok(None) };
+        let note = store.note(&key, &|event| (self.on)(event.into()))?;
+        Ok(layer.diff_id().filter(|_| note.is_some_and(|note| note == text.as_bytes())))
+    }
+}
+
+/// What is noted of a layer that was right, and under which key.
+fn knowledge(layer: &Layer) -> Option<(Digest, String)> {
+    let (blob, diff_id) = layer.digest().zip(layer.diff_id())?;
+    let text = format!("the blob {blob} unpacks to {diff_id}");
+    Some((Digest::sha256(text.as_bytes()), text))
 }
 
 /// Tells how much of a layer was read, and ends when that is for nothing.

@@ -160,12 +160,23 @@ impl Store {
 
     /// Puts a small file into the store, whole or not at all, in the place of whatever has its name.
     pub(crate) fn write_whole(&self, dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.write_new(dir, name, bytes, std::fs::File::sync_all)
+    }
+
+    /// The same, when `sync` has done what is to be done before the file gets its name.
+    pub(crate) fn write_new(
+        &self,
+        dir: &Dir,
+        name: &str,
+        bytes: &[u8],
+        sync: impl FnOnce(&std::fs::File) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
         const NEW: &str = "new";
         let scratch = self.scratch()?;
         let path = scratch.path().join(NEW);
         let options = std::fs::File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
         let mut file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|source| Error::Write { path, source })?;
+        file.write_all(bytes).and_then(|()| sync(&file)).map_err(|source| Error::Write { path, source })?;
         dir.take(&scratch.open()?, OsStr::new(NEW), OsStr::new(name))
     }
 
