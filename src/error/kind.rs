@@ -185,7 +185,9 @@ fn of_problem(problem: &Problem) -> Option<Kind> {
         | Problem::Certificates { .. }
         | Problem::Configured { .. }
         | Problem::NotStored => Some(Kind::Source),
-        Problem::OtherDigest { .. } | Problem::Proxy { .. } => Some(Kind::Usage),
+        Problem::OtherDigest { .. } | Problem::Proxy { .. } | Problem::Malformed { what: "the digest", .. } => {
+            Some(Kind::Usage)
+        }
         Problem::Digest { .. } => Some(Kind::Image),
         _ => Some(Kind::Network),
     }

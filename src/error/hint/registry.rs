@@ -2,7 +2,7 @@
 
 use cvbake_fetch::Problem;
 
-use super::{NOT_STORED, REPAIR};
+use super::NOT_STORED;
 
 /// What is done with a registry, beside getting something from it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,6 @@ pub(super) fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<St
         Problem::Malformed { what: "the digest", .. } => {
             Some("expected is what registries give: sha256: and 64 hexadecimal digits, or sha512: and 128".to_owned())
         }
-        Problem::Malformed { what, .. } if what.ends_with("in the store") => Some(REPAIR.to_owned()),
         Problem::Address { .. } | Problem::Realm { .. } | Problem::Redirect { .. } | Problem::Location { .. } => Some(
             "tell who runs the registry: it must lead neither to what only you can reach, nor in circles, nor from https to http"
                 .to_owned(),

@@ -41,6 +41,13 @@ impl Store {
         Ok(entry.settle(checked, on)?.map(|(file, ())| file))
     }
 
+    /// An error about reading a blob that was handed out.
+    #[must_use]
+    pub fn unreadable_blob(&self, digest: &Digest, source: io::Error) -> Error {
+        let path = self.path().join(BLOBS).join(digest.algorithm().name()).join(digest.hex());
+        Error::Read { path, source }
+    }
+
     /// Removes a blob; none is no error.
     ///
     /// # Errors
@@ -269,6 +276,12 @@ impl Partial {
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// An error about reading the file.
+    #[must_use]
+    pub fn unreadable(&self, source: io::Error) -> Error {
+        Error::Read { path: self.dir.join(&self.name), source }
     }
 
     /// Adds bytes.

@@ -154,10 +154,7 @@ impl<'s> Download<'s> {
         let Some(kept) = &self.kept else { return Ok(()) };
         let wanted = usize::try_from(on_disk - self.position).map_or(BUFFER, |left| left.min(BUFFER));
         let mut buffer = vec![0; wanted];
-        kept.file().read_exact_at(&mut buffer, self.position).map_err(|error| Problem::Malformed {
-            what: "the part of the blob in the store",
-            reason: error.to_string(),
-        })?;
+        kept.file().read_exact_at(&mut buffer, self.position).map_err(|source| store(kept.unreadable(source)))?;
         self.hasher.update(&buffer);
         self.position += wanted as u64;
         self.chunk = buffer.into();

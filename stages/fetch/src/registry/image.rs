@@ -164,7 +164,7 @@ impl<'s> Image<'s> {
         self.hold(digest)?;
         let Some(mut file) = self.stored_blob(digest, size)? else { return Ok(None) };
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        file.read_to_end(&mut bytes).map_err(|error| store_problem(store.unreadable_blob(&digest, error)))?;
         store.touch_reference(&self.wanted.stored(&self.place));
         Ok(Some((Descriptor { media_type, digest, size }, bytes)))
     }
@@ -174,6 +174,7 @@ impl<'s> Image<'s> {
         let Some(store) = self.store else { return Ok(None) };
         let on = |event| (self.on)(Event::Store(event));
         let Some(mut file) = store.blob(&digest, Some(size), &on).map_err(store_problem)? else { return Ok(None) };
+        let unreadable = |error| store_problem(store.unreadable_blob(&digest, error));
         let mut hasher = Hasher::new(digest.algorithm());
         let mut buffer = vec![0; 256 << 10];
         loop {
@@ -181,7 +182,7 @@ impl<'s> Image<'s> {
                 Ok(0) => break,
                 Ok(count) => hasher.update(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unreadable(&error)),
+                Err(error) => return Err(unreadable(error)),
             }
         }
         if hasher.finish() != digest {
@@ -189,7 +190,7 @@ impl<'s> Image<'s> {
             (self.on)(Event::Damaged { digest });
             return Ok(None);
         }
-        io::Seek::rewind(&mut file).map_err(|error| unreadable(&error))?;
+        io::Seek::rewind(&mut file).map_err(unreadable)?;
         Ok(Some(file))
     }
 
@@ -365,10 +366,6 @@ impl Read for Broken {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         Err(self.0.take().unwrap_or_else(|| io::Error::other("it was broken before")))
     }
-}
-
-fn unreadable(error: &io::Error) -> Problem {
-    Problem::Malformed { what: "a blob in the store", reason: error.to_string() }
 }
 
 impl Blobs for Image<'_> {
