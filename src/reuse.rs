@@ -33,6 +33,8 @@ pub(crate) struct Reuse<'a> {
     /// What names the image and the options.
     key: Digest,
     uuid: [u8; 16],
+    /// Whether a disk may be used again; where it stands is noted in any case.
+    wanted: bool,
 }
 
 /// A disk that was made before, open.
@@ -102,15 +104,15 @@ impl<'a> Reuse<'a> {
     /// What is known of a bake's result; `None` where nothing can be, because nothing is kept, or nothing names the image.
     pub(crate) fn of(job: &Job, image: &'a Image, store: Option<&'a Store>) -> Option<Reuse<'a>> {
         let digest = image.identity().digest()?;
-        let wanted = job.reuse && job.engine == Engine::Native && job.keep_packs != KeepPacks::Always;
-        let store = store.filter(|_| wanted)?;
+        let store = store.filter(|_| job.engine == Engine::Native)?;
+        let wanted = job.reuse && job.keep_packs != KeepPacks::Always;
         let Job { size, inodes, label, hash_seed, journal, epoch, .. } = job;
         let uuid = job.uuid.unwrap_or_else(|| derived_uuid(&digest, "filesystem"));
         let version = env!("CARGO_PKG_VERSION");
         let text = format!(
             "cvbake {version} disk {GENERATION} of {digest}: {size:?} {inodes:?} {label:?} {uuid:?} {hash_seed:?} {journal} {epoch}"
         );
-        Some(Reuse { store, image, key: Digest::sha256(text.as_bytes()), uuid })
+        Some(Reuse { store, image, key: Digest::sha256(text.as_bytes()), uuid, wanted })
     }
 
     fn note(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Note>, Error> {
@@ -120,7 +122,7 @@ impl<'a> Reuse<'a> {
 
     /// A disk that is just what is to be made; of several the one that stands where it is to stand.
     pub(crate) fn find(&self, output: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Made>, Error> {
-        let Some(note) = self.note(on)? else { return Ok(None) };
+        let Some(note) = self.note(on)?.filter(|_| self.wanted) else { return Ok(None) };
         let layers = self.image.layers();
         let (Some(image), true) = (self.image.identity().digest(), layers.len() == note.layers.len()) else {
             return Ok(None);

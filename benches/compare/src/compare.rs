@@ -52,7 +52,7 @@ pub(crate) struct Row {
 
 /// Runs it.
 pub(crate) fn compare(bench: &mut Bench, names: &[&str], peers: &[Contender], programs: &Path) -> Result<Comparison> {
-    let contenders: Vec<Contender> = [Contender::Cvbake, Contender::CvbakeWarm].iter().chain(peers).copied().collect();
+    let contenders: Vec<Contender> = Contender::OURS.iter().chain(peers).copied().collect();
     let mut images = Vec::new();
     for name in names {
         let image = images::make(&bench.work, name)?;

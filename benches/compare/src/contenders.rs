@@ -13,6 +13,8 @@ use crate::run::{Step, tool};
 pub(crate) enum Contender {
     /// This project, with an empty store.
     Cvbake,
+    /// The same, as its peers do it: without waiting for stable storage.
+    CvbakeUnsynced,
     /// This project, with a store that has baked the image before.
     CvbakeWarm,
     /// skopeo, umoci and mkfs.ext4, as root.
@@ -54,6 +56,9 @@ impl Job<'_> {
 }
 
 impl Contender {
+    /// This project.
+    pub(crate) const OURS: [Self; 3] = [Self::Cvbake, Self::CvbakeUnsynced, Self::CvbakeWarm];
+
     /// All but cvbake.
     pub(crate) const PEERS: [Self; 6] = [
         Self::Classic,
@@ -68,6 +73,7 @@ impl Contender {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cvbake => "cvbake",
+            Self::CvbakeUnsynced => "cvbake, not synced",
             Self::CvbakeWarm => "cvbake, warm",
             Self::Classic => "classic",
             Self::ClassicRootless => "classic-rootless",
@@ -85,7 +91,7 @@ impl Contender {
             Self::ArcboxExt4 => Some("peer-arcbox-ext4"),
             Self::Oci2rootfs => Some("peer-oci2rootfs"),
             Self::MicrosandboxImage => Some("peer-microsandbox-image"),
-            Self::Cvbake | Self::CvbakeWarm | Self::Classic | Self::ClassicRootless => None,
+            Self::Cvbake | Self::CvbakeUnsynced | Self::CvbakeWarm | Self::Classic | Self::ClassicRootless => None,
         }
     }
 
@@ -102,16 +108,18 @@ impl Contender {
         let to = &format!("oci:{tagged}");
         let pull = ["skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false", from, to];
         let cvbake = &path(job.cvbake.to_owned())?;
-        let bake = |store: &str| {
-            Step::user(&[cvbake, "pull-and-build", job.reference, "-o", disk, "--store", store, "--progress", "none"])
+        let bake = |store: &str, options: &[&str]| {
+            let fixed = [cvbake, "pull-and-build", job.reference, "-o", disk, "--store", store, "--progress", "none"];
+            Step::user(&[&fixed, options].concat())
         };
         let peer = self.package().map(|package| path(job.peers.join(package))).transpose()?.unwrap_or_default();
         let rootfs = &in_directory("rootfs")?;
         let bundle = &in_directory("bundle")?;
         let unpack = ["umoci", "raw", "unpack", "--image", tagged, rootfs];
         Ok(match self {
-            Self::Cvbake => vec![bake(&in_directory("store")?)],
-            Self::CvbakeWarm => vec![bake(&path(job.warm_store.to_owned())?)],
+            Self::Cvbake => vec![bake(&in_directory("store")?, &[])],
+            Self::CvbakeUnsynced => vec![bake(&in_directory("store")?, &["--sync", "never"])],
+            Self::CvbakeWarm => vec![bake(&path(job.warm_store.to_owned())?, &[])],
             Self::Classic => {
                 vec![
                     Step::root(&pull),

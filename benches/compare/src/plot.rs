@@ -61,7 +61,7 @@ fn block(text: &mut String, image: &OfImage, scale: &Scale, top: f64) {
     for row in &image.rows {
         line(text, LEFT - 8.0, y + BAR - 3.0, "end", "", &row.name);
         if let Some(usage) = median(&row.runs) {
-            let ours = [Contender::Cvbake, Contender::CvbakeWarm].iter().any(|contender| contender.name() == row.name);
+            let ours = Contender::OURS.iter().any(|contender| contender.name() == row.name);
             let right = row.verdict.as_ref().is_some_and(|verdict| verdict.words() == "nothing");
             let colour = match (ours, right) {
                 (true, true) => "#1a7f5a",

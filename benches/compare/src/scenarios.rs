@@ -35,7 +35,7 @@ struct Row {
 }
 
 /// The options that make a difference here, if this cvbake has them.
-const OPTIONS: [&[&str]; 3] = [&[], &["--keep-packs", "always"], &["--sync", "none"]];
+const OPTIONS: [&[&str]; 3] = [&[], &["--keep-packs", "always"], &["--sync", "never"]];
 
 /// Runs them on pairs of images made of the named ones.
 pub(crate) fn run(bench: &mut Bench, names: &[&str]) -> Result<Scenarios> {
