@@ -21,6 +21,11 @@ pub const FOUNDATION_BLOCK: u64 = 256;
 /// be scattered over the gaps to spare a copy of little.
 const ALIVE: (u64, u64) = (3, 4);
 
+/// And when it has no more gaps than some, and one more for each so many blocks: each must be freed, and tears apart what comes to
+/// stand in it.
+const GAPS: usize = 256;
+const BLOCKS_PER_GAP: u64 = 256;
+
 /// The blocks of a pack that are in use.
 #[derive(Debug)]
 pub(crate) struct Foundation {
@@ -48,7 +53,9 @@ impl Foundation {
             }
         }
         let end = alive.last()?.end;
-        (blocks * ALIVE.1 >= end * ALIVE.0).then_some(Foundation { pack, alive })
+        let gaps = alive.len().saturating_sub(GAPS) as u64;
+        let whole = blocks * ALIVE.1 >= end * ALIVE.0 && gaps <= end / BLOCKS_PER_GAP;
+        whole.then_some(Foundation { pack, alive })
     }
 
     /// Which blocks of the disk it takes, and which blocks of the pack are in the way of what has a fixed place.

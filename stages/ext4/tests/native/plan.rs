@@ -112,6 +112,14 @@ fn a_foundation_is_mostly_alive() {
     assert_eq!(plan(&[(0, 200), (250, 100), (350, 50)]), Some(1));
     assert_eq!(plan(&[(0, 200), (199, 100)]), None);
     assert_eq!(plan(&[]), None);
+    // A gap behind every file: 256 of them are no trouble, 5000 in as many times 100 blocks are.
+    let gaps = |files: u64, blocks: u32| {
+        let step = u64::from(blocks) + 1;
+        (0..files).map(|file| (file * step, blocks)).collect::<Vec<_>>()
+    };
+    assert_eq!(plan(&gaps(256, 3)), Some(1));
+    assert_eq!(plan(&gaps(5000, 300)), Some(1));
+    assert_eq!(plan(&gaps(5000, 100)), None);
 }
 
 #[test]
