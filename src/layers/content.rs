@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead};
 use std::os::unix::fs::FileExt;
 
-use cvbake_disk::{Draft, Sink};
+use cvbake_disk::Sink;
 use cvbake_ext4::Placement;
 use cvbake_store::PackSeal;
 use cvbake_tree::{BLOCK_SIZE, Packs};
@@ -36,7 +36,10 @@ impl Layers<'_> {
         in_parallel(self.shop.jobs, &order, &|number, stop| {
             let unpacked = &self.unpacked[self.positions[*number]];
             with_another(unpacked.layer, self.blobs, &|| self.write_one(unpacked, places(number), sink, stop))?;
-            self.shop.disk.map(Draft::begin_sync);
+            let bytes = places(number).iter().map(|place| place.blocks * u64::from(BLOCK_SIZE)).sum();
+            if let Some(disk) = self.shop.disk {
+                disk.wrote(bytes);
+            }
             Ok(())
         })?;
         Ok(())

@@ -25,9 +25,6 @@ pub(super) const FOUNDATION: u64 = FOUNDATION_BLOCK * BLOCK;
 /// A pack smaller than this, in bytes, is no foundation: to copy it costs milliseconds, and small disks stay without gaps.
 pub(super) const FOUNDATION_MIN: u64 = 16 << 20;
 
-/// How much is written before it is brought to stable storage: enough for a storage device to be quick at it.
-pub(super) const SYNC_STEP: u64 = 32 << 20;
-
 impl Layers<'_> {
     /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet.
     pub(crate) fn settle(&mut self, layout: &Layout, disk: &Draft) -> Result<(), Error> {

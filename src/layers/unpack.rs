@@ -11,7 +11,7 @@ use cvbake_store::Store;
 use cvbake_unpack::Index;
 use cvbake_verify::{Blobs, Compression, Layer};
 
-use super::foundation::{FOUNDATION, SYNC_STEP};
+use super::foundation::FOUNDATION;
 use super::{Content, Purpose, Unpacked, Workshop};
 use crate::error::Error;
 use crate::event::{Event, Found};
@@ -107,15 +107,15 @@ fn warn_about_compression(layer: &Layer, found: cvbake_archive::Compression, on:
 enum Target<'a> {
     Nothing,
     Scratch(Scratch),
-    /// Onto the disk itself, as its foundation; up to where it is on its way to stable storage.
-    Disk(&'a Draft, u64),
+    /// Onto the disk itself, as its foundation.
+    Disk(&'a Draft),
 }
 
 impl<'a> Target<'a> {
     /// The disk, without whatever an attempt that failed has left on it.
     fn on(disk: &'a Draft) -> Result<Target<'a>, Error> {
         disk.set_len(0)?;
-        Ok(Target::Disk(disk, FOUNDATION))
+        Ok(Target::Disk(disk))
     }
 
     fn write(&mut self, offset: u64, piece: &[u8]) -> io::Result<()> {
@@ -124,13 +124,9 @@ impl<'a> Target<'a> {
             Target::Scratch(scratch) => {
                 scratch.file.write_all_at(piece, offset).map_err(|error| scratch.name_error(error))
             }
-            Target::Disk(disk, synced) => {
+            Target::Disk(disk) => {
                 disk.raw().write_at(FOUNDATION + offset, piece).map_err(io::Error::other)?;
-                let end = FOUNDATION + offset + piece.len() as u64;
-                if end - *synced >= SYNC_STEP {
-                    disk.begin_sync();
-                    *synced = end;
-                }
+                disk.wrote(piece.len() as u64);
                 Ok(())
             }
         }
@@ -140,7 +136,7 @@ impl<'a> Target<'a> {
         match self {
             Target::Nothing => Content::Layer,
             Target::Scratch(scratch) => scratch.into_content(),
-            Target::Disk(..) => Content::Disk,
+            Target::Disk(_) => Content::Disk,
         }
     }
 }

@@ -118,7 +118,7 @@ impl Draft {
             };
             let end = rustix::fs::seek(from, SeekFrom::Hole(start)).unwrap_or(len).min(len);
             self.raw().copy_at(start, from, start, end - start)?;
-            self.begin_sync();
+            self.wrote(end - start);
             at = end;
         }
         Ok(())
@@ -144,11 +144,11 @@ impl Draft {
         Ok(())
     }
 
-    /// Says that much of what was written stays as it is: it is brought to stable storage meanwhile, so that [`Draft::sync`] has
-    /// less to wait for.
-    pub fn begin_sync(&self) {
+    /// Says that so many more bytes stand where they are to stand: what was written is brought to stable storage meanwhile, so that
+    /// [`Draft::sync`] has less to wait for.
+    pub fn wrote(&self, bytes: u64) {
         if self.durable {
-            self.early.begin(&self.file);
+            self.early.wrote(&self.file, bytes);
         }
     }
 

@@ -2,14 +2,20 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// A thread that syncs a file whenever it is asked to and has nothing to do: nobody waits for it but who wants all of the file
-/// synced, and then most of it is.
+/// After how many bytes the thread is asked: enough for a storage device to be quick at it.
+const STEP: u64 = 32 << 20;
+
+/// A thread that syncs a file whenever much was written and it has nothing to do: nobody waits for it but who wants all of the
+/// file synced, and then most of it is.
 #[derive(Debug, Default)]
 pub(crate) struct EarlySync {
+    /// What was written since the thread was asked last.
+    unsynced: AtomicU64,
     thread: Mutex<Option<Syncing>>,
 }
 
@@ -20,8 +26,12 @@ struct Syncing {
 }
 
 impl EarlySync {
-    /// Asks for what was written so far.
-    pub(crate) fn begin(&self, file: &File) {
+    /// So many more bytes were written.
+    pub(crate) fn wrote(&self, file: &File, bytes: u64) {
+        if self.unsynced.fetch_add(bytes, Ordering::Relaxed) + bytes < STEP {
+            return;
+        }
+        self.unsynced.store(0, Ordering::Relaxed);
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             *thread = Syncing::start(file).ok();
@@ -62,10 +72,11 @@ mod tests {
         assert!(early.end().is_ok());
         for _ in 0..100 {
             file.write_all(&[7; 5000]).unwrap();
-            early.begin(&file);
+            early.wrote(&file, 5000);
+            early.wrote(&file, STEP);
         }
         assert!(early.end().is_ok());
-        early.begin(&file);
+        early.wrote(&file, STEP);
         assert!(early.end().is_ok());
     }
 
@@ -74,7 +85,10 @@ mod tests {
         // A pipe can't be synced.
         let (_reader, writer) = io::pipe().unwrap();
         let early = EarlySync::default();
-        early.begin(&File::from(std::os::fd::OwnedFd::from(writer)));
+        let file = File::from(std::os::fd::OwnedFd::from(writer));
+        early.wrote(&file, STEP - 1);
+        assert!(early.end().is_ok(), "too little to be synced");
+        early.wrote(&file, 1);
         assert!(early.end().is_err());
     }
 }
