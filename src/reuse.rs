@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cvbake_disk::Draft;
+use cvbake_fetch::Source;
 use cvbake_store::Store;
 use cvbake_verify::{Digest, Image};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,8 @@ pub(crate) struct Reuse<'a> {
     uuid: [u8; 16],
     /// Whether a disk may be used again; where it stands is noted in any case.
     wanted: bool,
+    /// Whether the image belongs into the store, too.
+    stored: bool,
 }
 
 /// A disk that was made before, open.
@@ -112,7 +115,8 @@ impl<'a> Reuse<'a> {
         let text = format!(
             "cvbake {version} disk {GENERATION} of {digest}: {size:?} {inodes:?} {label:?} {uuid:?} {hash_seed:?} {journal} {epoch}"
         );
-        Some(Reuse { store, image, key: Digest::sha256(text.as_bytes()), uuid, wanted })
+        let stored = matches!(job.source, Source::Registry(_));
+        Some(Reuse { store, image, key: Digest::sha256(text.as_bytes()), uuid, wanted, stored })
     }
 
     fn note(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Note>, Error> {
@@ -120,9 +124,23 @@ impl<'a> Reuse<'a> {
         Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 
+    /// Whether the store has what a pull would bring; of layers their lengths count, as they do for a pull.
+    fn is_complete(&self, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
+        let layers = self.image.layers().iter().filter(|_| self.stored);
+        for (digest, size) in layers.filter_map(|layer| layer.digest().zip(layer.size())) {
+            if self.store.blob(&digest, Some(size), &|event| on(event.into()))?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// A disk that is just what is to be made; of several the one that stands where it is to stand.
     pub(crate) fn find(&self, output: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Made>, Error> {
         let Some(note) = self.note(on)?.filter(|_| self.wanted) else { return Ok(None) };
+        if !self.is_complete(on)? {
+            return Ok(None);
+        }
         let layers = self.image.layers();
         let (Some(image), true) = (self.image.identity().digest(), layers.len() == note.layers.len()) else {
             return Ok(None);

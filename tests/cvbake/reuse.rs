@@ -6,8 +6,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::bake::{Bake, Place, mode, own};
+use crate::registry::cvbake;
+use crate::support::bake::{Bake, Place, files_below, mode, own};
 use crate::support::sample;
+use crate::support::server::{Answer, Server};
 
 /// Bakes where disks may be used again: the result object.
 fn bake(bake: Bake) -> Value {
@@ -140,4 +142,22 @@ fn notes_that_are_damaged() {
         assert_eq!(reused(&bake(to(&place, &disk).arg("--force"))), None, "{text:?}");
     }
     assert_eq!(reused(&bake(to(&place, &disk).arg("--force"))), Some(disk.to_str().unwrap()));
+}
+
+/// A pull that is part of the job is done as well: what the store lacks is fetched.
+#[test]
+fn the_image_comes_into_the_store_all_the_same() {
+    let place = Place::with(&sample::varied());
+    let server = Server::start(&place, |_| Answer::Right);
+    let disk = place.writable("disks").join("disk.ext4");
+    let again = || bake(cvbake(&place, &["pull-and-build", &server.name(), "--force", "-o"]).arg(&disk));
+    assert_eq!(reused(&again()), None);
+    assert_eq!(reused(&again()), disk.to_str());
+    let blobs = files_below(&place.store().join("blobs/sha256"));
+    let blob = blobs.iter().max_by_key(|blob| blob.metadata().unwrap().len()).unwrap();
+    let len = blob.metadata().unwrap().len();
+    File::options().write(true).open(blob).unwrap().set_len(len / 2).unwrap();
+    assert_eq!(reused(&again()), None);
+    assert_eq!(blob.metadata().unwrap().len(), len);
+    assert_eq!(reused(&again()), disk.to_str());
 }
