@@ -111,8 +111,8 @@ fn run(
                 if entry & LITERAL != 0 {
                     push!(place, done, entry);
                     to += done;
-                    refill!();
                     entry = literals.first(bits);
+                    refill!();
                     continue;
                 }
             }
@@ -125,8 +125,8 @@ fn run(
                 if entry & LITERAL != 0 {
                     push!(place, done, entry);
                     to += done;
-                    refill!();
                     entry = literals.first(bits);
+                    refill!();
                     continue;
                 }
             }
@@ -142,26 +142,27 @@ fn run(
         to += done;
         let len = length(entry, saved);
 
-        // Up to 42 bits are used, and a distance has up to 28.
         let mut far = distances.first(bits);
-        if count & 63 < 28 {
-            refill!();
-        }
         if far as u32 & EXCEPTION != 0 {
             if far as u32 & SUBTABLE == 0 {
                 count = count.wrapping_sub(far as u32);
                 break Err(Problem::Symbol { code: Code::Distances });
             }
+            if count & 63 < 28 + Literals::BITS {
+                refill!();
+            }
             take!(Distances::BITS);
             far = distances.second(far as u32, bits);
+        } else if count & 63 < 21 + Literals::BITS {
+            refill!();
         }
         let distance = distance(far, bits);
         take!(far as u32);
         if distance > to {
             break Err(Problem::Distance { distance, available: to });
         }
-        refill!();
         entry = literals.first(bits);
+        refill!();
         copy_match(output, to, distance, len);
         to += len;
     };
