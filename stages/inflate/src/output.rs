@@ -114,10 +114,11 @@ pub(crate) fn copy_match(buffer: &mut [u8], to: usize, distance: usize, len: usi
     let end = to + len;
     if distance >= 16 {
         // Nearly always that is all; one look at where it ends is enough for it.
-        let window = &mut buffer[from..to + 32];
+        let window = &mut buffer[from..to + 48];
         copy::<16>(window, 0, distance);
         copy::<16>(window, 16, distance + 16);
-        let (mut from, mut to) = (from + 32, to + 32);
+        copy::<16>(window, 32, distance + 32);
+        let (mut from, mut to) = (from + 48, to + 48);
         while to < end {
             copy::<16>(buffer, from, to);
             copy::<16>(buffer, from + 16, to + 16);
