@@ -12,6 +12,10 @@ pub(crate) const MARGIN: usize = 40;
 /// What a turn of the fast loop may load: eight bytes, twice, with less than eight bytes between them.
 const TURN: usize = 24;
 
+/// The most extra bits of a distance, and the most bits it has with its codeword.
+const DISTANCE_EXTRA: u32 = 13;
+const LONGEST_DISTANCE: u32 = 15 + DISTANCE_EXTRA;
+
 /// The two codes of a block.
 pub(crate) struct Codes {
     pub(crate) literals: Literals,
@@ -57,20 +61,24 @@ fn run(
     let Codes { literals, distances } = codes;
     // Matches reach no further back than where the member starts, and so does what is looked at.
     let output = &mut output[floor..];
-    let output_edge = output.len() - SLACK;
+    // Where the last turn may start is computed anew each time: that takes no more instructions, and fewer registers.
+    assert!(input.len() >= TURN && output.len() >= SLACK, "the margin and the slack");
     let mut to = *end - floor;
 
-    // Bits that are loaded and not used, the next one lowest; how many of them are no longer in `rest`: the low six bits of
+    // What this turn may load, where that starts in the input, and how much of it was loaded.
+    let mut at = *bit / 8 + 1;
+    let mut window: &[u8; TURN] = input[at..].first_chunk().expect("the margin");
+    let mut ahead = 0;
+    // Bits that are loaded and not used, the next one lowest; how many of them are no longer ahead: the low six bits of
     // `count`, while the others are what subtracting whole entries leaves.
-    let mut rest = &input[*bit / 8 + 1..];
     let mut bits = u64::from(input[*bit / 8]) >> (*bit % 8);
     let mut count = 8 - (*bit % 8) as u32;
 
     macro_rules! refill {
         () => {
-            let word = rest.first_chunk().expect("the margin");
+            let word = window[ahead..].first_chunk().expect("two loads at most");
             bits |= u64::from_le_bytes(*word).wrapping_shl(count);
-            rest = &rest[(!count as usize & 63) >> 3..];
+            ahead += (!count as usize & 63) >> 3;
             count |= 56;
         };
     }
@@ -90,9 +98,12 @@ fn run(
     refill!();
     let mut entry = literals.first(bits);
     let result = loop {
-        if rest.len() < TURN || to >= output_edge {
+        at += ahead;
+        ahead = 0;
+        if at >= input.len() - TURN || to >= output.len() - SLACK {
             break Ok(Stop::Edge);
         }
+        window = input[at..].first_chunk().expect("a turn");
         // One look at the bounds for the up to three literals of a turn.
         let place: &mut [u8; 4] = output[to..].first_chunk_mut().expect("the slack");
         let mut done = 0;
@@ -142,18 +153,20 @@ fn run(
         to += done;
         let len = length(entry, saved);
 
+        // Up to 42 bits are used. Here, as for literals, so many are left that the next symbol can be looked up before more
+        // are loaded: whoever waits for the one need not wait for the other.
         let mut far = distances.first(bits);
         if far as u32 & EXCEPTION != 0 {
             if far as u32 & SUBTABLE == 0 {
                 count = count.wrapping_sub(far as u32);
                 break Err(Problem::Symbol { code: Code::Distances });
             }
-            if count & 63 < 28 + Literals::BITS {
+            if count & 63 < LONGEST_DISTANCE + Literals::BITS {
                 refill!();
             }
             take!(Distances::BITS);
             far = distances.second(far as u32, bits);
-        } else if count & 63 < 21 + Literals::BITS {
+        } else if count & 63 < Distances::BITS + DISTANCE_EXTRA + Literals::BITS {
             refill!();
         }
         let distance = distance(far, bits);
@@ -166,7 +179,7 @@ fn run(
         copy_match(output, to, distance, len);
         to += len;
     };
-    *bit = (input.len() - rest.len()) * 8 - (count & 63) as usize;
+    *bit = (at + ahead) * 8 - (count & 63) as usize;
     *end = to + floor;
     result
 }

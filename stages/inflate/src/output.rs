@@ -107,7 +107,7 @@ impl Output {
     }
 }
 
-/// Copies `len` bytes from `distance` bytes before `to`; up to 32 bytes more are overwritten behind them.
+/// Copies `len` bytes from `distance` bytes before `to`; up to 48 bytes more are overwritten behind them.
 #[inline(always)]
 pub(crate) fn copy_match(buffer: &mut [u8], to: usize, distance: usize, len: usize) {
     let from = to - distance;
