@@ -212,6 +212,11 @@ impl Error {
         kind::of(self)
     }
 
+    /// Whether it is about this copy of something, so that another one may be better.
+    pub(crate) fn is_of_copy(&self) -> bool {
+        self.kind() == Kind::Image || chain::chain(self).any(kind::is_unreadable_store)
+    }
+
     /// What the user can do about it, if there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::Error;
 use super::chain::{Cause, chain};
-use super::kind::{is_full, is_full_store, says_full};
+use super::kind::{Kind, is_broken, is_full, is_full_store, says_full};
 use registry::{Doing, of_problem, of_writing, speaks_of_tls};
 
 /// The advice that the innermost of an error's causes has which has one.
@@ -23,6 +23,9 @@ pub(super) fn of(error: &Error) -> Option<String> {
     }
     if causes.iter().any(|&cause| is_full(cause)) {
         return Some(FULL.to_owned());
+    }
+    if causes.iter().any(|&cause| is_broken(cause)) {
+        return Some(if error.kind() == Kind::Store { BROKEN_STORE } else { BROKEN }.to_owned());
     }
     if causes.iter().any(|cause| matches!(cause.downcast_ref(), Some(Error::Partly { .. }))) {
         return Some("--platform chooses one of the images that are there".to_owned());
@@ -73,6 +76,9 @@ const FULL: &str =
     "free some space, or use another filesystem: -o says where the disk goes, --store where layers are kept";
 const FULL_STORE: &str =
     "free some space: `cvbake store gc` removes what nothing needs; --store DIR keeps it elsewhere";
+const BROKEN: &str = "the disk that it is on, or the way there, may be failing: the kernel's log (`dmesg`) says more";
+const BROKEN_STORE: &str = "the disk that the store is on may be failing: `dmesg` says more, `cvbake store check --repair` removes what \
+     cannot be read, so that it is fetched again, and --store DIR keeps it elsewhere";
 const NOT_STORED: &str = "`cvbake pull` brings it into the store; where something is baked of it, --pull missing does, too; an image that was imported \
      is imported again";
 pub(super) const FETCH_MISSING: &str = "`cvbake pull` fetches what is missing of an image; one that was imported is imported again with `cvbake image import`";

@@ -3,6 +3,7 @@
 use std::io::{Error as IoError, ErrorKind};
 
 use cvbake_fetch::Problem;
+use rustix::io::Errno;
 
 use super::Error;
 use super::chain::{Cause, chain};
@@ -83,6 +84,16 @@ pub(super) fn is_full(cause: Cause<'_>) -> bool {
 /// Whether it was the store that had no room.
 pub(super) fn is_full_store(cause: Cause<'_>) -> bool {
     cause.downcast_ref().is_some_and(cvbake_store::Error::is_full)
+}
+
+/// Whether something that is in the store can't be read.
+pub(super) fn is_unreadable_store(cause: Cause<'_>) -> bool {
+    matches!(cause.downcast_ref(), Some(cvbake_store::Error::Read { .. }))
+}
+
+/// Whether it was a disk, or what is between here and there, that failed.
+pub(super) fn is_broken(cause: Cause<'_>) -> bool {
+    cause.downcast_ref().and_then(IoError::raw_os_error) == Some(Errno::IO.raw_os_error())
 }
 
 /// Whether a program said so.

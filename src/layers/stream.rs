@@ -6,7 +6,7 @@ use cvbake_archive::{Compression, Decompressor};
 use cvbake_verify::{Blobs, Digest, Hasher, HashingReader, Layer};
 
 use super::Workshop;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::event::{Event, LayerEvent};
 use crate::parallel::Stop;
 use crate::readahead::read_ahead;
@@ -93,7 +93,7 @@ impl Read for Counted<'_> {
     }
 }
 
-/// Works on a layer, and again when it made no sense and there is another place to have it from.
+/// Works on a layer, and again when it made no sense, or the store can't read it any more, and there is another place to have it from.
 pub(crate) fn with_another<T>(
     layer: &Layer,
     blobs: &dyn Blobs,
@@ -101,7 +101,7 @@ pub(crate) fn with_another<T>(
 ) -> Result<T, Error> {
     loop {
         match work() {
-            Err(error) if error.kind() == Kind::Image && blobs.another(layer) => {}
+            Err(error) if error.is_of_copy() && blobs.another(layer) => {}
             done => return done.map_err(|error| Error::layer(layer, error)),
         }
     }

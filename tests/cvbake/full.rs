@@ -1,87 +1,13 @@
 //! Filesystems that run full under the output and under the store: small tmpfs of all sizes, and a btrfs with a quota.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-
 use crate::images::{image, source};
 use crate::registry::{Registry, cvbake, pull_and_build};
 use crate::support::bake::{Bake, Place, assert_tidy, mode, names};
 use crate::support::image::digest;
+use crate::support::mount::Small;
 use crate::support::sample;
 use crate::support::server::{Answer, Server};
-use crate::support::tools::{needs_root, succeed, tool};
-
-/// A small filesystem, mounted in a mount namespace of its own that ends with this value.
-struct Small {
-    holder: Child,
-    /// Where it is, for who is inside.
-    path: PathBuf,
-}
-
-impl Small {
-    fn mount(path: &Path, size: &str) -> Small {
-        Small::made_by("mount -t tmpfs -o \"size=$1,mode=777\" none \"$2\"", path, size)
-    }
-
-    /// One with room enough, of which no more than this may be used.
-    fn with_quota(path: &Path, limit: &str) -> Small {
-        // The script needs it, and says less when it is missing.
-        drop(tool("mkfs.btrfs", "btrfs-progs"));
-        let script = "truncate -s 300M \"$2.img\" && mkfs.btrfs -q \"$2.img\" >&2 && mount -o loop \"$2.img\" \"$2\" && \
-                      chmod 777 \"$2\" && btrfs quota enable \"$2\" && btrfs qgroup limit \"$1\" \"$2\"";
-        Small::made_by(script, path, limit)
-    }
-
-    fn made_by(mount: &str, path: &Path, size: &str) -> Small {
-        let script = &format!("{mount} && echo mounted && read end");
-        let mut holder = tool("unshare", "util-linux")
-            .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", size])
-            .arg(path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = std::io::BufReader::new(holder.stdout.as_mut().expect("piped"));
-        std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
-        assert_eq!(line, "mounted\n");
-        Small { holder, path: path.to_owned() }
-    }
-
-    /// Where it is, for who is outside.
-    fn outside(&self) -> PathBuf {
-        let inside = self.path.strip_prefix("/").expect("an absolute path");
-        Path::new("/proc").join(self.holder.id().to_string()).join("root").join(inside)
-    }
-
-    fn grow(&self, size: &str) {
-        self.remount(&format!("size={size}"));
-    }
-
-    fn remount(&self, option: &str) {
-        self.run(&["mount", "-o", &format!("remount,{option}")]);
-    }
-
-    fn raise_quota(&self, limit: &str) {
-        self.run(&["btrfs", "qgroup", "limit", limit]);
-    }
-
-    /// Runs a program with the filesystem as its last argument.
-    fn run(&self, program: &[&str]) {
-        let mut command = tool("nsenter", "util-linux");
-        command.arg("--target").arg(self.holder.id().to_string()).arg("--mount").args(program);
-        succeed(command.arg(&self.path));
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        // An error here would hide the failure that unwinds.
-        let _ = self.holder.wait();
-    }
-}
+use crate::support::tools::needs_root;
 
 const SIZES: [&str; 9] = ["8k", "64k", "300k", "1m", "3m", "5m", "10m", "20m", "28m"];
 

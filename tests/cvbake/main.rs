@@ -44,3 +44,4 @@ mod reuse;
 mod scale;
 mod store;
 mod support;
+mod unreadable;

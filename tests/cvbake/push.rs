@@ -147,7 +147,7 @@ fn damaged_in_the_store() {
     let message = pushed.error(&[3]);
     assert!(message.contains(&format!(" docker://{name}: blob sha256:")), "{}", pushed.describe());
     assert!(!message.contains(&registry.host), "the registry has done nothing: {}", pushed.describe());
-    assert!(pushed.stderr.contains("is damaged"), "{}", pushed.describe());
+    assert!(pushed.stderr.contains("is damaged, and was removed"), "{}", pushed.describe());
     let mut inspect = tool("skopeo", "skopeo");
     inspect.args(["inspect", "--tls-verify=false", &format!("docker://{target}")]);
     assert!(!crate::support::tools::run(&mut inspect).status.success(), "no tag for half an image");

@@ -12,10 +12,12 @@ use cvbake_verify::Digest;
 pub enum Event {
     /// Something about the store.
     Store(cvbake_store::Event),
-    /// A blob in the store was not what its name says; it was removed and is fetched again.
+    /// A blob in the store, or the beginning of one, was not what its name says; it was removed.
     Damaged {
         /// The name.
         digest: Digest,
+        /// Whether it is fetched again.
+        again: bool,
     },
     /// So many more bytes of blobs are on their way to a registry.
     Sent {
@@ -87,7 +89,12 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Store(event) => event.fmt(f),
-            Event::Damaged { digest } => write!(f, "blob {digest} in the store is damaged; fetching it again"),
+            Event::Damaged { digest, again: true } => {
+                write!(f, "blob {digest} in the store is damaged; fetching it again")
+            }
+            Event::Damaged { digest, again: false } => {
+                write!(f, "blob {digest} in the store is damaged, and was removed")
+            }
             Event::Sent { bytes } => write!(f, "sent {bytes} bytes more"),
             Event::UploadResumed { digest, from, size } => {
                 write!(f, "going on with the upload of {digest} at byte {from} of {size}")

@@ -7,14 +7,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cvbake_verify::{Algorithm, Digest, Hasher};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::dir::{Dir, PRIVATE_FILE};
-use crate::entry::{Entry, Fault, describe, fault, len_bytes};
+use crate::entry::{Entry, Fault, describe, fault, is_ours, len_bytes};
 use crate::reference::REPOSITORIES;
 use crate::{BLOBS, Damage, Error, Event, Health, Pin, Store};
 
@@ -44,8 +44,24 @@ impl Store {
     /// An error about reading a blob that was handed out.
     #[must_use]
     pub fn unreadable_blob(&self, digest: &Digest, source: io::Error) -> Error {
-        let path = self.path().join(BLOBS).join(digest.algorithm().name()).join(digest.hex());
-        Error::Read { path, source }
+        Error::Read { path: self.blob_path(digest), source }
+    }
+
+    /// Gives up a blob that was handed out and can't be read, for whoever can have it from elsewhere: it is removed, reported, and
+    /// counts as absent.
+    ///
+    /// # Errors
+    /// When this process can't read, whatever the blob is like, or when it can't be removed.
+    pub fn give_up_blob(&self, digest: &Digest, source: io::Error, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+        if is_ours(&source) || self.remove_blob(digest).is_err() {
+            return Err(self.unreadable_blob(digest, source));
+        }
+        on(Event::Damaged { path: self.blob_path(digest), damage: Damage::Unreadable(source), kept: None });
+        Ok(())
+    }
+
+    fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.path().join(BLOBS).join(digest.algorithm().name()).join(digest.hex())
     }
 
     /// Removes a blob; none is no error.

@@ -238,8 +238,11 @@ pub(crate) fn describe(kind: FileType) -> &'static str {
 
 /// Whose fault it is that an entry can't be read: the medium's (another copy may be readable) or this process's.
 pub(crate) fn fault(error: io::Error) -> Fault {
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR) => Fault::Error(error),
-        _ => Fault::Damage(Damage::Unreadable(error)),
-    }
+    if is_ours(&error) { Fault::Error(error) } else { Fault::Damage(Damage::Unreadable(error)) }
+}
+
+/// Whether it is this process's.
+pub(crate) fn is_ours(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR))
 }

@@ -18,6 +18,8 @@
 //! * **An entry is checked before it is handed out**, every byte of it, each time (a blob by whoever reads it): disks rot, machines crash, users edit.
 //!   What does not pass is removed, reported as an [`Event`], and counts as absent. Links are never followed, pipes
 //!   never waited for.
+//! * **What the medium can't give back is damaged**, too: an index or pack is made again. A blob is removed by who can have it
+//!   from elsewhere ([`Store::give_up_blob`]) and stays, with an error, for who can't: the next attempt may read it.
 //! * **Any number of processes share a store.** The only coordination is `flock`, which the kernel releases however a
 //!   process ends, so a killed process blocks nobody; what it left in `scratch` is removed by the next one.
 //! * **Nothing is removed that somebody uses.** A process pins what it is going to read or write ([`Store::pin`]); who removes

@@ -6,6 +6,7 @@ pub(crate) mod expected;
 pub(crate) mod ext4;
 pub(crate) mod image;
 pub(crate) mod model;
+pub(crate) mod mount;
 pub(crate) mod oracle;
 pub(crate) mod run;
 pub(crate) mod sample;

@@ -91,7 +91,9 @@ impl<'s> Download<'s> {
             if on_disk > self.size {
                 self.restart()?;
             } else if self.position < on_disk {
-                self.read_kept(on_disk)?;
+                if let Err(problem) = self.read_kept(on_disk) {
+                    self.give_up_kept(problem)?;
+                }
             } else if self.position < self.size {
                 match self.receive() {
                     Ok(()) => {}
@@ -114,7 +116,7 @@ impl<'s> Download<'s> {
                 }
                 let resumed = self.resumed;
                 if resumed {
-                    self.endpoints.tell(Event::Damaged { digest: self.digest });
+                    self.endpoints.tell(Event::Damaged { digest: self.digest, again: true });
                 }
                 self.suspect();
                 if self.handed > 0 {
@@ -158,6 +160,20 @@ impl<'s> Download<'s> {
         self.hasher.update(&buffer);
         self.position += wanted as u64;
         self.chunk = buffer.into();
+        Ok(())
+    }
+
+    /// What an earlier run received can't be read, and is received again.
+    fn give_up_kept(&mut self, problem: Problem) -> Result<(), Problem> {
+        self.restart()?;
+        self.endpoints.tell(Event::Damaged { digest: self.digest, again: true });
+        self.endpoints.suspect_kept(self.digest);
+        if self.handed > 0 {
+            // Who has read the rest must begin again.
+            return Err(problem);
+        }
+        (self.position, self.resumed) = (0, false);
+        self.hasher = Hasher::new(self.digest.algorithm());
         Ok(())
     }
 

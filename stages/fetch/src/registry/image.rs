@@ -1,6 +1,5 @@
 //! An image in a registry, or what the store has of it.
 
-use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use super::options::{Options, Pull};
 use super::problem::Problem;
 use super::session::Session;
 use super::{Place, retry::Attempts};
+use crate::stored::Kept;
 use crate::{Error, Event};
 
 /// The media types of manifests and indexes, OCI's and Docker's.
@@ -162,15 +162,15 @@ impl<'s> Image<'s> {
             return Ok(None);
         }
         self.hold(digest)?;
-        let Some(mut file) = self.stored_blob(digest, size)? else { return Ok(None) };
+        let Some(Kept { mut file, .. }) = self.stored_blob(digest, size)? else { return Ok(None) };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|error| store_problem(store.unreadable_blob(&digest, error)))?;
         store.touch_reference(&self.wanted.stored(&self.place));
         Ok(Some((Descriptor { media_type, digest, size }, bytes)))
     }
 
-    /// A blob of the store, whole and right; a damaged one is removed.
-    fn stored_blob(&self, digest: Digest, size: u64) -> Result<Option<File>, Problem> {
+    /// A blob of the store, whole and right; a damaged one is removed, and one that can't be read if it can be fetched again.
+    fn stored_blob(&self, digest: Digest, size: u64) -> Result<Option<Kept<'s>>, Problem> {
         let Some(store) = self.store else { return Ok(None) };
         let on = |event| (self.on)(Event::Store(event));
         let Some(mut file) = store.blob(&digest, Some(size), &on).map_err(store_problem)? else { return Ok(None) };
@@ -182,16 +182,17 @@ impl<'s> Image<'s> {
                 Ok(0) => break,
                 Ok(count) => hasher.update(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unreadable(error)),
+                Err(error) if self.pull == Pull::Never => return Err(unreadable(error)),
+                Err(error) => return store.give_up_blob(&digest, error, &on).map(|()| None).map_err(store_problem),
             }
         }
         if hasher.finish() != digest {
             store.remove_blob(&digest).map_err(store_problem)?;
-            (self.on)(Event::Damaged { digest });
+            (self.on)(Event::Damaged { digest, again: self.pull != Pull::Never });
             return Ok(None);
         }
         io::Seek::rewind(&mut file).map_err(unreadable)?;
-        Ok(Some(file))
+        Ok(Some(Kept { file, digest, store }))
     }
 
     /// A manifest by tag or digest, from the first registry that has it.
@@ -274,7 +275,7 @@ impl<'s> Image<'s> {
         &self,
         digest: Digest,
         size: u64,
-        stored: &dyn Fn() -> Result<Option<File>, Problem>,
+        stored: &dyn Fn() -> Result<Option<Kept<'s>>, Problem>,
     ) -> Result<Blob<'s>, Problem> {
         if let Some(file) = stored()? {
             return Ok(Blob::Stored(file));
@@ -304,12 +305,13 @@ impl<'s> Image<'s> {
         self.find_blob(digest, size, &|| self.unchecked_blob(digest, size))
     }
 
-    fn unchecked_blob(&self, digest: Digest, size: u64) -> Result<Option<File>, Problem> {
+    fn unchecked_blob(&self, digest: Digest, size: u64) -> Result<Option<Kept<'s>>, Problem> {
         let Some(store) = self.store else { return Ok(None) };
-        store.blob(&digest, Some(size), &|event| (self.on)(Event::Store(event))).map_err(store_problem)
+        let found = store.blob(&digest, Some(size), &|event| (self.on)(Event::Store(event))).map_err(store_problem)?;
+        Ok(found.map(|file| Kept { file, digest, store }))
     }
 
-    /// Whether the store had something else under this name. It has not any more.
+    /// Whether the store had something else under this name, or what can't be read. It has not any more.
     fn was_damaged(&self, digest: Digest, size: u64) -> bool {
         matches!(self.unchecked_blob(digest, size), Ok(Some(_))) && matches!(self.stored_blob(digest, size), Ok(None))
     }
@@ -354,7 +356,7 @@ impl<'s> Image<'s> {
 /// Where a blob comes from.
 enum Blob<'s> {
     /// The store has it, and nobody has looked at it.
-    Stored(File),
+    Stored(Kept<'s>),
     /// It arrives, and is checked on the way.
     Arriving(Box<Download<'s>>),
 }
