@@ -1,16 +1,10 @@
 //! The disk is a function of the image and the options: not of threads, places, times, users or what was there before.
 
-use std::path::Path;
-
 use crate::support::bake::{Bake, Place};
-use crate::support::image::{Compression, Images, digest};
+use crate::support::ext4::bytes_of;
+use crate::support::image::{Compression, Images};
 use crate::support::tools::is_root;
 use crate::support::{ext4, sample};
-
-/// The digest of a disk's bytes.
-fn bytes_of(disk: &Path) -> String {
-    digest("sha256", &std::fs::read(disk).unwrap())
-}
 
 fn baked(images: &Images, args: &[&str]) -> String {
     baked_by(images, |bake| bake.args(args))

@@ -4,16 +4,12 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::support::bake::{Bake, Place, as_user, files_below, mode, names, own};
-use crate::support::image::digest;
+use crate::support::ext4::bytes_of;
 use crate::support::tools::{succeed, tool};
 use crate::support::{oracle, sample};
 
 const OUTPUT: &[i32] = &[6];
 const STORE: &[i32] = &[7];
-
-fn bytes_of(disk: &Path) -> String {
-    digest("sha256", &std::fs::read(disk).unwrap())
-}
 
 #[test]
 fn no_file_may_grow() {

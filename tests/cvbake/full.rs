@@ -3,18 +3,17 @@
 use crate::images::{image, source};
 use crate::registry::{Registry, cvbake, pull_and_build};
 use crate::support::bake::{Bake, Place, assert_tidy, mode, names};
-use crate::support::image::digest;
 use crate::support::mount::Small;
-use crate::support::sample;
 use crate::support::server::{Answer, Server};
 use crate::support::tools::needs_root;
+use crate::support::{ext4, sample};
 
 const SIZES: [&str; 9] = ["8k", "64k", "300k", "1m", "3m", "5m", "10m", "20m", "28m"];
 
 fn expected() -> String {
     let place = Place::with(&sample::large());
     place.bake().ok();
-    digest("sha256", &std::fs::read(place.disk()).unwrap())
+    ext4::bytes_of(&place.disk())
 }
 
 #[test]
@@ -29,8 +28,7 @@ fn the_outputs_filesystem_is_full() {
         let small = Small::mount(&place.path().join("out"), size);
         let outcome = place.bake().inside(small.holder.id()).run();
         if outcome.code == Some(0) {
-            let bytes = std::fs::read(small.outside().join("disk.ext4")).unwrap();
-            assert_eq!(digest("sha256", &bytes), expected, "{size}");
+            assert_eq!(ext4::bytes_of(&small.outside().join("disk.ext4")), expected, "{size}");
             continue;
         }
         failures += 1;
@@ -40,8 +38,7 @@ fn the_outputs_filesystem_is_full() {
         assert_eq!(names(&small.outside()), [""; 0], "nothing is left: {}", outcome.describe());
         small.grow("200m");
         place.bake().inside(small.holder.id()).ok();
-        let bytes = std::fs::read(small.outside().join("disk.ext4")).unwrap();
-        assert_eq!(digest("sha256", &bytes), expected, "{size}, then larger");
+        assert_eq!(ext4::bytes_of(&small.outside().join("disk.ext4")), expected, "{size}, then larger");
     }
     assert!(failures >= 3, "the smallest were too small");
 }
@@ -106,7 +103,7 @@ fn the_stores_filesystem_is_full() {
                 small.grow("300m");
                 bake().ok();
             }
-            assert_eq!(digest("sha256", &std::fs::read(place.disk()).unwrap()), expected, "{size} {keep:?}");
+            assert_eq!(ext4::bytes_of(&place.disk()), expected, "{size} {keep:?}");
             drop(small);
             std::fs::remove_file(place.disk()).unwrap();
         }
@@ -175,7 +172,7 @@ fn the_stores_filesystem_is_full_while_pulling() {
         small.grow("300m");
         build().ok();
         resumed += server.asked("/blobs/")[before..].iter().filter(|asked| asked.from > 0).count();
-        assert_eq!(digest("sha256", &std::fs::read(place.disk()).unwrap()), expected, "{size}");
+        assert_eq!(ext4::bytes_of(&place.disk()), expected, "{size}");
         assert_tidy(&small.outside().join("store"));
         std::fs::remove_file(place.disk()).unwrap();
         if size == "8k" {
@@ -219,6 +216,6 @@ fn the_stores_quota_is_exceeded() {
     }
     small.raise_quota("none");
     build().ok();
-    assert_eq!(digest("sha256", &std::fs::read(place.disk()).unwrap()), expected);
+    assert_eq!(ext4::bytes_of(&place.disk()), expected);
     assert_tidy(&small.outside().join("store"));
 }

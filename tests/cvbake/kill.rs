@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::bake::Place;
-use crate::support::image::digest;
 use crate::support::run::{Outcome, Running};
-use crate::support::sample;
+use crate::support::{ext4, sample};
 
 /// Ends a run with a signal after a while, if it runs that long.
 pub(crate) fn interrupted(mut run: Running, after: Duration, signal: Signal) -> Outcome {
@@ -35,7 +34,7 @@ pub(crate) fn at_many_moments(mut run: impl FnMut(Duration) -> bool) -> usize {
 }
 
 fn bytes_of(place: &Place) -> String {
-    digest("sha256", &std::fs::read(place.disk()).unwrap())
+    ext4::bytes_of(&place.disk())
 }
 
 #[test]

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::kill::{at_many_moments, interrupted};
 use crate::registry::{cvbake, pull_and_build};
 use crate::support::bake::{Bake, Place, as_user, files_below, mode, names, own};
+use crate::support::ext4::bytes_of;
 use crate::support::image::{Images, digest};
 use crate::support::sample::{large, small, varied};
 use crate::support::server::{Answer, Server};
@@ -29,10 +30,6 @@ fn build(place: &Place, server: &Server) -> Bake {
 /// To another disk than the usual one.
 fn build_to(place: &Place, server: &Server, disk: &Path) -> Bake {
     cvbake(place, &["pull-and-build", &server.name(), "--force", "-o"]).arg(disk).args(SMALL)
-}
-
-fn bytes_of(disk: &Path) -> String {
-    digest("sha256", &fs::read(disk).unwrap())
 }
 
 /// A place with an image, and what its disk is, whoever bakes it.

@@ -12,6 +12,8 @@ use std::path::Path;
 
 use rustix::fs::SeekFrom;
 
+use super::image::digest;
+
 pub(crate) use tree::listing;
 
 /// A filesystem, opened for reading.
@@ -68,6 +70,27 @@ pub(crate) fn data_runs(file: &File) -> Vec<Range<u64>> {
         runs.push(start..rustix::fs::seek(file, SeekFrom::Hole(start)).expect("a hole, or the end"));
     }
     runs
+}
+
+/// What the bytes of a disk are: a digest of its length, and of all blocks that have anything in them, with their places. Holes,
+/// which are most of a disk, are not read.
+pub(crate) fn bytes_of(disk: &Path) -> String {
+    let file = File::open(disk).unwrap_or_else(|error| panic!("{}: {error}", disk.display()));
+    let mut content = file.metadata().expect("a length").len().to_le_bytes().to_vec();
+    let mut block = Vec::new();
+    for run in data_runs(&file) {
+        let mut at = run.start;
+        while at < run.end {
+            block.resize(usize::try_from((run.end - at).min(4096)).expect("at most a block"), 0);
+            file.read_exact_at(&mut block, at).expect("a disk can be read");
+            if block.iter().any(|&byte| byte != 0) {
+                content.extend_from_slice(&at.to_le_bytes());
+                content.extend_from_slice(&block);
+            }
+            at += block.len() as u64;
+        }
+    }
+    digest("sha256", &content)
 }
 
 impl Ext4 {
