@@ -64,8 +64,13 @@ fn kinds_and_hints() {
         Fetch::Registry { registry: registry(), repository: text(), object: object.to_owned(), source }
     };
     let unreachable = |object: &str| {
-        let source =
-            Box::new(Problem::Transport { what: "cannot connect to", host: text(), reason: text(), connecting: true });
+        let source = Box::new(Problem::Transport {
+            what: "cannot connect to",
+            host: text(),
+            reason: text(),
+            connecting: true,
+            foreign: false,
+        });
         Fetch::Registry { registry: registry(), repository: text(), object: object.to_owned(), source }
     };
     let full = "free some space";

@@ -141,11 +141,11 @@ impl Http {
         }
         let host = place(url);
         let response = self.wait(&host, "cannot reach", builder.send()).map_err(|problem| match problem {
-            Problem::Transport { what, host, mut reason, connecting } => {
+            Problem::Transport { what, host, mut reason, connecting, foreign } => {
                 if let Some(proxy) = self.proxies.of(url) {
                     reason = format!("{reason} (through the proxy {})", place(proxy));
                 }
-                Problem::Transport { what, host, reason, connecting }
+                Problem::Transport { what, host, reason, connecting, foreign }
             }
             problem => problem,
         })?;
@@ -170,6 +170,7 @@ impl Http {
 
 fn explain(error: reqwest::Error, what: &'static str, host: String) -> Problem {
     let error = error.without_url();
+    let mut foreign = false;
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(Problem::Address { host, address, registry }) = inner.downcast_ref() {
@@ -179,11 +180,12 @@ fn explain(error: reqwest::Error, what: &'static str, host: String) -> Problem {
         if let Some(reason) = tls.and_then(about_certificates) {
             return Problem::Untrusted { host, reason };
         }
+        foreign |= inner.downcast_ref().is_some_and(hyper::Error::is_parse);
         cause = inner.source();
     }
     let connecting = error.is_connect();
     let what = if connecting || what != "cannot reach" { what } else { "no answer from" };
-    Problem::Transport { what, host, reason: chain(&error), connecting }
+    Problem::Transport { what, host, reason: chain(&error), connecting, foreign }
 }
 
 /// What input and output errors are made of, which is not among their causes.

@@ -65,6 +65,8 @@ pub enum Problem {
         reason: String,
         /// Whether there never was a connection.
         connecting: bool,
+        /// Whether what came is no HTTP.
+        foreign: bool,
     },
     /// Nothing comes any more.
     #[error("{host} sent nothing for {} s", limit.as_secs_f32())]

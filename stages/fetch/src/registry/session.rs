@@ -237,10 +237,12 @@ fn choose(http: &Arc<Http>, first: Url, second: Url) -> Result<Url, Problem> {
     let ping = |base: &Url| http.send(&Request::get(base.join("/v2/").expect("a plain path")));
     match ping(&first) {
         Ok(mut reply) => Ok(if reply.wants_tls() { second } else { first }),
-        Err(Problem::Transport { .. }) => Ok(match ping(&second) {
+        Err(Problem::Transport { foreign, .. }) => Ok(match ping(&second) {
             Ok(_) => second,
             // It does speak TLS, and the request will say what is wrong with that.
             Err(Problem::Untrusted { .. }) => second,
+            // So does who answers plain HTTP with something else, even if it only hangs up when it does not like our certificate.
+            Err(_) if foreign && second.scheme() == "https" => second,
             Err(_) => first,
         }),
         // Whatever it is, the request itself will meet it, and try again.

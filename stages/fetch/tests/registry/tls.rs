@@ -1,8 +1,11 @@
 //! Who vouches for whom: servers with certificates of a test's own authority.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use cvbake_fetch::{Certificates, Insecure};
 use rcgen::{
@@ -215,6 +218,37 @@ fn client_certificates() {
     refused(pull_with(&server, &certs.options()), &["no secure connection to", "client certificate"]);
     certs.identity(&host, &authority.issue("me"));
     assert_eq!(pull_with(&server, &certs.options()).unwrap(), sample.layer);
+}
+
+/// A server that does not like a certificate may just hang up. That it is no registry without TLS shows all the same: what it
+/// answers there is no HTTP.
+#[test]
+fn who_answers_without_http_is_asked_with_tls() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        const HANDSHAKE: u8 = 22;
+        const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
+        let mut asked = [0, 0];
+        loop {
+            let mut bytes = [0; 4096];
+            let (mut stream, _) = listener.accept().unwrap();
+            match stream.read(&mut bytes) {
+                // The test is done.
+                Ok(0) | Err(_) => return asked,
+                Ok(_) if bytes[0] == HANDSHAKE => asked[1] += 1,
+                Ok(_) => {
+                    asked[0] += 1;
+                    stream.write_all(&ALERT).unwrap();
+                }
+            }
+        }
+    });
+    let error = pull_reference(&format!("{address}/a/b:v1").parse().unwrap(), &quick(), None).unwrap_err();
+    drop(TcpStream::connect(address).unwrap());
+    let [plain, secure] = server.join().unwrap();
+    assert_eq!(plain, 1, "once, to find out: {}", chain(&*error));
+    assert_eq!(secure, 3, "each attempt at who is not reached, and once before: {}", chain(&*error));
 }
 
 #[test]
