@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read};
 
-use cvbake_inflate::{Error, GzipReader, Problem};
+use cvbake_inflate::{Code, CodeFault, Error, GzipReader, Problem};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use crate::Chunks;
@@ -33,7 +33,9 @@ pub fn check(input: &[u8]) {
     let (found, error) = inflate(&[&HEADER[..], input].concat());
     let problem = error.expect("zlib-rs refuses it").problem;
     let is_truncated = matches!(problem, Problem::Truncated { inside: "a member's data" });
-    assert_eq!(is_truncated, status.is_ok(), "{problem}, but zlib-rs says {status:?}");
+    // zlib-rs goes on with an empty code of code lengths, and may meet the end before it finds fault with what comes of it.
+    let early = matches!(problem, Problem::Code { code: Code::Lengths, fault: CodeFault::Incomplete });
+    assert!(early || is_truncated == status.is_ok(), "{problem}, but zlib-rs says {status:?}");
     // How far zlib-rs came before it noticed is its own affair.
     let both = found.len().min(plain.len());
     assert!(found[..both] == plain[..both], "the same bytes before the error");

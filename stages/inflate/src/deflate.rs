@@ -184,8 +184,9 @@ impl Deflate {
             bits.bit += used;
             let (len, times) = match entry >> 16 {
                 16 => {
+                    let times = 3 + bits.take(2);
                     let before = at.checked_sub(1).ok_or(Problem::Repeat { fault: "has none before it" })?;
-                    (lengths[before], 3 + bits.take(2))
+                    (lengths[before], times)
                 }
                 17 => (0, 3 + bits.take(3)),
                 18 => (0, 11 + bits.take(7)),

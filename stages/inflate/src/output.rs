@@ -153,7 +153,6 @@ pub(crate) fn copy_match(buffer: &mut [u8], to: usize, distance: usize, len: usi
         let mut pattern = word & ((1 << bits) - 1);
         pattern |= pattern << bits;
         pattern |= pattern.wrapping_shl(2 * bits) & 0u64.wrapping_sub(u64::from(bits < 32));
-        pattern |= pattern.wrapping_shl(4 * bits) & 0u64.wrapping_sub(u64::from(bits < 16));
         let stride = 8 / distance * distance;
         let mut to = to;
         while to < end {

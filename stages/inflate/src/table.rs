@@ -68,7 +68,8 @@ impl<E: Copy + From<u32> + Into<u64> + Add<Output = E>, const BITS: u32, const S
     /// Makes the table of the code in which symbol `n` has a codeword of `lengths[n]` bits, or none where that is 0.
     ///
     /// As in zlib: every codeword must be there, but where `lone` says so a code may have a single symbol with one bit,
-    /// or none at all, as long as what is missing is not used.
+    /// or none at all, as long as what is missing is not used. (zlib takes an empty code of code lengths, too, and refuses what
+    /// follows from it.)
     pub(crate) fn build(&mut self, lengths: &[u8], templates: &[E], lone: bool) -> Result<(), CodeFault> {
         let (counts, sorted) = sort(lengths);
         let longest = counts.iter().rposition(|&count| count > 0).unwrap_or(0);

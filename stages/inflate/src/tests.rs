@@ -10,7 +10,7 @@ use std::io::{self, BufRead, Read};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use crate::{Error, GzipReader, Problem};
+use crate::{Code, CodeFault, Error, GzipReader, Problem};
 
 /// Gives never more than `1` bytes at once, and is interrupted in between.
 struct Trickle<'a>(&'a [u8], usize, bool);
@@ -43,7 +43,7 @@ fn read(gzip: &[u8], step: usize, capacity: usize) -> Outcome {
                 plain.extend_from_slice(&piece[..len]);
                 reader.consume(len);
             }
-            Err(error) => break error.downcast::<Error>().ok(),
+            Err(error) => break Some(error.downcast::<Error>().expect("an error of ours")),
         }
     };
     let again = reader.fill_buf().map(<[u8]>::len);
@@ -109,7 +109,10 @@ fn same_as_oracle(body: &[u8]) -> Option<Problem> {
     let (found, error) = outcome(&[b"\x1f\x8b\x08\0\0\0\0\0\0\xff", body].concat());
     let problem = error.expect("zlib-rs refuses it").problem;
     let is_truncated = matches!(problem, Problem::Truncated { inside: "a member's data" });
-    assert_eq!(is_truncated, verdict == Verdict::Truncated, "{problem}, but zlib-rs says {verdict:?}");
+    // zlib-rs goes on with an empty code of code lengths, and may meet the end before it finds fault with what comes of it.
+    let early = matches!(problem, Problem::Code { code: Code::Lengths, fault: CodeFault::Incomplete });
+    let agree = is_truncated == (verdict == Verdict::Truncated);
+    assert!(agree || early, "{problem}, but zlib-rs says {verdict:?}");
     // How far zlib-rs came before it noticed is its own affair, but what both gave is the same.
     let both = found.len().min(plain.len());
     assert!(found[..both] == plain[..both], "the same bytes before the error");
