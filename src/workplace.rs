@@ -1,6 +1,7 @@
 //! Where a bake works: the store, if there is one, and a directory for what is temporary.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cvbake_disk::Draft;
 use cvbake_fetch::{Options, Source};
@@ -14,7 +15,7 @@ use crate::event::Event;
 /// A private directory that goes when the bake ends, however it ends: in the store, so that finished work can be
 /// moved to its place there; without a store, beside the output, where there is room for something as large.
 pub(crate) enum Workplace {
-    Store(cvbake_store::Scratch),
+    Store(Arc<cvbake_store::Scratch>),
     Draft(PathBuf),
     /// Without an output, too.
     Temporary(tempfile::TempDir),

@@ -48,10 +48,9 @@ impl Intake<'_> {
     pub(super) fn keep_known(&self, layer: &Layer, stop: &Stop) -> Result<bool, Error> {
         self.of_layer(layer, || {
             let digest = layer.digest().expect("a manifest says it");
-            let size = layer.size().expect("a manifest says it");
             // Others who are about to have it are waited for. What a download has of it is left to the next one.
             let mut partial = self.store.partial(&digest, &|event| (self.on)(event.into()))?;
-            let there = self.is_there(&digest, size)?;
+            let there = self.is_there(&digest)?;
             if there {
                 partial.restart()?;
             }
@@ -69,14 +68,14 @@ impl Intake<'_> {
                 self.store.put_blob_file(&digest, path)?;
                 partial.restart()?;
             }
-            self.keep_index(&digest, &diff_id, &index)?;
+            self.store.put_index(&diff_id, &index.encode())?;
             Ok((Found::Nothing, index.entry_count(), there))
         })
     }
 
     /// Keeps a blob that is no layer. One that is there and large is left alone; a small one may be damaged and is soon made anew.
     pub(super) fn keep(&self, digest: &Digest, size: u64, mut bytes: impl Read) -> Result<(), Error> {
-        if size > json::MAX_BYTES as u64 && self.is_there(digest, size)? {
+        if size > json::MAX_BYTES as u64 && self.is_there(digest)? {
             return Ok(());
         }
         let (mut file, path) = self.new_file(digest)?;
@@ -85,6 +84,7 @@ impl Intake<'_> {
             match bytes.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => file.write_all(&buffer[..count]).map_err(|source| self.failed(&path, source))?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
                     return Err(cvbake_store::Error::Input { digest: Box::new(*digest), source }.into());
                 }
@@ -93,17 +93,16 @@ impl Intake<'_> {
         Ok(self.store.put_blob_file(digest, &path)?)
     }
 
-    /// Keeps the index of a layer; it is made where nothing stays, whatever ends the process.
-    fn keep_index(&self, layer: &Digest, diff_id: &Digest, index: &Index) -> Result<(), Error> {
-        // Layers that are different may unpack to the same.
-        let dir = self.place.subdirectory(&format!("index-{}", layer.hex()))?;
-        self.store.put_index_through(diff_id, &index.encode(), &dir)?;
-        std::fs::remove_dir(&dir).map_err(|source| self.failed(&dir, source))
-    }
-
-    /// Whether the store has a blob, as far as its length tells.
-    fn is_there(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
-        Ok(matches!(self.store.look_at_blob(digest, size)?, Health::Whole(_)))
+    /// Whether the store has a blob, and all of it is right; a damaged one is removed, to be imported again.
+    fn is_there(&self, digest: &Digest) -> Result<bool, Error> {
+        match self.store.check_blob(digest, true, &|_| {})? {
+            Health::Whole(()) => Ok(true),
+            Health::Absent => Ok(false),
+            Health::Damaged { path, damage } => {
+                (self.on)(cvbake_store::Event::Damaged { path, damage, kept: None }.into());
+                Ok(false)
+            }
+        }
     }
 
     /// How many entries a layer has that was unpacked before.
@@ -151,13 +150,13 @@ impl Intake<'_> {
             out.flush().map_err(scratch)?;
             let digest = hasher.finish();
             self.pin.add([digest, diff_id])?;
-            let present = self.is_there(&digest, len)?;
+            let present = self.is_there(&digest)?;
             if present {
                 std::fs::remove_file(&path).map_err(scratch)?;
             } else {
                 self.store.put_blob_file(&digest, &path)?;
             }
-            self.keep_index(&digest, &diff_id, &index)?;
+            self.store.put_index(&diff_id, &index.encode())?;
             let descriptor = Descriptor { media_type: media_type(stored).to_owned(), digest, size: len };
             let archive = archive::looks_like(&index);
             Ok((Found::Nothing, index.entry_count(), NewLayer { descriptor, diff_id, present, archive }))

@@ -52,7 +52,9 @@ pub(super) fn unpack<'a>(
         (Purpose::Content, Some(disk)) => Target::on(disk)?,
         (Purpose::Content, None) => Target::Scratch(Scratch::create(shop.scratch, layer)?),
     };
-    let (index, diff_id, compression) = shop.with_stream(layer, blobs, stop, |bytes| {
+    // A plan makes nothing, and notes nothing.
+    let reader = if purpose == Purpose::Plan { Workshop { store: None, ..shop } } else { shop };
+    let (index, diff_id, compression) = reader.with_stream(layer, blobs, stop, |bytes| {
         Ok(cvbake_unpack::unpack(bytes, &mut |offset, piece| target.write(offset, piece))?)
     })?;
     warn_about_compression(layer, compression, shop.on);
@@ -64,7 +66,7 @@ pub(super) fn unpack<'a>(
             std::fs::write(&path, index.encode()).map_err(|source| Error::Scratch { path, source })?;
         }
         (Some((store, _)), Purpose::Content) => {
-            store.put_index_through(&diff_id, &index.encode(), shop.scratch)?;
+            store.put_index(&diff_id, &index.encode())?;
             if let (true, Content::Scratch(path)) = (shop.keep_packs, &content) {
                 store.put_pack(&diff_id, path)?;
                 content = Content::Store;

@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::images::image;
 use crate::registry::{Registry, cvbake, pull_and_build};
@@ -27,6 +29,8 @@ struct Bad {
     server: Server,
     place: Place,
     expected: Vec<u8>,
+    /// Whether the registry has nothing.
+    gone: Arc<AtomicBool>,
 }
 
 impl Bad {
@@ -36,9 +40,14 @@ impl Bad {
         let expected = fs::read(place.disk()).unwrap();
         fs::remove_file(place.disk()).unwrap();
         fs::remove_dir_all(place.store()).unwrap();
-        let server = Server::start(&place, |_| Answer::Right);
+        let gone = Arc::new(AtomicBool::new(false));
+        let is_gone = Arc::clone(&gone);
+        let server = Server::start(&place, move |_| match is_gone.load(Ordering::Relaxed) {
+            true => Answer::Other(404, String::new(), b"gone".to_vec()),
+            false => Answer::Right,
+        });
         let small = Small::checksummed(&place.path().join("home"));
-        Bad { small, server, place, expected }
+        Bad { small, server, place, expected, gone }
     }
 
     /// A command of the program about the image in the registry.
@@ -130,6 +139,11 @@ fn blobs_of_the_store() {
             assert_eq!(names(&bad.place.path().join("out")), [""; 0]);
             assert_tidy(&bad.store());
         }
+        // Nor does it go where nobody else turns out to have it.
+        bad.gone.store(true, Ordering::Relaxed);
+        bad.build("missing").run().error(&[3, 9]);
+        assert!(bad.outside(&path).exists());
+        bad.gone.store(false, Ordering::Relaxed);
         let before = bad.server.asked("some/image/").len();
         bad.assert_made_good(&path, &bad.build("missing").ok());
         assert_eq!(bad.server.asked("some/image/").len(), before + 1, "nothing else is fetched: {}", path.display());

@@ -47,16 +47,16 @@ impl Store {
         Error::Read { path: self.blob_path(digest), source }
     }
 
-    /// Gives up a blob that was handed out and can't be read, for whoever can have it from elsewhere: it is removed, reported, and
-    /// counts as absent.
+    /// Reports a blob that was handed out and can't be read, for whoever may have it from elsewhere. It stays until that has come and
+    /// takes its place: there may be no other, and the next attempt may read it.
     ///
     /// # Errors
-    /// When this process can't read, whatever the blob is like, or when it can't be removed.
+    /// When it is this process that can't read, whatever the blob is like.
     pub fn give_up_blob(&self, digest: &Digest, source: io::Error, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
-        if is_ours(&source) || self.remove_blob(digest).is_err() {
+        if is_ours(&source) {
             return Err(self.unreadable_blob(digest, source));
         }
-        on(Event::Damaged { path: self.blob_path(digest), damage: Damage::Unreadable(source), kept: None });
+        on(Event::FoundDamaged { path: self.blob_path(digest), damage: Damage::Unreadable(source) });
         Ok(())
     }
 
@@ -150,15 +150,13 @@ impl Store {
     /// # Errors
     /// When the bytes can't be read or written.
     pub fn add_blob(&self, bytes: impl Read, pin: &Pin<'_>) -> Result<(Digest, u64), Error> {
-        let scratch = self.scratch()?;
-        let path = scratch.path().join("blob");
-        let options = File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
-        let mut file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
+        let mut draft = self.draft()?;
         let (mut hasher, mut len) = (Hasher::new(Algorithm::Sha256), 0);
         let kept = copy(bytes, |piece| {
             hasher.update(piece);
             len += piece.len() as u64;
-            file.write_all(piece).map_err(|source| Error::Write { path: path.clone(), source })
+            let written = draft.file.write_all(piece);
+            written.map_err(|source| Error::Write { path: draft.path.clone(), source })
         });
         kept.map_err(|error| match error {
             Failed::Read(source) => Error::NewInput { source },
@@ -167,7 +165,7 @@ impl Store {
         let digest = hasher.finish();
         pin.add([digest])?;
         blobs_dir(&self.root)?;
-        self.place(BLOBS, &digest, &path, &file)?;
+        self.place(BLOBS, &digest, &draft.path, &draft.file)?;
         Ok((digest, len))
     }
 
@@ -294,6 +292,12 @@ impl Partial {
         &self.file
     }
 
+    /// Whether an error about reading the file is about the file, and not about this process.
+    #[must_use]
+    pub fn is_of_medium(source: &io::Error) -> bool {
+        !is_ours(source)
+    }
+
     /// An error about reading the file.
     #[must_use]
     pub fn unreadable(&self, source: io::Error) -> Error {
@@ -337,7 +341,7 @@ impl Partial {
         self.file.sync_all().map_err(|error| self.failed(error))?;
         let blobs = blobs_dir(&self.root)?;
         let dir = blobs.subdir(self.digest.algorithm().name())?;
-        dir.take(&self.dir, &self.name, OsStr::new(&self.digest.hex()))?;
+        dir.take(&self.dir.join(&self.name), OsStr::new(&self.digest.hex()))?;
         dir.sync()
     }
 

@@ -190,25 +190,18 @@ impl Dir {
         }
     }
 
-    /// Moves a file here from another directory of the store, in the place of whatever has the name.
-    pub(crate) fn take(&self, from: &Dir, name: &OsStr, to: &OsStr) -> Result<(), Error> {
-        self.replace(to, &|| rustix::fs::renameat(&from.fd, name, &self.fd, to)).map_err(|source| Error::Rename {
-            from: from.join(name),
-            to: self.join(to),
-            source: source.into(),
-        })
-    }
-
-    /// Does a renaming; what is in the way goes.
-    pub(crate) fn replace(&self, name: &OsStr, rename: &dyn Fn() -> Result<(), Errno>) -> Result<(), Errno> {
-        match rename() {
+    /// Moves something here from a directory of the store, in the place of whatever has the name.
+    pub(crate) fn take(&self, from: &Path, to: &OsStr) -> Result<(), Error> {
+        let rename = || rustix::fs::renameat(rustix::fs::CWD, from, &self.fd, to);
+        let renamed = match rename() {
             // Whatever is there is no entry.
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
-                let _ = self.remove(name);
+                let _ = self.remove(to);
                 rename()
             }
-            other => other,
-        }
+            renamed => renamed,
+        };
+        renamed.map_err(|source| Error::Rename { from: from.to_owned(), to: self.join(to), source: source.into() })
     }
 
     /// The same directory once more.

@@ -76,14 +76,7 @@ impl Store {
     pub(crate) fn place(&self, kind: &str, digest: &Digest, from: &Path, file: &File) -> Result<(), Error> {
         file.sync_all().map_err(|source| Error::Write { path: from.to_owned(), source })?;
         let dir = self.root.subdir(kind)?.subdir(digest.algorithm().name())?;
-        let name = digest.hex();
-        let rename = || rustix::fs::renameat(rustix::fs::CWD, from, &dir.fd, &name);
-        let renamed = dir.replace(OsStr::new(&name), &rename);
-        renamed.map_err(|source| Error::Rename {
-            from: from.to_owned(),
-            to: dir.path.join(&name),
-            source: source.into(),
-        })?;
+        dir.take(from, OsStr::new(&digest.hex()))?;
         dir.sync()
     }
 }

@@ -11,12 +11,10 @@
 
 use std::fs::File;
 use std::io::{IoSlice, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 
 use cvbake_verify::Digest;
 
-use crate::dir::PRIVATE_FILE;
 use crate::entry::{Entry, Fault, fault};
 use crate::{Damage, Error, Event, Health, INDEXES, Store};
 
@@ -53,22 +51,7 @@ impl Store {
     /// # Errors
     /// When it can't be written.
     pub fn put_index(&self, layer: &Digest, payload: &[u8]) -> Result<(), Error> {
-        let scratch = self.scratch()?;
-        self.put_index_through(layer, payload, scratch.path())
-    }
-
-    /// The same by way of the caller's own scratch directory in this store.
-    ///
-    /// # Errors
-    /// When it can't be written.
-    pub fn put_index_through(&self, layer: &Digest, payload: &[u8], scratch: &Path) -> Result<(), Error> {
-        let path = scratch.join(format!("index-{}", layer.hex()));
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(PRIVATE_FILE)
-            .open(&path)
-            .map_err(|source| Error::Create { path: path.clone(), source })?;
+        let mut draft = self.draft()?;
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(&MAGIC);
         header[8..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
@@ -82,8 +65,8 @@ impl Store {
             }
             std::io::Result::Ok(())
         };
-        write(&mut file).map_err(|source| Error::Write { path: path.clone(), source })?;
-        self.place(INDEXES, layer, &path, &file)
+        write(&mut draft.file).map_err(|source| Error::Write { path: draft.path.clone(), source })?;
+        self.place(INDEXES, layer, &draft.path, &draft.file)
     }
 }
 

@@ -69,7 +69,7 @@ impl Store {
         }
         if lost_all {
             let name = OsStr::new(REPOSITORIES);
-            self.root.take(&scratch.open()?, name, name)?;
+            self.root.take(&scratch.path().join(REPOSITORIES), name)?;
             self.root.sync()?;
         }
         on(Event::Restored { path: self.root.path.join(REPOSITORIES), names: lost.len() });

@@ -14,7 +14,8 @@
 //! scratch/<n>.lock, <n>/     a running process's own directory
 //! ```
 //!
-//! * **An entry is either whole or absent.** It is written in a scratch directory, synced, and renamed.
+//! * **An entry is either whole or absent.** It is written in a scratch directory, synced (but for notes, which are no loss), and
+//!   renamed.
 //! * **An entry is checked before it is handed out**, every byte of it, each time (a blob by whoever reads it): disks rot, machines crash, users edit.
 //!   What does not pass is removed, reported as an [`Event`], and counts as absent. Links are never followed, pipes
 //!   never waited for.
@@ -54,6 +55,7 @@ mod scratch;
 mod sweep;
 
 use std::path::Path;
+use std::sync::{Mutex, Weak};
 
 use cvbake_verify::Digest;
 
@@ -77,6 +79,8 @@ pub use crate::sweep::Sweep;
 #[derive(Debug)]
 pub struct Store {
     root: Dir,
+    /// Where what is written starts, while somebody keeps it.
+    scratch: Mutex<Weak<Scratch>>,
 }
 
 const INDEXES: &str = "indexes-v1";
@@ -98,7 +102,7 @@ impl Store {
         }
         // The first thing made: it is what tells a store from a directory of other things.
         root.subdir(INDEXES)?;
-        let store = Store { root };
+        let store = Store::at(root);
         store.tidy(on);
         store.restore_lost_references(on)?;
         Ok(store)
@@ -112,6 +116,10 @@ impl Store {
         let Some(store) = Store::open_to_look(path)? else { return Ok(None) };
         store.tidy(on);
         Ok(Some(store))
+    }
+
+    fn at(root: Dir) -> Store {
+        Store { root, scratch: Mutex::default() }
     }
 
     /// Removes what killed processes left; what can't be removed is only in the way.

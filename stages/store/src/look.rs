@@ -37,7 +37,7 @@ impl Store {
             root.check_unused()?;
             return Ok(None);
         }
-        Ok(Some(Store { root }))
+        Ok(Some(Store::at(root)))
     }
 
     /// Looks at a blob, which should have a size: whole means that it has. Its bytes are still to be checked.

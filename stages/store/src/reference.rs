@@ -10,7 +10,6 @@
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -18,7 +17,7 @@ use cvbake_verify::{Digest, json};
 use rustix::fs::AtFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::dir::{Dir, PRIVATE_FILE};
+use crate::dir::Dir;
 use crate::entry::{Entry, Fault, fault, times, used_now};
 use crate::layout::INDEX_JSON;
 use crate::{Damage, Error, Event, Health, Store};
@@ -171,13 +170,10 @@ impl Store {
         bytes: &[u8],
         sync: impl FnOnce(&std::fs::File) -> std::io::Result<()>,
     ) -> Result<(), Error> {
-        const NEW: &str = "new";
-        let scratch = self.scratch()?;
-        let path = scratch.path().join(NEW);
-        let options = std::fs::File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
-        let mut file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
-        file.write_all(bytes).and_then(|()| sync(&file)).map_err(|source| Error::Write { path, source })?;
-        dir.take(&scratch.open()?, OsStr::new(NEW), OsStr::new(name))
+        let mut draft = self.draft()?;
+        let written = draft.file.write_all(bytes).and_then(|()| sync(&draft.file));
+        written.map_err(|source| Error::Write { path: draft.path.clone(), source })?;
+        dir.take(&draft.path, OsStr::new(name))
     }
 
     /// Notes that what a name points to is used now. Where that can't be written nobody will know.

@@ -1,12 +1,16 @@
 //! Directories for work in progress.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use rustix::fs::Mode;
 
-use crate::dir::Dir;
+use crate::dir::{Dir, PRIVATE_FILE};
 use crate::lock::Lock;
 use crate::{Error, Event, Store};
 
@@ -24,6 +28,7 @@ pub struct Scratch {
     path: PathBuf,
     dir: Dir,
     name: OsString,
+    drafts: AtomicU64,
     // Last, so that it is released when the directory is gone.
     _lock: Lock,
 }
@@ -51,12 +56,47 @@ impl Drop for Scratch {
     }
 }
 
+/// A file that is to be an entry of the store; removed when dropped, unless it was moved to where it belongs.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
+    _scratch: Arc<Scratch>,
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // It has been moved, or goes with the directory.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 impl Store {
-    /// Makes a directory for work in progress.
+    /// Makes a directory for work in progress. As long as the first one lives, all that this store writes starts in it: whoever
+    /// is asked to stop has one directory to remove.
     ///
     /// # Errors
     /// When it can't be made or locked.
-    pub fn scratch(&self) -> Result<Scratch, Error> {
+    pub fn scratch(&self) -> Result<Arc<Scratch>, Error> {
+        let scratch = Arc::new(self.new_scratch()?);
+        let mut first = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.strong_count() == 0 {
+            *first = Arc::downgrade(&scratch);
+        }
+        Ok(scratch)
+    }
+
+    /// Makes a file for what is to be an entry.
+    pub(crate) fn draft(&self) -> Result<Draft, Error> {
+        let first = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let scratch = first.map_or_else(|| self.new_scratch().map(Arc::new), Ok)?;
+        let path = scratch.path.join(format!("draft-{}", scratch.drafts.fetch_add(1, Ordering::Relaxed)));
+        let options = File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
+        let file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
+        Ok(Draft { path, file, _scratch: scratch })
+    }
+
+    fn new_scratch(&self) -> Result<Scratch, Error> {
         for number in 0..MAX_SCRATCH {
             let name = OsString::from(number.to_string());
             let Some(lock) = Lock::try_take(self.root.subdir(SCRATCH)?, &lock_name(&name))? else { continue };
@@ -66,7 +106,7 @@ impl Store {
             // A dead process's, if any.
             dir.remove(&name).map_err(create)?;
             rustix::fs::mkdirat(&dir.fd, &name, Mode::RWXU).map_err(|source| create(source.into()))?;
-            return Ok(Scratch { path, dir, name, _lock: lock });
+            return Ok(Scratch { path, dir, name, drafts: AtomicU64::new(0), _lock: lock });
         }
         let path = self.root.path.join(SCRATCH);
         Err(Error::Create { path, source: std::io::ErrorKind::AlreadyExists.into() })

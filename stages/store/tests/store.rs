@@ -409,6 +409,31 @@ fn scratch_is_private_to_one_and_removed() {
 }
 
 #[test]
+fn one_directory_has_all_that_is_not_finished() {
+    struct Looking<'a>(&'a Path, Vec<Vec<String>>);
+    impl std::io::Read for Looking<'_> {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            self.1.push(names(&self.0.join("scratch")));
+            Ok(0)
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &quiet).unwrap();
+    let pin = store.pin([]).unwrap();
+    for (kept, expected) in [(Some(store.scratch().unwrap()), vec!["0", "0.lock"]), (None, vec!["0", "0.lock"])] {
+        let other = kept.is_some().then(|| store.scratch().unwrap());
+        let mut looking = Looking(dir.path(), Vec::new());
+        drop(other);
+        store.add_blob(&mut looking, &pin).unwrap();
+        assert_eq!(looking.1, [expected]);
+        if let Some(scratch) = &kept {
+            assert_eq!(names(scratch.path()), [""; 0]);
+        }
+    }
+    assert_eq!(names(&dir.path().join("scratch")), [""; 0]);
+}
+
+#[test]
 fn what_a_killed_process_leaves_is_removed_and_blocks_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");

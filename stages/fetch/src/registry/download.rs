@@ -91,9 +91,7 @@ impl<'s> Download<'s> {
             if on_disk > self.size {
                 self.restart()?;
             } else if self.position < on_disk {
-                if let Err(problem) = self.read_kept(on_disk) {
-                    self.give_up_kept(problem)?;
-                }
+                self.read_kept(on_disk)?;
             } else if self.position < self.size {
                 match self.receive() {
                     Ok(()) => {}
@@ -156,7 +154,11 @@ impl<'s> Download<'s> {
         let Some(kept) = &self.kept else { return Ok(()) };
         let wanted = usize::try_from(on_disk - self.position).map_or(BUFFER, |left| left.min(BUFFER));
         let mut buffer = vec![0; wanted];
-        kept.file().read_exact_at(&mut buffer, self.position).map_err(|source| store(kept.unreadable(source)))?;
+        if let Err(source) = kept.file().read_exact_at(&mut buffer, self.position) {
+            let of_medium = Partial::is_of_medium(&source);
+            let problem = store(kept.unreadable(source));
+            return if of_medium { self.give_up_kept(problem) } else { Err(problem) };
+        }
         self.hasher.update(&buffer);
         self.position += wanted as u64;
         self.chunk = buffer.into();
@@ -165,7 +167,9 @@ impl<'s> Download<'s> {
 
     /// What an earlier run received can't be read, and is received again.
     fn give_up_kept(&mut self, problem: Problem) -> Result<(), Problem> {
-        self.restart()?;
+        if self.restart().is_err() {
+            return Err(problem);
+        }
         self.endpoints.tell(Event::Damaged { digest: self.digest, again: true });
         self.endpoints.suspect_kept(self.digest);
         if self.handed > 0 {
@@ -259,6 +263,7 @@ impl<'s> Download<'s> {
         }
         if let Some(kept) = self.kept.take() {
             kept.commit().map_err(store)?;
+            self.endpoints.arrived(&self.digest);
         }
         self.body = None;
         self.state = State::Complete;

@@ -28,6 +28,8 @@ pub(super) struct Endpoints<'s> {
     /// The one that has served best so far.
     first: AtomicUsize,
     suspicions: Mutex<BTreeMap<Digest, Suspicion>>,
+    /// Blobs of the store that can't be read, until others have taken their places.
+    given_up: Mutex<BTreeSet<Digest>>,
     on: &'s (dyn Fn(Event) + Sync),
 }
 
@@ -58,7 +60,14 @@ impl<'s> Endpoints<'s> {
             Arc::new(Session::new(endpoint, options, on))
         };
         let sessions = all.into_iter().enumerate().map(session).collect();
-        Endpoints { place, sessions, first: AtomicUsize::new(0), suspicions: Mutex::default(), on }
+        Endpoints {
+            place,
+            sessions,
+            first: AtomicUsize::new(0),
+            suspicions: Mutex::default(),
+            given_up: Mutex::default(),
+            on,
+        }
     }
 
     /// An error about something of the image.
@@ -130,6 +139,26 @@ impl<'s> Endpoints<'s> {
     /// Notes the same of what an earlier run has left of the blob, whoever sent that.
     pub(super) fn suspect_kept(&self, digest: Digest) {
         self.suspicions().entry(digest).or_default().fresh = true;
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+        // What is in it is whole at any time.
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the store's blob can't be read.
+    pub(super) fn give_up(&self, digest: Digest) {
+        self.given_up().insert(digest);
+    }
+
+    /// Whether the store's blob can't be read.
+    pub(super) fn is_given_up(&self, digest: &Digest) -> bool {
+        self.given_up().contains(digest)
+    }
+
+    /// Notes that the store has a new blob.
+    pub(super) fn arrived(&self, digest: &Digest) {
+        self.given_up().remove(digest);
     }
 
     /// Whether somebody sent something else for the blob before.

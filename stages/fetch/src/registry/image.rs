@@ -169,10 +169,14 @@ impl<'s> Image<'s> {
         Ok(Some((Descriptor { media_type, digest, size }, bytes)))
     }
 
-    /// A blob of the store, whole and right; a damaged one is removed, and one that can't be read if it can be fetched again.
+    /// A blob of the store, whole and right; a damaged one is removed, and one that can't be read is passed over if it may be
+    /// fetched again.
     fn stored_blob(&self, digest: Digest, size: u64) -> Result<Option<Kept<'s>>, Problem> {
         let Some(store) = self.store else { return Ok(None) };
         let on = |event| (self.on)(Event::Store(event));
+        if self.endpoints.is_given_up(&digest) {
+            return Ok(None);
+        }
         let Some(mut file) = store.blob(&digest, Some(size), &on).map_err(store_problem)? else { return Ok(None) };
         let unreadable = |error| store_problem(store.unreadable_blob(&digest, error));
         let mut hasher = Hasher::new(digest.algorithm());
@@ -183,7 +187,11 @@ impl<'s> Image<'s> {
                 Ok(count) => hasher.update(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if self.pull == Pull::Never => return Err(unreadable(error)),
-                Err(error) => return store.give_up_blob(&digest, error, &on).map(|()| None).map_err(store_problem),
+                Err(error) => {
+                    store.give_up_blob(&digest, error, &on).map_err(store_problem)?;
+                    self.endpoints.give_up(digest);
+                    return Ok(None);
+                }
             }
         }
         if hasher.finish() != digest {
@@ -260,7 +268,9 @@ impl<'s> Image<'s> {
         let on = |event| (self.on)(Event::Store(event));
         let mut partial = store.partial(&digest, &on).map_err(store_problem)?;
         partial.restart().and_then(|()| partial.append(bytes)).map_err(store_problem)?;
-        partial.commit().map_err(store_problem)
+        partial.commit().map_err(store_problem)?;
+        self.endpoints.arrived(&digest);
+        Ok(())
     }
 
     fn blob(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
@@ -300,18 +310,24 @@ impl<'s> Image<'s> {
         Ok(download(Some(partial)))
     }
 
-    /// A blob that may be large. One of the store is checked while it is read: whoever reads it comes back when it is not right.
-    fn layer(&self, digest: Digest, size: u64) -> Result<Blob<'s>, Problem> {
-        self.find_blob(digest, size, &|| self.unchecked_blob(digest, size))
+    /// A layer, with its digest and size. One of the store is checked while it is read: whoever reads it comes back when it is not
+    /// right.
+    fn find_layer(&self, layer: &Layer) -> io::Result<(Blob<'s>, Digest, u64)> {
+        let Some((digest, size)) = layer.digest().zip(layer.size()) else {
+            return Err(Error::NoLayer { place: self.reference.clone(), number: layer.number() }.into_io());
+        };
+        let found = self.find_blob(digest, size, &|| self.unchecked_blob(digest, size));
+        let found = found.map_err(|problem| self.place.error(&format!("layer {}", layer.number()), problem).into_io());
+        Ok((found?, digest, size))
     }
 
     fn unchecked_blob(&self, digest: Digest, size: u64) -> Result<Option<Kept<'s>>, Problem> {
-        let Some(store) = self.store else { return Ok(None) };
+        let Some(store) = self.store.filter(|_| !self.endpoints.is_given_up(&digest)) else { return Ok(None) };
         let found = store.blob(&digest, Some(size), &|event| (self.on)(Event::Store(event))).map_err(store_problem)?;
         Ok(found.map(|file| Kept { file, digest, store }))
     }
 
-    /// Whether the store had something else under this name, or what can't be read. It has not any more.
+    /// Whether the store had something else under this name, or what can't be read. It is not handed out any more.
     fn was_damaged(&self, digest: Digest, size: u64) -> bool {
         matches!(self.unchecked_blob(digest, size), Ok(Some(_))) && matches!(self.stored_blob(digest, size), Ok(None))
     }
@@ -386,18 +402,17 @@ impl Blobs for Image<'_> {
     }
 
     fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
-        self.open_checked(layer)
+        Ok(match self.find_layer(layer)? {
+            (Blob::Stored(file), ..) => Box::new(file),
+            (Blob::Arriving(download), ..) => download,
+        })
     }
 
     fn open_checked(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
-        let object = format!("layer {}", layer.number());
-        let (Some(digest), Some(size)) = (layer.digest(), layer.size()) else {
-            return Err(Error::NoLayer { place: self.reference.clone(), number: layer.number() }.into_io());
-        };
-        match self.layer(digest, size).map_err(|problem| self.place.error(&object, problem).into_io())? {
-            Blob::Stored(file) => Ok(Box::new(CheckedReader::new(file, digest, size))),
-            Blob::Arriving(download) => Ok(download),
-        }
+        Ok(match self.find_layer(layer)? {
+            (Blob::Stored(file), digest, size) => Box::new(CheckedReader::new(file, digest, size)),
+            (Blob::Arriving(download), ..) => download,
+        })
     }
 
     fn another(&self, layer: &Layer) -> bool {
