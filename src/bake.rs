@@ -149,13 +149,13 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     announce(&image, on);
     let reuse = Reuse::of(job, &image, store.as_ref());
     let made = reuse.as_ref().map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
-    if let Some(made) = &made {
+    if let Some(made) = made {
         if output.replace && made.stands_at(&output.path) {
             return stays(made, output, clock);
         }
         clock.next(Stage::Write);
-        if made.copy_to(&draft)? {
-            let (plan, reused) = (made.plan.clone(), Some(made.path.clone()));
+        if made.copy_to(&draft, on)? {
+            let (plan, reused) = made.into_parts();
             return finish(Work { plan, reused, draft, reuse, clock }, output, cleanup, on);
         }
     }
@@ -207,19 +207,21 @@ fn finish(work: Work<'_>, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event
     let allocated_bytes = allocated(draft.file(), draft.path())?;
     draft.sync()?;
     let temporary = draft.path().to_owned();
+    let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
     cleanup.finish(&temporary, || draft.commit())?;
-    if let Some(reuse) = reuse {
-        reuse.remember(&plan, &output.path, on);
+    // What is not on stable storage may be anything after a crash, and look as it should.
+    if let Some(reuse) = reuse.filter(|_| output.sync) {
+        reuse.remember(&plan, &made, &output.path, on);
     }
     Ok(Baked { plan, path: output.path.clone(), allocated_bytes, digest, reused, times: clock.stop() })
 }
 
 /// The disk that is to be replaced is the one that would replace it.
-fn stays(made: &Made, output: &Output, clock: Clock<'_>) -> Result<Baked, Error> {
+fn stays(made: Made, output: &Output, clock: Clock<'_>) -> Result<Baked, Error> {
     let (file, path) = (made.file(), &output.path);
     let digest = output.digest.then(|| hash(file, path)).transpose()?;
-    let (plan, reused) = (made.plan.clone(), Some(made.path.clone()));
     let allocated_bytes = allocated(file, path)?;
+    let (plan, reused) = made.into_parts();
     Ok(Baked { plan, path: path.clone(), allocated_bytes, digest, reused, times: clock.stop() })
 }
 

@@ -6,6 +6,7 @@ mod foundation;
 mod stream;
 mod unpack;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,7 @@ use crate::event::{Event, Found, LayerEvent};
 use crate::parallel::in_parallel;
 use crate::workplace::Workplace;
 
-use foundation::FOUNDATION_MIN;
+use foundation::{FOUNDATION_LAYER_MIN, FOUNDATION_MIN};
 pub(crate) use stream::with_another;
 
 const _: () = assert!(PACK_PIECE as u64 == cvbake_store::PIECE, "one seal fits both");
@@ -144,11 +145,12 @@ impl<'a> Layers<'a> {
             positions.push(position);
         }
         let mut order: Vec<usize> = (0..distinct.len()).collect();
-        order.sort_by_key(|&at| (std::cmp::Reverse(distinct[at].size()), at));
+        order.sort_by_key(|&at| (Reverse(distinct[at].size()), at));
         let mut unpacked = in_parallel(shop.jobs, &order, &|&at, stop| {
             let layer = distinct[at];
-            // Content that is to be kept needs a file of its own.
-            let disk = shop.disk.filter(|_| at == order[0] && !shop.keep_packs);
+            // The largest layer will have the largest pack, mostly. Content that is to be kept needs a file of its own.
+            let large = at == order[0] && layer.size().is_none_or(|size| size >= FOUNDATION_LAYER_MIN);
+            let disk = shop.disk.filter(|_| large && !shop.keep_packs);
             let shop = Workshop { disk, ..shop };
             let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, shop, purpose, stop))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
@@ -160,9 +162,11 @@ impl<'a> Layers<'a> {
         let unpacked: Vec<Unpacked<'_>> = unpacked.into_iter().map(|(_, unpacked)| unpacked).collect();
         let lowest = unpacked.first().and_then(|lowest| lowest.index.as_ref());
         archive::warn(image, lowest.and_then(archive::looks_like), shop.on);
-        let is_large = |at: usize| unpacked[at].index.as_ref().is_some_and(|index| index.seal().len >= FOUNDATION_MIN);
-        let foundation = order.first().filter(|&&at| is_large(at)).and_then(|&at| {
-            let position = positions.iter().rposition(|&position| position == at)?;
+        let pack = |at: usize| unpacked[at].index.as_ref().map_or(0, |index| index.seal().len);
+        let largest =
+            (0..unpacked.len()).filter(|&at| pack(at) >= FOUNDATION_MIN).max_by_key(|&at| (pack(at), Reverse(at)));
+        let foundation = largest.and_then(|largest| {
+            let position = positions.iter().rposition(|&position| position == largest)?;
             u32::try_from(position).ok()
         });
         Ok(Layers { blobs, shop, positions, unpacked, foundation })
@@ -220,8 +224,8 @@ impl<'a> Layers<'a> {
         cvbake_unpack::provenance(&indexes, place.ino).ok().flatten()
     }
 
-    /// The pack that the plan should leave as it is: that of the largest layer, if it is large. Which one that is depends on the
-    /// image alone, as the disk does.
+    /// The pack that the plan should leave as it is: the largest, if it is large. Which one that is depends on what the layers unpack
+    /// to alone, as the disk does; not on how they are compressed.
     pub(crate) fn foundation(&self) -> Option<u32> {
         self.foundation
     }

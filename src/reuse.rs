@@ -1,7 +1,7 @@
 //! Disks that were made before: the same image and options give the same bytes, so they need not be made again.
 //!
 //! Where a disk stands, and what could be told of it, is noted in the store. It counts as the same as long as nobody has
-//! touched the file: its length, inode and both times of change are what they were, and the latter can't be set. Then it is copied,
+//! touched the file: its length, inode and both times of change are what they were, and the last one can't be set. Then it is copied,
 //! sharing blocks where the filesystem can, or stays where it is.
 
 use std::fs::{File, Metadata};
@@ -22,7 +22,7 @@ use crate::event::{Event, Found};
 use crate::layers::{KeepPacks, LayerReport};
 
 /// Changes whenever the same image and options give other bytes than they did.
-const GENERATION: u32 = 1;
+const GENERATION: u32 = 2;
 
 /// How many places of the same disk are remembered.
 const PLACES: usize = 4;
@@ -42,8 +42,8 @@ pub(crate) struct Reuse<'a> {
 
 /// A disk that was made before, open.
 pub(crate) struct Made {
-    pub(crate) plan: Plan,
-    pub(crate) path: PathBuf,
+    plan: Plan,
+    path: PathBuf,
     file: File,
     noted: Place,
 }
@@ -58,8 +58,8 @@ struct Note {
     used_bytes: u64,
     inodes: u64,
     free_inodes: u64,
-    /// Of each layer the digest of what it unpacks to, and how many entries it has.
-    layers: Vec<(String, usize)>,
+    /// How many entries each layer has.
+    entries: Vec<usize>,
 }
 
 /// A file, and how it was when it was whole.
@@ -119,9 +119,10 @@ impl<'a> Reuse<'a> {
         Some(Reuse { store, image, key: Digest::sha256(text.as_bytes()), uuid, wanted, stored })
     }
 
-    fn note(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Note>, Error> {
-        let text = self.store.note(&self.key, &|event| on(event.into()))?;
-        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+    /// What is noted; what can't be read is no loss.
+    fn note(&self, on: &(dyn Fn(Event) + Sync)) -> Option<Note> {
+        let text = self.store.note(&self.key, &|event| on(event.into())).ok().flatten()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// Whether the store has what a pull would bring; of layers their lengths count, as they do for a pull.
@@ -137,12 +138,12 @@ impl<'a> Reuse<'a> {
 
     /// A disk that is just what is to be made; of several the one that stands where it is to stand.
     pub(crate) fn find(&self, output: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Made>, Error> {
-        let Some(note) = self.note(on)?.filter(|_| self.wanted) else { return Ok(None) };
+        let Some(note) = self.note(on).filter(|_| self.wanted) else { return Ok(None) };
         if !self.is_complete(on)? {
             return Ok(None);
         }
         let layers = self.image.layers();
-        let (Some(image), true) = (self.image.identity().digest(), layers.len() == note.layers.len()) else {
+        let (Some(image), true) = (self.image.identity().digest(), layers.len() == note.entries.len()) else {
             return Ok(None);
         };
         let output = whole_path(output);
@@ -151,10 +152,10 @@ impl<'a> Reuse<'a> {
         let found = places.into_iter().find_map(|place| place.open().map(|file| (file, place.clone())));
         let Some((file, noted)) = found else { return Ok(None) };
         let mut reports = Vec::new();
-        for (layer, (diff_id, entries)) in layers.iter().zip(&note.layers) {
-            let Ok(diff_id) = diff_id.parse() else { return Ok(None) };
+        for (layer, &entries) in layers.iter().zip(&note.entries) {
+            let Some(diff_id) = layer.diff_id() else { return Ok(None) };
             let (digest, bytes) = (layer.digest(), layer.size());
-            reports.push(LayerReport { digest, diff_id, bytes, entries: *entries, found: Found::Disk });
+            reports.push(LayerReport { digest, diff_id, bytes, entries, found: Found::Disk });
         }
         let plan = Plan {
             reference: self.image.reference().to_owned(),
@@ -171,16 +172,17 @@ impl<'a> Reuse<'a> {
         Ok(Some(Made { plan, path: noted.path(), file, noted }))
     }
 
-    /// Notes where a finished disk stands. That it can't be noted is nobody's trouble but the next run's.
-    pub(crate) fn remember(&self, plan: &Plan, path: &Path, on: &(dyn Fn(Event) + Sync)) {
-        let Some(place) = whole_path(path).and_then(|path| settled(&path)) else { return };
-        let mut places = self.note(on).ok().flatten().map(|note| note.places).unwrap_or_default();
+    /// Notes where a finished disk stands, if it is still the file that was made. That it can't be noted is nobody's trouble but the
+    /// next run's.
+    pub(crate) fn remember(&self, plan: &Plan, made: &Metadata, path: &Path, on: &(dyn Fn(Event) + Sync)) {
+        let Some(place) = whole_path(path).and_then(|path| settled(&path, made)) else { return };
+        let mut places = self.note(on).map(|note| note.places).unwrap_or_default();
         places.retain(|known| known.path != place.path && known.open().is_some());
         places.insert(0, place);
         places.truncate(PLACES);
         let Plan { files, disk_bytes, used_bytes, inodes, free_inodes, .. } = *plan;
-        let layers = plan.layers.iter().map(|layer| (layer.diff_id.to_string(), layer.entries)).collect();
-        let note = Note { places, files, disk_bytes, used_bytes, inodes, free_inodes, layers };
+        let entries = plan.layers.iter().map(|layer| layer.entries).collect();
+        let note = Note { places, files, disk_bytes, used_bytes, inodes, free_inodes, entries };
         let kept = serde_json::to_vec(&note).map(|text| self.store.put_note(&self.key, &text));
         if let Ok(Err(error)) = kept {
             on(Event::Note(Error::from(error).line()));
@@ -198,11 +200,18 @@ impl Made {
         &self.file
     }
 
-    /// Makes a draft the same; `false` if the disk was changed meanwhile, and then the draft is empty.
-    pub(crate) fn copy_to(&self, draft: &Draft) -> Result<bool, Error> {
-        draft.copy_whole(&self.file)?;
-        if self.noted.is(&self.file) {
-            return Ok(true);
+    /// What is told of it, and where it stands.
+    pub(crate) fn into_parts(self) -> (Plan, Option<PathBuf>) {
+        (self.plan, Some(self.path))
+    }
+
+    /// Makes a draft the same; `false` if the disk can't be read, or was changed meanwhile, and then the draft is empty.
+    pub(crate) fn copy_to(&self, draft: &Draft, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
+        match draft.copy_whole(&self.file) {
+            Ok(()) if self.noted.is(&self.file) => return Ok(true),
+            Ok(()) => {}
+            Err(error @ cvbake_disk::Error::Read { .. }) => on(Event::Warning(Error::from(error).line())),
+            Err(error) => return Err(error.into()),
         }
         draft.set_len(0)?;
         Ok(false)
@@ -215,12 +224,18 @@ fn whole_path(path: &Path) -> Option<PathBuf> {
     Some(parent.canonicalize().ok()?.join(path.file_name()?))
 }
 
-/// A finished file as it is, when it can be told from whatever it becomes: the clock of the filesystem's times must have gone on
-/// since. It ticks some hundred times a second; where it is coarser than that, changes can't be told.
-fn settled(path: &Path) -> Option<Place> {
+/// A finished file as it is, when it can be told from whatever it becomes.
+///
+/// It must be the one that was made: somebody may have put another in its place, or have written to it already. The clock of the
+/// filesystem's times must have gone on since: it ticks some hundred times a second, and where it is coarser than that, changes can't
+/// be told. Nor can they in memory, where what is mapped may be written without a trace.
+fn settled(path: &Path, made: &Metadata) -> Option<Place> {
     const TICKS: u32 = 20;
     let metadata = path.symlink_metadata().ok().filter(Metadata::is_file)?;
-    if metadata.ctime_nsec() == 0 {
+    // All but the time of the last change, which a new name is.
+    let unchanged =
+        Place { changed: (0, 0), ..Place::of(path, &metadata) } == Place { changed: (0, 0), ..Place::of(path, made) };
+    if !unchanged || is_in_memory(path) || metadata.ctime_nsec() == 0 {
         return None;
     }
     for _ in 0..TICKS {
@@ -231,4 +246,40 @@ fn settled(path: &Path) -> Option<Place> {
         std::thread::sleep(Duration::from_millis(1));
     }
     None
+}
+
+fn is_in_memory(path: &Path) -> bool {
+    // TMPFS_MAGIC.
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == 0x0102_1994)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_to_the_disk_is_not_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, link) = (dir.path().join("disk"), dir.path().join("link"));
+        std::fs::write(&disk, b"content").unwrap();
+        std::os::unix::fs::symlink(&disk, &link).unwrap();
+        let metadata = disk.metadata().unwrap();
+        assert!(Place::of(&disk, &metadata).open().is_some());
+        assert!(Place::of(&link, &metadata).open().is_none());
+        std::fs::write(&disk, b"Content").unwrap();
+        assert!(Place::of(&disk, &disk.metadata().unwrap()).open().is_some());
+    }
+
+    #[test]
+    fn only_the_file_that_was_made_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, other) = (dir.path().join("disk"), dir.path().join("other"));
+        std::fs::write(&disk, b"content").unwrap();
+        std::fs::write(&other, b"content").unwrap();
+        let made = disk.metadata().unwrap();
+        assert_eq!(settled(&disk, &made).is_some(), !is_in_memory(&disk));
+        assert!(settled(&other, &made).is_none());
+        std::fs::rename(&other, &disk).unwrap();
+        assert!(settled(&disk, &made).is_none());
+    }
 }

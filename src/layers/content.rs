@@ -77,9 +77,15 @@ impl Layers<'_> {
             }
             (Content::Store, Some(store), Some(index)) => {
                 let seal = PackSeal { len: index.seal().len, crcs: &index.seal().crcs };
-                let pack = store.pack(&unpacked.diff_id, &seal, &|event| (self.shop.on)(event.into()))?;
+                let tell = |event: cvbake_store::Event| (self.shop.on)(event.into());
+                let pack = store.pack(&unpacked.diff_id, &seal, &tell)?;
                 if pack.is_some() || !self.shop.keep_packs {
                     return Ok(pack);
+                }
+                // The layer may be there twice, or of use to somebody else, who makes it again at this time.
+                let _lock = store.lock(&unpacked.diff_id, &tell)?;
+                if let Some(pack) = store.pack(&unpacked.diff_id, &seal, &tell)? {
+                    return Ok(Some(pack));
                 }
                 let made = self.make_pack(unpacked, stop)?;
                 store.put_pack(&unpacked.diff_id, &made.path)?;

@@ -5,7 +5,6 @@
 //! moved. The plan is the same when the pack is not there, because it is kept in the store or its layer is inflated again: then it
 //! is written to the same blocks.
 
-use std::fs::File;
 use std::ops::Range;
 
 use cvbake_disk::{Draft, Sink};
@@ -25,17 +24,19 @@ pub(super) const FOUNDATION: u64 = FOUNDATION_BLOCK * BLOCK;
 /// A pack smaller than this, in bytes, is no foundation: to copy it costs milliseconds, and small disks stay without gaps.
 pub(super) const FOUNDATION_MIN: u64 = 16 << 20;
 
+/// A layer smaller than this, in bytes as it is stored, will hardly have such a pack: layers are rarely compressed to an eighth.
+pub(super) const FOUNDATION_LAYER_MIN: u64 = FOUNDATION_MIN / 8;
+
 impl Layers<'_> {
-    /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet.
+    /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet, unless an attempt at a layer has
+    /// failed and the layer was found in the store then.
     pub(crate) fn settle(&mut self, layout: &Layout, disk: &Draft) -> Result<(), Error> {
         let Some(at) = self.unpacked.iter().position(|unpacked| matches!(unpacked.content, Content::Disk)) else {
-            return Ok(());
+            return Ok(disk.set_len(0)?);
         };
-        let length = |file: &File| {
-            let metadata = file.metadata().map_err(|source| Error::Scratch { path: disk.path().to_owned(), source })?;
-            Ok::<u64, Error>(metadata.len().max(FOUNDATION))
-        };
-        let end = length(disk.file())?;
+        let metadata = disk.file().metadata();
+        let metadata = metadata.map_err(|source| Error::Scratch { path: disk.path().to_owned(), source })?;
+        let end = metadata.len().max(FOUNDATION);
         // A layer that is there twice may have content in both places.
         let elsewhere = |pack: u32| {
             layout.placements().iter().any(|place| place.pack != pack && self.positions[place.pack as usize] == at)

@@ -37,7 +37,7 @@ impl<'a> Workshop<'a> {
             Ok::<T, Error>(made)
         };
         let ahead = layer.size().is_some_and(|size| size >= READ_AHEAD_FROM);
-        if let Some(diff_id) = self.known(layer)? {
+        if let Some(diff_id) = self.known(layer) {
             let made = match ahead {
                 true => read_ahead(bytes, None::<fn(&[u8])>, |bytes| work(bytes))?,
                 false => work(&mut { bytes })?,
@@ -54,18 +54,25 @@ impl<'a> Workshop<'a> {
             (made, bytes.finish()?.0)
         };
         layer.check(digest)?;
-        if let Some((store, (key, text))) = self.store.zip(knowledge(layer)) {
-            store.put_note(&key, text.as_bytes())?;
-        }
+        self.learn(layer);
         Ok((made, digest, compression))
     }
 
     /// The digest of what the layer unpacks to, if that was checked before: the bytes of the same blob are the same again, and those
     /// are checked each time.
-    fn known(self, layer: &Layer) -> Result<Option<Digest>, Error> {
-        let Some((store, (key, text))) = self.store.zip(knowledge(layer)) else { return Ok(None) };
-        let note = store.note(&key, &|event| (self.on)(event.into()))?;
-        Ok(layer.diff_id().filter(|_| note.is_some_and(|note| note == text.as_bytes())))
+    fn known(self, layer: &Layer) -> Option<Digest> {
+        let (store, (key, text)) = self.store.zip(knowledge(layer))?;
+        let note = store.note(&key, &|event| (self.on)(event.into()));
+        layer.diff_id().filter(|_| note.is_ok_and(|note| note.is_some_and(|note| note == text.as_bytes())))
+    }
+
+    fn learn(self, layer: &Layer) {
+        if let Some((store, (key, text))) = self.store.zip(knowledge(layer))
+            && let Err(error) = store.put_note(&key, text.as_bytes())
+        {
+            // It costs the next bake a hash, and this one nothing.
+            (self.on)(Event::Note(Error::from(error).line()));
+        }
     }
 }
 

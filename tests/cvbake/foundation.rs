@@ -76,6 +76,21 @@ fn check(images: &Images, sizes: &[&str]) {
     }
 }
 
+/// Disks are used again as long as they are what would be made: if one of these changes, `GENERATION` in `src/reuse.rs` must.
+#[test]
+fn disks_of_this_generation() {
+    let plain = |text: &str| Images::of(vec![sample::layer(text, Compression::Plain)]);
+    let known = [
+        (plain(SMALL), "sha256:0c8fa78e4eedce6fb68cb09ba681da4e1384763f5d10810edca5e55aab1ab2c9"),
+        (plain(LARGE), "sha256:4e1e84b6185a264e69c76eda3f422df98fea02c872555f8c7725c965d7b32e55"),
+    ];
+    for (images, expected) in known {
+        let place = Place::with(&images);
+        place.bake().args(["--size", "min"]).ok();
+        assert_eq!(ext4::bytes_of(&place.disk()), expected);
+    }
+}
+
 /// On the largest disk there are more descriptors than there is room in front of a foundation.
 #[test]
 fn it_stands_where_it_was_unpacked() {

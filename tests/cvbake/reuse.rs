@@ -10,6 +10,7 @@ use crate::registry::cvbake;
 use crate::support::bake::{Bake, Place, files_below, mode, own};
 use crate::support::sample;
 use crate::support::server::{Answer, Server};
+use crate::support::tools::needs_disk;
 
 /// Bakes where disks may be used again: the result object.
 fn bake(bake: Bake) -> Value {
@@ -29,6 +30,9 @@ fn reused(result: &Value) -> Option<&str> {
 
 #[test]
 fn it_stays_or_is_copied() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
     let place = Place::with(&sample::varied());
     let dir = place.writable("disks");
     let (first, second) = (dir.join("first.ext4"), dir.join("second.ext4"));
@@ -72,6 +76,9 @@ fn it_stays_or_is_copied() {
 
 #[test]
 fn only_the_same_is_the_same() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
     let place = Place::with(&sample::varied());
     let dir = place.writable("disks");
     let (first, second) = (dir.join("first.ext4"), dir.join("second.ext4"));
@@ -96,6 +103,9 @@ fn only_the_same_is_the_same() {
 
 #[test]
 fn a_disk_that_was_touched_is_made_anew() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
     let place = Place::with(&sample::varied());
     let disk = place.writable("disks").join("disk.ext4");
     bake(to(&place, &disk));
@@ -121,16 +131,17 @@ fn a_disk_that_was_touched_is_made_anew() {
         assert!(fs::read(&disk).unwrap() == right, "{what}");
         assert!(reused(&bake(to(&place, &disk).arg("--force"))).is_some(), "{what}, and then made anew");
     }
-    // Whatever else is in its place is not even opened for long.
-    fs::rename(&disk, disk.with_extension("moved")).unwrap();
-    std::os::unix::fs::symlink(disk.with_extension("moved"), &disk).unwrap();
-    let other = disk.with_file_name("other.ext4");
-    assert_eq!(reused(&bake(to(&place, &other))), None, "a link");
+    // Nor is one that is perhaps not on stable storage, and one that can't be read is no reason to fail.
+    assert_eq!(reused(&bake(to(&place, &disk).arg("--force").args(["--sync", "never", "--reuse", "never"]))), None);
+    assert_eq!(reused(&bake(to(&place, &disk).arg("--force"))), None);
 }
 
 /// What says where a disk is may be anything, and nothing is worse for it.
 #[test]
 fn notes_that_are_damaged() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
     let place = Place::with(&sample::small("x"));
     let disk = place.writable("disks").join("disk.ext4");
     bake(to(&place, &disk));
@@ -147,6 +158,9 @@ fn notes_that_are_damaged() {
 /// A pull that is part of the job is done as well: what the store lacks is fetched.
 #[test]
 fn the_image_comes_into_the_store_all_the_same() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
     let place = Place::with(&sample::varied());
     let server = Server::start(&place, |_| Answer::Right);
     let disk = place.writable("disks").join("disk.ext4");

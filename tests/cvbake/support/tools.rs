@@ -41,6 +41,21 @@ pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
+/// Says that something is left out because temporary files lie in memory. CI has them on a disk, so there it is a failure.
+pub(crate) fn needs_disk(what: &str) -> bool {
+    let found = rustix::fs::statfs(std::env::temp_dir()).expect("a directory for temporary files");
+    // TMPFS_MAGIC.
+    let on_disk = found.f_type != 0x0102_1994;
+    if !on_disk {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{what} needs temporary files on a disk, and CI must not leave it out"
+        );
+        eprintln!("LEFT OUT with temporary files in memory (TMPDIR says where else): {what}");
+    }
+    on_disk
+}
+
 /// Says that something is left out for want of root. CI has root, so there it is a failure.
 pub(crate) fn needs_root(what: &str) -> bool {
     if !is_root() {
