@@ -88,6 +88,12 @@ impl Digest {
         digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
     }
 
+    /// A SHA-256 that was computed elsewhere.
+    #[must_use]
+    pub fn from_sha256(hash: [u8; 32]) -> Digest {
+        Digest::from_hash(Algorithm::Sha256, &hash)
+    }
+
     fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Digest {
         let mut bytes = [0; LONGEST];
         bytes[..hash.len()].copy_from_slice(hash);

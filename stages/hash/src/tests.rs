@@ -1,0 +1,181 @@
+//! Whatever is brought in whatever pieces by however many: the digests are those of another implementation.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use cvbake_verify::{Algorithm, Digest};
+use proptest::prelude::*;
+use sha2::Digest as _;
+use sha2::block_api::compress256;
+
+use crate::Stream;
+use crate::lane::{Lane, Piece, hash, padding};
+use crate::lanes::{Block, Engine, LANES, State};
+use crate::team::Team;
+
+/// Does one lane after the other, so that all but the vectors is tested anywhere.
+struct Portable;
+
+impl Engine for Portable {
+    fn compress(&self, states: &mut [State; LANES], blocks: [&[Block]; LANES]) {
+        for (state, blocks) in states.iter_mut().zip(blocks) {
+            compress256(state, blocks);
+        }
+    }
+}
+
+fn engines() -> Vec<Box<dyn Engine>> {
+    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(Portable)];
+    #[cfg(target_arch = "x86_64")]
+    if let Some(avx512) = crate::lanes::x86::Avx512::detect() {
+        engines.push(Box::new(avx512));
+    }
+    engines
+}
+
+fn bytes(seed: usize, len: usize) -> Vec<u8> {
+    let mut state = seed as u64 + 1;
+    let mut byte = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_le_bytes()[7]
+    };
+    (0..len).map(|_| byte()).collect()
+}
+
+#[test]
+fn every_lane_for_itself() {
+    for engine in engines() {
+        for blocks in [0, 1, 2, 3, 50] {
+            let all: Vec<Vec<Block>> = (0..LANES).map(|lane| bytes(lane, blocks * 64).as_chunks().0.to_vec()).collect();
+            let mut states = [[0; 8]; LANES];
+            for (at, word) in states.as_flattened_mut().iter_mut().enumerate() {
+                *word = u32::from_le_bytes(*bytes(at, 4).first_chunk().unwrap());
+            }
+            let mut expected = states;
+            engine.compress(&mut states, std::array::from_fn(|lane| &all[lane][..]));
+            for (state, blocks) in expected.iter_mut().zip(&all) {
+                compress256(state, blocks);
+            }
+            assert_eq!(states, expected, "{blocks} blocks");
+        }
+    }
+}
+
+#[test]
+fn padding_of_every_length() {
+    for len in 0..300 {
+        let bytes = bytes(len, len);
+        let mut lane = Lane::new();
+        let pieces: [Piece; 2] = [Box::new(bytes.clone()), Box::new(padding(len as u64))];
+        lane.push(&mut VecDeque::from(pieces));
+        while !lane.blocks().is_empty() {
+            let block = lane.blocks()[0];
+            compress256(&mut lane.state, &[block]);
+            lane.pass(1);
+        }
+        assert_eq!(hash(&lane.state)[..], sha2::Sha256::digest(&bytes)[..], "{len}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn pieces_are_one_stream(lens in prop::collection::vec(prop_oneof![0..3_usize, 0..200_usize, 0..200_000_usize], 0..12)) {
+        let all = bytes(lens.len(), lens.iter().sum());
+        let expected = Digest::sha256(&all);
+        for engine in engines() {
+            let team = Arc::new(Team::new(engine));
+            let mut stream = team.join().unwrap();
+            let mut rest = &all[..];
+            for &len in &lens {
+                let (piece, others) = rest.split_at(len);
+                stream.update(Box::new(piece.to_vec()));
+                rest = others;
+            }
+            prop_assert_eq!(Digest::from_sha256(stream.finish()), expected);
+        }
+    }
+}
+
+#[test]
+fn many_at_once_and_some_leave() {
+    const STREAMS: usize = 21;
+    for engine in engines() {
+        let team = Arc::new(Team::new(engine));
+        for _ in 0..3 {
+            let start = Barrier::new(STREAMS);
+            thread::scope(|scope| {
+                for number in 0..STREAMS {
+                    let (team, start) = (&team, &start);
+                    scope.spawn(move || {
+                        let all = bytes(number, number * number * 9_000);
+                        let mut stream = team.join().unwrap();
+                        start.wait();
+                        for (at, piece) in all.chunks(1 + number * 5_000).enumerate() {
+                            if number % 5 == 4 && at == 2 {
+                                return;
+                            }
+                            stream.update(Box::new(piece.to_vec()));
+                        }
+                        assert_eq!(stream.finish()[..], sha2::Sha256::digest(&all)[..], "{number}");
+                    });
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn pieces_come_back() {
+    struct Counted(Vec<u8>, Arc<AtomicUsize>);
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.1.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    for engine in engines() {
+        let (team, out) = (Arc::new(Team::new(engine)), Arc::new(AtomicUsize::new(0)));
+        // One that brings nothing holds up nobody.
+        let idle = team.join().unwrap();
+        for finish in [true, false] {
+            let mut stream = team.join().unwrap();
+            for _ in 0..200 {
+                let out_now = out.fetch_add(1, Ordering::SeqCst);
+                assert!(out_now <= (1 << 20) / 100_001 + 2, "whoever brings more than a megabyte waits");
+                stream.update(Box::new(Counted(vec![7; 100_001], Arc::clone(&out))));
+            }
+            if finish {
+                assert_eq!(Digest::from_sha256(stream.finish()), Digest::sha256(&vec![7; 20_000_200]));
+                assert_eq!(out.load(Ordering::SeqCst), 0);
+            }
+        }
+        drop(idle);
+        // The thread may be at work on what was left, but not for ever.
+        while out.load(Ordering::SeqCst) > 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn all_algorithms() {
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        for len in [0, 1, 63, 64, 1_000_000] {
+            let all = bytes(len, len);
+            for mut stream in [Stream::new(algorithm, len as u64), Stream::aside(algorithm), Stream::alone(algorithm)] {
+                all.chunks(777).for_each(|piece| stream.update(piece.to_vec()));
+                assert_eq!(stream.finish(), Digest::of(algorithm, &all));
+            }
+        }
+        let mut left = Stream::aside(algorithm);
+        left.update(vec![0; 100]);
+    }
+}
