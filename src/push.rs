@@ -5,7 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cvbake_fetch::{Blob, Manifest, Mounts, Options, Packed, Problem, Put, Reference, Shipment, Source, Target};
+use cvbake_fetch::{Blob, Manifest, Mounts, Name, Options, Packed, Problem, Put, Reference, Shipment, Source, Target};
 use cvbake_verify::{Blobs, Descriptor, Digest, Image, Layer, Root, Want};
 
 use crate::bake::Clock;
@@ -136,7 +136,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     on(Event::Image { digest: Some(last.digest()), layers: shipment.layer_count(), bytes: Some(bytes) });
     let own: Option<Reference> = match &job.source {
         // A short name is one that the configuration knows.
-        Source::Registry(_) => blobs.reference().parse().ok(),
+        Source::Registry(_) => Name::new(blobs.reference()).map(|name| (*name).clone()),
         _ => None,
     };
     let name = job

@@ -29,6 +29,7 @@ mod file;
 mod layout;
 mod name;
 mod names;
+mod reference;
 mod registry;
 mod shipment;
 mod source;

@@ -4,6 +4,8 @@ use std::ops::Deref;
 
 use oci_spec::distribution::Reference;
 
+use crate::reference;
+
 /// The name of an image in a registry: the reference that it is by the rules of Docker, and whether it says the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Name {
@@ -18,16 +20,12 @@ impl Name {
     /// Reads a name; `None` if it is none.
     #[must_use]
     pub fn new(text: &str) -> Option<Name> {
-        let reference: Reference = text.parse().ok()?;
-        // A namespace in capitals passes for a host, and then is none: in full, the name would be none.
-        reference.whole().parse::<Reference>().ok()?;
+        let reference = reference::parse(text).ok()?;
         let name = text.split('@').next().unwrap_or_default();
         let tag = name.rfind('/').map_or(0, |slash| slash + 1);
         let end = name[tag..].find(':').map_or(name.len(), |colon| tag + colon);
         let (name, suffix) = text.split_at(end);
-        // What comes before the first slash is a registry if it looks like a host; so has Docker decided.
-        let registry =
-            name.split_once('/').is_some_and(|(first, _)| first.contains(['.', ':']) || first == "localhost");
+        let registry = name.split_once('/').is_some_and(|(first, _)| reference::looks_like_host(first));
         Some(Name { reference, short: (!registry).then(|| name.to_owned()), suffix: suffix.to_owned() })
     }
 

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use cvbake_verify::Digest;
-use oci_spec::distribution::Reference;
 
-use crate::{Error, Name};
+use crate::{Error, Name, reference};
 
 /// A place that holds images, and which of them is meant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -195,7 +194,7 @@ fn docker_select(name: Option<&str>) -> Result<DockerSelect, &'static str> {
 
 /// The name of an image in full: with registry and tag.
 pub(crate) fn normal_name(name: &str) -> Option<String> {
-    Reference::from_str(name).ok().map(|reference| reference.whole())
+    reference::parse(name).ok().map(|reference| reference.whole())
 }
 
 impl FromStr for Source {

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use oci_spec::distribution::Reference;
 
 use super::problem::Problem;
-use crate::{Error, Name};
+use crate::{Error, Name, reference};
 
 /// Where the configuration is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -104,7 +104,7 @@ impl Registries {
         let wrong = |problem: String| Error::ShortName { name: short.to_owned(), problem };
         let full = |repository: &str| {
             let text = format!("{repository}{}", name.suffix());
-            text.parse::<Reference>().map_err(|error| wrong(format!("{text:?} is not the name of an image: {error}")))
+            reference::parse(&text).map_err(|problem| wrong(format!("{text:?} is not the name of an image: {problem}")))
         };
         if let Some(alias) = self.aliases.get(short).filter(|alias| !alias.is_empty()) {
             return Ok(vec![full(alias)?]);

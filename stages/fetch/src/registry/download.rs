@@ -5,8 +5,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cvbake_hash::Stream;
 use cvbake_store::Partial;
-use cvbake_verify::{Digest, Hasher};
+use cvbake_verify::Digest;
 
 use super::endpoints::{Endpoints, Turns};
 use super::http::Reply;
@@ -32,8 +33,8 @@ pub(super) struct Download<'s> {
     size: u64,
     /// Where what comes is kept, until it is a blob.
     kept: Option<Partial>,
-    hasher: Hasher,
-    /// How many bytes are hashed and have been, or are being, handed out.
+    hash: Stream,
+    /// How many bytes are hashed, or are being, and have been, or are being, handed out.
     position: u64,
     /// How many bytes have been handed out.
     handed: u64,
@@ -74,7 +75,7 @@ impl<'s> Download<'s> {
             digest,
             size,
             kept,
-            hasher: Hasher::new(digest.algorithm()),
+            hash: Stream::new(digest.algorithm(), size),
             position: 0,
             handed: 0,
             chunk: Bytes::new(),
@@ -83,6 +84,10 @@ impl<'s> Download<'s> {
             no_ranges: false,
             state: State::Running,
         }
+    }
+
+    fn new_hash(&self) -> Stream {
+        Stream::new(self.digest.algorithm(), self.size)
     }
 
     fn fill(&mut self) -> Result<(), Problem> {
@@ -127,7 +132,7 @@ impl<'s> Download<'s> {
                     self.turn(problem)?;
                 }
                 (self.position, self.sender, self.chunk) = (0, None, Bytes::new());
-                self.hasher = Hasher::new(self.digest.algorithm());
+                self.hash = self.new_hash();
             }
         }
         Ok(())
@@ -159,9 +164,9 @@ impl<'s> Download<'s> {
             let problem = store(kept.unreadable(source));
             return if of_medium { self.give_up_kept(problem) } else { Err(problem) };
         }
-        self.hasher.update(&buffer);
         self.position += wanted as u64;
         self.chunk = buffer.into();
+        self.hash.update(self.chunk.clone());
         Ok(())
     }
 
@@ -177,7 +182,7 @@ impl<'s> Download<'s> {
             return Err(problem);
         }
         (self.position, self.resumed) = (0, false);
-        self.hasher = Hasher::new(self.digest.algorithm());
+        self.hash = self.new_hash();
         Ok(())
     }
 
@@ -201,7 +206,7 @@ impl<'s> Download<'s> {
         if let Some(kept) = &mut self.kept {
             kept.append(&bytes).map_err(store)?;
         }
-        self.hasher.update(&bytes);
+        self.hash.update(bytes.clone());
         self.position = found;
         self.sender.get_or_insert(self.turns.current());
         self.gained += bytes.len() as u64;
@@ -256,7 +261,8 @@ impl<'s> Download<'s> {
             let found = self.size + more.len() as u64;
             return Err(self.too_long(found));
         }
-        let found = self.hasher.clone().finish();
+        let hash = std::mem::replace(&mut self.hash, Stream::new(self.digest.algorithm(), 0));
+        let found = hash.finish();
         if found != self.digest {
             self.restart()?;
             return Err(Problem::Digest { host, expected: Box::new(self.digest), found: Box::new(found) });

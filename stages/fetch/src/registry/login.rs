@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use oci_spec::distribution::Reference;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -23,7 +22,7 @@ use super::push::endpoint;
 use super::retry::Attempts;
 use super::session::{Answer, Call, Session, To};
 use super::{Credentials, Options};
-use crate::{Error, Event};
+use crate::{Error, Event, reference};
 
 /// A registry, or a part of one, that one can be known to: `quay.io`, `localhost:5000`, `quay.io/team`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,8 +103,8 @@ impl Account {
     ) -> Result<Checked, Error> {
         let failed = |problem| Error::Login { registry: self.registry.clone(), source: Box::new(problem) };
         let options = Options { credentials: Some(credentials.clone()), ..options.clone() };
-        let name: Reference =
-            format!("{}/any", self.registry).parse().map_err(|_| Error::Registrar { text: self.registry.clone() })?;
+        let name = reference::parse(&format!("{}/any", self.registry))
+            .map_err(|_| Error::Registrar { text: self.registry.clone() })?;
         let endpoint = endpoint(&name, &options, on)?.map_err(failed)?;
         self.try_check(&Session::with_scopes(endpoint, options, Vec::new(), on)).map_err(failed)
     }
