@@ -14,8 +14,9 @@
 //! | [`tree`] | the merged file tree | |
 //! | [`disk`] | the output under construction; where blocks go | |
 //! | [`verify`] | digests, checked readers, the proof that an image is what it says | |
+//! | `hash` | streams → their SHA-256, several at once | `verify` |
 //! | [`store`] | what is kept between runs | `verify` |
-//! | [`fetch`] | where images come from and go to | `verify`, `store`, `archive` |
+//! | [`fetch`] | where images come from and go to | `verify`, `hash`, `store`, `archive` |
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `verify`, `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk` |

@@ -1,4 +1,4 @@
-//! Reading a stream on threads of its own: one fills buffers ahead of whoever uses them, one looks at what passes.
+//! Reading a stream on threads of its own: one fills buffers ahead of whoever uses them, one hashes what passes.
 //!
 //! A layer costs inflating, hashing and unpacking, each about as much as the others. With a thread for each, an image of one
 //! layer keeps as many cores busy as one of many.
@@ -9,51 +9,62 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
+use cvbake_hash::Stream;
+use cvbake_verify::Digest;
+
 /// How much is handed over at once: large enough that a hand-over costs nothing against filling it, small enough that a
 /// buffer is still in the cache when it is used.
 const BUFFER: usize = 256 * 1024;
 
-/// How many buffers are on the way: one being filled, one being used, one being looked at, and some to even out.
+/// How many buffers are on the way: one being filled, one being used, one being hashed, and some to even out.
 const BUFFERS: usize = 8;
 
 /// A buffer, and where it goes when nobody uses it any more.
-struct Shared {
+struct Buffer {
     bytes: Vec<u8>,
     used: Sender<Vec<u8>>,
 }
 
-impl Drop for Shared {
+impl Drop for Buffer {
     fn drop(&mut self) {
         // At the end nobody fills any more; then the buffer is no loss.
         let _ = self.used.send(mem::take(&mut self.bytes));
     }
 }
 
-type Filled = io::Result<Arc<Shared>>;
+/// A buffer that is used in two places.
+#[derive(Clone)]
+struct Shared(Arc<Buffer>);
 
-/// Does `work` on what `source` gives, which is read on another thread meanwhile; `watch`, if there is one, sees on a third one
-/// every byte that `work` may see, in order.
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+type Filled = io::Result<Shared>;
+
+/// Does `work` on what `source` gives, which is read on another thread meanwhile, and hashed on a third one, if there is a `hash`
+/// to be made. The digest is that of all that `work` could see.
 ///
 /// The threads end when the source does or `work` returns; a source that can wait for ever may hold that up.
 pub(crate) fn read_ahead<T>(
     source: impl BufRead + Send,
-    watch: Option<impl FnMut(&[u8]) + Send>,
+    hash: Option<Stream>,
     work: impl FnOnce(&mut ReadAhead) -> T,
-) -> T {
+) -> (T, Option<Digest>) {
     let (filled, to_use) = sync_channel(BUFFERS);
-    let (passed, to_watch) = sync_channel::<Arc<Shared>>(BUFFERS);
     let (used, to_fill) = channel();
     for _ in 0..BUFFERS {
         used.send(Vec::with_capacity(BUFFER)).expect("the receiver is here");
     }
     thread::scope(|scope| {
-        let passed = watch.is_some().then_some(passed);
-        scope.spawn(move || fill(source, to_fill, used, filled, passed));
-        if let Some(mut watch) = watch {
-            scope.spawn(move || to_watch.into_iter().for_each(|shared| watch(&shared.bytes)));
-        }
+        let filling = scope.spawn(move || fill(source, to_fill, used, filled, hash));
         let mut ahead = ReadAhead { to_use, current: None, position: 0, ended: false };
-        work(&mut ahead)
+        let made = work(&mut ahead);
+        drop(ahead);
+        let hash = filling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (made, hash.map(Stream::finish))
     })
 }
 
@@ -63,37 +74,55 @@ fn fill(
     to_fill: Receiver<Vec<u8>>,
     used: Sender<Vec<u8>>,
     filled: SyncSender<Filled>,
-    passed: Option<SyncSender<Arc<Shared>>>,
-) {
+    mut hash: Option<Stream>,
+) -> Option<Stream> {
     for mut bytes in to_fill {
         bytes.clear();
-        let read = source.by_ref().take(BUFFER as u64).read_to_end(&mut bytes);
+        let read = append(&mut source, &mut bytes);
         let ended = bytes.is_empty() || read.is_err();
-        let shared = Arc::new(Shared { bytes, used: used.clone() });
-        // Who watches waits for nobody but this thread, and ends after it.
-        let _ = passed.as_ref().map(|passed| passed.send(Arc::clone(&shared)));
+        let shared = Shared(Arc::new(Buffer { bytes, used: used.clone() }));
+        if let Some(hash) = &mut hash {
+            hash.update(shared.clone());
+        }
         let handed = match read {
-            Ok(_) => filled.send(Ok(shared)),
+            Ok(()) => filled.send(Ok(shared)),
             // What was read before the error counts: the reader sees the same bytes as without the thread.
             Err(error) => filled.send(Ok(shared)).and_then(|()| filled.send(Err(error))),
         };
         if ended || handed.is_err() {
-            return;
+            break;
         }
     }
+    hash
+}
+
+/// Fills a buffer, without setting it to zeros first as `read_to_end` would; only at the end it is less than full.
+fn append(source: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<()> {
+    while bytes.len() < BUFFER {
+        let piece = match source.fill_buf() {
+            Ok([]) => break,
+            Ok(piece) => &piece[..piece.len().min(BUFFER - bytes.len())],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        bytes.extend_from_slice(piece);
+        let count = piece.len();
+        source.consume(count);
+    }
+    Ok(())
 }
 
 /// The using end.
 pub(crate) struct ReadAhead {
     to_use: Receiver<Filled>,
-    current: Option<Arc<Shared>>,
+    current: Option<Shared>,
     position: usize,
     ended: bool,
 }
 
 impl ReadAhead {
     fn rest(&self) -> &[u8] {
-        self.current.as_ref().map_or(&[], |shared| &shared.bytes[self.position..])
+        self.current.as_ref().map_or(&[], |shared| &shared.as_ref()[self.position..])
     }
 }
 
@@ -130,6 +159,8 @@ impl Read for ReadAhead {
 mod tests {
     use std::io::BufReader;
 
+    use cvbake_verify::Algorithm;
+
     use super::*;
 
     #[test]
@@ -138,13 +169,12 @@ mod tests {
             (0..3_000_003u32).map(|number| number.to_le_bytes()[0] ^ number.to_le_bytes()[1]).collect();
         for capacity in [1000, 1 << 20] {
             let source = BufReader::with_capacity(capacity, &bytes[..]);
-            let (mut read, mut watched) = (Vec::new(), Vec::new());
-            read_ahead(source, Some(|bytes: &[u8]| watched.extend_from_slice(bytes)), |ahead| {
-                ahead.read_to_end(&mut read)
-            })
-            .unwrap();
+            let mut read = Vec::new();
+            let stream = Stream::aside(Algorithm::Sha256);
+            let (done, digest) = read_ahead(source, Some(stream), |ahead| ahead.read_to_end(&mut read));
+            done.unwrap();
             assert!(read == bytes);
-            assert!(watched == bytes);
+            assert_eq!(digest, Some(Digest::sha256(&bytes)));
         }
     }
 
@@ -158,19 +188,20 @@ mod tests {
                 if count == 0 { Err(io::Error::other("broken")) } else { Ok(count) }
             }
         }
-        let (mut read, mut watched) = (Vec::new(), 0);
+        let mut read = Vec::new();
         let source = BufReader::new(Failing(300_000));
-        let error =
-            read_ahead(source, Some(|bytes: &[u8]| watched += bytes.len()), |ahead| ahead.read_to_end(&mut read));
-        assert_eq!((error.unwrap_err().to_string(), read.len(), watched), ("broken".to_owned(), 300_000, 300_000));
+        let stream = Stream::aside(Algorithm::Sha512);
+        let (done, digest) = read_ahead(source, Some(stream), |ahead| ahead.read_to_end(&mut read));
+        assert_eq!((done.unwrap_err().to_string(), read.len()), ("broken".to_owned(), 300_000));
+        assert_eq!(digest, Some(Digest::of(Algorithm::Sha512, &read)));
     }
 
     #[test]
     fn whoever_has_enough_may_leave() {
         let source = || BufReader::new(io::repeat(7));
-        let first = read_ahead(source(), Some(|_: &[u8]| ()), |ahead| ahead.fill_buf().map(|bytes| bytes[0]));
-        assert_eq!(first.unwrap(), 7);
-        let nobody: Option<fn(&[u8])> = None;
-        assert_eq!(read_ahead(source(), nobody, |ahead| ahead.fill_buf().map(|bytes| bytes[1])).unwrap(), 7);
+        for hash in [None, Some(Stream::aside(Algorithm::Sha256))] {
+            let (first, _) = read_ahead(source(), hash, |ahead| ahead.fill_buf().map(|bytes| bytes[0]));
+            assert_eq!(first.unwrap(), 7);
+        }
     }
 }

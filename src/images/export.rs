@@ -288,7 +288,8 @@ impl<'a> Work<'a> {
         (self.on)(Event::Stage(Stage::Unpack));
         let jobs = self.job.jobs.get();
         let scratch = self.place.path();
-        let shop = Workshop { store: self.store, scratch, keep_packs: false, disk: None, jobs, on: self.on };
+        let (store, on) = (self.store, self.on);
+        let shop = Workshop { store, scratch, keep_packs: false, disk: None, is_most: false, jobs, on };
         let mut layers = Layers::unpack(&image, self.blobs, shop, Purpose::Content)?;
         (self.on)(Event::Stage(Stage::Merge));
         let tree = layers.merge(self.job.epoch)?;

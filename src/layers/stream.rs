@@ -3,7 +3,8 @@
 use std::io::{self, BufRead, Read};
 
 use cvbake_archive::{Compression, Decompressor};
-use cvbake_verify::{Blobs, Digest, Hasher, HashingReader, Layer};
+use cvbake_hash::Stream;
+use cvbake_verify::{Blobs, Digest, HashingReader, Layer};
 
 use super::Workshop;
 use crate::error::Error;
@@ -39,15 +40,16 @@ impl<'a> Workshop<'a> {
         let ahead = layer.size().is_some_and(|size| size >= READ_AHEAD_FROM);
         if let Some(diff_id) = self.known(layer) {
             let made = match ahead {
-                true => read_ahead(bytes, None::<fn(&[u8])>, |bytes| work(bytes))?,
+                true => read_ahead(bytes, None, |bytes| work(bytes)).0?,
                 false => work(&mut { bytes })?,
             };
             return Ok((made, diff_id, compression));
         }
         let (made, digest) = if ahead {
-            let mut hasher = Hasher::new(layer.algorithm());
-            let made = read_ahead(bytes, Some(|bytes: &[u8]| hasher.update(bytes)), |bytes| work(bytes))?;
-            (made, hasher.finish())
+            // The best code for one stream is faster than a lane, and all wait for this one.
+            let hash = if self.is_most { Stream::alone } else { Stream::aside };
+            let (made, digest) = read_ahead(bytes, Some(hash(layer.algorithm())), |bytes| work(bytes));
+            (made?, digest.expect("there is a stream to hash"))
         } else {
             let mut bytes = HashingReader::new(bytes, layer.algorithm());
             let made = work(&mut bytes)?;
