@@ -141,7 +141,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let disk = (job.engine == Engine::Native).then_some(&draft);
     let (scratch, jobs) = (place.path(), job.jobs.get());
-    let shop = Workshop { store: store.as_ref(), scratch, keep_packs, disk, is_most: false, jobs, on };
+    let shop = Workshop { store: store.as_ref(), scratch, keep_packs, disk, jobs, on };
 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
@@ -238,7 +238,7 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
     let store = open_existing_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
     let (scratch, jobs) = (place.path(), job.jobs.get());
-    let shop = Workshop { store: store.as_ref(), scratch, keep_packs: false, disk: None, is_most: false, jobs, on };
+    let shop = Workshop { store: store.as_ref(), scratch, keep_packs: false, disk: None, jobs, on };
 
     let mut clock = Clock::start(Stage::Resolve, on);
     let tell = |event: cvbake_fetch::Event| on(event.into());

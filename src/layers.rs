@@ -61,8 +61,6 @@ pub(crate) struct Workshop<'a> {
     pub(crate) keep_packs: bool,
     /// The disk, if content may be unpacked onto it.
     pub(crate) disk: Option<&'a Draft>,
-    /// The layer is most of the image, and the others are done before it is.
-    pub(crate) is_most: bool,
     /// How many layers are worked on at once.
     pub(crate) jobs: usize,
     pub(crate) on: &'a (dyn Fn(Event) + Sync),
@@ -148,14 +146,12 @@ impl<'a> Layers<'a> {
         }
         let mut order: Vec<usize> = (0..distinct.len()).collect();
         order.sort_by_key(|&at| (Reverse(distinct[at].size()), at));
-        let bytes: u64 = distinct.iter().filter_map(|layer| layer.size()).sum();
         let mut unpacked = in_parallel(shop.jobs, &order, &|&at, stop| {
             let layer = distinct[at];
             // The largest layer will have the largest pack, mostly. Content that is to be kept needs a file of its own.
             let large = at == order[0] && layer.size().is_none_or(|size| size >= FOUNDATION_LAYER_MIN);
             let disk = shop.disk.filter(|_| large && !shop.keep_packs);
-            let is_most = layer.size().is_some_and(|size| size > bytes / 2);
-            let shop = Workshop { disk, is_most, ..shop };
+            let shop = Workshop { disk, ..shop };
             let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, shop, purpose, stop))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
             let event = LayerEvent::Finished { found, entries, bytes };

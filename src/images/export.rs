@@ -289,7 +289,7 @@ impl<'a> Work<'a> {
         let jobs = self.job.jobs.get();
         let scratch = self.place.path();
         let (store, on) = (self.store, self.on);
-        let shop = Workshop { store, scratch, keep_packs: false, disk: None, is_most: false, jobs, on };
+        let shop = Workshop { store, scratch, keep_packs: false, disk: None, jobs, on };
         let mut layers = Layers::unpack(&image, self.blobs, shop, Purpose::Content)?;
         (self.on)(Event::Stage(Stage::Merge));
         let tree = layers.merge(self.job.epoch)?;

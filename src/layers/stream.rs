@@ -46,9 +46,7 @@ impl<'a> Workshop<'a> {
             return Ok((made, diff_id, compression));
         }
         let (made, digest) = if ahead {
-            // The best code for one stream is faster than a lane, and all wait for this one.
-            let hash = if self.is_most { Stream::alone } else { Stream::aside };
-            let (made, digest) = read_ahead(bytes, Some(hash(layer.algorithm())), |bytes| work(bytes));
+            let (made, digest) = read_ahead(bytes, Some(Stream::aside(layer.algorithm())), |bytes| work(bytes));
             (made?, digest.expect("there is a stream to hash"))
         } else {
             let mut bytes = HashingReader::new(bytes, layer.algorithm());

@@ -42,17 +42,9 @@ impl Stream {
     /// A stream that is hashed by another thread than the one that brings the bytes, even if there is no team.
     #[must_use]
     pub fn aside(algorithm: Algorithm) -> Stream {
-        match team(algorithm).and_then(|team| team.join().ok()) {
-            Some(membership) => Stream(Way::Team(membership)),
-            None => Stream::alone(algorithm),
-        }
-    }
-
-    /// A stream that has a thread for itself. That is a fifth faster than the team, which hashes eight in that time.
-    #[must_use]
-    pub fn alone(algorithm: Algorithm) -> Stream {
+        let way = team(algorithm).map_or_else(|| alone(algorithm), |team| team.join().map(Way::Team));
         // There may be no more threads.
-        Stream(alone(algorithm).unwrap_or_else(|_| Way::Here(Hasher::new(algorithm))))
+        Stream(way.unwrap_or_else(|_| Way::Here(Hasher::new(algorithm))))
     }
 
     /// Brings the next bytes. Waits if too much has been brought that is not hashed yet.
