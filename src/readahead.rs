@@ -1,7 +1,7 @@
 //! Reading a stream on threads of its own: one fills buffers ahead of whoever uses them, one hashes what passes.
 //!
-//! A layer costs inflating, hashing and unpacking, each about as much as the others. With a thread for each, an image of one
-//! layer keeps as many cores busy as one of many.
+//! A layer costs receiving, inflating, hashing and unpacking. With a thread for each, an image of one layer keeps as many cores busy
+//! as one of many.
 
 use std::io::{self, BufRead, Read};
 use std::mem;
@@ -22,6 +22,7 @@ const BUFFERS: usize = 8;
 /// A buffer, and where it goes when nobody uses it any more.
 struct Buffer {
     bytes: Vec<u8>,
+    len: usize,
     used: Sender<Vec<u8>>,
 }
 
@@ -38,7 +39,7 @@ struct Shared(Arc<Buffer>);
 
 impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
-        &self.0.bytes
+        &self.0.bytes[..self.0.len]
     }
 }
 
@@ -49,14 +50,14 @@ type Filled = io::Result<Shared>;
 ///
 /// The threads end when the source does or `work` returns; a source that can wait for ever may hold that up.
 pub(crate) fn read_ahead<T>(
-    source: impl BufRead + Send,
+    source: impl Read + Send,
     hash: Option<Stream>,
     work: impl FnOnce(&mut ReadAhead) -> T,
 ) -> (T, Option<Digest>) {
     let (filled, to_use) = sync_channel(BUFFERS);
     let (used, to_fill) = channel();
     for _ in 0..BUFFERS {
-        used.send(Vec::with_capacity(BUFFER)).expect("the receiver is here");
+        used.send(Vec::new()).expect("the receiver is here");
     }
     thread::scope(|scope| {
         let filling = scope.spawn(move || fill(source, to_fill, used, filled, hash));
@@ -70,17 +71,18 @@ pub(crate) fn read_ahead<T>(
 
 /// Fills buffers until the source ends or fails, or nobody wants more.
 fn fill(
-    mut source: impl BufRead,
+    mut source: impl Read,
     to_fill: Receiver<Vec<u8>>,
     used: Sender<Vec<u8>>,
     filled: SyncSender<Filled>,
     mut hash: Option<Stream>,
 ) -> Option<Stream> {
     for mut bytes in to_fill {
-        bytes.clear();
-        let read = append(&mut source, &mut bytes);
-        let ended = bytes.is_empty() || read.is_err();
-        let shared = Shared(Arc::new(Buffer { bytes, used: used.clone() }));
+        // Zeros, once; from then on there are bytes of before.
+        bytes.resize(BUFFER, 0);
+        let (len, read) = read_full(&mut source, &mut bytes);
+        let ended = len < BUFFER;
+        let shared = Shared(Arc::new(Buffer { bytes, len, used: used.clone() }));
         if let Some(hash) = &mut hash {
             hash.update(shared.clone());
         }
@@ -96,20 +98,18 @@ fn fill(
     hash
 }
 
-/// Fills a buffer, without setting it to zeros first as `read_to_end` would; only at the end it is less than full.
-fn append(source: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<()> {
-    while bytes.len() < BUFFER {
-        let piece = match source.fill_buf() {
-            Ok([]) => break,
-            Ok(piece) => &piece[..piece.len().min(BUFFER - bytes.len())],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        bytes.extend_from_slice(piece);
-        let count = piece.len();
-        source.consume(count);
+/// Fills a buffer as far as there is something to fill it with; gives how far, and why no farther if that is an error.
+fn read_full(source: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (filled, Err(error)),
+        }
     }
-    Ok(())
+    (filled, Ok(()))
 }
 
 /// The using end.

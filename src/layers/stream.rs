@@ -12,8 +12,8 @@ use crate::event::{Event, LayerEvent};
 use crate::parallel::Stop;
 use crate::readahead::read_ahead;
 
-/// From this size on a layer is inflated and hashed on threads of their own, beside the one that unpacks it: a smaller one
-/// is done before the threads have met. A layer of unknown size comes from a pipe, which may never end.
+/// From this size on a layer is received, inflated and hashed on threads of their own, beside the one that unpacks it: a smaller
+/// one is done before the threads have met. A layer of unknown size comes from a pipe, which may never end.
 const READ_AHEAD_FROM: u64 = 1 << 20;
 
 impl<'a> Workshop<'a> {
@@ -29,33 +29,37 @@ impl<'a> Workshop<'a> {
         let number = layer.number();
         (self.on)(Event::Layer { number, event: LayerEvent::Started { bytes: layer.size() } });
         let counted = Counted { inner: layer.open(blobs)?, number, stop, on: self.on };
-        let bytes = Decompressor::new(counted)?;
-        let compression = bytes.compression();
+        let known = self.known(layer);
         let work = |bytes: &mut dyn BufRead| {
             let made = work(bytes)?;
             // What comes behind the end of the archive counts, too.
             io::copy(bytes, &mut io::sink())?;
             Ok::<T, Error>(made)
         };
-        let ahead = layer.size().is_some_and(|size| size >= READ_AHEAD_FROM);
-        if let Some(diff_id) = self.known(layer) {
-            let made = match ahead {
-                true => read_ahead(bytes, None, |bytes| work(bytes)).0?,
-                false => work(&mut { bytes })?,
-            };
-            return Ok((made, diff_id, compression));
-        }
-        let (made, digest) = if ahead {
-            let (made, digest) = read_ahead(bytes, Some(Stream::aside(layer.algorithm())), |bytes| work(bytes));
-            (made?, digest.expect("there is a stream to hash"))
+        let (made, digest, compression) = if layer.size().is_some_and(|size| size >= READ_AHEAD_FROM) {
+            let hash = known.is_none().then(|| Stream::aside(layer.algorithm()));
+            let (done, _) = read_ahead(counted, None, |compressed| {
+                let bytes = Decompressor::new(compressed)?;
+                let compression = bytes.compression();
+                let (made, digest) = read_ahead(bytes, hash, |bytes| work(bytes));
+                Ok::<_, Error>((made?, digest, compression))
+            });
+            done?
         } else {
+            let bytes = Decompressor::new(counted)?;
+            let compression = bytes.compression();
             let mut bytes = HashingReader::new(bytes, layer.algorithm());
-            let made = work(&mut bytes)?;
-            (made, bytes.finish()?.0)
+            (work(&mut bytes)?, Some(bytes.finish()?.0), compression)
         };
-        layer.check(digest)?;
-        self.learn(layer);
-        Ok((made, digest, compression))
+        match (known, digest) {
+            (Some(diff_id), _) => Ok((made, diff_id, compression)),
+            (None, digest) => {
+                let digest = digest.expect("what is not known is hashed");
+                layer.check(digest)?;
+                self.learn(layer);
+                Ok((made, digest, compression))
+            }
+        }
     }
 
     /// The digest of what the layer unpacks to, if that was checked before: the bytes of the same blob are the same again, and those
