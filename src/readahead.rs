@@ -16,7 +16,8 @@ use cvbake_verify::Digest;
 /// buffer is still in the cache when it is used.
 const BUFFER: usize = 256 * 1024;
 
-/// How many buffers are on the way: one being filled, one being used, one being hashed, and some to even out.
+/// How many buffers are on the way: one being filled, one being used, up to four being hashed, and some to even out. More than wait
+/// to be hashed before that begins.
 const BUFFERS: usize = 8;
 
 /// A buffer, and where it goes when nobody uses it any more.
@@ -45,7 +46,7 @@ impl AsRef<[u8]> for Shared {
 
 type Filled = io::Result<Shared>;
 
-/// Does `work` on what `source` gives, which is read on another thread meanwhile, and hashed on a third one, if there is a `hash`
+/// Does `work` on what `source` gives, which is read on another thread meanwhile, and hashed where the stream is, if there is a `hash`
 /// to be made. The digest is that of all that `work` could see.
 ///
 /// The threads end when the source does or `work` returns; a source that can wait for ever may hold that up.

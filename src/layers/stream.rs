@@ -39,7 +39,8 @@ impl<'a> Workshop<'a> {
         let (made, digest, compression) = if layer.size().is_some_and(|size| size >= READ_AHEAD_FROM) {
             let hash = known.is_none().then(|| Stream::aside(layer.algorithm()));
             let (done, _) = read_ahead(counted, None, |compressed| {
-                let bytes = Decompressor::new(compressed)?;
+                // What has been read ahead can be much when it is inflated, and then be for nothing, too.
+                let bytes = Decompressor::new(Stoppable { inner: compressed, stop })?;
                 let compression = bytes.compression();
                 let (made, digest) = read_ahead(bytes, hash, |bytes| work(bytes));
                 Ok::<_, Error>((made?, digest, compression))
@@ -48,8 +49,12 @@ impl<'a> Workshop<'a> {
         } else {
             let bytes = Decompressor::new(counted)?;
             let compression = bytes.compression();
-            let mut bytes = HashingReader::new(bytes, layer.algorithm());
-            (work(&mut bytes)?, Some(bytes.finish()?.0), compression)
+            if known.is_some() {
+                (work(&mut { bytes })?, None, compression)
+            } else {
+                let mut bytes = HashingReader::new(bytes, layer.algorithm());
+                (work(&mut bytes)?, Some(bytes.finish()?.0), compression)
+            }
         };
         match (known, digest) {
             (Some(diff_id), _) => Ok((made, diff_id, compression)),
@@ -101,6 +106,19 @@ impl Read for Counted<'_> {
         let count = self.inner.read(buffer)?;
         (self.on)(Event::Layer { number: self.number, event: LayerEvent::Read { bytes: count as u64 } });
         Ok(count)
+    }
+}
+
+/// Ends when going on is for nothing.
+struct Stoppable<'a, R> {
+    inner: R,
+    stop: &'a Stop,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stop.check()?;
+        self.inner.read(buffer)
     }
 }
 

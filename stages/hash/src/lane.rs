@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::slice;
 
 use crate::lanes::{Block, State};
+use crate::team::weight;
 
 /// Bytes that are hashed when it is their turn; given back, by dropping them, as soon as they are.
 pub type Piece = Box<dyn AsRef<[u8]> + Send>;
@@ -23,7 +24,7 @@ pub(crate) struct Lane {
     pieces: VecDeque<Piece>,
     /// Where the first piece's waiting bytes begin.
     at: usize,
-    /// How many bytes of pieces have been given back.
+    /// The weight of the pieces that have been given back.
     given_back: usize,
 }
 
@@ -57,7 +58,7 @@ impl Lane {
         self.settle();
     }
 
-    /// How many bytes were given back since this was asked last.
+    /// The weight of what was given back since this was asked last.
     pub(crate) fn take_given_back(&mut self) -> usize {
         std::mem::take(&mut self.given_back)
     }
@@ -77,7 +78,7 @@ impl Lane {
             self.filled += count;
             self.at += count;
             if self.at == bytes.len() {
-                self.given_back += bytes.len();
+                self.given_back += weight(piece);
                 self.at = 0;
                 self.pieces.pop_front();
             }

@@ -3,11 +3,11 @@
 //! SHA-256 is most of what it costs to check an image where the processor has no instructions for it: each step of it waits for
 //! the one before, so one stream keeps a fraction of the machine's vectors busy. Streams don't wait for each other. Eight of
 //! them, one in each lane of a vector, take as long as one of them does in the best code for a single one; so all streams of a
-//! process are hashed together, by a thread that takes up to eight of them forward at once ([`team`]).
+//! process that are worth while are hashed together, by a thread that takes up to eight of them forward at once (`team`).
 //!
 //! That needs AVX-512 (rotations, and functions of three bits, in one instruction each). Where there is none, or where there are SHA
-//! instructions, which are faster for few streams, each stream has a thread of its own, with `cvbake-verify`'s hasher. The
-//! digests are the same.
+//! instructions, which are faster for few streams, a stream has a thread of its own ([`Stream::aside`]) or none ([`Stream::new`]),
+//! with `cvbake-verify`'s hasher. The digests are the same.
 //!
 //! ```text
 //! one stream's pieces --> Stream::update --> queue --\

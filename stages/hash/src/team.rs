@@ -21,6 +21,9 @@ const PRESSING: usize = 512 << 10;
 /// So many waiting bytes, and whoever brings more waits. A stream presses long before.
 const MOST: usize = 1 << 20;
 
+/// What a piece counts for beside its bytes: with tiny ones, what they stand in is most of the memory.
+const PER_PIECE: usize = 256;
+
 /// So many blocks each stream is taken forward at most before the others are looked at again: a part of what may wait, so that those
 /// that were waited for bring more meanwhile, and all go on together.
 const STEP: usize = (128 << 10) / size_of::<Block>();
@@ -48,7 +51,7 @@ struct Member {
     /// Not here while it is worked on.
     lane: Option<Lane>,
     arrived: VecDeque<Piece>,
-    /// The bytes that were brought and not given back.
+    /// The weight of what was brought and not given back.
     waiting: usize,
     ended: bool,
     /// Nobody wants to know any more.
@@ -160,6 +163,11 @@ impl Team {
     }
 }
 
+/// What a piece counts for.
+pub(crate) fn weight(piece: &Piece) -> usize {
+    PER_PIECE + (**piece).as_ref().len()
+}
+
 impl Shared {
     fn member(&mut self, number: usize) -> &mut Member {
         self.members[number].as_mut().expect("a stream is there until both sides have left it")
@@ -234,7 +242,7 @@ impl Membership {
 
     fn bring(&self, shared: &mut Shared, piece: Piece) {
         let member = shared.member(self.number);
-        member.waiting += (*piece).as_ref().len();
+        member.waiting += weight(&piece);
         member.arrived.push_back(piece);
         if shared.may_work() {
             self.team.work.notify_one();
@@ -252,7 +260,7 @@ impl Drop for Membership {
         // Others may have waited for this one, and threads may have nothing to do any more.
         self.team.work.notify_all();
         drop(shared);
-        // Dropping pieces may do anything.
+        // What pieces do when they are dropped is nothing that needs the lock, nor may it ever need a team.
         drop((here, gone));
     }
 }
