@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use super::tools::{succeed, tool};
+use super::tools::{run, succeed, tool};
 
 /// The blocks that btrfs has checksums of.
 const BLOCK: usize = 4096;
@@ -77,7 +78,16 @@ impl Small {
     }
 
     pub(crate) fn raise_quota(&self, limit: &str) {
-        self.run(&["btrfs", "qgroup", "limit", limit]);
+        // To say so takes room, too, of which there may be none until what was written last is on the disk.
+        let raise = &["btrfs", "qgroup", "limit", limit];
+        for _ in 0..20 {
+            self.run(&["btrfs", "filesystem", "sync"]);
+            if run(&mut self.command(raise)).status.success() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        self.run(raise);
     }
 
     /// Makes the block of a file that begins at an offset one that can't be read any more.
@@ -108,9 +118,13 @@ impl Small {
 
     /// Runs a program with the filesystem as its last argument.
     fn run(&self, program: &[&str]) {
+        succeed(&mut self.command(program));
+    }
+
+    fn command(&self, program: &[&str]) -> Command {
         let mut command = tool("nsenter", "util-linux");
-        command.arg("--target").arg(self.holder.id().to_string()).arg("--mount").args(program);
-        succeed(command.arg(&self.path));
+        command.arg("--target").arg(self.holder.id().to_string()).arg("--mount").args(program).arg(&self.path);
+        command
     }
 }
 

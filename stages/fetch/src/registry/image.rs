@@ -265,6 +265,9 @@ impl<'s> Image<'s> {
 
     fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Problem> {
         let Some(store) = self.store else { return Ok(()) };
+        if self.stored_blob(digest, bytes.len() as u64)?.is_some() {
+            return Ok(());
+        }
         let on = |event| (self.on)(Event::Store(event));
         let mut partial = store.partial(&digest, &on).map_err(store_problem)?;
         partial.restart().and_then(|()| partial.append(bytes)).map_err(store_problem)?;
