@@ -28,7 +28,6 @@ mod lanes;
 mod stream;
 mod team;
 
-pub use crate::lane::Piece;
 pub use crate::stream::Stream;
 
 #[cfg(test)]
