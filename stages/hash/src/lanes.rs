@@ -13,6 +13,9 @@ pub(crate) type State = [u32; 8];
 pub(crate) trait Engine: Send + Sync {
     /// Takes each state forward by its blocks, of which each has equally many.
     fn compress(&self, states: &mut [State; LANES], blocks: [&[Block]; LANES]);
+
+    /// Takes one state forward by its blocks.
+    fn compress_one(&self, state: &mut State, blocks: &[Block]);
 }
 
 /// The engine that is worth its while on this processor, if there is one.
@@ -82,6 +85,10 @@ pub(crate) mod x86 {
         fn compress(&self, states: &mut [State; LANES], blocks: [&[Block]; LANES]) {
             self.0.vectorize(Compress { simd: self.0, states, blocks });
         }
+
+        fn compress_one(&self, state: &mut State, blocks: &[Block]) {
+            self.0.vectorize(CompressOne { simd: self.0, state, blocks });
+        }
     }
 
     struct Compress<'a> {
@@ -135,17 +142,9 @@ pub(crate) mod x86 {
             }
             let mut state = transposed(simd, state);
             for at in 0..count {
-                let mut words = [swapped; 16];
-                for half in 0..2 {
-                    let mut rows = [swapped; 8];
-                    for (row, blocks) in rows.iter_mut().zip(blocks) {
-                        let halves: [[u8; 32]; 2] = cast(blocks[at]);
-                        *row = avx2._mm256_shuffle_epi8(cast(halves[half]), swapped);
-                    }
-                    for (word, vector) in words[8 * half..].iter_mut().zip(transposed(simd, rows)) {
-                        *word = vector;
-                    }
-                }
+                let [a, b, c, d, e, f, g, h] = blocks;
+                let now = [&a[at], &b[at], &c[at], &d[at], &e[at], &f[at], &g[at], &h[at]];
+                let mut words = first_words(simd, now);
                 let mut v = state;
                 // Instead of moving all eight variables by one place, each round calls them by other names.
                 macro_rules! round {
@@ -189,6 +188,127 @@ pub(crate) mod x86 {
                 *words = cast(vector);
             }
         }
+    }
+
+    /// One stream: a lane is a block. Which words are added in its rounds depends on the block alone, so they are made for eight blocks
+    /// at once; the rounds follow, block by block, and no vector helps with those.
+    struct CompressOne<'a> {
+        simd: V4,
+        state: &'a mut State,
+        blocks: &'a [Block],
+    }
+
+    impl NullaryFnOnce for CompressOne<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call(self) {
+            let CompressOne { simd, state, blocks } = self;
+            let mut schedule = [[0; LANES]; 64];
+            for blocks in blocks.chunks(LANES) {
+                // In the lanes that are left over at the end it does what nobody looks at.
+                let last = &blocks[blocks.len() - 1];
+                let of = |lane: usize| blocks.get(lane).unwrap_or(last);
+                expand(simd, std::array::from_fn(of), &mut schedule);
+                for block in 0..blocks.len() {
+                    rounds(state, &schedule, block);
+                }
+            }
+        }
+    }
+
+    /// The words that are added in the rounds of eight blocks, each with its round's constant.
+    type Schedule = [[u32; LANES]; 64];
+
+    #[inline(always)]
+    fn expand(simd: V4, blocks: [&Block; LANES], schedule: &mut Schedule) {
+        let (avx, avx2, avx512) = (simd.avx, simd.avx2, simd.avx512f);
+        let add = |x: Word, y: Word| avx2._mm256_add_epi32(x, y);
+        macro_rules! small {
+            ($x:expr, $a:literal, $b:literal, $c:literal) => {{
+                let x = $x;
+                avx512._mm256_ternarylogic_epi32::<0x96>(
+                    avx512._mm256_ror_epi32::<$a>(x),
+                    avx512._mm256_ror_epi32::<$b>(x),
+                    avx2._mm256_srli_epi32::<$c>(x),
+                )
+            }};
+        }
+        let mut words = first_words(simd, blocks);
+        let constants = K.as_flattened();
+        let (first, rest) = schedule.split_at_mut(16);
+        for i in 0..16 {
+            first[i] = cast(add(words[i], avx._mm256_set1_epi32(constants[i].cast_signed())));
+        }
+        for (turn, places) in rest.chunks_exact_mut(16).enumerate() {
+            let constants = &K[turn + 1];
+            macro_rules! next {
+                ($($i:literal)*) => {
+                    $(
+                        let early = small!(words[($i + 1) % 16], 7, 18, 3);
+                        let late = small!(words[($i + 14) % 16], 17, 19, 10);
+                        words[$i] = add(add(words[$i], early), add(words[($i + 9) % 16], late));
+                        places[$i] = cast(add(words[$i], avx._mm256_set1_epi32(constants[$i].cast_signed())));
+                    )*
+                };
+            }
+            next!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+        }
+    }
+
+    /// The rounds of one of the blocks of a schedule.
+    #[inline(always)]
+    fn rounds(state: &mut State, schedule: &Schedule, block: usize) {
+        // It is one; the compiler has forgotten.
+        let block = block % LANES;
+        let mut v = *state;
+        // Of the majority of a, b and c this much was computed a round earlier.
+        let mut bc = v[1] ^ v[2];
+        for words in schedule.as_chunks::<16>().0 {
+            macro_rules! round {
+                ($($i:literal)*) => {
+                    $(
+                        let a = v[(16 - $i) % 8];
+                        let b = v[(17 - $i) % 8];
+                        let e = v[(20 - $i) % 8];
+                        let f = v[(21 - $i) % 8];
+                        let g = v[(22 - $i) % 8];
+                        let h = &mut v[(23 - $i) % 8];
+                        let sum = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
+                        let one = h.wrapping_add(words[$i][block]).wrapping_add((f ^ g) & e ^ g).wrapping_add(sum);
+                        let ab = a ^ b;
+                        let majority = (ab & bc) ^ b;
+                        bc = ab;
+                        let sum = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
+                        *h = one.wrapping_add(majority).wrapping_add(sum);
+                        let d = &mut v[(19 - $i) % 8];
+                        *d = d.wrapping_add(one);
+                    )*
+                };
+            }
+            round!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+        }
+        for (old, new) in state.iter_mut().zip(v) {
+            *old = old.wrapping_add(new);
+        }
+    }
+
+    /// The sixteen words that eight blocks are.
+    #[inline(always)]
+    fn first_words(simd: V4, blocks: [&Block; LANES]) -> [Word; 16] {
+        let swapped: Word = cast(SWAPPED);
+        let mut words = [swapped; 16];
+        for half in 0..2 {
+            let mut rows = [swapped; 8];
+            for (row, block) in rows.iter_mut().zip(blocks) {
+                let halves: [[u8; 32]; 2] = cast(*block);
+                *row = simd.avx2._mm256_shuffle_epi8(cast(halves[half]), swapped);
+            }
+            for (word, vector) in words[8 * half..].iter_mut().zip(transposed(simd, rows)) {
+                *word = vector;
+            }
+        }
+        words
     }
 
     /// Rows become columns: from a vector of each lane's words to a vector of all lanes for each word, and back.

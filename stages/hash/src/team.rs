@@ -19,7 +19,7 @@ use crate::lanes::{Block, Engine, LANES};
 const PRESSING: usize = 512 << 10;
 
 /// So many waiting bytes, and whoever brings more waits. A stream presses long before.
-const MOST: usize = 1 << 20;
+pub(crate) const MOST: usize = 4 << 20;
 
 /// What a piece counts for beside its bytes: with tiny ones, what they stand in is most of the memory.
 const PER_PIECE: usize = 256;
@@ -153,7 +153,10 @@ impl Team {
             let of = |lane: usize| busy.get(lane).copied().unwrap_or(first);
             let mut states = std::array::from_fn(|lane| lanes[of(lane)].state);
             let blocks = std::array::from_fn(|lane| &lanes[of(lane)].blocks()[..count]);
-            self.engine.compress(&mut states, blocks);
+            match busy.len() {
+                1 => self.engine.compress_one(&mut states[0], blocks[0]),
+                _ => self.engine.compress(&mut states, blocks),
+            }
             for (&lane, state) in busy.iter().zip(states) {
                 lanes[lane].state = state;
                 lanes[lane].pass(count);
