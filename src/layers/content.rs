@@ -33,14 +33,16 @@ impl Layers<'_> {
             (0..self.unpacked.len()).filter(unread).filter_map(|at| self.positions.iter().position(|&p| p == at)),
         );
         order.sort_by_key(|number| std::cmp::Reverse(places(number).iter().map(|place| place.blocks).sum::<u64>()));
-        in_parallel(self.shop.jobs, &order, &|number, stop| {
-            let unpacked = &self.unpacked[self.positions[*number]];
-            with_another(unpacked.layer, self.blobs, &|| self.write_one(unpacked, places(number), sink, stop))?;
-            let bytes = places(number).iter().map(|place| place.blocks * u64::from(BLOCK_SIZE)).sum();
-            if let Some(disk) = self.shop.disk {
-                disk.wrote(bytes);
-            }
-            Ok(())
+        // Several threads that copy into one file wait for each other, and take longer than one.
+        let (copied, inflated): (Vec<usize>, Vec<usize>) = order
+            .into_iter()
+            .partition(|number| !matches!(self.unpacked[self.positions[*number]].content, Content::Layer));
+        let turns: Vec<Vec<usize>> = inflated.into_iter().map(|number| vec![number]).chain([copied]).collect();
+        in_parallel(self.shop.jobs, &turns, &|turn, stop| {
+            turn.iter().try_for_each(|number| {
+                let unpacked = &self.unpacked[self.positions[*number]];
+                with_another(unpacked.layer, self.blobs, &|| self.write_one(unpacked, places(number), sink, stop))
+            })
         })?;
         Ok(())
     }

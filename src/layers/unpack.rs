@@ -126,11 +126,7 @@ impl<'a> Target<'a> {
             Target::Scratch(scratch) => {
                 scratch.file.write_all_at(piece, offset).map_err(|error| scratch.name_error(error))
             }
-            Target::Disk(disk) => {
-                disk.raw().write_at(FOUNDATION + offset, piece).map_err(io::Error::other)?;
-                disk.wrote(piece.len() as u64);
-                Ok(())
-            }
+            Target::Disk(disk) => disk.raw().write_at(FOUNDATION + offset, piece).map_err(io::Error::other),
         }
     }
 

@@ -82,10 +82,10 @@ impl Draft {
         &self.target
     }
 
-    /// The file as a sink.
+    /// The file as a sink. What is written is brought to stable storage meanwhile, so that [`Draft::sync`] has less to wait for.
     #[must_use]
     pub fn raw(&self) -> Raw<'_> {
-        Raw::new(&self.file, &self.path)
+        Raw::new(&self.file, &self.path).synced_by(self.durable.then_some(&self.early))
     }
 
     /// Gives the file its length; what was never written reads as zeros.
@@ -118,7 +118,6 @@ impl Draft {
             };
             let end = rustix::fs::seek(from, SeekFrom::Hole(start)).unwrap_or(len).min(len);
             self.raw().copy_at(start, from, start, end - start)?;
-            self.wrote(end - start);
             at = end;
         }
         Ok(())
@@ -142,14 +141,6 @@ impl Draft {
             (offset, len) = (offset + piece as u64, len - piece as u64);
         }
         Ok(())
-    }
-
-    /// Says that so many more bytes stand where they are to stand: what was written is brought to stable storage meanwhile, so that
-    /// [`Draft::sync`] has less to wait for.
-    pub fn wrote(&self, bytes: u64) {
-        if self.durable {
-            self.early.wrote(&self.file, bytes);
-        }
     }
 
     /// Whether files in a directory can share their blocks with this one, as XFS and Btrfs can within one filesystem.

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::early::EarlySync;
 use crate::sink::copy_through_memory;
 use crate::{Error, Sink};
 
@@ -20,13 +21,28 @@ pub struct Raw<'f> {
     path: &'f Path,
     /// Set by the first refusal: all packs of a disk lie in the same store, so what is refused once is refused always.
     kernel_cannot_copy: AtomicBool,
+    early: Option<&'f EarlySync>,
 }
+
+/// How much the kernel copies at once: enough not to be felt, and little enough to be on its way to the device while more is copied.
+const COPY: u64 = 32 << 20;
 
 impl<'f> Raw<'f> {
     /// A sink that writes to `file`; `path` is what errors call it.
     #[must_use]
     pub fn new(file: &'f File, path: &'f Path) -> Raw<'f> {
-        Raw { file, path, kernel_cannot_copy: AtomicBool::new(false) }
+        Raw { file, path, kernel_cannot_copy: AtomicBool::new(false), early: None }
+    }
+
+    /// Has it brought to stable storage while it is being written.
+    pub(crate) fn synced_by(self, early: Option<&'f EarlySync>) -> Raw<'f> {
+        Raw { early, ..self }
+    }
+
+    fn wrote(&self, bytes: u64) {
+        if let Some(early) = self.early {
+            early.wrote(self.file, bytes);
+        }
     }
 
     /// How many of the `len` bytes the kernel copied before it had to give up.
@@ -34,11 +50,14 @@ impl<'f> Raw<'f> {
         let mut done = 0;
         while done < len && !self.kernel_cannot_copy.load(Ordering::Relaxed) {
             let (mut read_at, mut write_at) = (from_offset + done, offset + done);
-            let rest = usize::try_from(len - done).unwrap_or(usize::MAX);
+            let rest = usize::try_from((len - done).min(COPY)).expect("few enough");
             match rustix::fs::copy_file_range(from, Some(&mut read_at), self.file, Some(&mut write_at), rest) {
                 // The end of the source; or a filesystem that can't and doesn't say so. Reading will tell which.
                 Ok(0) => break,
-                Ok(copied) => done += copied as u64,
+                Ok(copied) => {
+                    done += copied as u64;
+                    self.wrote(copied as u64);
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 // Which of the two files an error is about is unknown here: reading and writing will tell.
                 Err(_) => self.kernel_cannot_copy.store(true, Ordering::Relaxed),
@@ -55,7 +74,9 @@ impl Sink for Raw<'_> {
             offset,
             len: bytes.len() as u64,
             source,
-        })
+        })?;
+        self.wrote(bytes.len() as u64);
+        Ok(())
     }
 
     fn copy_at(&self, offset: u64, from: &File, from_offset: u64, len: u64) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
+use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,9 @@ pub(crate) const PARTIAL: &str = "partial";
 /// The file by which other programs know the directory as one with blobs in it.
 const LAYOUT: &str = "oci-layout";
 const LAYOUT_TEXT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// After how many bytes a blob that arrives is written out: enough for a storage device to be quick at it.
+const EARLY: u64 = 8 << 20;
 
 impl Store {
     /// A blob, open for reading, if there is one, of this size if one is given. Its bytes are still to be checked: one that
@@ -212,7 +216,8 @@ impl Store {
             if dir.names_file(&name, &file) {
                 let metadata = file.metadata().map_err(|source| Error::Read { path: path.clone(), source })?;
                 let root = self.root.try_clone()?;
-                return Ok(Partial { file, len: metadata.len(), digest: *digest, dir, name, root });
+                let len = metadata.len();
+                return Ok(Partial { file, len, on_its_way: len, digest: *digest, dir, name, root });
             }
         }
     }
@@ -267,6 +272,8 @@ fn kind(file: impl std::os::fd::AsFd) -> Result<FileType, Errno> {
 pub struct Partial {
     file: File,
     len: u64,
+    /// Up to where the kernel was told to write it out.
+    on_its_way: u64,
     digest: Digest,
     dir: Dir,
     name: OsString,
@@ -320,7 +327,18 @@ impl Partial {
                 Err(error) => return Err(self.failed(error)),
             }
         }
+        if self.len >= self.on_its_way + EARLY {
+            self.write_out_early();
+        }
         Ok(())
+    }
+
+    /// Has the kernel begin to write out what was added, which it would put off until [`Partial::commit`] has to wait for all of it.
+    fn write_out_early(&mut self) {
+        // To bytes that are not written out yet this advice means just that. What it does to others is no loss: they are not read again.
+        let advice = rustix::fs::Advice::DontNeed;
+        let _ = rustix::fs::fadvise(&self.file, self.on_its_way, NonZero::new(self.len - self.on_its_way), advice);
+        self.on_its_way = self.len;
     }
 
     /// Throws away what is there.
@@ -329,7 +347,7 @@ impl Partial {
     /// When the file can't be cut.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.file.set_len(0).map_err(|error| self.failed(error))?;
-        self.len = 0;
+        (self.len, self.on_its_way) = (0, 0);
         Ok(())
     }
 
