@@ -16,9 +16,19 @@ use cvbake_verify::Digest;
 /// buffer is still in the cache when it is used.
 const BUFFER: usize = 256 * 1024;
 
-/// How many buffers are on the way: one being filled, one being used, up to four being hashed, and some to even out. More than wait
-/// to be hashed before that begins.
-const BUFFERS: usize = 8;
+/// How many buffers are on the way at least: one being filled, one being used, up to four being hashed, and some to even out. More
+/// than wait to be hashed before that begins.
+pub(crate) const BUFFERS: usize = 8;
+
+/// How many are worth having where there are fewer cores than threads: whoever got no core for a while has something to do
+/// afterwards.
+const ENOUGH: usize = 24;
+
+/// How many buffers each of several streams gets that are read at once: not more than a limit for all of them together, beside the
+/// least that each needs.
+pub(crate) fn buffers_for(streams: usize) -> usize {
+    (2 * ENOUGH / streams.max(1)).clamp(BUFFERS, ENOUGH)
+}
 
 /// A buffer, and where it goes when nobody uses it any more.
 struct Buffer {
@@ -52,16 +62,15 @@ type Filled = io::Result<Shared>;
 /// The threads end when the source does or `work` returns; a source that can wait for ever may hold that up.
 pub(crate) fn read_ahead<T>(
     source: impl Read + Send,
+    buffers: usize,
     hash: Option<Stream>,
     work: impl FnOnce(&mut ReadAhead) -> T,
 ) -> (T, Option<Digest>) {
-    let (filled, to_use) = sync_channel(BUFFERS);
-    let (used, to_fill) = channel();
-    for _ in 0..BUFFERS {
-        used.send(Vec::new()).expect("the receiver is here");
-    }
+    let (filled, to_use) = sync_channel(buffers);
+    let (used, back) = channel();
+    let spare = Spare { warm: Vec::new(), to_make: buffers, back };
     thread::scope(|scope| {
-        let filling = scope.spawn(move || fill(source, to_fill, used, filled, hash));
+        let filling = scope.spawn(move || fill(source, spare, used, filled, hash));
         let mut ahead = ReadAhead { to_use, current: None, position: 0, ended: false };
         let made = work(&mut ahead);
         drop(ahead);
@@ -70,17 +79,40 @@ pub(crate) fn read_ahead<T>(
     })
 }
 
+/// The buffers to fill.
+struct Spare {
+    /// Those that were used, the last one used last.
+    warm: Vec<Vec<u8>>,
+    /// How many are not made yet.
+    to_make: usize,
+    back: Receiver<Vec<u8>>,
+}
+
+impl Spare {
+    /// A buffer: the one that was used last, because most of it is in a cache; a new one only if there is none.
+    fn take(&mut self) -> Vec<u8> {
+        self.warm.extend(self.back.try_iter());
+        if let Some(buffer) = self.warm.pop() {
+            return buffer;
+        }
+        if self.to_make > 0 {
+            self.to_make -= 1;
+            return vec![0; BUFFER];
+        }
+        self.back.recv().expect("whoever fills can send, too")
+    }
+}
+
 /// Fills buffers until the source ends or fails, or nobody wants more.
 fn fill(
     mut source: impl Read,
-    to_fill: Receiver<Vec<u8>>,
+    mut spare: Spare,
     used: Sender<Vec<u8>>,
     filled: SyncSender<Filled>,
     mut hash: Option<Stream>,
 ) -> Option<Stream> {
-    for mut bytes in to_fill {
-        // Zeros, once; from then on there are bytes of before.
-        bytes.resize(BUFFER, 0);
+    loop {
+        let mut bytes = spare.take();
         let (len, read) = read_full(&mut source, &mut bytes);
         let ended = len < BUFFER;
         let shared = Shared(Arc::new(Buffer { bytes, len, used: used.clone() }));
@@ -172,7 +204,7 @@ mod tests {
             let source = BufReader::with_capacity(capacity, &bytes[..]);
             let mut read = Vec::new();
             let stream = Stream::aside(Algorithm::Sha256);
-            let (done, digest) = read_ahead(source, Some(stream), |ahead| ahead.read_to_end(&mut read));
+            let (done, digest) = read_ahead(source, BUFFERS, Some(stream), |ahead| ahead.read_to_end(&mut read));
             done.unwrap();
             assert!(read == bytes);
             assert_eq!(digest, Some(Digest::sha256(&bytes)));
@@ -192,7 +224,7 @@ mod tests {
         let mut read = Vec::new();
         let source = BufReader::new(Failing(300_000));
         let stream = Stream::aside(Algorithm::Sha512);
-        let (done, digest) = read_ahead(source, Some(stream), |ahead| ahead.read_to_end(&mut read));
+        let (done, digest) = read_ahead(source, BUFFERS, Some(stream), |ahead| ahead.read_to_end(&mut read));
         assert_eq!((done.unwrap_err().to_string(), read.len()), ("broken".to_owned(), 300_000));
         assert_eq!(digest, Some(Digest::of(Algorithm::Sha512, &read)));
     }
@@ -201,7 +233,7 @@ mod tests {
     fn whoever_has_enough_may_leave() {
         let source = || BufReader::new(io::repeat(7));
         for hash in [None, Some(Stream::aside(Algorithm::Sha256))] {
-            let (first, _) = read_ahead(source(), hash, |ahead| ahead.fill_buf().map(|bytes| bytes[0]));
+            let (first, _) = read_ahead(source(), BUFFERS, hash, |ahead| ahead.fill_buf().map(|bytes| bytes[0]));
             assert_eq!(first.unwrap(), 7);
         }
     }

@@ -10,7 +10,7 @@ use super::Workshop;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent};
 use crate::parallel::Stop;
-use crate::readahead::read_ahead;
+use crate::readahead::{BUFFERS, buffers_for, read_ahead};
 
 /// From this size on a layer is received, inflated and hashed on threads of their own, beside the one that unpacks it: a smaller
 /// one is done before the threads have met. A layer of unknown size comes from a pipe, which may never end.
@@ -38,11 +38,11 @@ impl<'a> Workshop<'a> {
         };
         let (made, digest, compression) = if layer.size().is_some_and(|size| size >= READ_AHEAD_FROM) {
             let hash = known.is_none().then(|| Stream::aside(layer.algorithm()));
-            let (done, _) = read_ahead(counted, None, |compressed| {
+            let (done, _) = read_ahead(counted, BUFFERS, None, |compressed| {
                 // What has been read ahead can be much when it is inflated, and then be for nothing, too.
                 let bytes = Decompressor::new(Stoppable { inner: compressed, stop })?;
                 let compression = bytes.compression();
-                let (made, digest) = read_ahead(bytes, hash, |bytes| work(bytes));
+                let (made, digest) = read_ahead(bytes, buffers_for(self.jobs), hash, |bytes| work(bytes));
                 Ok::<_, Error>((made?, digest, compression))
             });
             done?
