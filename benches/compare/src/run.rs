@@ -1,6 +1,6 @@
 //! Runs programs, and says what they have used.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -177,6 +177,13 @@ pub(crate) fn tool<I: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item 
 pub(crate) fn clean_up<I: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = I>) -> Result<String> {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stderr(Stdio::inherit());
+    // What cargo tells a program that it runs would be news to a cargo that this one runs, and much be compiled again for it.
+    let told = |name: &OsString| {
+        ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+    };
+    for name in std::env::vars_os().map(|(name, _)| name).filter(told) {
+        command.env_remove(name);
+    }
     let output = command.output().with_context(|| format!("starting {program} (scripts/setup bench installs it)"))?;
     if !output.status.success() {
         bail!("{program}: {}", output.status);
