@@ -16,6 +16,7 @@ use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{KeepPacks, LayerReport, Layers, Purpose, Workshop};
+use crate::readahead::Turn;
 use crate::reuse::{Made, Reuse};
 use crate::workplace::{Workplace, open_existing_store, open_source, open_store, pin};
 
@@ -141,7 +142,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let disk = (job.engine == Engine::Native).then_some(&draft);
     let (scratch, jobs) = (place.path(), job.jobs.get());
-    let shop = Workshop { store: store.as_ref(), scratch, keep_packs, disk, jobs, on };
+    let shop = Workshop { store: store.as_ref(), scratch, keep_packs, disk, jobs, turn: Turn::First, on };
 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
@@ -238,7 +239,7 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
     let store = open_existing_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
     let (scratch, jobs) = (place.path(), job.jobs.get());
-    let shop = Workshop { store: store.as_ref(), scratch, keep_packs: false, disk: None, jobs, on };
+    let shop = Workshop { store: store.as_ref(), scratch, keep_packs: false, disk: None, jobs, turn: Turn::First, on };
 
     let mut clock = Clock::start(Stage::Resolve, on);
     let tell = |event: cvbake_fetch::Event| on(event.into());

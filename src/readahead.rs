@@ -30,6 +30,27 @@ pub(crate) fn buffers_for(streams: usize) -> usize {
     (2 * ENOUGH / streams.max(1)).clamp(BUFFERS, ENOUGH)
 }
 
+/// Who goes first where there are fewer cores than threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Turn {
+    First,
+    /// After those whose turn is first: what takes longest should not be what is left in the end, when there is nothing to do beside it.
+    Later,
+}
+
+impl Turn {
+    /// From now on this thread has it. There is no way back for it.
+    fn take(self) {
+        /// A thread then gets a third of what another gets.
+        const LATER: i32 = 5;
+        if self == Turn::Later {
+            // Nobody in the place of a number is this thread. Where it is not allowed, it is as good as without.
+            let _ = rustix::process::getpriority_process(None)
+                .and_then(|nice| rustix::process::setpriority_process(None, nice + LATER));
+        }
+    }
+}
+
 /// A buffer, and where it goes when nobody uses it any more.
 struct Buffer {
     bytes: Vec<u8>,
@@ -63,6 +84,7 @@ type Filled = io::Result<Shared>;
 pub(crate) fn read_ahead<T>(
     source: impl Read + Send,
     buffers: usize,
+    turn: Turn,
     hash: Option<Stream>,
     work: impl FnOnce(&mut ReadAhead) -> T,
 ) -> (T, Option<Digest>) {
@@ -70,7 +92,10 @@ pub(crate) fn read_ahead<T>(
     let (used, back) = channel();
     let spare = Spare { warm: Vec::new(), to_make: buffers, back };
     thread::scope(|scope| {
-        let filling = scope.spawn(move || fill(source, spare, used, filled, hash));
+        let filling = scope.spawn(move || {
+            turn.take();
+            fill(source, spare, used, filled, hash)
+        });
         let mut ahead = ReadAhead { to_use, current: None, position: 0, ended: false };
         let made = work(&mut ahead);
         drop(ahead);
@@ -204,7 +229,8 @@ mod tests {
             let source = BufReader::with_capacity(capacity, &bytes[..]);
             let mut read = Vec::new();
             let stream = Stream::aside(Algorithm::Sha256);
-            let (done, digest) = read_ahead(source, BUFFERS, Some(stream), |ahead| ahead.read_to_end(&mut read));
+            let (done, digest) =
+                read_ahead(source, BUFFERS, Turn::First, Some(stream), |ahead| ahead.read_to_end(&mut read));
             done.unwrap();
             assert!(read == bytes);
             assert_eq!(digest, Some(Digest::sha256(&bytes)));
@@ -224,7 +250,8 @@ mod tests {
         let mut read = Vec::new();
         let source = BufReader::new(Failing(300_000));
         let stream = Stream::aside(Algorithm::Sha512);
-        let (done, digest) = read_ahead(source, BUFFERS, Some(stream), |ahead| ahead.read_to_end(&mut read));
+        let (done, digest) =
+            read_ahead(source, BUFFERS, Turn::First, Some(stream), |ahead| ahead.read_to_end(&mut read));
         assert_eq!((done.unwrap_err().to_string(), read.len()), ("broken".to_owned(), 300_000));
         assert_eq!(digest, Some(Digest::of(Algorithm::Sha512, &read)));
     }
@@ -233,7 +260,8 @@ mod tests {
     fn whoever_has_enough_may_leave() {
         let source = || BufReader::new(io::repeat(7));
         for hash in [None, Some(Stream::aside(Algorithm::Sha256))] {
-            let (first, _) = read_ahead(source(), BUFFERS, hash, |ahead| ahead.fill_buf().map(|bytes| bytes[0]));
+            let (first, _) =
+                read_ahead(source(), BUFFERS, Turn::Later, hash, |ahead| ahead.fill_buf().map(|bytes| bytes[0]));
             assert_eq!(first.unwrap(), 7);
         }
     }

@@ -21,6 +21,7 @@ use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{Layers, Purpose, Workshop};
+use crate::readahead::Turn;
 use crate::workplace::{Workplace, open_source, open_store, pin};
 
 /// What to export, and where to.
@@ -289,7 +290,7 @@ impl<'a> Work<'a> {
         let jobs = self.job.jobs.get();
         let scratch = self.place.path();
         let (store, on) = (self.store, self.on);
-        let shop = Workshop { store, scratch, keep_packs: false, disk: None, jobs, on };
+        let shop = Workshop { store, scratch, keep_packs: false, disk: None, jobs, turn: Turn::First, on };
         let mut layers = Layers::unpack(&image, self.blobs, shop, Purpose::Content)?;
         (self.on)(Event::Stage(Stage::Merge));
         let tree = layers.merge(self.job.epoch)?;

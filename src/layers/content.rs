@@ -10,10 +10,11 @@ use cvbake_store::PackSeal;
 use cvbake_tree::{BLOCK_SIZE, Packs};
 
 use super::unpack::Scratch;
-use super::{Content, Layers, Unpacked, with_another};
+use super::{Content, Layers, Unpacked, Workshop, turn_of, with_another};
 use crate::error::Error;
 use crate::event::Event;
 use crate::parallel::{Stop, in_parallel};
+use crate::readahead::Turn;
 
 impl Layers<'_> {
     /// Puts the content of all files in its places on a disk.
@@ -37,11 +38,14 @@ impl Layers<'_> {
         let (copied, inflated): (Vec<usize>, Vec<usize>) = order
             .into_iter()
             .partition(|number| !matches!(self.unpacked[self.positions[*number]].content, Content::Layer));
+        let first = inflated.clone();
         let turns: Vec<Vec<usize>> = inflated.into_iter().map(|number| vec![number]).chain([copied]).collect();
         in_parallel(self.shop.jobs, &turns, &|turn, stop| {
             turn.iter().try_for_each(|number| {
                 let unpacked = &self.unpacked[self.positions[*number]];
-                with_another(unpacked.layer, self.blobs, &|| self.write_one(unpacked, places(number), sink, stop))
+                with_another(unpacked.layer, self.blobs, &|| {
+                    self.write_one(unpacked, places(number), sink, turn_of(*number, &first), stop)
+                })
             })
         })?;
         Ok(())
@@ -52,6 +56,7 @@ impl Layers<'_> {
         unpacked: &Unpacked<'_>,
         places: &[Placement],
         sink: &dyn Sink,
+        turn: Turn,
         stop: &Stop,
     ) -> Result<(), Error> {
         match self.pack(unpacked, stop)? {
@@ -63,7 +68,7 @@ impl Layers<'_> {
                 (self.shop.on)(Event::Wrote { bytes });
                 Ok(())
             }),
-            None => self.replay(unpacked, stop, &mut |offset, piece| {
+            None => self.replay(unpacked, turn, stop, &mut |offset, piece| {
                 let bytes = place_piece(offset, piece, places, sink)?;
                 (self.shop.on)(Event::Wrote { bytes });
                 Ok(())
@@ -99,7 +104,7 @@ impl Layers<'_> {
 
     fn make_pack(&self, unpacked: &Unpacked<'_>, stop: &Stop) -> Result<Scratch, Error> {
         let pack = Scratch::create(self.shop.scratch, unpacked.layer)?;
-        self.replay(unpacked, stop, &mut |offset, piece| pack.file.write_all_at(piece, offset))?;
+        self.replay(unpacked, Turn::First, stop, &mut |offset, piece| pack.file.write_all_at(piece, offset))?;
         Ok(pack)
     }
 
@@ -107,12 +112,13 @@ impl Layers<'_> {
     fn replay(
         &self,
         unpacked: &Unpacked<'_>,
+        turn: Turn,
         stop: &Stop,
         out: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<(), Error> {
         let index = unpacked.index.as_ref().expect("an index stays where there is no pack");
         let replay = |bytes: &mut dyn BufRead| Ok(cvbake_unpack::replay(bytes, index, out)?);
-        self.shop.with_stream(unpacked.layer, self.blobs, stop, replay)?;
+        Workshop { turn, ..self.shop }.with_stream(unpacked.layer, self.blobs, stop, replay)?;
         Ok(())
     }
 

@@ -38,11 +38,11 @@ impl<'a> Workshop<'a> {
         };
         let (made, digest, compression) = if layer.size().is_some_and(|size| size >= READ_AHEAD_FROM) {
             let hash = known.is_none().then(|| Stream::aside(layer.algorithm()));
-            let (done, _) = read_ahead(counted, BUFFERS, None, |compressed| {
+            let (done, _) = read_ahead(counted, BUFFERS, self.turn, None, |compressed| {
                 // What has been read ahead can be much when it is inflated, and then be for nothing, too.
                 let bytes = Decompressor::new(Stoppable { inner: compressed, stop })?;
                 let compression = bytes.compression();
-                let (made, digest) = read_ahead(bytes, buffers_for(self.jobs), hash, |bytes| work(bytes));
+                let (made, digest) = read_ahead(bytes, buffers_for(self.jobs), self.turn, hash, |bytes| work(bytes));
                 Ok::<_, Error>((made?, digest, compression))
             });
             done?
