@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cvbake_store::{Damage, Error, Event, PIECE, PackSeal, Store};
+use cvbake_store::{Damage, Error, Event, Health, PIECE, PackSeal, Store};
 use cvbake_verify::Digest;
 
 fn quiet(event: Event) {
@@ -88,6 +88,45 @@ fn what_is_put_comes_back() {
     put_pack(&store, &layer("empty"), b"");
     assert!(store.pack(&layer("empty"), &PackSeal { len: 0, crcs: &[] }, &quiet).unwrap().is_some());
     assert_eq!(names(&path.join("scratch")), [""; 0]);
+}
+
+/// Large packs are checked by several threads.
+#[test]
+fn damage_is_found_wherever_it_is_in_a_large_pack() {
+    const PIECES: u64 = 131;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), &quiet).unwrap();
+    let len = PIECES * PIECE - 4096;
+    let scratch = store.scratch().unwrap();
+    let path = scratch.path().join("pack");
+    File::create(&path).unwrap().set_len(len).unwrap();
+    store.put_pack(&layer("large"), &path).unwrap();
+    let whole = vec![0; usize::try_from(PIECE).unwrap()];
+    let mut crcs = vec![crc32c::crc32c(&whole); 131];
+    crcs[130] = crc32c::crc32c(&whole[4096..]);
+    let seal = PackSeal { len, crcs: &crcs };
+    let check = || store.check_pack(&layer("large"), &seal, false).unwrap();
+    assert!(matches!(check(), Health::Whole(())), "{:?}", check());
+    let file = File::options().write(true).open(pack_path(&store, &layer("large"))).unwrap();
+    for piece in [0, 1, 64, 65, 66, 129, 130] {
+        file.write_at(b"x", piece * PIECE + 77).unwrap();
+        let (from, to) = (piece * PIECE, len.min((piece + 1) * PIECE));
+        let found = check();
+        let Health::Damaged { damage: Damage::Checksum { from: first, to: last, .. }, .. } = found else {
+            panic!("{found:?}")
+        };
+        assert_eq!((first, last), (from, to));
+        file.write_at(b"\0", piece * PIECE + 77).unwrap();
+    }
+    // Of several the first is told, whoever finds it.
+    for piece in [120, 30, 90] {
+        file.write_at(b"x", piece * PIECE).unwrap();
+    }
+    let found = check();
+    assert!(
+        matches!(found, Health::Damaged { damage: Damage::Checksum { from, .. }, .. } if from == 30 * PIECE),
+        "{found:?}"
+    );
 }
 
 type Harm = fn(&Path);
