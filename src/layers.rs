@@ -64,7 +64,7 @@ pub(crate) struct Workshop<'a> {
     pub(crate) disk: Option<&'a Draft>,
     /// How many layers are worked on at once.
     pub(crate) jobs: usize,
-    /// Which of them goes first.
+    /// When it is the turn of the layer that is worked on.
     pub(crate) turn: Turn,
     pub(crate) on: &'a (dyn Fn(Event) + Sync),
 }
@@ -86,11 +86,6 @@ pub(crate) struct Layers<'a> {
     positions: Vec<usize>,
     unpacked: Vec<Unpacked<'a>>,
     foundation: Option<u32>,
-}
-
-/// The one with most to do goes first.
-fn turn_of(layer: usize, order: &[usize]) -> Turn {
-    if order.first() == Some(&layer) { Turn::First } else { Turn::Later }
 }
 
 struct Unpacked<'a> {
@@ -159,7 +154,7 @@ impl<'a> Layers<'a> {
             // The largest layer will have the largest pack, mostly. Content that is to be kept needs a file of its own.
             let large = at == order[0] && layer.size().is_none_or(|size| size >= FOUNDATION_LAYER_MIN);
             let disk = shop.disk.filter(|_| large && !shop.keep_packs);
-            let shop = Workshop { disk, turn: turn_of(at, &order), ..shop };
+            let shop = Workshop { disk, turn: Turn::of(&at, &order), ..shop };
             let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, shop, purpose, stop))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
             let event = LayerEvent::Finished { found, entries, bytes };

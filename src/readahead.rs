@@ -39,6 +39,11 @@ pub(crate) enum Turn {
 }
 
 impl Turn {
+    /// The turn of one of several that are in order, the one with most to do at their head.
+    pub(crate) fn of<T: PartialEq>(one: &T, order: &[T]) -> Turn {
+        if order.first() == Some(one) { Turn::First } else { Turn::Later }
+    }
+
     /// From now on this thread has it. There is no way back for it.
     fn take(self) {
         /// A thread then gets a third of what another gets.

@@ -10,7 +10,7 @@ use cvbake_store::PackSeal;
 use cvbake_tree::{BLOCK_SIZE, Packs};
 
 use super::unpack::Scratch;
-use super::{Content, Layers, Unpacked, Workshop, turn_of, with_another};
+use super::{Content, Layers, Unpacked, Workshop, with_another};
 use crate::error::Error;
 use crate::event::Event;
 use crate::parallel::{Stop, in_parallel};
@@ -34,18 +34,16 @@ impl Layers<'_> {
             (0..self.unpacked.len()).filter(unread).filter_map(|at| self.positions.iter().position(|&p| p == at)),
         );
         order.sort_by_key(|number| std::cmp::Reverse(places(number).iter().map(|place| place.blocks).sum::<u64>()));
+        let unpacked = |number: usize| &self.unpacked[self.positions[number]];
         // Several threads that copy into one file wait for each other, and take longer than one.
-        let (copied, inflated): (Vec<usize>, Vec<usize>) = order
-            .into_iter()
-            .partition(|number| !matches!(self.unpacked[self.positions[*number]].content, Content::Layer));
-        let first = inflated.clone();
-        let turns: Vec<Vec<usize>> = inflated.into_iter().map(|number| vec![number]).chain([copied]).collect();
-        in_parallel(self.shop.jobs, &turns, &|turn, stop| {
-            turn.iter().try_for_each(|number| {
-                let unpacked = &self.unpacked[self.positions[*number]];
-                with_another(unpacked.layer, self.blobs, &|| {
-                    self.write_one(unpacked, places(number), sink, turn_of(*number, &first), stop)
-                })
+        let (inflated, copied): (Vec<usize>, Vec<usize>) =
+            order.into_iter().partition(|&number| matches!(unpacked(number).content, Content::Layer));
+        let work: Vec<&[usize]> = inflated.chunks(1).chain((!copied.is_empty()).then_some(&copied[..])).collect();
+        in_parallel(self.shop.jobs, &work, &|numbers, stop| {
+            numbers.iter().try_for_each(|number| {
+                let (layer, turn) = (unpacked(*number), Turn::of(number, &inflated));
+                let write = || self.write_one(layer, places(number), sink, turn, stop);
+                with_another(layer.layer, self.blobs, &write)
             })
         })?;
         Ok(())

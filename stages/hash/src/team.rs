@@ -18,7 +18,8 @@ use crate::lanes::{Block, Engine, LANES};
 /// From so many waiting bytes on a stream presses.
 const PRESSING: usize = 512 << 10;
 
-/// So many waiting bytes, and whoever brings more waits. A stream presses long before.
+/// So many waiting bytes, and whoever brings more waits. A stream presses long before; but the thread may get no core for some
+/// milliseconds, and whoever brings should not stand still then, nor have nothing to bring afterwards.
 pub(crate) const MOST: usize = 4 << 20;
 
 /// What a piece counts for beside its bytes: with tiny ones, what they stand in is most of the memory.

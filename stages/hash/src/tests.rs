@@ -68,6 +68,20 @@ fn every_lane_for_itself() {
 }
 
 #[test]
+fn one_by_itself() {
+    for engine in engines() {
+        for blocks in (0..20).chain([50]) {
+            let all = bytes(blocks, blocks * 64);
+            let mut state: State = std::array::from_fn(|word| u32::try_from(word).unwrap() * 0x1234_5677);
+            let mut expected = state;
+            engine.compress_one(&mut state, all.as_chunks().0);
+            compress256(&mut expected, all.as_chunks().0);
+            assert_eq!(state, expected, "{blocks} blocks");
+        }
+    }
+}
+
+#[test]
 fn padding_of_every_length() {
     for len in 0..300 {
         let bytes = bytes(len, len);
