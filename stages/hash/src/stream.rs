@@ -48,6 +48,9 @@ impl Stream {
     }
 
     /// Brings the next bytes. Waits if too much has been brought that is not hashed yet.
+    ///
+    /// # Panics
+    /// If a thread that hashes has panicked, as what a piece does when it is read or dropped can make it.
     pub fn update(&mut self, piece: impl AsRef<[u8]> + Send + 'static) {
         match &mut self.0 {
             Way::Team(membership) => membership.update(Box::new(piece)),
@@ -58,6 +61,9 @@ impl Stream {
     }
 
     /// The digest of all bytes.
+    ///
+    /// # Panics
+    /// As [`Stream::update`].
     #[must_use]
     pub fn finish(self) -> Digest {
         match self.0 {

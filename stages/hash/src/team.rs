@@ -45,6 +45,8 @@ struct Shared {
     /// By number; a number is used again when its stream is gone.
     members: Vec<Option<Member>>,
     threads: usize,
+    /// A thread has panicked, so nobody may wait for what it had.
+    broken: bool,
 }
 
 /// A stream, as it is known to both sides.
@@ -86,6 +88,9 @@ impl Team {
     /// When there can be no thread.
     pub(crate) fn join(self: &Arc<Team>) -> io::Result<Membership> {
         let mut shared = self.lock();
+        if shared.broken {
+            return Err(io::Error::other("a thread that hashes has panicked"));
+        }
         if shared.threads < self.most_threads && shared.present().count() >= shared.threads * LANES {
             let team = Arc::clone(self);
             match thread::Builder::new().name("hashing".to_owned()).spawn(move || team.run()) {
@@ -113,6 +118,7 @@ impl Team {
 
     /// Works until there are streams for the other threads only.
     fn run(&self) {
+        let _alarm = Alarm(self);
         let mut shared = self.lock();
         while !shared.has_threads_to_spare() {
             let members = shared.to_work_on();
@@ -163,6 +169,19 @@ impl Team {
                 lanes[lane].pass(count);
             }
             left -= count;
+        }
+    }
+}
+
+/// Tells those who wait for a thread that it has panicked.
+struct Alarm<'t>(&'t Team);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.lock().broken = true;
+            self.0.work.notify_all();
+            self.0.done.notify_all();
         }
     }
 }
@@ -226,7 +245,7 @@ impl Membership {
         self.len += len as u64;
         let mut shared = self.team.lock();
         while shared.member(self.number).waiting >= MOST {
-            shared = self.team.done.wait(shared).unwrap_or_else(PoisonError::into_inner);
+            shared = self.wait(shared);
         }
         self.bring(&mut shared, piece);
     }
@@ -240,8 +259,20 @@ impl Membership {
             if let Some(hash) = shared.member(self.number).is_hashed() {
                 return hash;
             }
-            shared = self.team.done.wait(shared).unwrap_or_else(PoisonError::into_inner);
+            shared = self.wait(shared);
         }
+    }
+
+    /// Waits until some work was done.
+    fn wait<'s>(&self, shared: MutexGuard<'s, Shared>) -> MutexGuard<'s, Shared> {
+        let shared = match shared.broken {
+            true => shared,
+            false => self.team.done.wait(shared).unwrap_or_else(PoisonError::into_inner),
+        };
+        let broken = shared.broken;
+        // What the thread had of this stream may be lost, and the digest with it.
+        assert!(!broken, "a thread that hashes has panicked");
+        shared
     }
 
     fn bring(&self, shared: &mut Shared, piece: Piece) {

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use cvbake_verify::{Algorithm, Digest};
 use proptest::prelude::*;
@@ -13,7 +14,7 @@ use sha2::block_api::compress256;
 use crate::Stream;
 use crate::lane::{Lane, Piece, hash, padding};
 use crate::lanes::{Block, Engine, LANES, State};
-use crate::team::{MOST, Team};
+use crate::team::{MOST, Membership, Team};
 
 /// Does one lane after the other, so that all but the vectors is tested anywhere.
 struct Portable;
@@ -79,6 +80,40 @@ fn one_by_itself() {
             assert_eq!(state, expected, "{blocks} blocks");
         }
     }
+}
+
+/// Nobody waits for a thread that is no more.
+#[test]
+fn a_panic_is_everybodys() {
+    struct Broken;
+
+    impl Engine for Broken {
+        fn compress(&self, _: &mut [State; LANES], _: [&[Block]; LANES]) {
+            panic!("as the test wants it");
+        }
+
+        fn compress_one(&self, _: &mut State, _: &[Block]) {
+            panic!("as the test wants it");
+        }
+    }
+
+    let team = Arc::new(Team::new(Box::new(Broken)));
+    let finish = |mut stream: Membership| {
+        stream.update(Box::new([0; 1000]));
+        stream.finish();
+    };
+    let bring = |mut stream: Membership| loop {
+        stream.update(Box::new(vec![0; 1 << 20]));
+    };
+    let ways: [fn(Membership); 2] = [finish, bring];
+    let (tell, told) = mpsc::channel();
+    for (way, stream) in ways.map(|way| (way, team.join().unwrap())) {
+        let tell = tell.clone();
+        thread::spawn(move || tell.send(thread::spawn(move || way(stream)).join().is_err()));
+    }
+    let long = Duration::from_secs(60);
+    assert_eq!([told.recv_timeout(long), told.recv_timeout(long)], [Ok(true), Ok(true)]);
+    assert!(team.join().is_err());
 }
 
 #[test]
