@@ -33,8 +33,9 @@
 //!   the image or from the caller.
 //! * **Everything is hostile until checked.** Bytes are believed when their digest was; every length, count and depth has a
 //!   named limit; memory follows what is kept, not what is claimed.
-//! * **Nothing half-made is ever visible.** Outputs and store entries have temporary names until they are whole and on
-//!   stable storage. A run that is killed leaves nothing that looks finished, and the next one cleans up.
+//! * **Nothing half-made is ever visible.** Outputs have temporary names until they are whole and on stable storage. A run that
+//!   is killed leaves nothing that looks finished, and the next one cleans up. Store entries are named when they are whole, and on
+//!   stable storage when the run says that it is done: a crash of the machine may damage some before that, but none is used unchecked.
 //! * **Stages don't talk.** They return typed errors and report events; this crate alone renders them.
 #![forbid(unsafe_code)]
 

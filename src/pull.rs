@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cvbake_fetch::{Options, Source};
+use cvbake_store::Store;
 use cvbake_verify::{Blobs, Digest, Image, Layer, Want};
 
 use crate::bake::{Clock, announce};
@@ -72,6 +73,7 @@ fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     in_parallel(job.jobs.get(), &distinct, &|layer, stop| {
         with_another(layer, &*blobs, &|| read_all(layer, &*blobs, stop, on))
     })?;
+    store.iter().try_for_each(Store::settle)?;
     Ok(Pulled {
         reference: image.reference().to_owned(),
         image: image.identity().digest(),

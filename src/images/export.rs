@@ -140,6 +140,8 @@ fn try_export(
     };
     if job.target.needs_manifest(blobs.root()) {
         converted = Store::open(&place.path().join("converted"), &|event| on(event.into()))?;
+        // It goes with this run.
+        converted.set_durable(false);
         let reference = convert_into(&converted, &*blobs, job, &place, on)?;
         blobs = open_stored(&converted, &job.from.to_string(), &reference, &tell);
     }

@@ -101,12 +101,15 @@ fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -
             Root::Candidates(_) => work.documents()?,
             Root::Docker { .. } | Root::Bare { .. } => work.convert()?,
         };
+        // What can't be had again is safe before it has a name.
+        store.settle()?;
         for name in &names {
             store.set_reference(name, &kept.reference)?;
         }
         let Kept { reference, platforms, layers, present_layers } = kept;
         imported.push(Imported { names, digest: reference.digest, platforms, layers, present_layers });
     }
+    store.settle()?;
     Ok(imported)
 }
 

@@ -96,7 +96,10 @@ impl Intake<'_> {
     /// Whether the store has a blob, and all of it is right; a damaged one is removed, to be imported again.
     fn is_there(&self, digest: &Digest) -> Result<bool, Error> {
         match self.store.check_blob(digest, true, &|_| {})? {
-            Health::Whole(()) => Ok(true),
+            Health::Whole(()) => {
+                self.store.secure_blob(digest)?;
+                Ok(true)
+            }
             Health::Absent => Ok(false),
             Health::Damaged { path, damage } => {
                 (self.on)(cvbake_store::Event::Damaged { path, damage, kept: None }.into());

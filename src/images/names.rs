@@ -46,6 +46,7 @@ pub fn tag(store: &Path, name: &str, new: &[String], on: &(dyn Fn(Event) + Sync)
     for name in &new {
         store.set_reference(name, &reference)?;
     }
+    store.settle()?;
     Ok(new)
 }
 

@@ -9,6 +9,7 @@ use std::io::{self, Read, Write as _};
 use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cvbake_verify::{Algorithm, Digest, Hasher};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 
 use crate::dir::{Dir, PRIVATE_FILE};
 use crate::entry::{Entry, Fault, describe, fault, is_ours, len_bytes};
+use crate::later::Later;
 use crate::reference::REPOSITORIES;
 use crate::{BLOBS, Damage, Error, Event, Health, Pin, Store};
 
@@ -62,6 +64,17 @@ impl Store {
         }
         on(Event::FoundDamaged { path: self.blob_path(digest), damage: Damage::Unreadable(source) });
         Ok(())
+    }
+
+    /// Brings a blob that is there to stable storage: who has put it here may not have done so yet.
+    ///
+    /// # Errors
+    /// When it can't be opened, or be brought there.
+    pub fn secure_blob(&self, digest: &Digest) -> Result<(), Error> {
+        let (Some(dir), Some(file)) = (self.entry_dir(BLOBS, digest)?, self.blob(digest, None, &|_| {})?) else {
+            return Ok(());
+        };
+        self.later.sync(&dir, Some((OsString::from(digest.hex()), file)))
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
@@ -142,11 +155,11 @@ impl Store {
     /// Keeps a blob that the caller has checked: a whole file in a [`crate::Scratch`] directory of this store, which is moved.
     ///
     /// # Errors
-    /// When it can't be synced or moved.
+    /// When it can't be moved or synced.
     pub fn put_blob_file(&self, digest: &Digest, from: &Path) -> Result<(), Error> {
         let file = File::open(from).map_err(|source| Error::Read { path: from.to_owned(), source })?;
         blobs_dir(&self.root)?;
-        self.place(BLOBS, digest, from, &file)
+        self.place(BLOBS, digest, from, file)
     }
 
     /// Makes a blob of bytes whose SHA-256 nobody knows yet; it is pinned before it is there.
@@ -160,7 +173,7 @@ impl Store {
             hasher.update(piece);
             len += piece.len() as u64;
             let written = draft.file.write_all(piece);
-            written.map_err(|source| Error::Write { path: draft.path.clone(), source })
+            written.map_err(|source| Error::Write { path: draft.path.to_owned(), source })
         });
         kept.map_err(|error| match error {
             Failed::Read(source) => Error::NewInput { source },
@@ -169,7 +182,7 @@ impl Store {
         let digest = hasher.finish();
         pin.add([digest])?;
         blobs_dir(&self.root)?;
-        self.place(BLOBS, &digest, &draft.path, &draft.file)?;
+        self.place(BLOBS, &digest, &draft.path, draft.file)?;
         Ok((digest, len))
     }
 
@@ -217,7 +230,8 @@ impl Store {
                 let metadata = file.metadata().map_err(|source| Error::Read { path: path.clone(), source })?;
                 let root = self.root.try_clone()?;
                 let len = metadata.len();
-                return Ok(Partial { file, len, on_its_way: len, digest: *digest, dir, name, root });
+                let later = Arc::clone(&self.later);
+                return Ok(Partial { file, len, on_its_way: len, digest: *digest, dir, name, root, later });
             }
         }
     }
@@ -278,6 +292,7 @@ pub struct Partial {
     dir: Dir,
     name: OsString,
     root: Dir,
+    later: Arc<Later>,
 }
 
 impl Partial {
@@ -327,13 +342,13 @@ impl Partial {
                 Err(error) => return Err(self.failed(error)),
             }
         }
-        if self.len >= self.on_its_way + EARLY {
+        if self.len >= self.on_its_way + EARLY && self.later.is_wanted() {
             self.write_out_early();
         }
         Ok(())
     }
 
-    /// Has the kernel begin to write out what was added, which it would put off until [`Partial::commit`] has to wait for all of it.
+    /// Has the kernel begin to write out what was added, which it would put off until somebody has to wait for all of it.
     fn write_out_early(&mut self) {
         // To bytes that are not written out yet this advice means just that. What it does to others is no loss: they are not read again.
         let advice = rustix::fs::Advice::DontNeed;
@@ -354,13 +369,14 @@ impl Partial {
     /// Keeps the file as the blob that it is by now, which the caller has checked.
     ///
     /// # Errors
-    /// When it can't be synced or moved.
+    /// When it can't be moved or synced.
     pub fn commit(self) -> Result<(), Error> {
-        self.file.sync_all().map_err(|error| self.failed(error))?;
         let blobs = blobs_dir(&self.root)?;
         let dir = blobs.subdir(self.digest.algorithm().name())?;
-        dir.take(&self.dir.join(&self.name), OsStr::new(&self.digest.hex()))?;
-        dir.sync()
+        let file = self.file.try_clone().map_err(|error| self.failed(error))?;
+        let name = OsString::from(self.digest.hex());
+        dir.take(&self.dir.join(&self.name), &name)?;
+        self.later.sync(&dir, Some((name, file)))
     }
 
     fn failed(&self, source: io::Error) -> Error {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
@@ -116,7 +117,7 @@ impl Store {
                 self.write_reference_below(self.root.subdir(REPOSITORIES)?, name, reference)?;
             }
             self.root.subdir(REPOSITORIES)?;
-            self.write_index_json(&[])?;
+            self.write_index_json(&[], File::sync_all)?;
         }
         Ok(found)
     }

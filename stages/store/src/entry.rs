@@ -1,6 +1,6 @@
 //! Opening, removing and naming an entry.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -72,12 +72,12 @@ impl Store {
         Ok(entries)
     }
 
-    /// Syncs a file and gives it the name of an entry.
-    pub(crate) fn place(&self, kind: &str, digest: &Digest, from: &Path, file: &File) -> Result<(), Error> {
-        file.sync_all().map_err(|source| Error::Write { path: from.to_owned(), source })?;
+    /// Gives a whole file the name of an entry.
+    pub(crate) fn place(&self, kind: &str, digest: &Digest, from: &Path, file: File) -> Result<(), Error> {
         let dir = self.root.subdir(kind)?.subdir(digest.algorithm().name())?;
-        dir.take(from, OsStr::new(&digest.hex()))?;
-        dir.sync()
+        let name = OsString::from(digest.hex());
+        dir.take(from, &name)?;
+        self.later.sync(&dir, Some((name, file)))
     }
 }
 

@@ -65,8 +65,8 @@ impl Store {
             }
             std::io::Result::Ok(())
         };
-        write(&mut draft.file).map_err(|source| Error::Write { path: draft.path.clone(), source })?;
-        self.place(INDEXES, layer, &draft.path, &draft.file)
+        write(&mut draft.file).map_err(|source| Error::Write { path: draft.path.to_owned(), source })?;
+        self.place(INDEXES, layer, &draft.path, draft.file)
     }
 }
 

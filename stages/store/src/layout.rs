@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs::File;
 
 use cvbake_verify::{Candidate, MAX_INDEX_ENTRIES, json, parse_index};
 use serde_json::{Value, json};
@@ -23,14 +24,18 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const MAX_NAMES: usize = if MAX_INDEX_ENTRIES < 8000 { MAX_INDEX_ENTRIES } else { 8000 };
 
 impl Store {
-    /// Makes `index.json` anew, without some of the names. The caller has the store to itself.
-    pub(crate) fn write_index_json(&self, without: &[&str]) -> Result<(), Error> {
+    /// Makes `index.json` anew, without some of the names; `sync` is as for [`Store::write_new`]. The caller has the store to itself.
+    pub(crate) fn write_index_json(
+        &self,
+        without: &[&str],
+        sync: impl FnOnce(&File) -> std::io::Result<()>,
+    ) -> Result<File, Error> {
         // A name that stands there only would be lost for good.
         self.restore_names(without, &|_| {})?;
         let mut references = self.references(&|_| {})?;
         references.retain(|(name, _)| !without.contains(&name.as_str()));
         let text = document(&references);
-        self.write_whole(&self.root, INDEX_JSON, text.as_bytes())
+        self.write_new(&self.root, INDEX_JSON, text.as_bytes(), sync)
     }
 
     /// Where the names are lost and `index.json` is not, they are restored from it.

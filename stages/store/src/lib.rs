@@ -14,8 +14,9 @@
 //! scratch/<n>.lock, <n>/     a running process's own directory
 //! ```
 //!
-//! * **An entry is either whole or absent.** It is written in a scratch directory, synced (but for notes, which are no loss), and
-//!   renamed.
+//! * **An entry is either whole or absent.** It is written in a scratch directory and renamed. Nobody waits for it to be on stable
+//!   storage before it has its name, because of the next point; but a run that has ended well has waited for all of them
+//!   ([`Store::settle`]), unless told otherwise ([`Store::set_durable`]). Notes are no loss, and names are always synced first.
 //! * **An entry is checked before it is handed out**, every byte of it, each time (a blob by whoever reads it): disks rot, machines crash, users edit.
 //!   What does not pass is removed, reported as an [`Event`], and counts as absent. Links are never followed, pipes
 //!   never waited for.
@@ -42,6 +43,7 @@ mod dir;
 mod entry;
 mod error;
 mod index;
+mod later;
 mod layout;
 mod links;
 mod lock;
@@ -55,7 +57,7 @@ mod scratch;
 mod sweep;
 
 use std::path::Path;
-use std::sync::{Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use cvbake_verify::Digest;
 
@@ -65,6 +67,7 @@ pub use crate::collect::{Amount, Stats};
 use crate::dir::Dir;
 pub use crate::entry::Health;
 pub use crate::error::{Damage, Error, Event};
+use crate::later::Later;
 pub use crate::lock::LayerLock;
 pub use crate::look::Names;
 pub use crate::pack::{PIECE, PackSeal};
@@ -81,6 +84,7 @@ pub struct Store {
     root: Dir,
     /// Where what is written starts, while somebody keeps it.
     scratch: Mutex<Weak<Scratch>>,
+    later: Arc<Later>,
 }
 
 const INDEXES: &str = "indexes-v1";
@@ -119,7 +123,7 @@ impl Store {
     }
 
     fn at(root: Dir) -> Store {
-        Store { root, scratch: Mutex::default() }
+        Store { root, scratch: Mutex::default(), later: Arc::default() }
     }
 
     /// Removes what killed processes left; what can't be removed is only in the way.
@@ -128,6 +132,20 @@ impl Store {
         for dir in [LOCKS, PINS] {
             lock::remove_stale(&|| self.root.existing_subdir(dir).ok().flatten());
         }
+    }
+
+    /// Decides whether what is put here from now on is brought to stable storage; it is, unless told otherwise. If not, a crash of the
+    /// machine may damage it, which is found out when it is used.
+    pub fn set_durable(&self, durable: bool) {
+        self.later.set_wanted(durable);
+    }
+
+    /// Waits until all that was put here is on stable storage. Dropping a store waits, too, but can't tell how that went.
+    ///
+    /// # Errors
+    /// When something can't be brought there; then it is removed.
+    pub fn settle(&self) -> Result<(), Error> {
+        self.later.wait()
     }
 
     /// Where the store is, as an absolute path.
@@ -145,5 +163,14 @@ impl Store {
     /// When the lock file can't be made or locked.
     pub fn lock(&self, layer: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<LayerLock, Error> {
         LayerLock::wait(self.root.subdir(LOCKS)?, layer, on)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Who wants to know how it went has asked.
+        if !std::thread::panicking() {
+            let _ = self.settle();
+        }
     }
 }

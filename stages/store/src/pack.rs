@@ -65,10 +65,10 @@ impl Store {
     /// Keeps a pack: a whole file in a [`crate::Scratch`] directory of this store, which is moved.
     ///
     /// # Errors
-    /// When it can't be synced or moved.
+    /// When it can't be moved or synced.
     pub fn put_pack(&self, layer: &Digest, from: &Path) -> Result<(), Error> {
         let file = File::open(from).map_err(|source| Error::Read { path: from.to_owned(), source })?;
-        self.place(PACKS, layer, from, &file)
+        self.place(PACKS, layer, from, file)
     }
 }
 

@@ -9,6 +9,7 @@
 //! A repository may be called like another one's tag, so the files' names begin with what no part of a repository's does.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -100,12 +101,33 @@ impl Store {
 
     /// The same for who has the store alone already.
     pub(crate) fn write_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
-        self.write_reference_below(self.root.subdir(REPOSITORIES)?, name, reference)?;
-        self.write_index_json(&[])
+        let root = self.root.subdir(REPOSITORIES)?;
+        // Both files may be lost in a crash of the machine before they are synced. A name that is new is no loss then; one that was there
+        // has a file that is whole at any time, and in `index.json` all names stand once more only.
+        if self.reference(name, &|_| {})?.is_none() {
+            let (dir, file, written) = self.write_reference_file(root, name, reference, |_| Ok(()))?;
+            self.later.sync(&dir, Some((file.into(), written)))?;
+        } else {
+            self.write_reference_below(root, name, reference)?;
+        }
+        let written = self.write_index_json(&[], |_| Ok(()))?;
+        self.later.sync(&self.root, Some((INDEX_JSON.into(), written)))
     }
 
     /// Writes the file of a name, below a directory of repositories.
-    pub(crate) fn write_reference_below(&self, mut dir: Dir, name: &str, reference: &Reference) -> Result<(), Error> {
+    pub(crate) fn write_reference_below(&self, dir: Dir, name: &str, reference: &Reference) -> Result<(), Error> {
+        let (dir, ..) = self.write_reference_file(dir, name, reference, File::sync_all)?;
+        dir.sync()
+    }
+
+    /// The same for who syncs it: which file it is in which directory, and as it was written.
+    fn write_reference_file(
+        &self,
+        mut dir: Dir,
+        name: &str,
+        reference: &Reference,
+        sync: impl FnOnce(&File) -> std::io::Result<()>,
+    ) -> Result<(Dir, String, File), Error> {
         let Reference { digest, media_type, size } = reference;
         let document = Document { digest: digest.to_string(), media_type: media_type.clone(), size: *size };
         let text = serde_json::to_vec(&document).expect("texts and a number are JSON");
@@ -113,20 +135,20 @@ impl Store {
         for part in &repository {
             dir = dir.subdir(part)?;
         }
-        self.write_whole(&dir, &name, &text)?;
-        dir.sync()
+        let written = self.write_new(&dir, &name, &text, sync)?;
+        Ok((dir, name, written))
     }
 
     /// The same for who has the store alone already, and for several names; says how many were known.
     pub(crate) fn delete_references(&self, names: &[&str]) -> Result<usize, Error> {
         // First: a name that only stands there counts as lost, and would come back.
-        match self.write_index_json(names) {
+        match self.write_index_json(names, File::sync_all) {
             // What goes may make the room; until then the names stand in one place only.
             Err(error) if error.is_full() => {
                 let name = OsStr::new(INDEX_JSON);
                 self.root.remove(name).map_err(|source| Error::Write { path: self.root.join(name), source })?;
             }
-            written => written?,
+            written => drop(written?),
         }
         let mut known = 0;
         for name in names {
@@ -157,23 +179,20 @@ impl Store {
         Ok(there)
     }
 
-    /// Puts a small file into the store, whole or not at all, in the place of whatever has its name.
-    pub(crate) fn write_whole(&self, dir: &Dir, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        self.write_new(dir, name, bytes, std::fs::File::sync_all)
-    }
-
-    /// The same, when `sync` has done what is to be done before the file gets its name.
+    /// Puts a small file into the store, whole or not at all, in the place of whatever has its name, when `sync` has done what is to
+    /// be done before it has it.
     pub(crate) fn write_new(
         &self,
         dir: &Dir,
         name: &str,
         bytes: &[u8],
-        sync: impl FnOnce(&std::fs::File) -> std::io::Result<()>,
-    ) -> Result<(), Error> {
+        sync: impl FnOnce(&File) -> std::io::Result<()>,
+    ) -> Result<File, Error> {
         let mut draft = self.draft()?;
         let written = draft.file.write_all(bytes).and_then(|()| sync(&draft.file));
-        written.map_err(|source| Error::Write { path: draft.path.clone(), source })?;
-        dir.take(&draft.path, OsStr::new(name))
+        written.map_err(|source| Error::Write { path: draft.path.to_owned(), source })?;
+        dir.take(&draft.path, OsStr::new(name))?;
+        Ok(draft.file)
     }
 
     /// Notes that what a name points to is used now. Where that can't be written nobody will know.

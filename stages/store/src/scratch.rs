@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -59,12 +60,26 @@ impl Drop for Scratch {
 /// A file that is to be an entry of the store; removed when dropped, unless it was moved to where it belongs.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    pub(crate) path: PathBuf,
+    pub(crate) path: DraftPath,
     pub(crate) file: File,
+}
+
+/// Where a draft is, as long as it is one.
+#[derive(Debug)]
+pub(crate) struct DraftPath {
+    path: PathBuf,
     _scratch: Arc<Scratch>,
 }
 
-impl Drop for Draft {
+impl Deref for DraftPath {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for DraftPath {
     fn drop(&mut self) {
         // It has been moved, or goes with the directory.
         let _ = std::fs::remove_file(&self.path);
@@ -93,7 +108,7 @@ impl Store {
         let path = scratch.path.join(format!("draft-{}", scratch.drafts.fetch_add(1, Ordering::Relaxed)));
         let options = File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
         let file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
-        Ok(Draft { path, file, _scratch: scratch })
+        Ok(Draft { path: DraftPath { path, _scratch: scratch }, file })
     }
 
     fn new_scratch(&self) -> Result<Scratch, Error> {
