@@ -14,7 +14,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOC
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use tokio::runtime::Runtime;
 
-use super::guard::{Guard, bare};
+use super::guard::{Guard, bare, is_loopback};
 use super::options::Options;
 use super::problem::{Problem, plain, shorten};
 use super::proxy::Rules;
@@ -85,7 +85,9 @@ impl Http {
             .map_err(|error| setup(error.to_string()))?;
         let proxies = Arc::new(Rules::new(&options.proxies)?);
         let guard = Guard::new(bare(base.host_str().unwrap_or_default()), proxies.hosts());
-        let tls = Tls::load(&options.certificates, registry)?;
+        // On this machine registries rarely have TLS, and are asked without it first.
+        let likely = !is_loopback(bare(base.host_str().unwrap_or_default()));
+        let tls = Tls::load(&options.certificates, registry, likely)?;
         let client = |own: bool| {
             let rules = Arc::clone(&proxies);
             let builder = Client::builder()

@@ -42,10 +42,51 @@ pub struct Certificates {
 
 /// The certificates for one registry.
 pub(super) struct Tls {
-    /// All that count if they are not the system's, or else those that count beside the system's.
+    /// Those of the registry.
     authorities: Vec<CertificateDer<'static>>,
-    system: bool,
+    roots: Arc<Roots>,
     identity: Option<Identity>,
+}
+
+/// The authorities for all registries. They are many, and most runs that are on this machine, or have all they need in the store, ask
+/// nobody for a certificate.
+struct Roots {
+    file: Option<PathBuf>,
+    dirs: Vec<PathBuf>,
+    /// If they are not the system's.
+    read: OnceLock<Result<Vec<CertificateDer<'static>>, String>>,
+}
+
+impl Roots {
+    fn are_given(&self) -> bool {
+        self.file.is_some() || !self.dirs.is_empty()
+    }
+
+    /// Whether there is something to read.
+    fn look(&self) -> Result<(), Problem> {
+        self.file.iter().try_for_each(|path| fs::metadata(path).map(drop).map_err(|error| problem(path, error)))?;
+        self.dirs.iter().try_for_each(|dir| match dir.is_dir() {
+            true => Ok(()),
+            false => Err(problem(dir, "there is no such directory")),
+        })
+    }
+
+    fn read(&self) -> Result<Vec<CertificateDer<'static>>, Problem> {
+        let mut roots = self.file.as_deref().map(authorities).transpose()?.unwrap_or_default();
+        for dir in &self.dirs {
+            for path in files(dir)?.ok_or_else(|| problem(dir, "there is no such directory"))? {
+                // There are lists of what is revoked, too.
+                roots.extend(read_certificates(&path)?);
+            }
+        }
+        Ok(roots)
+    }
+
+    /// Those that were given.
+    fn given(&self) -> Result<&[CertificateDer<'static>], &str> {
+        let read = || self.read().map_err(|problem| format!("no certificate authorities: {problem}"));
+        self.read.get_or_init(read).as_deref().map_err(String::as_str)
+    }
 }
 
 struct Identity {
@@ -59,20 +100,17 @@ fn problem(path: &Path, reason: impl fmt::Display) -> Problem {
 }
 
 impl Tls {
-    /// Reads what there is for a registry, as a reference names it.
-    pub(super) fn load(certificates: &Certificates, registry: &str) -> Result<Tls, Problem> {
+    /// Reads what there is for a registry, as a reference names it; authorities for all registries perhaps not before they are needed,
+    /// if it is not `likely` that they are.
+    pub(super) fn load(certificates: &Certificates, registry: &str, likely: bool) -> Result<Tls, Problem> {
         let Certificates { given, usual, roots_file, roots_dirs } = certificates;
-        let system = roots_file.is_none() && roots_dirs.is_empty();
-        let mut tls = Tls { authorities: Vec::new(), system, identity: None };
-        if let Some(path) = roots_file {
-            tls.authorities.extend(authorities(path)?);
+        let roots = Roots { file: roots_file.clone(), dirs: roots_dirs.clone(), read: OnceLock::new() };
+        if likely && roots.are_given() {
+            let _just_made = roots.read.set(Ok(roots.read()?));
+        } else {
+            roots.look()?;
         }
-        for dir in roots_dirs {
-            for path in files(dir)?.ok_or_else(|| problem(dir, "there is no such directory"))? {
-                // There are lists of what is revoked, too.
-                tls.authorities.extend(read_certificates(&path)?);
-            }
-        }
+        let mut tls = Tls { authorities: Vec::new(), roots: Arc::new(roots), identity: None };
         if let Some(dir) = given {
             tls.add(files(dir)?.ok_or_else(|| problem(dir, "there is no such directory"))?)?;
         } else {
@@ -128,7 +166,7 @@ impl Tls {
             false => Arc::new(Verifier {
                 provider: Arc::clone(&provider),
                 authorities: self.authorities.clone(),
-                system: self.system,
+                roots: Arc::clone(&self.roots),
                 inner: OnceLock::new(),
             }),
         };
@@ -207,11 +245,11 @@ fn system() -> &'static RootCertStore {
     })
 }
 
-/// Believes what an authority vouches for. The system's are read when first needed: most runs ask nobody.
+/// Believes what an authority vouches for. The system's are read when first needed.
 struct Verifier {
     provider: Arc<CryptoProvider>,
     authorities: Vec<CertificateDer<'static>>,
-    system: bool,
+    roots: Arc<Roots>,
     inner: OnceLock<Result<Arc<WebPkiServerVerifier>, String>>,
 }
 
@@ -224,8 +262,8 @@ impl fmt::Debug for Verifier {
 impl Verifier {
     fn inner(&self) -> Result<&WebPkiServerVerifier, rustls::Error> {
         let inner = self.inner.get_or_init(|| {
-            let mut store = if self.system { system().clone() } else { RootCertStore::empty() };
-            store.add_parsable_certificates(self.authorities.iter().cloned());
+            let mut store = if self.roots.are_given() { RootCertStore::empty() } else { system().clone() };
+            store.add_parsable_certificates(self.named()?.cloned());
             if store.is_empty() {
                 return Err("there are no certificate authorities on this system".to_owned());
             }
@@ -234,6 +272,12 @@ impl Verifier {
                 .map_err(|error| error.to_string())
         });
         inner.as_deref().map_err(|reason| rustls::Error::General(reason.clone()))
+    }
+
+    /// The authorities that somebody has named.
+    fn named(&self) -> Result<impl Iterator<Item = &CertificateDer<'static>>, String> {
+        let roots = if self.roots.are_given() { self.roots.given()? } else { &[] };
+        Ok(roots.iter().chain(&self.authorities))
     }
 }
 
@@ -255,7 +299,9 @@ impl ServerCertVerifier for Verifier {
         let verified = self.inner()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
             // Registries often have a certificate that vouches for itself. Who is trusted by name here is trusted as itself, too.
-            Err(error) if is_authority(&error) && self.authorities.iter().any(|known| known == end_entity) => {
+            Err(error)
+                if is_authority(&error) && self.named().is_ok_and(|mut all| all.any(|known| known == end_entity)) =>
+            {
                 rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
             }
