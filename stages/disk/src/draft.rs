@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FallocateFlags, FileType, SeekFrom};
 use rustix::io::Errno;
@@ -33,6 +34,8 @@ pub struct Draft {
     named: bool,
     durable: bool,
     early: EarlySync,
+    /// Whether other files have shared their blocks with this one.
+    shares: AtomicBool,
 }
 
 impl Draft {
@@ -60,8 +63,8 @@ impl Draft {
         let (file, name) = dir.create_locked(&temporary)?;
         let path = dir.path.join(&name);
         let target = target.to_owned();
-        let (named, durable, early) = (true, true, EarlySync::default());
-        Ok(Draft { file, dir, name, path, target, target_name, replace, named, durable, early })
+        let (named, durable, early, shares) = (true, true, EarlySync::default(), AtomicBool::new(false));
+        Ok(Draft { file, dir, name, path, target, target_name, replace, named, durable, early, shares })
     }
 
     /// The file, readable and writable.
@@ -85,7 +88,8 @@ impl Draft {
     /// The file as a sink. What is written is brought to stable storage meanwhile, so that [`Draft::sync`] has less to wait for.
     #[must_use]
     pub fn raw(&self) -> Raw<'_> {
-        Raw::new(&self.file, &self.path).synced_by(self.durable.then_some(&self.early))
+        let early = self.durable.then_some(&self.early);
+        Raw::new(&self.file, &self.path).synced_by(early).sharing(self.shares.load(Ordering::Relaxed))
     }
 
     /// Gives the file its length; what was never written reads as zeros.
@@ -117,7 +121,8 @@ impl Draft {
                 Err(_) => at,
             };
             let end = rustix::fs::seek(from, SeekFrom::Hole(start)).unwrap_or(len).min(len);
-            self.raw().copy_at(start, from, start, end - start)?;
+            // Not shared, as was just seen, whatever is elsewhere.
+            self.raw().sharing(false).copy_at(start, from, start, end - start)?;
             at = end;
         }
         Ok(())
@@ -150,7 +155,9 @@ impl Draft {
     pub fn shares_blocks_with(&self, dir: &Path) -> bool {
         let Ok(mut probe) = tempfile::tempfile_in(dir) else { return false };
         let shared = probe.write_all(&[1; 4096]).is_ok() && rustix::fs::ioctl_ficlone(&self.file, &probe).is_ok();
-        self.file.set_len(0).is_ok() && shared
+        let shared = self.file.set_len(0).is_ok() && shared;
+        self.shares.store(shared, Ordering::Relaxed);
+        shared
     }
 
     /// Makes an empty private directory beside the target for whatever the work needs. It goes with the draft.

@@ -19,9 +19,11 @@ use crate::{Error, Sink};
 pub struct Raw<'f> {
     file: &'f File,
     path: &'f Path,
-    /// Set by the first refusal: all packs of a disk lie in the same store, so what is refused once is refused always.
+    /// Set by the first refusal: what is copied lies in the same store, mostly, so what is refused once is refused always.
     kernel_cannot_copy: AtomicBool,
     early: Option<&'f EarlySync>,
+    /// Whether what is copied is shared, mostly: then nothing is written.
+    shares: bool,
 }
 
 /// How much the kernel copies at once: enough not to be felt, and little enough to be on its way to the device while more is copied.
@@ -31,12 +33,17 @@ impl<'f> Raw<'f> {
     /// A sink that writes to `file`; `path` is what errors call it.
     #[must_use]
     pub fn new(file: &'f File, path: &'f Path) -> Raw<'f> {
-        Raw { file, path, kernel_cannot_copy: AtomicBool::new(false), early: None }
+        Raw { file, path, kernel_cannot_copy: AtomicBool::new(false), early: None, shares: false }
     }
 
     /// Has it brought to stable storage while it is being written.
     pub(crate) fn synced_by(self, early: Option<&'f EarlySync>) -> Raw<'f> {
         Raw { early, ..self }
+    }
+
+    /// Says that copies share blocks.
+    pub(crate) fn sharing(self, shares: bool) -> Raw<'f> {
+        Raw { shares, ..self }
     }
 
     fn wrote(&self, bytes: u64) {
@@ -48,15 +55,19 @@ impl<'f> Raw<'f> {
     /// How many of the `len` bytes the kernel copied before it had to give up.
     fn copy_in_kernel(&self, offset: u64, from: &File, from_offset: u64, len: u64) -> u64 {
         let mut done = 0;
+        // What is shared takes as long for a little as for much.
+        let step = if self.shares { len } else { COPY };
         while done < len && !self.kernel_cannot_copy.load(Ordering::Relaxed) {
             let (mut read_at, mut write_at) = (from_offset + done, offset + done);
-            let rest = usize::try_from((len - done).min(COPY)).expect("few enough");
+            let rest = usize::try_from((len - done).min(step)).unwrap_or(usize::MAX);
             match rustix::fs::copy_file_range(from, Some(&mut read_at), self.file, Some(&mut write_at), rest) {
                 // The end of the source; or a filesystem that can't and doesn't say so. Reading will tell which.
                 Ok(0) => break,
                 Ok(copied) => {
                     done += copied as u64;
-                    self.wrote(copied as u64);
+                    if !self.shares {
+                        self.wrote(copied as u64);
+                    }
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 // Which of the two files an error is about is unknown here: reading and writing will tell.

@@ -9,7 +9,7 @@ use crate::Error;
 /// Takes bytes at positions, in any order and from any number of threads.
 ///
 /// What is never written reads as zeros, so a writer leaves zeros out. No byte is written twice by a writer that has
-/// planned its layout; a sink may rely on it.
+/// planned its layout, unless what it has written turns out to be from a bad source; then the last counts.
 pub trait Sink: Sync {
     /// Puts `bytes` at `offset`.
     ///
