@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use cvbake_disk::Draft;
 use cvbake_ext4::{Inodes, Layout, Options, Size, mkfs};
 use cvbake_fetch::Source;
+use cvbake_store::Store;
 use cvbake_tree::Tree;
 use cvbake_verify::{Algorithm, Digest, Hasher, Image, Want};
 
@@ -17,7 +18,8 @@ use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{KeepPacks, LayerReport, Layers, Purpose, Workshop};
 use crate::readahead::Turn;
-use crate::reuse::{Made, Reuse};
+use crate::reuse::content::Disks;
+use crate::reuse::{Made, Reuse, Standing};
 use crate::workplace::{Workplace, open_existing_store, open_source, open_store, pin};
 
 /// What to bake, and how.
@@ -51,7 +53,7 @@ pub struct Job {
     pub temporary: PathBuf,
     /// What to do with unpacked content.
     pub keep_packs: KeepPacks,
-    /// Whether a disk that was made before of the same image and options may be copied, or stay.
+    /// Whether a disk that was made before may be copied, or stay, and content of layers be copied from one.
     pub reuse: bool,
     /// How many threads work at once.
     pub jobs: NonZeroUsize,
@@ -66,7 +68,7 @@ pub struct Output {
     pub replace: bool,
     /// Whether to hash the finished disk.
     pub digest: bool,
-    /// Whether the disk is on stable storage before it gets its name.
+    /// Whether the disk is on stable storage before it gets its name, and what came into the store as well.
     pub sync: bool,
 }
 
@@ -138,6 +140,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let mut draft = cleanup.during(|| Draft::create(&output.path, output.replace), Draft::path)?;
     draft.set_durable(output.sync);
     let store = open_store(job.store.as_deref(), on)?;
+    store.iter().for_each(|store| store.set_durable(output.sync));
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, cleanup)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let disk = (job.engine == Engine::Native).then_some(&draft);
@@ -153,12 +156,15 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let made = reuse.as_ref().map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
     if let Some(made) = made {
         if output.replace && made.stands_at(&output.path) {
+            store.iter().try_for_each(Store::settle)?;
             return stays(made, output, clock);
         }
         clock.next(Stage::Write);
         if made.copy_to(&draft, on)? {
+            let standing = made.standing();
             let (plan, reused) = made.into_parts();
-            return finish(Work { plan, reused, draft, reuse, clock }, output, cleanup, on);
+            let work = Work { plan, reused, standing, draft, store: store.as_ref(), reuse, clock };
+            return finish(work, output, cleanup, on);
         }
     }
     clock.next(Stage::Unpack);
@@ -167,53 +173,62 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let tree = layers.merge(job.epoch)?;
     clock.next(Stage::Plan);
     let options = job.options(&image, &layers);
-    let numbers = match &job.engine {
+    let (numbers, standing) = match &job.engine {
         Engine::Native => {
             let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
             let numbers = Numbers::planned(&layout);
             numbers.announce(on);
             clock.next(Stage::Write);
             layers.settle(&layout, &draft)?;
+            if let Some(reuse) = &reuse {
+                layers.look_on_disks(Disks::new(reuse), layout.placements())?;
+            }
             draft.set_len(layout.len_bytes())?;
             let disk = draft.raw();
             layout.write_metadata(&tree, &disk)?;
             layers.write(layout.placements(), &disk)?;
-            numbers
+            let is_noted = reuse.is_some() && output.sync;
+            (numbers, if is_noted { layers.standing(layout.placements()) } else { Standing::default() })
         }
         Engine::Mkfs(programs) => {
             clock.next(Stage::Write);
             let scratch = place.subdirectory("mkfs")?;
             let made = mkfs::write(&tree, &layers.packs()?, &options, programs, &scratch, draft.path());
-            made.map_err(|error| layers.blame(error))?.into()
+            (made.map_err(|error| layers.blame(error))?.into(), Standing::default())
         }
     };
     let plan = Plan::new(&image, &layers, &tree, &options, numbers);
     drop((tree, layers));
-    finish(Work { plan, reused: None, draft, reuse, clock }, output, cleanup, on)
+    let work = Work { plan, reused: None, standing, draft, store: store.as_ref(), reuse, clock };
+    finish(work, output, cleanup, on)
 }
 
 /// A disk that is whole, and has no name yet.
 struct Work<'a> {
     plan: Plan,
     reused: Option<PathBuf>,
+    /// Where it has content that is worth a note.
+    standing: Standing,
     draft: Draft,
+    store: Option<&'a Store>,
     reuse: Option<Reuse<'a>>,
     clock: Clock<'a>,
 }
 
 /// Gives a disk its name.
 fn finish(work: Work<'_>, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
-    let Work { plan, reused, draft, reuse, mut clock } = work;
+    let Work { plan, reused, standing, draft, store, reuse, mut clock } = work;
     clock.next(Stage::Commit);
     let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
     let allocated_bytes = allocated(draft.file(), draft.path())?;
     draft.sync()?;
+    store.iter().try_for_each(|store| store.settle())?;
     let temporary = draft.path().to_owned();
     let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
     cleanup.finish(&temporary, || draft.commit())?;
     // What is not on stable storage may be anything after a crash, and look as it should.
     if let Some(reuse) = reuse.filter(|_| output.sync) {
-        reuse.remember(&plan, &made, &output.path, on);
+        reuse.remember(&plan, &made, &output.path, &standing, on);
     }
     Ok(Baked { plan, path: output.path.clone(), allocated_bytes, digest, reused, times: clock.stop() })
 }

@@ -188,7 +188,7 @@ pub enum Found {
     Index,
     /// Index and content: nothing is inflated again.
     Content,
-    /// The whole disk, made before.
+    /// Its index; its content, or the whole disk, was made before and is copied.
     Disk,
 }
 

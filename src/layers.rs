@@ -1,4 +1,5 @@
-//! The layers of one bake: unpacked at once or found in the store, and later copied or inflated onto the disk.
+//! The layers of one bake: unpacked at once, or found in the store or on a disk that was made before; and later copied or inflated onto
+//! the disk.
 
 pub(crate) mod archive;
 mod content;
@@ -11,7 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
-use cvbake_ext4::Place;
+use cvbake_ext4::{Place, Placement};
 use cvbake_store::Store;
 use cvbake_tree::{Time, Tree};
 use cvbake_unpack::{Index, PACK_PIECE, Provenance};
@@ -21,6 +22,8 @@ use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
 use crate::parallel::in_parallel;
 use crate::readahead::Turn;
+use crate::reuse::Standing;
+use crate::reuse::content::{Disks, Earlier, RUNS, layout_name};
 use crate::workplace::Workplace;
 
 use foundation::{FOUNDATION_LAYER_MIN, FOUNDATION_MIN};
@@ -43,10 +46,13 @@ pub enum KeepPacks {
 impl KeepPacks {
     /// Whether packs are kept by a bake that works here.
     pub(crate) fn decide(self, place: &Workplace, draft: &Draft) -> bool {
-        match (self, place) {
-            (KeepPacks::Auto, Workplace::Store(scratch)) => draft.shares_blocks_with(scratch.path()),
-            (KeepPacks::Always, Workplace::Store(_)) => true,
-            (KeepPacks::Never, _) | (_, Workplace::Draft(_) | Workplace::Temporary(_)) => false,
+        let Workplace::Store(scratch) = place else { return false };
+        // Asked in any case: the draft remembers it.
+        let shares = draft.shares_blocks_with(scratch.path());
+        match self {
+            KeepPacks::Auto => shares,
+            KeepPacks::Always => true,
+            KeepPacks::Never => false,
         }
     }
 }
@@ -91,6 +97,8 @@ pub(crate) struct Layers<'a> {
 struct Unpacked<'a> {
     layer: &'a Layer,
     diff_id: Digest,
+    /// What its pack is: equal for equal content in equal places.
+    pack: Digest,
     /// Gone once the tree stands, if it can be had again.
     index: Option<Index>,
     content: Content,
@@ -106,6 +114,8 @@ enum Content {
     Disk,
     /// In a pack in the store, unless it is damaged.
     Store,
+    /// On a disk that was made before, unless it is changed meanwhile.
+    Earlier(Earlier),
     /// In the layer, to be inflated again.
     Layer,
 }
@@ -124,6 +134,19 @@ pub struct LayerReport {
     pub entries: usize,
     /// What the store had of it.
     pub found: Found,
+}
+
+/// What names the pack of a layer.
+fn pack_name(diff_id: &Digest, index: &Index) -> Digest {
+    let seal = index.seal();
+    Digest::sha256(format!("the pack of {diff_id}: {} bytes, {:x?}", seal.len, seal.crcs).as_bytes())
+}
+
+/// To inflate a layer of less than this, in bytes as it is stored, costs little more than to read where its content stands.
+const NOTED_MIN: u64 = 256 << 10;
+
+fn is_worth_a_note(layer: &Layer) -> bool {
+    layer.size().is_none_or(|size| size >= NOTED_MIN)
 }
 
 impl<'a> Layers<'a> {
@@ -233,6 +256,44 @@ impl<'a> Layers<'a> {
         self.foundation
     }
 
+    /// Looks for content on disks that were made before; what they have is not inflated. A layer that the store is to have, and
+    /// has not, is read all the same.
+    pub(crate) fn look_on_disks(&mut self, mut disks: Disks<'_>, placements: &[Placement]) -> Result<(), Error> {
+        for (at, places) in self.by_layer(placements).into_iter().enumerate() {
+            let Unpacked { layer, pack, content, found, .. } = &mut self.unpacked[at];
+            let places = places.iter().copied().flatten();
+            if !matches!(content, Content::Layer) || places.clone().next().is_none() || !is_worth_a_note(layer) {
+                continue;
+            }
+            if let Some(earlier) = disks.content(pack, places, self.shop.on)
+                && !disks.reuse().lacks(layer, self.shop.on)?
+            {
+                (*content, *found) = (Content::Earlier(earlier), Found::Disk);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where on the disk content stands that the store has not unpacked.
+    pub(crate) fn standing(&self, placements: &[Placement]) -> Standing {
+        let is_noted =
+            |unpacked: &Unpacked<'_>| !matches!(unpacked.content, Content::Store) && is_worth_a_note(unpacked.layer);
+        let by_layer = self.by_layer(placements).into_iter().zip(&self.unpacked);
+        let fits = |places: &[&[Placement]]| (1..=RUNS).contains(&places.iter().map(|places| places.len()).sum());
+        let noted = by_layer.filter(|(places, unpacked)| fits(places) && is_noted(unpacked));
+        let packs = noted.map(|(places, unpacked)| (unpacked.pack, places.concat())).collect();
+        Standing { layout: layout_name(placements).to_string(), packs }
+    }
+
+    /// The placements of each distinct layer, which may be there several times.
+    fn by_layer<'p>(&self, placements: &'p [Placement]) -> Vec<Vec<&'p [Placement]>> {
+        let mut by_layer = vec![Vec::new(); self.unpacked.len()];
+        for places in placements.chunk_by(|one, next| one.pack == next.pack) {
+            by_layer[self.positions[places[0].pack as usize]].push(places);
+        }
+        by_layer
+    }
+
     /// The digest of what the lowest layer unpacks to.
     pub(crate) fn first_diff_id(&self) -> Option<Digest> {
         self.unpacked.first().map(|unpacked| unpacked.diff_id)
@@ -240,9 +301,13 @@ impl<'a> Layers<'a> {
 
     pub(crate) fn reports(&self) -> Vec<LayerReport> {
         let report = |&at: &usize| {
-            let Unpacked { layer, diff_id, entries, found, .. } = &self.unpacked[at];
+            let Unpacked { layer, diff_id, entries, found, content, .. } = &self.unpacked[at];
             let (digest, bytes) = (layer.digest(), layer.size());
-            LayerReport { digest, diff_id: *diff_id, bytes, entries: *entries, found: *found }
+            let found = match content {
+                Content::Earlier(earlier) if !earlier.is_good() => Found::Index,
+                _ => *found,
+            };
+            LayerReport { digest, diff_id: *diff_id, bytes, entries: *entries, found }
         };
         self.positions.iter().map(report).collect()
     }

@@ -2,24 +2,29 @@
 //!
 //! Where a disk stands, and what could be told of it, is noted in the store. It counts as the same as long as nobody has
 //! touched the file: its length, inode and both times of change are what they were, and the last one can't be set. Then it is copied,
-//! sharing blocks where the filesystem can, or stays where it is.
+//! sharing blocks where the filesystem can, or stays where it is. Of one that is not what is to be made, the layers may be
+//! ([`content`]).
+
+pub(crate) mod content;
+mod place;
 
 use std::fs::{File, Metadata};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use cvbake_disk::Draft;
+use cvbake_ext4::Placement;
 use cvbake_fetch::Source;
 use cvbake_store::Store;
-use cvbake_verify::{Digest, Image};
+use cvbake_verify::{Digest, Image, Layer};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bake::{Engine, Job, Plan, derived_uuid};
 use crate::error::Error;
 use crate::event::{Event, Found};
 use crate::layers::{KeepPacks, LayerReport};
+
+use place::{Place, settled, whole_path};
 
 /// Changes whenever the same image and options give other bytes than they did.
 const GENERATION: u32 = 2;
@@ -40,10 +45,18 @@ pub(crate) struct Reuse<'a> {
     stored: bool,
 }
 
+/// Where content stands on a disk that was made.
+#[derive(Default)]
+pub(crate) struct Standing {
+    /// Names where all of it does.
+    pub(crate) layout: String,
+    /// What is worth a note, by what it is of.
+    pub(crate) packs: Vec<(Digest, Vec<Placement>)>,
+}
+
 /// A disk that was made before, open.
 pub(crate) struct Made {
     plan: Plan,
-    path: PathBuf,
     file: File,
     noted: Place,
 }
@@ -60,47 +73,6 @@ struct Note {
     free_inodes: u64,
     /// How many entries each layer has.
     entries: Vec<usize>,
-}
-
-/// A file, and how it was when it was whole.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Place {
-    path: Vec<u8>,
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Place {
-    fn of(path: &Path, metadata: &Metadata) -> Place {
-        Place {
-            path: path.as_os_str().as_bytes().to_owned(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        std::ffi::OsString::from_vec(self.path.clone()).into()
-    }
-
-    /// The file, if it is still the one that was noted.
-    fn open(&self) -> Option<File> {
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let flags = i32::try_from(flags.bits()).ok()?;
-        let file = File::options().read(true).custom_flags(flags).open(self.path()).ok()?;
-        self.is(&file).then_some(file)
-    }
-
-    fn is(&self, file: &File) -> bool {
-        file.metadata().is_ok_and(|metadata| metadata.is_file() && Place::of(&self.path(), &metadata) == *self)
-    }
 }
 
 impl<'a> Reuse<'a> {
@@ -120,25 +92,38 @@ impl<'a> Reuse<'a> {
     }
 
     /// What is noted; what can't be read is no loss.
-    fn note(&self, on: &(dyn Fn(Event) + Sync)) -> Option<Note> {
-        let text = self.store.note(&self.key, &|event| on(event.into())).ok().flatten()?;
+    fn noted<T: DeserializeOwned>(&self, key: &Digest, on: &(dyn Fn(Event) + Sync)) -> Option<T> {
+        let text = self.store.note(key, &|event| on(event.into())).ok().flatten()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Whether the store has what a pull would bring; of layers their lengths count, as they do for a pull.
+    /// Notes something. That it can't be noted is nobody's trouble but the next run's.
+    fn keep(&self, key: &Digest, note: &impl Serialize, on: &(dyn Fn(Event) + Sync)) {
+        let kept = serde_json::to_vec(note).map(|text| self.store.put_note(key, &text));
+        if let Ok(Err(error)) = kept {
+            on(Event::Note(Error::from(error).line()));
+        }
+    }
+
+    /// Whether the store has what a pull would bring.
     fn is_complete(&self, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
-        let layers = self.image.layers().iter().filter(|_| self.stored);
-        for (digest, size) in layers.filter_map(|layer| layer.digest().zip(layer.size())) {
-            if self.store.blob(&digest, Some(size), &|event| on(event.into()))?.is_none() {
+        for layer in self.image.layers() {
+            if self.lacks(layer, on)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    /// Whether a pull would bring a layer; its length counts, as it does for a pull.
+    pub(crate) fn lacks(&self, layer: &Layer, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
+        let Some((digest, size)) = layer.digest().zip(layer.size()).filter(|_| self.stored) else { return Ok(false) };
+        Ok(self.store.blob(&digest, Some(size), &|event| on(event.into()))?.is_none())
+    }
+
     /// A disk that is just what is to be made; of several the one that stands where it is to stand.
     pub(crate) fn find(&self, output: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Made>, Error> {
-        let Some(note) = self.note(on).filter(|_| self.wanted) else { return Ok(None) };
+        let Some(note) = self.noted::<Note>(&self.key, on).filter(|_| self.wanted) else { return Ok(None) };
         if !self.is_complete(on)? {
             return Ok(None);
         }
@@ -147,10 +132,9 @@ impl<'a> Reuse<'a> {
             return Ok(None);
         };
         let output = whole_path(output);
-        let mut places: Vec<&Place> = note.places.iter().collect();
-        places.sort_by_key(|place| Some(place.path()) != output);
-        let found = places.into_iter().find_map(|place| place.open().map(|file| (file, place.clone())));
-        let Some((file, noted)) = found else { return Ok(None) };
+        let mut places = note.places;
+        places.sort_by_key(|place| Some(place.path()) != output.as_deref());
+        let Some((file, noted)) = first_open(places) else { return Ok(None) };
         let mut reports = Vec::new();
         for (layer, &entries) in layers.iter().zip(&note.entries) {
             let Some(diff_id) = layer.diff_id() else { return Ok(None) };
@@ -169,40 +153,59 @@ impl<'a> Reuse<'a> {
             free_inodes: note.free_inodes,
             uuid: self.uuid,
         };
-        Ok(Some(Made { plan, path: noted.path(), file, noted }))
+        Ok(Some(Made { plan, file, noted }))
     }
 
-    /// Notes where a finished disk stands, if it is still the file that was made. That it can't be noted is nobody's trouble but the
-    /// next run's.
-    pub(crate) fn remember(&self, plan: &Plan, made: &Metadata, path: &Path, on: &(dyn Fn(Event) + Sync)) {
-        let Some(place) = whole_path(path).and_then(|path| settled(&path, made)) else { return };
-        let mut places = self.note(on).map(|note| note.places).unwrap_or_default();
-        places.retain(|known| known.path != place.path && known.open().is_some());
+    /// A disk that is the one of which this is the key.
+    fn open(&self, key: &Digest, on: &(dyn Fn(Event) + Sync)) -> Option<(File, Place)> {
+        first_open(self.noted::<Note>(key, on)?.places)
+    }
+
+    /// Notes where a finished disk stands, if it is still the file that was made, and which content is where on it.
+    pub(crate) fn remember(
+        &self,
+        plan: &Plan,
+        made: &Metadata,
+        path: &Path,
+        content: &Standing,
+        on: &(dyn Fn(Event) + Sync),
+    ) {
+        let Some(place) = whole_path(path).and_then(|path| settled(&path, made, &content.layout)) else { return };
+        for (pack, places) in &content.packs {
+            self.remember_content(pack, &content.layout, places, on);
+        }
+        let mut places = self.noted::<Note>(&self.key, on).map(|note| note.places).unwrap_or_default();
+        places.retain(|known| known.path() != place.path() && known.open().is_some());
         places.insert(0, place);
         places.truncate(PLACES);
         let Plan { files, disk_bytes, used_bytes, inodes, free_inodes, .. } = *plan;
         let entries = plan.layers.iter().map(|layer| layer.entries).collect();
-        let note = Note { places, files, disk_bytes, used_bytes, inodes, free_inodes, entries };
-        let kept = serde_json::to_vec(&note).map(|text| self.store.put_note(&self.key, &text));
-        if let Ok(Err(error)) = kept {
-            on(Event::Note(Error::from(error).line()));
-        }
+        self.keep(&self.key, &Note { places, files, disk_bytes, used_bytes, inodes, free_inodes, entries }, on);
     }
+}
+
+fn first_open(places: Vec<Place>) -> Option<(File, Place)> {
+    places.into_iter().find_map(|place| place.open().map(|file| (file, place)))
 }
 
 impl Made {
     /// Whether it is this very file.
     pub(crate) fn stands_at(&self, path: &Path) -> bool {
-        whole_path(path).is_some_and(|path| path == self.path)
+        whole_path(path).is_some_and(|path| path == self.noted.path())
     }
 
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
+    /// Where content stands on a copy of it: as on this one, and what is to be noted of that was noted.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { layout: self.noted.layout().to_owned(), packs: Vec::new() }
+    }
+
     /// What is told of it, and where it stands.
     pub(crate) fn into_parts(self) -> (Plan, Option<PathBuf>) {
-        (self.plan, Some(self.path))
+        (self.plan, Some(self.noted.path().to_owned()))
     }
 
     /// Makes a draft the same; `false` if the disk can't be read, or was changed meanwhile, and then the draft is empty.
@@ -215,71 +218,5 @@ impl Made {
         }
         draft.set_len(0)?;
         Ok(false)
-    }
-}
-
-/// The path from the root of a file that may not be there.
-fn whole_path(path: &Path) -> Option<PathBuf> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Some(parent.canonicalize().ok()?.join(path.file_name()?))
-}
-
-/// A finished file as it is, when it can be told from whatever it becomes.
-///
-/// It must be the one that was made: somebody may have put another in its place, or have written to it already. The clock of the
-/// filesystem's times must have gone on since: it ticks some hundred times a second, and where it is coarser than that, changes can't
-/// be told. Nor can they in memory, where what is mapped may be written without a trace.
-fn settled(path: &Path, made: &Metadata) -> Option<Place> {
-    const TICKS: u32 = 20;
-    let metadata = path.symlink_metadata().ok().filter(Metadata::is_file)?;
-    // All but the time of the last change, which a new name is.
-    let unchanged =
-        Place { changed: (0, 0), ..Place::of(path, &metadata) } == Place { changed: (0, 0), ..Place::of(path, made) };
-    if !unchanged || is_in_memory(path) || metadata.ctime_nsec() == 0 {
-        return None;
-    }
-    for _ in 0..TICKS {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        if (now.tv_sec, now.tv_nsec) > (metadata.ctime(), metadata.ctime_nsec()) {
-            return Some(Place::of(path, &metadata));
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    None
-}
-
-fn is_in_memory(path: &Path) -> bool {
-    // TMPFS_MAGIC.
-    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == 0x0102_1994)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_to_the_disk_is_not_the_disk() {
-        let dir = tempfile::tempdir().unwrap();
-        let (disk, link) = (dir.path().join("disk"), dir.path().join("link"));
-        std::fs::write(&disk, b"content").unwrap();
-        std::os::unix::fs::symlink(&disk, &link).unwrap();
-        let metadata = disk.metadata().unwrap();
-        assert!(Place::of(&disk, &metadata).open().is_some());
-        assert!(Place::of(&link, &metadata).open().is_none());
-        std::fs::write(&disk, b"Content").unwrap();
-        assert!(Place::of(&disk, &disk.metadata().unwrap()).open().is_some());
-    }
-
-    #[test]
-    fn only_the_file_that_was_made_is_noted() {
-        let dir = tempfile::tempdir().unwrap();
-        let (disk, other) = (dir.path().join("disk"), dir.path().join("other"));
-        std::fs::write(&disk, b"content").unwrap();
-        std::fs::write(&other, b"content").unwrap();
-        let made = disk.metadata().unwrap();
-        assert_eq!(settled(&disk, &made).is_some(), !is_in_memory(&disk));
-        assert!(settled(&other, &made).is_none());
-        std::fs::rename(&other, &disk).unwrap();
-        assert!(settled(&disk, &made).is_none());
     }
 }

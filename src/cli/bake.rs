@@ -101,10 +101,11 @@ pub(super) struct Args {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
     keep_packs: Keep,
 
-    /// Whether a disk that was made before of the same image and options may be used again
+    /// Whether disks that were made before may be used again
     ///
-    /// The store notes where disks stand. One that nobody has touched since is copied, which shares its blocks where the filesystem
-    /// can, or stays if it is the one to be replaced.
+    /// The store notes where disks stand. One of the same image and options that nobody has touched since is copied, which shares
+    /// its blocks where the filesystem can, or stays if it is the one to be replaced. Of one that has only some layers in common with
+    /// the image, their content is copied, so that they are not inflated again.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
     reuse: Reusing,
 
@@ -128,7 +129,8 @@ pub(super) struct Args {
     /// Whether the disk is on stable storage in the end
     ///
     /// With never, the kernel writes it when it likes, and cvbake need not wait; after a crash of the machine, not of cvbake,
-    /// the disk may be there and have anything in it. The store is always kept safe.
+    /// the disk may be there and have anything in it. What came into the store may be damaged then, too, but that is found out, and
+    /// it is fetched again.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = work::OUTPUT)]
     sync: SyncDisk,
 

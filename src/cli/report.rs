@@ -130,8 +130,13 @@ impl Report {
     fn layers_text(&self) -> String {
         let kept = |name: &str| self.layers.iter().filter(|layer| layer.cached == name).count();
         let mut text = HumanCount(self.layers.len() as u64).to_string();
-        for (found, words) in [(Found::Index, "parsed before"), (Found::Content, "unpacked before")] {
+        for (found, words) in [
+            (Found::Index, "parsed before"),
+            (Found::Content, "unpacked before"),
+            (Found::Disk, "on a disk made before"),
+        ] {
             match kept(found.name()) {
+                _ if found == Found::Disk && self.reused.is_some() => {}
                 0 => {}
                 count => write!(text, ", {count} {words}").expect("a string takes everything"),
             }

@@ -121,7 +121,7 @@ pub(super) fn want(platform: Option<&Platform>) -> Want {
 /// As many threads as were asked for, or as there are processors, but no more than have files to work with.
 pub(super) fn allowed_jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
     /// How many files are open whatever the number of threads, and how many more for each.
-    const FILES: u64 = 30;
+    const FILES: u64 = 40;
     const FILES_PER_JOB: u64 = 8;
     let wanted = asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let Some(files) = allow_open_files() else { return wanted };

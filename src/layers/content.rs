@@ -57,14 +57,21 @@ impl Layers<'_> {
         turn: Turn,
         stop: &Stop,
     ) -> Result<(), Error> {
+        let wrote = |bytes| {
+            (self.shop.on)(Event::Wrote { bytes });
+            Ok(stop.check()?)
+        };
+        if let Content::Earlier(earlier) = &unpacked.content
+            && earlier.copy_to(places, sink, &wrote, self.shop.on)?
+        {
+            return Ok(());
+        }
         match self.pack(unpacked, stop)? {
             Some(pack) => places.iter().try_for_each(|place| {
-                stop.check()?;
                 let bytes = place.blocks * u64::from(BLOCK_SIZE);
                 let from = place.pack_block * u64::from(BLOCK_SIZE);
                 sink.copy_at(place.disk_block * u64::from(BLOCK_SIZE), &pack, from, bytes)?;
-                (self.shop.on)(Event::Wrote { bytes });
-                Ok(())
+                wrote(bytes)
             }),
             None => self.replay(unpacked, turn, stop, &mut |offset, piece| {
                 let bytes = place_piece(offset, piece, places, sink)?;

@@ -14,7 +14,7 @@ use crate::readahead::{BUFFERS, buffers_for, read_ahead};
 
 /// From this size on a layer is received, inflated and hashed on threads of their own, beside the one that unpacks it: a smaller
 /// one is done before the threads have met. A layer of unknown size comes from a pipe, which may never end.
-const READ_AHEAD_FROM: u64 = 1 << 20;
+const READ_AHEAD_FROM: u64 = 256 << 10;
 
 impl<'a> Workshop<'a> {
     /// Does `work` on a layer's uncompressed bytes, which are checked and counted as they pass; gives what comes of it, the

@@ -12,7 +12,7 @@ use cvbake_unpack::Index;
 use cvbake_verify::{Blobs, Compression, Layer};
 
 use super::foundation::FOUNDATION;
-use super::{Content, Purpose, Unpacked, Workshop};
+use super::{Content, Purpose, Unpacked, Workshop, pack_name};
 use crate::error::Error;
 use crate::event::{Event, Found};
 use crate::parallel::Stop;
@@ -45,7 +45,8 @@ pub(super) fn unpack<'a>(
         let content = if has_pack { Content::Store } else { Content::Layer };
         let found = if has_pack { Found::Content } else { Found::Index };
         let entries = index.entry_count();
-        return Ok(Unpacked { layer, diff_id, index: Some(index), content, found, entries });
+        let pack = pack_name(&diff_id, &index);
+        return Ok(Unpacked { layer, diff_id, pack, index: Some(index), content, found, entries });
     }
     let mut target = match (purpose, shop.disk) {
         (Purpose::Plan, _) => Target::Nothing,
@@ -74,7 +75,8 @@ pub(super) fn unpack<'a>(
         }
     }
     let entries = index.entry_count();
-    Ok(Unpacked { layer, diff_id, index: Some(index), content, found: Found::Nothing, entries })
+    let pack = pack_name(&diff_id, &index);
+    Ok(Unpacked { layer, diff_id, pack, index: Some(index), content, found: Found::Nothing, entries })
 }
 
 /// Where the index of a layer is that no store keeps.

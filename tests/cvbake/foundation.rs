@@ -10,7 +10,7 @@ use crate::support::image::{Compression, Images};
 use crate::support::{oracle, sample, seen};
 
 /// A large layer under a small one. Of the large one some is removed, some replaced, some has holes.
-const LARGE: &str = "
+pub(crate) const LARGE: &str = "
     repeat 20 file first{i} rand:300000:{i} mode=4755 own={i}:7
     file dead1 rep:2000000:\"DEAD-1\"
     file shared rand:9000:40
@@ -22,7 +22,7 @@ const LARGE: &str = "
     file big rand:14000000:42
     file last rep:5000:\"DEAD-last\"";
 
-const SMALL: &str = "
+pub(crate) const SMALL: &str = "
     file .wh.dead1
     file .wh.dead2
     file .wh.shared
@@ -30,7 +30,7 @@ const SMALL: &str = "
     file .wh.last
     repeat 300 file upper{i} rand:3000:{i}";
 
-fn images(layers: &[&str]) -> Images {
+pub(crate) fn images(layers: &[&str]) -> Images {
     let layer =
         |(at, text): (usize, &&str)| sample::layer(text, if at == 0 { Compression::Plain } else { Compression::Gzip });
     Images::of(layers.iter().enumerate().map(layer).collect())

@@ -2,12 +2,15 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::foundation::{LARGE, SMALL, images};
 use crate::registry::cvbake;
 use crate::support::bake::{Bake, Place, files_below, mode, own};
+use crate::support::ext4;
+use crate::support::image::Images;
 use crate::support::sample;
 use crate::support::server::{Answer, Server};
 use crate::support::tools::needs_disk;
@@ -174,4 +177,169 @@ fn the_image_comes_into_the_store_all_the_same() {
     assert_eq!(reused(&again()), None);
     assert_eq!(blob.metadata().unwrap().len(), len);
     assert_eq!(reused(&again()), disk.to_str());
+}
+
+/// Two images that have layers in common, and a store for both.
+struct Pair {
+    places: [Place; 2],
+    /// The disks as they are without a store.
+    expected: [String; 2],
+}
+
+impl Pair {
+    fn of(images: [Images; 2]) -> Pair {
+        let places = images.map(|images| Place::with(&images));
+        let expected = [0, 1].map(|at: usize| {
+            places[at].bake().no_cache().ok();
+            let bytes = ext4::bytes_of(&places[at].disk());
+            fs::remove_file(places[at].disk()).unwrap();
+            bytes
+        });
+        Pair { places, expected }
+    }
+
+    fn disk(&self, at: usize) -> PathBuf {
+        self.places[at].disk()
+    }
+
+    fn source(&self, at: usize) -> String {
+        format!("oci:{}:latest", self.places[at].path().join("image").display())
+    }
+
+    /// The notes that say where content is.
+    fn content_notes(&self) -> Vec<PathBuf> {
+        let mut notes = files_below(&self.places[0].store().join("notes-v1"));
+        notes.retain(|note| fs::read(note).unwrap().windows(7).any(|bytes| bytes == b"\"runs\":"));
+        notes
+    }
+
+    /// Bakes one of them, and sees to it that the disk is right; what the store had of each layer.
+    fn bake(&self, at: usize, args: &[&str]) -> Vec<String> {
+        // Where blocks can be shared, packs would be kept.
+        let run = Bake::of(&["bake", &self.source(at), "--force", "--keep-packs", "never", "-o"]);
+        let run = run.arg(self.disk(at)).progress("none").platform("linux/amd64").store(&self.places[0].store());
+        let result = bake(run.env("HOME", self.places[0].path().join("home")).args(args));
+        assert_eq!(ext4::bytes_of(&self.disk(at)), self.expected[at], "{result}");
+        assert_eq!(reused(&result), None);
+        self.places[at].assert_no_leftovers(&["disk.ext4"]);
+        let layers = result["layers"].as_array().unwrap();
+        layers.iter().map(|layer| layer["cached"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Removes the largest layer from where an image is.
+    fn lose_layer(&self, at: usize) {
+        let blobs = files_below(&self.places[at].path().join("image/blobs"));
+        fs::remove_file(blobs.iter().max_by_key(|blob| blob.metadata().unwrap().len()).unwrap()).unwrap();
+    }
+}
+
+const OTHER: &str = "repeat 200 file other{i} rand:5000:{i}\nfile .wh.replaced\nfile kept-name \"ANOTHER\"";
+
+#[test]
+fn layers_come_from_a_disk_of_another_image() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
+    let pair = Pair::of([images(&[LARGE, SMALL]), images(&[LARGE, SMALL, OTHER, LARGE, SMALL])]);
+    assert_eq!(pair.bake(0, &[]), ["nothing", "nothing"]);
+    assert_eq!(pair.bake(1, &[]), ["disk", "disk", "nothing", "disk", "disk"]);
+    fs::remove_file(pair.disk(0)).unwrap();
+    pair.lose_layer(0);
+    assert_eq!(pair.bake(0, &[]), ["disk", "disk"]);
+}
+
+#[test]
+fn a_disk_that_has_not_all_of_a_layer() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
+    let pair = Pair::of([images(&[LARGE, SMALL]), images(&[LARGE, OTHER])]);
+    assert_eq!(pair.bake(0, &[]), ["nothing", "nothing"]);
+    assert_eq!(pair.bake(1, &[]), ["index", "nothing"], "the one has nothing of what it removes");
+    fs::remove_file(pair.disk(0)).unwrap();
+    assert_eq!(pair.bake(0, &[]), ["disk", "index"], "what the other one lacks is not wanted here");
+}
+
+#[test]
+fn content_of_a_disk_that_was_touched_is_not_used() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
+    let pair = Pair::of([images(&[LARGE]), images(&[LARGE, OTHER])]);
+    assert_eq!(pair.bake(0, &[]), ["nothing"]);
+    assert_eq!(pair.bake(1, &["--reuse", "never"]), ["index", "nothing"]);
+    fs::remove_file(pair.disk(1)).unwrap();
+    assert_eq!(pair.bake(1, &[]), ["disk", "index"], "it is where it was");
+    for at in [0, 1] {
+        let disk = File::options().write(true).open(pair.disk(at)).unwrap();
+        let middle = disk.metadata().unwrap().len() / 2;
+        disk.write_all_at(b"x", middle).unwrap();
+    }
+    assert_eq!(pair.bake(1, &[]), ["index", "index"]);
+    assert_eq!(pair.bake(0, &[]), ["index"]);
+    fs::remove_file(pair.disk(1)).unwrap();
+    assert_eq!(pair.bake(1, &[]), ["disk", "index"], "it is right again");
+}
+
+#[test]
+fn notes_of_content_that_are_damaged() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
+    let pair = Pair::of([images(&[LARGE]), images(&[LARGE, OTHER])]);
+    pair.bake(0, &[]);
+    let [note] = &pair.content_notes()[..] else { panic!("one layer, one note") };
+    let good = fs::read(note).unwrap();
+    let text = String::from_utf8(good[4..].to_vec()).unwrap();
+    let (head, _) = text.split_once("\"runs\":").unwrap();
+    let runs = |runs: &str| format!("{head}\"runs\":{runs}}}]}}");
+    let bad = [
+        "",
+        "{}",
+        "[[1,2",
+        &text[..text.len() - 1],
+        &runs("[]"),
+        &runs("[[0,0,0]]"),
+        &runs("[[0,18446744073709551615,2]]"),
+        &runs("[[18446744073709551615,0,2]]"),
+        &runs("[[0,0,18446744073709551615]]"),
+        &runs("[[0,1,1099511627776]]"),
+        &runs("[[0,0,4],[2,0,1099511627776]]"),
+        &text.replace("\"layout\":\"sha256:", "\"layout\":\"sha256:0"),
+        &text.replace("\"disk\":\"sha256:", "\"disk\":\"sha1:"),
+    ];
+    for text in bad {
+        // With a checksum that is right, too: a note may be right and about something else.
+        let name = format!("sha256:{}", note.file_name().unwrap().to_string_lossy());
+        let crc = crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), text.as_bytes());
+        fs::write(note, [&crc.to_le_bytes(), text.as_bytes()].concat()).unwrap();
+        assert_eq!(pair.bake(1, &[])[0], "index", "{text}");
+        fs::remove_file(pair.disk(1)).unwrap();
+    }
+    fs::write(note, good).unwrap();
+    own(note);
+    assert_eq!(pair.bake(1, &[])[0], "disk");
+}
+
+/// A pull that is part of the job brings a layer into the store, also if a disk has its content.
+#[test]
+fn layers_come_into_the_store_all_the_same() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
+    let pair = Pair::of([images(&[LARGE]), images(&[LARGE, OTHER])]);
+    assert_eq!(pair.bake(0, &[]), ["nothing"]);
+    let server = Server::start(&pair.places[1], |_| Answer::Right);
+    let store = pair.places[0].store();
+    let disk = pair.places[0].writable("more").join("disk.ext4");
+    let from_registry = |disk: &Path| {
+        let run = cvbake(&pair.places[1], &["pull-and-build", &server.name(), "--force", "-o"]).arg(disk).store(&store);
+        let result = bake(run.args(["--keep-packs", "never"]));
+        assert_eq!(ext4::bytes_of(disk), pair.expected[1]);
+        result["layers"][0]["cached"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(from_registry(&disk), "index");
+    assert_eq!(files_below(&store.join("blobs/sha256")).len(), 4, "manifest, configuration and two layers");
+    fs::remove_file(&disk).unwrap();
+    assert_eq!(from_registry(&disk), "disk", "now the layer is there");
 }

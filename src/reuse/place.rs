@@ -1,0 +1,129 @@
+//! A file somewhere, and how to tell that it is still what it was.
+
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A file, and how it was when it was whole.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Place {
+    path: Vec<u8>,
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    /// Names where its content stands.
+    layout: String,
+}
+
+impl Place {
+    pub(super) fn of(path: &Path, metadata: &Metadata, layout: &str) -> Place {
+        Place {
+            path: path.as_os_str().as_bytes().to_owned(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            layout: layout.to_owned(),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.path))
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn layout(&self) -> &str {
+        &self.layout
+    }
+
+    /// The file, if it is still the one that was noted.
+    pub(super) fn open(&self) -> Option<File> {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let flags = i32::try_from(flags.bits()).ok()?;
+        let file = File::options().read(true).custom_flags(flags).open(self.path()).ok()?;
+        self.is(&file).then_some(file)
+    }
+
+    /// Whether a file is the one that was noted, and nobody has touched it since.
+    pub(super) fn is(&self, file: &File) -> bool {
+        let is_it = |metadata: &Metadata| Place::of(self.path(), metadata, &self.layout) == *self;
+        file.metadata().is_ok_and(|metadata| metadata.is_file() && is_it(&metadata))
+    }
+}
+
+/// The path from the root of a file that may not be there.
+pub(super) fn whole_path(path: &Path) -> Option<PathBuf> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(parent.canonicalize().ok()?.join(path.file_name()?))
+}
+
+/// A finished file as it is, when it can be told from whatever it becomes.
+///
+/// It must be the one that was made: somebody may have put another in its place, or have written to it already. The clock of the
+/// filesystem's times must have gone on since: it ticks some hundred times a second, and where it is coarser than that, changes can't
+/// be told. Nor can they in memory, where what is mapped may be written without a trace.
+pub(super) fn settled(path: &Path, made: &Metadata, layout: &str) -> Option<Place> {
+    const TICKS: u32 = 20;
+    let metadata = path.symlink_metadata().ok().filter(Metadata::is_file)?;
+    // All but the time of the last change, which a new name is.
+    let but_for_that = |metadata| Place { changed: (0, 0), ..Place::of(path, metadata, layout) };
+    if but_for_that(&metadata) != but_for_that(made) || is_in_memory(path) || metadata.ctime_nsec() == 0 {
+        return None;
+    }
+    for _ in 0..TICKS {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        if (now.tv_sec, now.tv_nsec) > (metadata.ctime(), metadata.ctime_nsec()) {
+            return Some(Place::of(path, &metadata, layout));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    None
+}
+
+fn is_in_memory(path: &Path) -> bool {
+    // TMPFS_MAGIC.
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == 0x0102_1994)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_to_the_disk_is_not_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, link) = (dir.path().join("disk"), dir.path().join("link"));
+        std::fs::write(&disk, b"content").unwrap();
+        std::os::unix::fs::symlink(&disk, &link).unwrap();
+        let metadata = disk.metadata().unwrap();
+        assert!(Place::of(&disk, &metadata, "").open().is_some());
+        assert!(Place::of(&link, &metadata, "").open().is_none());
+        std::fs::write(&disk, b"Content").unwrap();
+        assert!(Place::of(&disk, &disk.metadata().unwrap(), "").open().is_some());
+    }
+
+    #[test]
+    fn only_the_file_that_was_made_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, other) = (dir.path().join("disk"), dir.path().join("other"));
+        std::fs::write(&disk, b"content").unwrap();
+        std::fs::write(&other, b"content").unwrap();
+        let made = disk.metadata().unwrap();
+        assert_eq!(settled(&disk, &made, "").is_some(), !is_in_memory(&disk));
+        assert!(settled(&other, &made, "").is_none());
+        std::fs::rename(&other, &disk).unwrap();
+        assert!(settled(&disk, &made, "").is_none());
+    }
+}
