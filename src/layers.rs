@@ -9,6 +9,7 @@ mod unpack;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
@@ -114,8 +115,10 @@ enum Content {
     Disk,
     /// In a pack in the store, unless it is damaged.
     Store,
-    /// On a disk that was made before, unless it is changed meanwhile.
-    Earlier(Earlier),
+    /// In a pack that was put into the store just now.
+    Kept,
+    /// On a disk that was made before; should that be changed meanwhile, elsewhere.
+    Earlier(Earlier, Box<Content>),
     /// In the layer, to be inflated again.
     Layer,
 }
@@ -256,31 +259,31 @@ impl<'a> Layers<'a> {
         self.foundation
     }
 
-    /// Looks for content on disks that were made before; what they have is not inflated. A layer that the store is to have, and
-    /// has not, is read all the same.
+    /// Looks for content on disks that were made before: what they have is not inflated, and a pack that they have, too, need not be
+    /// read to see whether it is right. A layer that the store is to have, and has not, is read all the same.
     pub(crate) fn look_on_disks(&mut self, mut disks: Disks<'_>, placements: &[Placement]) -> Result<(), Error> {
         for (at, places) in self.by_layer(placements).into_iter().enumerate() {
             let Unpacked { layer, pack, content, found, .. } = &mut self.unpacked[at];
             let places = places.iter().copied().flatten();
-            if !matches!(content, Content::Layer) || places.clone().next().is_none() || !is_worth_a_note(layer) {
+            let is_kept = matches!(content, Content::Layer | Content::Store);
+            if !is_kept || places.clone().next().is_none() || !is_worth_a_note(layer) {
                 continue;
             }
             if let Some(earlier) = disks.content(pack, places, self.shop.on)
                 && !disks.reuse().lacks(layer, self.shop.on)?
             {
-                (*content, *found) = (Content::Earlier(earlier), Found::Disk);
+                *found = Found::Disk;
+                *content = Content::Earlier(earlier, Box::new(mem::replace(content, Content::Layer)));
             }
         }
         Ok(())
     }
 
-    /// Where on the disk content stands that the store has not unpacked.
+    /// Where on the disk content stands.
     pub(crate) fn standing(&self, placements: &[Placement]) -> Standing {
-        let is_noted =
-            |unpacked: &Unpacked<'_>| !matches!(unpacked.content, Content::Store) && is_worth_a_note(unpacked.layer);
         let by_layer = self.by_layer(placements).into_iter().zip(&self.unpacked);
         let fits = |places: &[&[Placement]]| (1..=RUNS).contains(&places.iter().map(|places| places.len()).sum());
-        let noted = by_layer.filter(|(places, unpacked)| fits(places) && is_noted(unpacked));
+        let noted = by_layer.filter(|(places, unpacked)| fits(places) && is_worth_a_note(unpacked.layer));
         let packs = noted.map(|(places, unpacked)| (unpacked.pack, places.concat())).collect();
         Standing { layout: layout_name(placements).to_string(), packs }
     }
@@ -304,7 +307,7 @@ impl<'a> Layers<'a> {
             let Unpacked { layer, diff_id, entries, found, content, .. } = &self.unpacked[at];
             let (digest, bytes) = (layer.digest(), layer.size());
             let found = match content {
-                Content::Earlier(earlier) if !earlier.is_good() => Found::Index,
+                Content::Earlier(earlier, _) if !earlier.is_good() => Found::Index,
                 _ => *found,
             };
             LayerReport { digest, diff_id: *diff_id, bytes, entries: *entries, found }

@@ -61,7 +61,7 @@ impl Layers<'_> {
             (self.shop.on)(Event::Wrote { bytes });
             Ok(stop.check()?)
         };
-        if let Content::Earlier(earlier) = &unpacked.content
+        if let Content::Earlier(earlier, _) = &unpacked.content
             && earlier.copy_to(places, sink, &wrote, self.shop.on)?
         {
             return Ok(());
@@ -83,13 +83,22 @@ impl Layers<'_> {
 
     /// The pack of a layer, if there is one; one that is to be kept and turns out to be damaged is made again.
     fn pack(&self, unpacked: &Unpacked<'_>, stop: &Stop) -> Result<Option<File>, Error> {
-        match (&unpacked.content, self.shop.store, &unpacked.index) {
+        let content = match &unpacked.content {
+            Content::Earlier(_, otherwise) => otherwise,
+            content => content,
+        };
+        let tell = |event: cvbake_store::Event| (self.shop.on)(event.into());
+        if let (Content::Kept, Some(store)) = (content, self.shop.store)
+            && let Some(pack) = store.own_pack(&unpacked.diff_id, &tell)?
+        {
+            return Ok(Some(pack));
+        }
+        match (content, self.shop.store, &unpacked.index) {
             (Content::Scratch(path), _, _) => {
                 File::open(path).map(Some).map_err(|source| Error::Scratch { path: path.clone(), source })
             }
-            (Content::Store, Some(store), Some(index)) => {
+            (Content::Store | Content::Kept, Some(store), Some(index)) => {
                 let seal = PackSeal { len: index.seal().len, crcs: &index.seal().crcs };
-                let tell = |event: cvbake_store::Event| (self.shop.on)(event.into());
                 let pack = store.pack(&unpacked.diff_id, &seal, &tell)?;
                 if pack.is_some() || !self.shop.keep_packs {
                     return Ok(pack);

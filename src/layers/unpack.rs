@@ -70,7 +70,7 @@ pub(super) fn unpack<'a>(
             store.put_index(&diff_id, &index.encode())?;
             if let (true, Content::Scratch(path)) = (shop.keep_packs, &content) {
                 store.put_pack(&diff_id, path)?;
-                content = Content::Store;
+                content = Content::Kept;
             }
         }
     }

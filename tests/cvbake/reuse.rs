@@ -281,6 +281,32 @@ fn content_of_a_disk_that_was_touched_is_not_used() {
     assert_eq!(pair.bake(1, &[]), ["disk", "index"], "it is right again");
 }
 
+/// To see whether a pack is right, all of it is read; a disk is as it was.
+#[test]
+fn a_disk_goes_before_a_pack() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
+    let pair = Pair::of([images(&[LARGE, SMALL]), images(&[LARGE, SMALL, OTHER])]);
+    let always = ["--keep-packs", "always"];
+    assert_eq!(pair.bake(0, &always), ["nothing", "nothing"]);
+    let packs = || files_below(&pair.places[0].store().join("packs-v1"));
+    assert_eq!(packs().len(), 2);
+    assert_eq!(pair.bake(1, &[]), ["disk", "disk", "nothing"]);
+    fs::remove_file(pair.disk(1)).unwrap();
+    assert_eq!(pair.bake(1, &always), ["content", "content", "nothing"], "what is to be kept is looked at");
+    fs::remove_file(pair.disk(0)).unwrap();
+    fs::remove_file(pair.disk(1)).unwrap();
+    assert_eq!(pair.bake(0, &[]), ["content", "content"]);
+    fs::remove_file(pair.disk(0)).unwrap();
+    for pack in packs() {
+        File::options().write(true).open(pack).unwrap().write_all_at(b"x", 5000).unwrap();
+    }
+    assert_eq!(pair.bake(0, &[]), ["content", "content"], "that they are damaged is found out later");
+    assert_eq!(packs().len(), 1, "but for that of the third layer, which was not wanted");
+    assert_eq!(pair.bake(1, &[])[..2], ["disk", "disk"]);
+}
+
 #[test]
 fn notes_of_content_that_are_damaged() {
     if !needs_disk("disks that are used again") {

@@ -16,10 +16,11 @@
 //!
 //! * **An entry is either whole or absent.** It is written in a scratch directory and renamed. Nobody waits for it to be on stable
 //!   storage before it has its name, because of the next point; but a run that has ended well has waited for all of them
-//!   ([`Store::settle`]), unless told otherwise ([`Store::set_durable`]). Notes are no loss, and names are always synced first.
-//! * **An entry is checked before it is handed out**, every byte of it, each time (a blob by whoever reads it): disks rot, machines crash, users edit.
-//!   What does not pass is removed, reported as an [`Event`], and counts as absent. Links are never followed, pipes
-//!   never waited for.
+//!   ([`Store::settle`]), unless told otherwise ([`Store::set_durable`]). Notes are no loss; a name that pointed to something else
+//!   before is synced first.
+//! * **An entry is checked before it is handed out**, every byte of it, each time (a blob by whoever reads it; a pack that this very
+//!   run has made is not): disks rot, machines crash, users edit. What does not pass is removed, reported as an [`Event`], and counts
+//!   as absent. Links are never followed, pipes never waited for.
 //! * **What the medium can't give back is damaged**, too: an index or pack is made again. A blob is removed by who can have it
 //!   from elsewhere ([`Store::give_up_blob`]) and stays, with an error, for who can't: the next attempt may read it.
 //! * **Any number of processes share a store.** The only coordination is `flock`, which the kernel releases however a
