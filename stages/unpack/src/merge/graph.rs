@@ -243,9 +243,10 @@ impl Graph {
         }
     }
 
-    /// Forgets what the markers of the layer before took away.
-    pub(super) fn start_layer(&mut self, records: usize) {
+    /// Forgets what the markers of the layer before took away, and makes room for the layer.
+    pub(super) fn start_layer(&mut self, layers: &[&Index], records: usize) {
         self.shadow.clear();
+        self.table.reserve(records, |&at| hash(&self.entries, &self.hasher, layers, at));
         self.detours = DETOURS + DETOURS_PER_RECORD * records as u64;
     }
 
@@ -290,9 +291,10 @@ fn find(
 }
 
 fn insert(table: &mut HashTable<u32>, entries: &[Entry], hasher: &RandomState, layers: &[&Index], at: u32) {
-    let hash = |at: u32| {
-        let entry = &entries[at as usize];
-        hasher.hash_one((entry.directory, entry.name.bytes(layers)))
-    };
-    table.insert_unique(hash(at), at, |&at| hash(at));
+    table.insert_unique(hash(entries, hasher, layers, at), at, |&at| hash(entries, hasher, layers, at));
+}
+
+fn hash(entries: &[Entry], hasher: &RandomState, layers: &[&Index], at: u32) -> u64 {
+    let entry = &entries[at as usize];
+    hasher.hash_one((entry.directory, entry.name.bytes(layers)))
 }

@@ -101,7 +101,7 @@ struct Apply<'a> {
 
 impl Apply<'_> {
     fn run(mut self) -> Result<(), Error> {
-        self.graph.start_layer(self.layer.records.len());
+        self.graph.start_layer(self.layers, self.layer.records.len());
         self.markers()?;
         for (at, record) in self.layer.records.iter().enumerate() {
             let outcome = match &record.kind {
