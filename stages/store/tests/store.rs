@@ -365,7 +365,7 @@ fn private_whatever_the_umask() {
 #[test]
 fn with_few_descriptors() {
     let dir = tempfile::tempdir().unwrap();
-    finish(child("puts_something", dir.path(), "ulimit -n 16;"));
+    finish(child("puts_something", dir.path(), "ulimit -n 24;"));
 }
 
 #[test]
