@@ -35,9 +35,10 @@ impl Layers<'_> {
         );
         order.sort_by_key(|number| std::cmp::Reverse(places(number).iter().map(|place| place.blocks).sum::<u64>()));
         let unpacked = |number: usize| &self.unpacked[self.positions[number]];
-        // Several threads that copy into one file wait for each other, and take longer than one.
-        let (inflated, copied): (Vec<usize>, Vec<usize>) =
+        // Several threads that copy into one file wait for each other, and take longer than one, which does it from front to back.
+        let (inflated, mut copied): (Vec<usize>, Vec<usize>) =
             order.into_iter().partition(|&number| matches!(unpacked(number).content, Content::Layer));
+        copied.sort_by_key(|number| places(number).first().map(|place| place.disk_block));
         let work: Vec<&[usize]> = inflated.chunks(1).chain((!copied.is_empty()).then_some(&copied[..])).collect();
         in_parallel(self.shop.jobs, &work, &|numbers, stop| {
             numbers.iter().try_for_each(|number| {
