@@ -188,7 +188,7 @@ pub enum Found {
     Index,
     /// Index and content: nothing is inflated again.
     Content,
-    /// Its index; its content, or the whole disk, was made before and is copied.
+    /// Its index, and a disk that was made before has its content; or that disk is the one to be made.
     Disk,
 }
 

@@ -10,6 +10,7 @@ mod unpack;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::mem;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
@@ -121,6 +122,18 @@ enum Content {
     Earlier(Earlier, Box<Content>),
     /// In the layer, to be inflated again.
     Layer,
+}
+
+impl Content {
+    /// What the store had of a layer whose content is here.
+    fn found(&self) -> Found {
+        match self {
+            Content::Scratch(_) | Content::Disk | Content::Kept => Found::Nothing,
+            Content::Store => Found::Content,
+            Content::Earlier(..) => Found::Disk,
+            Content::Layer => Found::Index,
+        }
+    }
 }
 
 /// What a bake tells of a layer in the end.
@@ -260,8 +273,9 @@ impl<'a> Layers<'a> {
     }
 
     /// Looks for content on disks that were made before: what they have is not inflated, and a pack that they have, too, need not be
-    /// read to see whether it is right. A layer that the store is to have, and has not, is read all the same.
+    /// read to see whether it is right. A layer that the store is to have, and has nothing of but its index, is read all the same.
     pub(crate) fn look_on_disks(&mut self, mut disks: Disks<'_>, placements: &[Placement]) -> Result<(), Error> {
+        let here = self.shop.disk.and_then(|disk| disk.file().metadata().ok()).map(|metadata| metadata.dev());
         for (at, places) in self.by_layer(placements).into_iter().enumerate() {
             let Unpacked { layer, pack, content, found, .. } = &mut self.unpacked[at];
             let places = places.iter().copied().flatten();
@@ -269,7 +283,9 @@ impl<'a> Layers<'a> {
             if !is_kept || places.clone().next().is_none() || !is_worth_a_note(layer) {
                 continue;
             }
+            // A pack may share its blocks with the disk, and what is elsewhere can't.
             if let Some(earlier) = disks.content(pack, places, self.shop.on)
+                && (matches!(content, Content::Layer) || here == Some(earlier.device()))
                 && !disks.reuse().lacks(layer, self.shop.on)?
             {
                 *found = Found::Disk;
@@ -307,7 +323,7 @@ impl<'a> Layers<'a> {
             let Unpacked { layer, diff_id, entries, found, content, .. } = &self.unpacked[at];
             let (digest, bytes) = (layer.digest(), layer.size());
             let found = match content {
-                Content::Earlier(earlier, _) if !earlier.is_good() => Found::Index,
+                Content::Earlier(earlier, otherwise) if !earlier.is_good() => otherwise.found(),
                 _ => *found,
             };
             LayerReport { digest, diff_id: *diff_id, bytes, entries: *entries, found }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cvbake_fetch::{Blob, Manifest, Mounts, Name, Options, Packed, Problem, Put, Reference, Shipment, Source, Target};
+use cvbake_store::Store;
 use cvbake_verify::{Blobs, Descriptor, Digest, Image, Layer, Root, Want};
 
 use crate::bake::Clock;
@@ -175,6 +176,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
         (tag, _) => Some(tag.unwrap_or("latest")),
     };
     manifests.push((last.digest(), target.put_manifest(last, tag)?));
+    store.iter().try_for_each(Store::settle)?;
     Ok(Pushed {
         reference: blobs.reference().to_owned(),
         target: name.whole(),

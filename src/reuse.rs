@@ -1,7 +1,8 @@
 //! Disks that were made before: the same image and options give the same bytes, so they need not be made again.
 //!
 //! Where a disk stands, and what could be told of it, is noted in the store. It counts as the same as long as nobody has
-//! touched the file: its length, inode and both times of change are what they were, and the last one can't be set. Then it is copied,
+//! touched the file: its length, inode and both times of change are what they were, the last one can't be set, and the machine was not
+//! started anew. Then it is copied,
 //! sharing blocks where the filesystem can, or stays where it is. Of one that is not what is to be made, the layers may be
 //! ([`content`]).
 
@@ -48,9 +49,9 @@ pub(crate) struct Reuse<'a> {
 /// Where content stands on a disk that was made.
 #[derive(Default)]
 pub(crate) struct Standing {
-    /// Names where all of it does.
+    /// A digest of where all of it stands.
     pub(crate) layout: String,
-    /// What is worth a note, by what it is of.
+    /// The names of packs whose places are worth a note, and these places.
     pub(crate) packs: Vec<(Digest, Vec<Placement>)>,
 }
 
@@ -115,7 +116,7 @@ impl<'a> Reuse<'a> {
         Ok(true)
     }
 
-    /// Whether a pull would bring a layer; its length counts, as it does for a pull.
+    /// Whether a pull would bring a layer. What is there counts by its length: whoever reads it finds out whether it is right.
     pub(crate) fn lacks(&self, layer: &Layer, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
         let Some((digest, size)) = layer.digest().zip(layer.size()).filter(|_| self.stored) else { return Ok(false) };
         Ok(self.store.blob(&digest, Some(size), &|event| on(event.into()))?.is_none())

@@ -104,8 +104,9 @@ pub(super) struct Args {
     /// Whether disks that were made before may be used again
     ///
     /// The store notes where disks stand. One of the same image and options that nobody has touched since is copied, which shares
-    /// its blocks where the filesystem can, or stays if it is the one to be replaced. Of one that has only some layers in common with
-    /// the image, their content is copied, so that they are not inflated again.
+    /// its blocks where the filesystem can, or stays if it is the one to be replaced. From one of another image comes the content of
+    /// the layers that both have, as far as it has all that is wanted of them, so that they are not inflated again. Disks that were
+    /// made with --sync never, or before the machine was started, don't count; with --keep-packs always none does.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
     reuse: Reusing,
 

@@ -89,8 +89,8 @@ impl Layers<'_> {
             content => content,
         };
         let tell = |event: cvbake_store::Event| (self.shop.on)(event.into());
-        if let (Content::Kept, Some(store)) = (content, self.shop.store)
-            && let Some(pack) = store.own_pack(&unpacked.diff_id, &tell)?
+        if let (Content::Kept, Some(store), Some(index)) = (content, self.shop.store, &unpacked.index)
+            && let Some(pack) = store.own_pack(&unpacked.diff_id, index.seal().len, &tell)?
         {
             return Ok(Some(pack));
         }

@@ -43,7 +43,7 @@ pub(super) fn unpack<'a>(
     {
         let has_pack = store.has_pack(&diff_id);
         let content = if has_pack { Content::Store } else { Content::Layer };
-        let found = if has_pack { Found::Content } else { Found::Index };
+        let found = content.found();
         let entries = index.entry_count();
         let pack = pack_name(&diff_id, &index);
         return Ok(Unpacked { layer, diff_id, pack, index: Some(index), content, found, entries });

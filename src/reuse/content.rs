@@ -23,10 +23,10 @@ use crate::error::Error;
 use crate::event::Event;
 
 /// How many disks are remembered that have a layer's content.
-const DISKS: usize = 4;
+const DISKS: usize = 3;
 
 /// In how many runs of blocks content is noted; what is in more is hardly worth it, and notes stay small.
-pub(crate) const RUNS: usize = 2000;
+pub(crate) const RUNS: usize = 1000;
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
@@ -122,6 +122,8 @@ struct OnDisk {
 struct Disk {
     file: File,
     noted: Place,
+    /// It can't be read, or was changed.
+    spoiled: AtomicBool,
 }
 
 /// Disks that were made before, each opened once.
@@ -135,8 +137,6 @@ pub(crate) struct Earlier {
     disk: Arc<Disk>,
     /// As of [`runs_of`].
     runs: Vec<Run>,
-    /// It can't be read, or was changed.
-    spoiled: AtomicBool,
 }
 
 impl<'a> Disks<'a> {
@@ -166,12 +166,13 @@ impl<'a> Disks<'a> {
             }
             let disk = self.disk(disk.parse().ok()?, on)?;
             let fit = runs.iter().all(|run| run.fits(disk.noted.bytes() / BLOCK));
-            (fit && disk.noted.layout() == layout).then(|| Earlier { disk, runs, spoiled: AtomicBool::new(false) })
+            (fit && disk.noted.layout() == layout).then(|| Earlier { disk, runs })
         })
     }
 
     fn disk(&mut self, key: Digest, on: &(dyn Fn(Event) + Sync)) -> Option<Arc<Disk>> {
-        let open = || self.reuse.open(&key, on).map(|(file, noted)| Arc::new(Disk { file, noted }));
+        let disk = |(file, noted)| Arc::new(Disk { file, noted, spoiled: AtomicBool::new(false) });
+        let open = || self.reuse.open(&key, on).map(disk);
         self.open.entry(key).or_insert_with(open).clone()
     }
 }
@@ -197,7 +198,7 @@ impl Reuse<'_> {
         self.keep(&key(pack), &note, on);
     }
 
-    /// What is noted; what can't be read, or can't be, is no loss.
+    /// What is noted. A note that can't be read, or says what can't be, counts as none.
     fn content_note(&self, pack: &Digest, on: &(dyn Fn(Event) + Sync)) -> Note {
         let note: Option<Note> = self.noted(&key(pack), on);
         let is_sound = |on_disk: &OnDisk| on_disk.runs.iter().all(|run| run.fits(u64::MAX));
@@ -208,7 +209,12 @@ impl Reuse<'_> {
 impl Earlier {
     /// Whether it was as it should be, as far as that is known.
     pub(crate) fn is_good(&self) -> bool {
-        !self.spoiled.load(Ordering::Relaxed)
+        !self.disk.spoiled.load(Ordering::Relaxed)
+    }
+
+    /// The number of the filesystem that it is on.
+    pub(crate) fn device(&self) -> u64 {
+        self.disk.noted.device()
     }
 
     /// Copies content to its places, all of which it has; `false` if it can't be read, or the disk was changed meanwhile: then anything
@@ -220,14 +226,17 @@ impl Earlier {
         copied: &dyn Fn(u64) -> Result<(), Error>,
         on: &(dyn Fn(Event) + Sync),
     ) -> Result<bool, Error> {
-        let Disk { file, noted } = &*self.disk;
+        let Disk { file, noted, spoiled } = &*self.disk;
+        if spoiled.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
         let problem = match self.try_copy_to(places, sink, copied) {
             Ok(()) if noted.is(file) => return Ok(true),
             Ok(()) => format!("{} was changed while it was copied", noted.path().display()),
             Err(error @ Error::Disk(cvbake_disk::Error::Read { .. })) => error.line(),
             Err(error) => return Err(error),
         };
-        self.spoiled.store(true, Ordering::Relaxed);
+        spoiled.store(true, Ordering::Relaxed);
         on(Event::Note(problem));
         Ok(false)
     }
@@ -318,7 +327,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let file = File::open(&path).unwrap();
         let noted = Place::of(&path, &file.metadata().unwrap(), "");
-        Earlier { disk: Arc::new(Disk { file, noted }), runs: runs(known), spoiled: AtomicBool::new(false) }
+        Earlier { disk: Arc::new(Disk { file, noted, spoiled: AtomicBool::new(false) }), runs: runs(known) }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! A file somewhere, and how to tell that it is still what it was.
 
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub(super) struct Place {
     changed: (i64, i64),
     /// Names where its content stands.
     layout: String,
+    /// During which run of the machine it was noted.
+    boot: String,
 }
 
 impl Place {
@@ -33,6 +36,7 @@ impl Place {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
             layout: layout.to_owned(),
+            boot: boot().to_owned(),
         }
     }
 
@@ -42,6 +46,10 @@ impl Place {
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    pub(super) fn device(&self) -> u64 {
+        self.device
     }
 
     pub(super) fn layout(&self) -> &str {
@@ -79,7 +87,11 @@ pub(super) fn settled(path: &Path, made: &Metadata, layout: &str) -> Option<Plac
     let metadata = path.symlink_metadata().ok().filter(Metadata::is_file)?;
     // All but the time of the last change, which a new name is.
     let but_for_that = |metadata| Place { changed: (0, 0), ..Place::of(path, metadata, layout) };
-    if but_for_that(&metadata) != but_for_that(made) || is_in_memory(path) || metadata.ctime_nsec() == 0 {
+    if boot().is_empty()
+        || but_for_that(&metadata) != but_for_that(made)
+        || is_in_memory(path)
+        || metadata.ctime_nsec() == 0
+    {
         return None;
     }
     for _ in 0..TICKS {
@@ -90,6 +102,13 @@ pub(super) fn settled(path: &Path, made: &Metadata, layout: &str) -> Option<Plac
         std::thread::sleep(Duration::from_millis(1));
     }
     None
+}
+
+/// Names the present run of the machine; nothing if that can't be told. When the machine crashes, what a virtual machine has synced to
+/// its disk may be there, and the times of the file still be those before.
+fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned())
 }
 
 fn is_in_memory(path: &Path) -> bool {

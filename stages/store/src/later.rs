@@ -19,6 +19,9 @@ use crate::dir::Dir;
 /// How many files may wait, open.
 const WAITING: usize = 4;
 
+/// How many directories are kept open for them: a bake puts something into half as many.
+const DIRS: usize = 8;
+
 /// The thread, once there is something to do for it.
 #[derive(Debug, Default)]
 pub(crate) struct Later(Mutex<State>);
@@ -99,10 +102,13 @@ impl Syncing {
         Ok(Syncing { put, thread, dirs: BTreeMap::new() })
     }
 
-    /// The directory, for the thread; `None` if no more files may be open.
+    /// The directory, for the thread; `None` if no more may be open.
     fn dir(&mut self, dir: &Dir) -> Option<Arc<Dir>> {
         if let Some(known) = self.dirs.get(&dir.path) {
             return Some(Arc::clone(known));
+        }
+        if self.dirs.len() == DIRS {
+            return None;
         }
         let new = Arc::new(dir.try_clone().ok()?);
         self.dirs.insert(dir.path.clone(), Arc::clone(&new));

@@ -16,8 +16,8 @@
 //!
 //! * **An entry is either whole or absent.** It is written in a scratch directory and renamed. Nobody waits for it to be on stable
 //!   storage before it has its name, because of the next point; but a run that has ended well has waited for all of them
-//!   ([`Store::settle`]), unless told otherwise ([`Store::set_durable`]). Notes are no loss; a name that pointed to something else
-//!   before is synced first.
+//!   ([`Store::settle`]), unless told otherwise ([`Store::set_durable`]). Notes are no loss; what takes the place of a name's file, or
+//!   of `index.json`, is synced first.
 //! * **An entry is checked before it is handed out**, every byte of it, each time (a blob by whoever reads it; a pack that this very
 //!   run has made is not): disks rot, machines crash, users edit. What does not pass is removed, reported as an [`Event`], and counts
 //!   as absent. Links are never followed, pipes never waited for.

@@ -17,7 +17,8 @@ use crate::{Damage, Error, Event, Store};
 
 const NOTES: &str = "notes-v1";
 
-/// How many there are at most, more or less: some for each of the layers and disks of some hundred images, a few hundred bytes each.
+/// How many there are at most, more or less: some for each of the layers and disks of some hundred images, of a few hundred bytes, rarely of
+/// some ten thousand.
 const MAX_NOTES: usize = 4000;
 
 /// The longest note: what is noted of an image of ten thousand layers has a tenth of that.

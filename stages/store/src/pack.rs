@@ -53,12 +53,12 @@ impl Store {
         Ok(entry.settle(checked, on)?.map(|(file, ())| file))
     }
 
-    /// A pack that this process has put here, open for reading, if it is still there: its bytes are not read again.
+    /// A pack of this length that this process has put here, open for reading, if it is still there: its bytes are not read again.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn own_pack(&self, layer: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<Option<File>, Error> {
-        Ok(self.open_entry(PACKS, layer, on)?.map(|entry| entry.file))
+    pub fn own_pack(&self, layer: &Digest, len: u64, on: &(dyn Fn(Event) + Sync)) -> Result<Option<File>, Error> {
+        Ok(self.open_entry(PACKS, layer, on)?.filter(|entry| entry.len == len).map(|entry| entry.file))
     }
 
     /// Looks at the pack of a layer, and removes a damaged one only if it is to be repaired.

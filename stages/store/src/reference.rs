@@ -102,15 +102,16 @@ impl Store {
     /// The same for who has the store alone already.
     pub(crate) fn write_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
         let root = self.root.subdir(REPOSITORIES)?;
-        // Both files may be lost in a crash of the machine before they are synced. A name that is new is no loss then; one that was there
-        // has a file that is whole at any time, and in `index.json` all names stand once more only.
+        // What is not synced before it gets its name may be lost in a crash of the machine. What is new is no loss then; what takes the
+        // place of something whole is whole at any time.
         if self.reference(name, &|_| {})?.is_none() {
             let (dir, file, written) = self.write_reference_file(root, name, reference, |_| Ok(()))?;
             self.later.sync(&dir, Some((file.into(), written)))?;
         } else {
             self.write_reference_below(root, name, reference)?;
         }
-        let written = self.write_index_json(&[], |_| Ok(()))?;
+        let is_new = !self.root.exists(INDEX_JSON)?;
+        let written = self.write_index_json(&[], |file| if is_new { Ok(()) } else { file.sync_all() })?;
         self.later.sync(&self.root, Some((INDEX_JSON.into(), written)))
     }
 
@@ -120,7 +121,7 @@ impl Store {
         dir.sync()
     }
 
-    /// The same for who syncs it: which file it is in which directory, and as it was written.
+    /// Like [`Store::write_reference_below`], but the caller syncs; gives the directory, the file's name in it, and the file.
     fn write_reference_file(
         &self,
         mut dir: Dir,
@@ -179,8 +180,8 @@ impl Store {
         Ok(there)
     }
 
-    /// Puts a small file into the store, whole or not at all, in the place of whatever has its name, when `sync` has done what is to
-    /// be done before it has it.
+    /// Puts a small file into the store, whole or not at all, in the place of whatever has its name. `sync` is called when it is
+    /// written, and before it gets its name.
     pub(crate) fn write_new(
         &self,
         dir: &Dir,

@@ -18,7 +18,7 @@ use super::guard::{Guard, bare, is_loopback};
 use super::options::Options;
 use super::problem::{Problem, plain, shorten};
 use super::proxy::Rules;
-use super::tls::{Tls, about_certificates};
+use super::tls::{Reading, Tls, about_certificates, unusable};
 
 pub(super) use self::exchange::{Content, Exchange, upload_location};
 pub(super) use self::stream::Stream;
@@ -86,8 +86,9 @@ impl Http {
         let proxies = Arc::new(Rules::new(&options.proxies)?);
         let guard = Guard::new(bare(base.host_str().unwrap_or_default()), proxies.hosts());
         // On this machine registries rarely have TLS, and are asked without it first.
-        let likely = !is_loopback(bare(base.host_str().unwrap_or_default()));
-        let tls = Tls::load(&options.certificates, registry, likely)?;
+        let rarely = is_loopback(bare(base.host_str().unwrap_or_default()));
+        let reading = if rarely { Reading::WhenNeeded } else { Reading::Now };
+        let tls = Tls::load(&options.certificates, registry, reading)?;
         let client = |own: bool| {
             let rules = Arc::clone(&proxies);
             let builder = Client::builder()
@@ -179,6 +180,9 @@ fn explain(error: reqwest::Error, what: &'static str, host: String) -> Problem {
             return Problem::Address { host: host.clone(), address: *address, registry: registry.clone() };
         }
         let tls = peel(inner).downcast_ref();
+        if let Some(problem) = tls.and_then(unusable) {
+            return problem;
+        }
         if let Some(reason) = tls.and_then(about_certificates) {
             return Problem::Untrusted { host, reason };
         }

@@ -17,7 +17,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
 use super::problem::{Problem, plain};
 
@@ -54,7 +54,24 @@ struct Roots {
     file: Option<PathBuf>,
     dirs: Vec<PathBuf>,
     /// If they are not the system's.
-    read: OnceLock<Result<Vec<CertificateDer<'static>>, String>>,
+    read: OnceLock<Result<Vec<CertificateDer<'static>>, Unusable>>,
+}
+
+/// Why certificates can't be used that were needed in the middle of a handshake.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot use the certificates in {}: {reason}", path.display())]
+struct Unusable {
+    path: PathBuf,
+    reason: String,
+}
+
+/// When the authorities for all registries are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reading {
+    /// At once, so that what is wrong with them is said before anybody is asked for anything.
+    Now,
+    /// When somebody shows a certificate.
+    WhenNeeded,
 }
 
 impl Roots {
@@ -83,9 +100,14 @@ impl Roots {
     }
 
     /// Those that were given.
-    fn given(&self) -> Result<&[CertificateDer<'static>], &str> {
-        let read = || self.read().map_err(|problem| format!("no certificate authorities: {problem}"));
-        self.read.get_or_init(read).as_deref().map_err(String::as_str)
+    fn given(&self) -> Result<&[CertificateDer<'static>], rustls::Error> {
+        let read = self.read.get_or_init(|| {
+            self.read().map_err(|problem| match problem {
+                Problem::Certificates { path, reason } => Unusable { path, reason },
+                other => Unusable { path: self.file.clone().unwrap_or_default(), reason: other.to_string() },
+            })
+        });
+        read.as_deref().map_err(|error| rustls::Error::Other(OtherError(Arc::new(error.clone()))))
     }
 }
 
@@ -100,12 +122,11 @@ fn problem(path: &Path, reason: impl fmt::Display) -> Problem {
 }
 
 impl Tls {
-    /// Reads what there is for a registry, as a reference names it; authorities for all registries perhaps not before they are needed,
-    /// if it is not `likely` that they are.
-    pub(super) fn load(certificates: &Certificates, registry: &str, likely: bool) -> Result<Tls, Problem> {
+    /// Reads what there is for a registry, as a reference names it.
+    pub(super) fn load(certificates: &Certificates, registry: &str, roots_are_read: Reading) -> Result<Tls, Problem> {
         let Certificates { given, usual, roots_file, roots_dirs } = certificates;
         let roots = Roots { file: roots_file.clone(), dirs: roots_dirs.clone(), read: OnceLock::new() };
-        if likely && roots.are_given() {
+        if roots_are_read == Reading::Now && roots.are_given() {
             let _just_made = roots.read.set(Ok(roots.read()?));
         } else {
             roots.look()?;
@@ -250,7 +271,7 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
     authorities: Vec<CertificateDer<'static>>,
     roots: Arc<Roots>,
-    inner: OnceLock<Result<Arc<WebPkiServerVerifier>, String>>,
+    inner: OnceLock<Result<Arc<WebPkiServerVerifier>, rustls::Error>>,
 }
 
 impl fmt::Debug for Verifier {
@@ -265,17 +286,17 @@ impl Verifier {
             let mut store = if self.roots.are_given() { RootCertStore::empty() } else { system().clone() };
             store.add_parsable_certificates(self.named()?.cloned());
             if store.is_empty() {
-                return Err("there are no certificate authorities on this system".to_owned());
+                return Err(rustls::Error::General("there are no certificate authorities on this system".to_owned()));
             }
             WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&self.provider))
                 .build()
-                .map_err(|error| error.to_string())
+                .map_err(|error| rustls::Error::General(error.to_string()))
         });
-        inner.as_deref().map_err(|reason| rustls::Error::General(reason.clone()))
+        inner.as_deref().map_err(Clone::clone)
     }
 
     /// The authorities that somebody has named.
-    fn named(&self) -> Result<impl Iterator<Item = &CertificateDer<'static>>, String> {
+    fn named(&self) -> Result<impl Iterator<Item = &CertificateDer<'static>>, rustls::Error> {
         let roots = if self.roots.are_given() { self.roots.given()? } else { &[] };
         Ok(roots.iter().chain(&self.authorities))
     }
@@ -369,6 +390,12 @@ impl ServerCertVerifier for Anybody {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// Whether it is our own certificates that a connection failed for.
+pub(super) fn unusable(error: &rustls::Error) -> Option<Problem> {
+    let rustls::Error::Other(OtherError(error)) = error else { return None };
+    error.downcast_ref().map(|Unusable { path, reason }| problem(path, reason))
 }
 
 /// What a TLS error says about certificates, if it is about them: the server's, or ours.

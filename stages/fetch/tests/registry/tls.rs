@@ -351,6 +351,29 @@ fn files_that_cannot_be_used() {
     assert!(server.requests("").is_empty());
 }
 
+/// A registry on this machine is asked without TLS first, and then nobody needs an authority; what can't be used is told when it does.
+#[test]
+fn authorities_are_read_when_somebody_shows_a_certificate() {
+    let (sample, authority, dir) = (Sample::new(1000), Authority::new("ours"), tempfile::tempdir().unwrap());
+    let file = dir.path().join("roots.pem");
+    let plain = sample.server("", |_, answer| answer);
+    let secure = sample.tls_server(authority.issue("127.0.0.1").server_config());
+    let file_of = |path: &Path| Certificates { roots_file: Some(path.to_owned()), ..Certificates::default() };
+    let dir_of = |path: &Path| Certificates { roots_dirs: vec![path.to_owned()], ..Certificates::default() };
+    for certificates in [file_of(&file), dir_of(dir.path())] {
+        let options = Options { certificates, ..quick() };
+        for bad in ["-----BEGIN CERTIFICATE-----\n!\n", "-----BEGIN CERTIFICATE-----\nAAAA\n"] {
+            fs::write(&file, bad).unwrap();
+            assert_eq!(pull_with(&plain, &options).unwrap(), sample.layer);
+            let expected =
+                format!("cannot use the certificates in {}: expected certificates in PEM form", file.display());
+            refused(pull_with(&secure, &options), &[&expected]);
+        }
+        fs::write(&file, authority.pem()).unwrap();
+        assert_eq!(pull_with(&secure, &options).unwrap(), sample.layer);
+    }
+}
+
 #[test]
 fn a_registry_that_we_did_not_write() {
     let (sample, authority, dir) = (Sample::new(1_000_000), Authority::new("ours"), tempfile::tempdir().unwrap());
