@@ -2,9 +2,8 @@
 //!
 //! Where a disk stands, and what could be told of it, is noted in the store. It counts as the same as long as nobody has
 //! touched the file: its length, inode and both times of change are what they were, the last one can't be set, and the machine was not
-//! started anew. Then it is copied,
-//! sharing blocks where the filesystem can, or stays where it is. Of one that is not what is to be made, the layers may be
-//! ([`content`]).
+//! started anew. Then it is copied, sharing blocks where the filesystem can, or stays where it is. One that is not what is to be made
+//! may have content of the same layers ([`content`]).
 
 pub(crate) mod content;
 mod place;

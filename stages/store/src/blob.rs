@@ -74,7 +74,7 @@ impl Store {
         let (Some(dir), Some(file)) = (self.entry_dir(BLOBS, digest)?, self.blob(digest, None, &|_| {})?) else {
             return Ok(());
         };
-        self.later.sync(&dir, Some((OsString::from(digest.hex()), file)))
+        self.later.sync(&dir, digest.hex().into(), file)
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
@@ -376,7 +376,7 @@ impl Partial {
         let file = self.file.try_clone().map_err(|error| self.failed(error))?;
         let name = OsString::from(self.digest.hex());
         dir.take(&self.dir.join(&self.name), &name)?;
-        self.later.sync(&dir, Some((name, file)))
+        self.later.sync(&dir, name, file)
     }
 
     fn failed(&self, source: io::Error) -> Error {

@@ -77,7 +77,7 @@ impl Store {
         let dir = self.root.subdir(kind)?.subdir(digest.algorithm().name())?;
         let name = OsString::from(digest.hex());
         dir.take(from, &name)?;
-        self.later.sync(&dir, Some((name, file)))
+        self.later.sync(&dir, name, file)
     }
 }
 

@@ -5,7 +5,7 @@
 //! is found out when it is used, as with a medium that rots.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::iter;
 use std::path::PathBuf;
@@ -40,11 +40,12 @@ struct Syncing {
     dirs: BTreeMap<PathBuf, Arc<Dir>>,
 }
 
-/// Something that was put into a directory: a name, and if it is not there already, the file that has it.
+/// A file that was put into a directory.
 #[derive(Debug)]
 struct Put {
     dir: Arc<Dir>,
-    file: Option<(OsString, File)>,
+    name: OsString,
+    file: File,
 }
 
 impl Later {
@@ -57,10 +58,10 @@ impl Later {
         !self.lock().never
     }
 
-    /// Has the names in a directory brought to stable storage, and a file that has one of them.
+    /// Has a file and its name in a directory brought to stable storage.
     ///
     /// Whoever calls waits for this one at most: where there is no thread, or one that has enough to do, it is done at once.
-    pub(crate) fn sync(&self, dir: &Dir, file: Option<(OsString, File)>) -> Result<(), Error> {
+    pub(crate) fn sync(&self, dir: &Dir, name: OsString, file: File) -> Result<(), Error> {
         let put = {
             let mut state = self.lock();
             if state.never {
@@ -72,9 +73,9 @@ impl Later {
             let put = state.thread.as_mut().and_then(|syncing| Some((syncing.dir(dir)?, syncing.put.clone())));
             let Some((dir, put)) = put else {
                 drop(state);
-                return sync_one(dir, file.as_ref()).and(dir.sync());
+                return sync_file(dir, &name, &file).and(dir.sync());
             };
-            put.try_send(Put { dir, file })
+            put.try_send(Put { dir, name, file })
         };
         match put {
             Ok(()) => Ok(()),
@@ -128,16 +129,15 @@ fn run(puts: &Receiver<Put>) -> Result<(), Error> {
 fn sync_all(puts: impl IntoIterator<Item = Put>) -> Result<(), Error> {
     let mut result = Ok(());
     let mut dirs: BTreeMap<PathBuf, Arc<Dir>> = BTreeMap::new();
-    for Put { dir, file } in puts {
-        result = result.and(sync_one(&dir, file.as_ref()));
+    for Put { dir, name, file } in puts {
+        result = result.and(sync_file(&dir, &name, &file));
         dirs.entry(dir.path.clone()).or_insert(dir);
     }
     dirs.into_values().fold(result, |result, dir| result.and(dir.sync()))
 }
 
-/// The file only.
-fn sync_one(dir: &Dir, file: Option<&(OsString, File)>) -> Result<(), Error> {
-    let Some((name, file)) = file else { return Ok(()) };
+/// The file, without its name.
+fn sync_file(dir: &Dir, name: &OsStr, file: &File) -> Result<(), Error> {
     file.sync_all().map_err(|source| {
         // Nobody knows what is there now.
         if dir.names_file(name, file) {
@@ -169,18 +169,16 @@ mod tests {
             for number in 0..5 * WAITING {
                 let name = OsString::from(format!("{round}-{number}"));
                 let file = File::create(path.path().join(&name)).unwrap();
-                later.sync(&dir, Some((name, file))).unwrap();
-                later.sync(&dir, None).unwrap();
+                later.sync(&dir, name, file).unwrap();
             }
             assert!(later.wait().is_ok());
         }
-        let told: Vec<_> =
-            ["first", "second"].iter().map(|name| later.sync(&dir, Some((name.into(), pipe())))).collect();
+        let told: Vec<_> = ["first", "second"].iter().map(|name| later.sync(&dir, name.into(), pipe())).collect();
         let told: Vec<_> = told.into_iter().chain([later.wait()]).filter_map(Result::err).collect();
         assert!(told[0].to_string().contains("first"), "{told:?}");
         assert!(later.wait().is_ok(), "it was told");
         later.set_wanted(false);
-        later.sync(&dir, Some(("third".into(), pipe()))).unwrap();
+        later.sync(&dir, "third".into(), pipe()).unwrap();
         assert!(later.wait().is_ok());
     }
 
@@ -194,10 +192,10 @@ mod tests {
         std::fs::write(&other, "somebody else's").unwrap();
         let unsyncable = || File::options().read(true).write(true).open(&entry).unwrap();
         let second = unsyncable();
-        sync_all([Put { dir: Arc::new(dir), file: Some(("entry".into(), unsyncable())) }]).unwrap_err();
+        sync_all([Put { dir: Arc::new(dir), name: "entry".into(), file: unsyncable() }]).unwrap_err();
         assert!(!entry.exists());
         let dir = Dir::open_root(path.path()).unwrap();
-        sync_all([Put { dir: Arc::new(dir), file: Some(("other".into(), second)) }]).unwrap_err();
+        sync_all([Put { dir: Arc::new(dir), name: "other".into(), file: second }]).unwrap_err();
         assert!(other.exists());
     }
 }

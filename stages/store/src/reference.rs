@@ -106,13 +106,13 @@ impl Store {
         // place of something whole is whole at any time.
         if self.reference(name, &|_| {})?.is_none() {
             let (dir, file, written) = self.write_reference_file(root, name, reference, |_| Ok(()))?;
-            self.later.sync(&dir, Some((file.into(), written)))?;
+            self.later.sync(&dir, file.into(), written)?;
         } else {
             self.write_reference_below(root, name, reference)?;
         }
         let is_new = !self.root.exists(INDEX_JSON)?;
         let written = self.write_index_json(&[], |file| if is_new { Ok(()) } else { file.sync_all() })?;
-        self.later.sync(&self.root, Some((INDEX_JSON.into(), written)))
+        self.later.sync(&self.root, INDEX_JSON.into(), written)
     }
 
     /// Writes the file of a name, below a directory of repositories.
