@@ -216,7 +216,7 @@ impl Made {
             Err(error @ cvbake_disk::Error::Read { .. }) => on(Event::Warning(Error::from(error).line())),
             Err(error) => return Err(error.into()),
         }
-        draft.set_len(0)?;
+        draft.clear_all()?;
         Ok(false)
     }
 }

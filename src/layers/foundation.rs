@@ -32,7 +32,7 @@ impl Layers<'_> {
     /// failed and the layer was found in the store then.
     pub(crate) fn settle(&mut self, layout: &Layout, disk: &Draft) -> Result<(), Error> {
         let Some(at) = self.unpacked.iter().position(|unpacked| matches!(unpacked.content, Content::Disk)) else {
-            return Ok(disk.set_len(0)?);
+            return Ok(disk.clear_all()?);
         };
         let metadata = disk.file().metadata();
         let metadata = metadata.map_err(|source| Error::Scratch { path: disk.path().to_owned(), source })?;
@@ -45,7 +45,7 @@ impl Layers<'_> {
         let Some(pack) = foundation else {
             let scratch = Scratch::create(self.shop.scratch, self.unpacked[at].layer)?;
             scratch.fill_from(disk.file(), FOUNDATION..end)?;
-            disk.set_len(0)?;
+            disk.clear_all()?;
             self.unpacked[at].content = scratch.into_content();
             return Ok(());
         };

@@ -118,7 +118,7 @@ enum Target<'a> {
 impl<'a> Target<'a> {
     /// The disk, without whatever an attempt that failed has left on it.
     fn on(disk: &'a Draft) -> Result<Target<'a>, Error> {
-        disk.set_len(0)?;
+        disk.clear_all()?;
         Ok(Target::Disk(disk))
     }
 

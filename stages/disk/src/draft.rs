@@ -100,6 +100,18 @@ impl Draft {
         self.file.set_len(len).map_err(|source| Error::SetLen { path: self.path.clone(), len, source })
     }
 
+    /// Takes away what was written.
+    ///
+    /// Only if there is something: ext4 takes a file that was cut to nothing for one that is being replaced, and whoever closes
+    /// it waits for its blocks to be allocated, stable storage asked for or not.
+    ///
+    /// # Errors
+    /// When the file can't be cut.
+    pub fn clear_all(&self) -> Result<(), Error> {
+        let set_len = |source| Error::SetLen { path: self.path.clone(), len: 0, source };
+        if self.file.metadata().map_err(set_len)?.len() == 0 { Ok(()) } else { self.set_len(0) }
+    }
+
     /// Makes the file, which is empty, a copy of another one, holes included; where the filesystem can, the two share their blocks.
     ///
     /// # Errors
@@ -155,7 +167,7 @@ impl Draft {
     pub fn shares_blocks_with(&self, dir: &Path) -> bool {
         let Ok(mut probe) = tempfile::tempfile_in(dir) else { return false };
         let shared = probe.write_all(&[1; 4096]).is_ok() && rustix::fs::ioctl_ficlone(&self.file, &probe).is_ok();
-        let shared = self.file.set_len(0).is_ok() && shared;
+        let shared = self.clear_all().is_ok() && shared;
         self.shares.store(shared, Ordering::Relaxed);
         shared
     }

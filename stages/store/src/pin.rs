@@ -64,8 +64,7 @@ impl Store {
         for number in 0..MAX_PINS {
             let name = OsString::from(number.to_string());
             let Some(lock) = Lock::try_take(self.root.subdir(PINS)?, &name)? else { continue };
-            // A dead process's list.
-            lock.file().set_len(0).map_err(|source| Error::Write { path: lock.path(), source })?;
+            lock.clear()?;
             return Ok(lock);
         }
         let path = self.root.path.join(PINS);
