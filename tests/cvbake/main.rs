@@ -25,6 +25,7 @@ mod flattened;
 mod foreign;
 mod foundation;
 mod full;
+mod growth;
 mod image_oddities;
 mod image_store;
 mod images;
