@@ -87,6 +87,13 @@ impl Filesystem {
         Ok(directory)
     }
 
+    /// An empty directory as [`Filesystem::empty`] makes it, and what was there before takes no place in the work folder any more.
+    pub(crate) fn given_back(&self) -> Result<PathBuf> {
+        let directory = self.empty()?;
+        tool("fstrim", [&self.at])?;
+        Ok(directory)
+    }
+
     /// Another directory on it that an ordinary user may write to.
     pub(crate) fn directory(&self, name: &str) -> Result<PathBuf> {
         let directory = self.at.join(name);

@@ -47,6 +47,7 @@ pub(crate) fn run(bench: &mut Bench, series: Series, most: u64) -> Result<Growth
     };
     let mut points = Vec::new();
     for n in values.into_iter().filter(|&n| n <= most) {
+        bench.ext4.given_back()?;
         if series == Series::Bytes && n * 1_000_000 * COPIES > crate::bench::room(&bench.work)? {
             eprintln!("bench: LEFT OUT {n} MB: there is no room for it");
             continue;
@@ -67,7 +68,7 @@ fn point(bench: &mut Bench, layout: &Path, n: u64, jobs: Option<u64>) -> Result<
     let reference = bench.registry.push(layout, name)?;
     let mut runs = Vec::new();
     for round in 1..=bench.rounds {
-        let directory = bench.ext4.empty()?;
+        let directory = bench.ext4.given_back()?;
         let (disk, store) = (directory.join("disk.ext4"), directory.join("store"));
         let (program, disk, store) = (bench.cvbake.to_string_lossy(), disk.to_string_lossy(), store.to_string_lossy());
         let jobs = jobs.map(|jobs| jobs.to_string());
