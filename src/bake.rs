@@ -20,7 +20,7 @@ use crate::layers::{KeepPacks, LayerReport, Layers, Purpose, Workshop};
 use crate::readahead::Turn;
 use crate::reuse::content::Disks;
 use crate::reuse::{Made, Reuse, Standing};
-use crate::workplace::{Workplace, open_existing_store, open_source, open_store, open_to_read, pin};
+use crate::workplace::{Workplace, open_existing_store, open_source, open_store, pin};
 
 /// What to bake, and how.
 #[derive(Debug, Clone)]
@@ -148,7 +148,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let shop = Workshop { store: store.as_ref(), scratch, keep_packs, disk, jobs, turn: Turn::First, on };
 
     let tell = |event: cvbake_fetch::Event| on(event.into());
-    let blobs = open_to_read(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
+    let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
     let image = Image::verify(&*blobs, &job.want)?;
     let _pin = pin(store.as_ref(), &image)?;
     announce(&image, on);

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
 use crate::layers::with_another;
 use crate::parallel::{Stop, in_parallel};
-use crate::workplace::{Workplace, open_store, open_to_read, pin};
+use crate::workplace::{Workplace, open_source, open_store, pin};
 
 /// What to pull, and how.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let store = open_store(Some(&job.store), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.store, cleanup)?;
     let tell = |event: cvbake_fetch::Event| on(event.into());
-    let blobs = open_to_read(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
+    let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
     let image = Image::verify(&*blobs, &job.want)?;
     let _pin = pin(store.as_ref(), &image)?;
     announce(&image, on);

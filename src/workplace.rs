@@ -73,17 +73,6 @@ pub(crate) fn open_source<'a>(
     })
 }
 
-/// Opens a source all of whose layers will be read, the largest first.
-pub(crate) fn open_to_read<'a>(
-    source: &Source,
-    registry: &Options,
-    place: &Workplace,
-    store: Option<&'a Store>,
-    on: &'a (dyn Fn(cvbake_fetch::Event) + Sync),
-) -> Result<Box<dyn Blobs + Send + 'a>, Error> {
-    open_source(source, &Options { ahead: true, ..registry.clone() }, place, store, on)
-}
-
 /// Keeps what an image needs in the store as long as this lives, whatever other processes remove meanwhile.
 pub(crate) fn pin<'s>(store: Option<&'s Store>, image: &Image) -> Result<Option<Pin<'s>>, Error> {
     let documents = [image.identity().digest(), image.config().map(Config::digest)];

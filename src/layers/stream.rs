@@ -110,9 +110,9 @@ impl Read for Counted<'_> {
 }
 
 /// Ends when going on is for nothing.
-pub(super) struct Stoppable<'a, R> {
-    pub(super) inner: R,
-    pub(super) stop: &'a Stop,
+struct Stoppable<'a, R> {
+    inner: R,
+    stop: &'a Stop,
 }
 
 impl<R: Read> Read for Stoppable<'_, R> {

@@ -12,7 +12,6 @@ use cvbake_unpack::Index;
 use cvbake_verify::{Blobs, Compression, Layer};
 
 use super::foundation::FOUNDATION;
-use super::stream::Stoppable;
 use super::{Content, Purpose, Unpacked, Workshop, pack_name};
 use crate::error::Error;
 use crate::event::{Event, Found};
@@ -29,13 +28,7 @@ pub(super) fn unpack<'a>(
     let kept = shop.store.zip(layer.diff_id());
     let tell = |event: cvbake_store::Event| (shop.on)(event.into());
     let _lock = match kept {
-        Some((store, diff_id)) if purpose == Purpose::Content => {
-            let waiting = |event| {
-                tell(event);
-                finish_what_was_begun(layer, blobs, stop);
-            };
-            Some(store.lock(&diff_id, &waiting)?)
-        }
+        Some((store, diff_id)) if purpose == Purpose::Content => Some(store.lock(&diff_id, &tell)?),
         _ => None,
     };
     // A layer whose content is to be kept and is not is unpacked like a new one.
@@ -84,13 +77,6 @@ pub(super) fn unpack<'a>(
     let entries = index.entry_count();
     let pack = pack_name(&diff_id, &index);
     Ok(Unpacked { layer, diff_id, pack, index: Some(index), content, found: Found::Nothing, entries })
-}
-
-/// Gets into the store what others may wait for while we wait for them.
-fn finish_what_was_begun(layer: &Layer, blobs: &dyn Blobs, stop: &Stop) {
-    let Some(begun) = blobs.begun(layer) else { return };
-    // If it can't be had, whoever works on the layer will find that out, too.
-    let _ = io::copy(&mut Stoppable { inner: begun, stop }, &mut io::sink());
 }
 
 /// Where the index of a layer is that no store keeps.

@@ -4,7 +4,7 @@
 //! the way. A partial one is the beginning of a blob: it stays when its process is killed, and the next one goes on.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -193,7 +193,7 @@ impl Store {
     /// When the file can't be made or locked.
     pub fn partial(&self, digest: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<Partial, Error> {
         let dir = self.root.subdir(PARTIAL)?;
-        let name = partial_name(digest);
+        let name = OsString::from(format!("{}-{}", digest.algorithm(), digest.hex()));
         let path = dir.join(&name);
         let mut told = false;
         loop {
@@ -228,41 +228,13 @@ impl Store {
             // The holder before us finished the blob or removed the file: nobody else will find this one.
             if dir.names_file(&name, &file) {
                 let metadata = file.metadata().map_err(|source| Error::Read { path: path.clone(), source })?;
-                return self.own_partial(digest, dir, name, file, metadata.len());
+                let root = self.root.try_clone()?;
+                let len = metadata.len();
+                let later = Arc::clone(&self.later);
+                return Ok(Partial { file, len, on_its_way: len, digest: *digest, dir, name, root, later });
             }
         }
     }
-
-    /// The beginning of a blob, which is nothing yet, for this process alone; `None` if somebody has begun with it.
-    ///
-    /// # Errors
-    /// As [`Store::partial`].
-    pub fn new_partial(&self, digest: &Digest) -> Result<Option<Partial>, Error> {
-        let dir = self.root.subdir(PARTIAL)?;
-        let name = partial_name(digest);
-        let path = dir.join(&name);
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::APPEND | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&dir.fd, &name, flags, Mode::from_raw_mode(PRIVATE_FILE)) {
-            Ok(file) => File::from(file),
-            Err(Errno::EXIST) => return Ok(None),
-            Err(error) => return Err(Error::Create { path, source: error.into() }),
-        };
-        match file.try_lock() {
-            Ok(()) if dir.names_file(&name, &file) => self.own_partial(digest, dir, name, file, 0).map(Some),
-            // Somebody was quicker with what was ours.
-            Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(Error::Lock { path, source }),
-        }
-    }
-
-    fn own_partial(&self, digest: &Digest, dir: Dir, name: OsString, file: File, len: u64) -> Result<Partial, Error> {
-        let (root, later) = (self.root.try_clone()?, Arc::clone(&self.later));
-        Ok(Partial { file, len, on_its_way: len, digest: *digest, dir, name, root, later })
-    }
-}
-
-fn partial_name(digest: &Digest) -> OsString {
-    format!("{}-{}", digest.algorithm(), digest.hex()).into()
 }
 
 /// Why bytes can't be passed on.

@@ -32,12 +32,6 @@ pub trait Blobs: Sync {
     /// What verification starts with.
     fn root(&self) -> &Root;
 
-    /// Told which layers the image has, as soon as a manifest says so. Nothing is checked by then but that manifest, and the image may
-    /// not be the right one after all; but a place that takes its time may begin to look for what will be asked for next.
-    fn foresee(&self, layers: &[Descriptor]) {
-        let _ = layers;
-    }
-
     /// The bytes of a blob from its first.
     ///
     /// # Errors
@@ -61,13 +55,6 @@ pub trait Blobs: Sync {
             (Some(digest), Some(size)) => Box::new(CheckedReader::new(reader, digest, size)),
             _ => reader,
         })
-    }
-
-    /// What was begun of a layer before anybody wanted to read it, if it was. Whoever does not read the layer now, and waits for somebody
-    /// else who works on it, reads this to its end: the other may wait for it.
-    fn begun(&self, layer: &Layer) -> Option<Box<dyn Read + Send + '_>> {
-        let _ = layer;
-        None
     }
 
     /// Whether a layer that made no sense can be opened again, and may then be better: it came from a place that others can stand in

@@ -29,8 +29,6 @@ pub(crate) struct Search<'a> {
     blobs: &'a dyn Blobs,
     want: &'a Platform,
     documents: usize,
-    /// Whether manifests are looked into to see which is the one.
-    probing: bool,
 }
 
 /// What to do when several candidates serve equally well.
@@ -44,7 +42,7 @@ enum Tie {
 
 impl<'a> Search<'a> {
     pub(crate) fn new(blobs: &'a dyn Blobs, want: &'a Platform) -> Search<'a> {
-        Search { blobs, want, documents: 0, probing: false }
+        Search { blobs, want, documents: 0 }
     }
 
     pub(crate) fn run(&mut self, candidates: &[Candidate]) -> Result<Found, Error> {
@@ -67,9 +65,6 @@ impl<'a> Search<'a> {
                 self.choose(&format!("index {}", descriptor.digest), &candidates, depth + 1, Tie::First)
             }
             Document::Manifest(manifest) => {
-                if !self.probing {
-                    self.blobs.foresee(&manifest.layers);
-                }
                 let object = Config::object(&manifest.config.digest);
                 let config = self.read(&object, &manifest.config)?;
                 let config = Config::parse(manifest.config.digest, config)?;
@@ -114,7 +109,6 @@ impl<'a> Search<'a> {
     ) -> Result<Found, Error> {
         let mut best: Option<(Fit, &Candidate, Found)> = None;
         let mut no_image = None;
-        self.probing = true;
         for entry in entries.iter().filter(|entry| entry.may_be_image() && entry.platform.is_none()) {
             let found = match self.follow(&entry.descriptor, depth, true) {
                 Ok(found) => found,

@@ -10,16 +10,13 @@ use cvbake_store::Partial;
 use cvbake_verify::Digest;
 
 use super::endpoints::{Endpoints, Turns};
-use super::http::{Ahead, Reply};
+use super::http::Reply;
 use super::problem::{Problem, shorten};
 use super::retry::{Attempts, Failure};
 use crate::Event;
 
 /// How many bytes must have come since the last failure for it to be forgotten. A server that gives less each time is as good as none.
 const MIN_PROGRESS: u64 = 64 << 10;
-
-/// What is accepted where the digest says what it is.
-const ANYTHING: &str = "*/*";
 
 /// How much of what is on disk already is read at once.
 const BUFFER: usize = 256 << 10;
@@ -43,8 +40,6 @@ pub(super) struct Download<'s> {
     handed: u64,
     chunk: Bytes,
     body: Option<Body>,
-    /// What was asked for before anybody wanted to read.
-    ahead: Option<Ahead>,
     attempts: Attempts,
     gained: u64,
     /// The server answered a range with something else: it gets no second chance.
@@ -85,21 +80,10 @@ impl<'s> Download<'s> {
             handed: 0,
             chunk: Bytes::new(),
             body: None,
-            ahead: None,
             gained: 0,
             no_ranges: false,
             state: State::Running,
         }
-    }
-
-    /// Asks for the blob now, so that there will be less to wait for. If it can't be asked for, the first to read will see why.
-    pub(super) fn ask_ahead(&mut self) {
-        self.ahead = self.endpoints.session(&self.turns).ask_ahead(&self.path(), ANYTHING).ok();
-    }
-
-    /// Where the blob is in its repository.
-    fn path(&self) -> String {
-        format!("blobs/{}", self.digest)
     }
 
     fn new_hash(&self) -> Stream {
@@ -241,9 +225,9 @@ impl<'s> Download<'s> {
     /// Asks for what is missing. `None`: to be asked again, otherwise.
     fn start(&mut self) -> Result<Option<Body>, Failure> {
         let from = (self.position > 0 && !self.no_ranges).then_some(self.position);
+        let path = format!("blobs/{}", self.digest);
         let wanted = if from.is_some() { "206" } else { "200" };
-        let ahead = self.ahead.take().filter(|_| from.is_none());
-        let reply = self.endpoints.session(&self.turns).try_get(&self.path(), ANYTHING, from, wanted, ahead)?;
+        let reply = self.endpoints.session(&self.turns).try_get(&path, "*/*", from, wanted)?;
         let host = || reply.host.clone();
         let plain = |found: &&str| found.is_empty() || found.eq_ignore_ascii_case("identity");
         if let Some(found) = reply.header("Content-Encoding").filter(|found| !plain(found)) {

@@ -2,7 +2,6 @@
 //! and credentials stay with the server they are for.
 
 mod exchange;
-mod reply;
 mod stream;
 
 use std::error::Error as _;
@@ -10,10 +9,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, Response, Url};
+use reqwest::{Client, Method, Response, StatusCode, Url};
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
 
 use super::guard::{Guard, bare, is_loopback};
 use super::options::Options;
@@ -22,7 +21,6 @@ use super::proxy::Rules;
 use super::tls::{Reading, Tls, about_certificates, unusable};
 
 pub(super) use self::exchange::{Content, Exchange, upload_location};
-pub(super) use self::reply::Reply;
 pub(super) use self::stream::Stream;
 
 /// How many redirects lead from one request to its answer. Registries have one or two: to storage, and from there to a network of caches.
@@ -38,18 +36,13 @@ const USER_AGENT: &str = concat!("cvbake/", env!("CARGO_PKG_VERSION"));
 
 /// A client for one registry and whatever it leads to.
 pub(super) struct Http {
-    wire: Arc<Wire>,
-    runtime: Runtime,
-}
-
-/// What a request needs that nobody waits for: all but the threads it runs on.
-struct Wire {
     /// Where the registry is, with TLS.
     base: Url,
     /// For the registry itself: with what we show to it, and what it may show to us.
     own: Client,
     /// For where it leads.
     other: Client,
+    runtime: Runtime,
     guard: Guard,
     proxies: Arc<Rules>,
     stall: Duration,
@@ -57,7 +50,7 @@ struct Wire {
 
 impl std::fmt::Debug for Http {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Http").field("base", &self.wire.base.as_str()).finish_non_exhaustive()
+        f.debug_struct("Http").field("base", &self.base.as_str()).finish_non_exhaustive()
     }
 }
 
@@ -111,59 +104,9 @@ impl Http {
         };
         let own = client(true)?;
         let other = if insecure || tls.has_identity() { client(false)? } else { own.clone() };
-        let wire = Wire { base, own, other, guard, proxies, stall: options.stall };
-        Ok(Http { wire: Arc::new(wire), runtime })
+        Ok(Http { base, own, other, runtime, guard, proxies, stall: options.stall })
     }
 
-    /// Sends a request and waits for the head of the answer, whatever its status.
-    pub(super) fn send(self: &Arc<Http>, request: &Request) -> Result<Reply, Problem> {
-        self.runtime.block_on(self.wire.ask(request)).map(|answer| self.reply(answer))
-    }
-
-    /// Sends a request and does not wait.
-    pub(super) fn send_ahead(&self, request: Request) -> Ahead {
-        let wire = Arc::clone(&self.wire);
-        Ahead(self.runtime.spawn(async move { wire.ask(&request).await }))
-    }
-
-    /// Waits for the head of the answer to a request that was sent before.
-    pub(super) fn receive(self: &Arc<Http>, ahead: Ahead) -> Result<Reply, Problem> {
-        let answer = self.runtime.block_on(ahead.0);
-        let answer = answer.unwrap_or_else(|error| Err(Problem::Setup { reason: error.to_string() }));
-        answer.map(|answer| self.reply(answer))
-    }
-
-    fn reply(self: &Arc<Http>, answer: Answer) -> Reply {
-        let Answer { response, host, own } = answer;
-        Reply { http: Arc::clone(self), response, host, own }
-    }
-
-    /// Waits for the next thing to arrive.
-    fn wait<T>(
-        &self,
-        host: &str,
-        what: &'static str,
-        future: impl Future<Output = Result<T, reqwest::Error>>,
-    ) -> Result<T, Problem> {
-        self.runtime.block_on(self.wire.wait(host, what, future))
-    }
-}
-
-/// A request on its way.
-#[derive(Debug)]
-pub(super) struct Ahead(JoinHandle<Result<Answer, Problem>>);
-
-/// The head of an answer.
-///
-/// It does not hold the runtime, which must not be dropped by a task that it runs.
-#[derive(Debug)]
-struct Answer {
-    response: Response,
-    host: String,
-    own: bool,
-}
-
-impl Wire {
     /// Whether a URL is one of the registry itself, with TLS or without.
     fn is_own(&self, url: &Url) -> bool {
         url.host_str() == self.base.host_str() && url.port() == self.base.port()
@@ -173,16 +116,15 @@ impl Wire {
         if self.is_own(url) { &self.own } else { &self.other }
     }
 
-    /// Sends a request, and where redirects lead.
-    async fn ask(&self, request: &Request) -> Result<Answer, Problem> {
+    /// Sends a request and waits for the head of the answer, whatever its status.
+    pub(super) fn send(self: &Arc<Http>, request: &Request) -> Result<Reply, Problem> {
         let mut url = request.url.clone();
         let mut own = true;
         for _ in 0..=MAX_REDIRECTS {
             self.guard.check(&url)?;
-            let answer = self.ask_once(request, &url, own).await?;
-            let redirect = matches!(answer.response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-            let location = answer.response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-            let Some(location) = location.filter(|_| redirect && request.form.is_none()) else { return Ok(answer) };
+            let reply = self.send_once(request, &url, own)?;
+            let redirect = matches!(reply.status(), 301 | 302 | 303 | 307 | 308) && request.form.is_none();
+            let Some(location) = reply.header(LOCATION.as_str()).filter(|_| redirect) else { return Ok(reply) };
             let next = follow(&url, location)?;
             own = own && next.origin() == url.origin();
             url = next;
@@ -191,7 +133,7 @@ impl Wire {
         Err(Problem::Redirect { host: place(&request.url), to: shown(&url), reason })
     }
 
-    async fn ask_once(&self, request: &Request, url: &Url, own: bool) -> Result<Answer, Problem> {
+    fn send_once(self: &Arc<Http>, request: &Request, url: &Url, own: bool) -> Result<Reply, Problem> {
         let method = if request.form.is_some() { Method::POST } else { request.method.clone() };
         let mut builder = self.client(url).request(method, url.clone()).headers(request.headers.clone());
         if let Some(authorization) = request.authorization.as_ref().filter(|_| own) {
@@ -201,7 +143,7 @@ impl Wire {
             builder = builder.header("Content-Type", "application/x-www-form-urlencoded").body(form.clone());
         }
         let host = place(url);
-        let response = self.wait(&host, "cannot reach", builder.send()).await.map_err(|problem| match problem {
+        let response = self.wait(&host, "cannot reach", builder.send()).map_err(|problem| match problem {
             Problem::Transport { what, host, mut reason, connecting, foreign } => {
                 if let Some(proxy) = self.proxies.of(url) {
                     reason = format!("{reason} (through the proxy {})", place(proxy));
@@ -210,19 +152,21 @@ impl Wire {
             }
             problem => problem,
         })?;
-        Ok(Answer { response, host, own })
+        Ok(Reply { http: Arc::clone(self), response, host, own })
     }
 
-    async fn wait<T>(
+    /// Waits for the next thing to arrive.
+    fn wait<T>(
         &self,
         host: &str,
         what: &'static str,
         future: impl Future<Output = Result<T, reqwest::Error>>,
     ) -> Result<T, Problem> {
-        match tokio::time::timeout(self.stall, future).await {
+        let (host, limit) = (host.to_owned(), self.stall);
+        match self.runtime.block_on(async { tokio::time::timeout(limit, future).await }) {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(explain(error, what, host.to_owned())),
-            Err(_) => Err(Problem::Stalled { host: host.to_owned(), limit: self.stall }),
+            Ok(Err(error)) => Err(explain(error, what, host)),
+            Err(_) => Err(Problem::Stalled { host, limit }),
         }
     }
 }
@@ -298,6 +242,105 @@ pub(super) fn place(url: &Url) -> String {
 /// A URL without what may be secret or long.
 pub(super) fn shown(url: &Url) -> String {
     shorten(&format!("{}://{}{}", url.scheme(), place(url), url.path()))
+}
+
+/// An answer: its head, and then its body as it comes.
+#[derive(Debug)]
+pub(super) struct Reply {
+    http: Arc<Http>,
+    response: Response,
+    /// Who answered.
+    pub(super) host: String,
+    /// Whether that is the server that was asked.
+    pub(super) own: bool,
+}
+
+impl Reply {
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// All values of a header.
+    pub(super) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.response.headers().get_all(name).into_iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// The media type of the body, without parameters.
+    pub(super) fn content_type(&self) -> Option<String> {
+        let text = self.header("Content-Type")?.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        (!text.is_empty()).then_some(text)
+    }
+
+    pub(super) fn content_length(&self) -> Option<u64> {
+        self.header("Content-Length")?.parse().ok()
+    }
+
+    /// The next bytes of the body.
+    pub(super) fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
+        self.http.wait(&self.host, "lost the connection to", self.response.chunk())
+    }
+
+    /// The whole body.
+    pub(super) fn body(&mut self, limit: u64) -> Result<Vec<u8>, Problem> {
+        let too_large = |host: &str| Problem::TooLarge { host: host.to_owned(), limit };
+        if self.content_length().is_some_and(|length| length > limit) {
+            return Err(too_large(&self.host));
+        }
+        let mut body = Vec::new();
+        while let Some(bytes) = self.chunk()? {
+            if (body.len() + bytes.len()) as u64 > limit {
+                return Err(too_large(&self.host));
+            }
+            body.extend_from_slice(&bytes);
+        }
+        Ok(body)
+    }
+
+    /// What the server says about an error, if it says it in a way that can be shown.
+    pub(super) fn message(&mut self) -> String {
+        #[derive(serde::Deserialize)]
+        struct Errors {
+            errors: Option<Vec<Said>>,
+            error: Option<serde_json::Value>,
+            error_description: Option<String>,
+            details: Option<serde_json::Value>,
+            message: Option<String>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Said {
+            code: Option<String>,
+            message: Option<String>,
+        }
+        let Ok(body) = self.body(MAX_ERROR_BYTES) else { return String::new() };
+        let text = |value: serde_json::Value| value.as_str().map(str::to_owned);
+        let said = match serde_json::from_slice::<Errors>(&body) {
+            Ok(Errors { errors: Some(errors), .. }) if !errors.is_empty() => {
+                let Said { code, message } = &errors[0];
+                [code.as_deref(), message.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": ")
+            }
+            Ok(parsed) => parsed
+                .error_description
+                .or(parsed.message)
+                .or_else(|| parsed.details.and_then(text))
+                .or_else(|| parsed.error.and_then(text))
+                .unwrap_or_default(),
+            Err(_) if self.content_type().as_deref() == Some("text/plain") => {
+                String::from_utf8_lossy(&body).into_owned()
+            }
+            Err(_) => String::new(),
+        };
+        shorten(&said)
+    }
+
+    /// Whether the server speaks TLS and was not spoken to so.
+    pub(super) fn wants_tls(&mut self) -> bool {
+        let body = |reply: &mut Reply| reply.body(MAX_ERROR_BYTES).unwrap_or_default();
+        self.response.status() == StatusCode::BAD_REQUEST && String::from_utf8_lossy(&body(self)).contains("HTTPS")
+    }
 }
 
 #[cfg(test)]

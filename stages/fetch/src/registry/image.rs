@@ -1,8 +1,7 @@
 //! An image in a registry, or what the store has of it.
 
-use std::cmp::Reverse;
 use std::io::{self, Cursor, Read};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use cvbake_store::{Pin, Reference as Stored, Store};
 use cvbake_verify::{Blobs, Candidate, CheckedReader, Descriptor, Digest, Hasher, Layer, Root, json};
@@ -33,9 +32,6 @@ pub(super) struct Image<'s> {
     place: Place,
     wanted: Wanted,
     pull: Pull,
-    /// Whether a layer is asked for as soon as the layers are known.
-    may_ask_ahead: bool,
-    asked_ahead: Mutex<Option<(Digest, Box<Download<'s>>)>>,
     root: Root,
     /// The manifest or index that the name points to, and its bytes.
     top: (Digest, Vec<u8>),
@@ -104,8 +100,6 @@ impl<'s> Image<'s> {
             pin,
             wanted,
             pull: options.pull,
-            may_ask_ahead: options.ahead && options.pull != Pull::Never,
-            asked_ahead: Mutex::default(),
             root: Root::Candidates(Vec::new()),
             top: (Digest::sha256(b""), Vec::new()),
             endpoints: Arc::new(Endpoints::new(place.clone(), all, options, on)),
@@ -302,9 +296,6 @@ impl<'s> Image<'s> {
         if self.pull == Pull::Never {
             return Err(Problem::NotStored);
         }
-        if let Some(download) = self.take_asked_ahead(digest) {
-            return Ok(Blob::Arriving(download));
-        }
         let download = |kept| Blob::Arriving(Box::new(Download::new(Arc::clone(&self.endpoints), digest, size, kept)));
         let Some(store) = self.store else { return Ok(download(None)) };
         let on = |event| (self.on)(Event::Store(event));
@@ -337,37 +328,6 @@ impl<'s> Image<'s> {
         let Some(store) = self.store.filter(|_| !self.endpoints.is_given_up(&digest)) else { return Ok(None) };
         let found = store.blob(&digest, Some(size), &|event| (self.on)(Event::Store(event))).map_err(store_problem)?;
         Ok(found.map(|file| Kept { file, digest, store }))
-    }
-
-    /// Asks for the layer that whoever wants all of them begins with: the largest.
-    ///
-    /// For no more than that one. While it is held, other processes wait for it; we may wait for them only when we are done with it
-    /// ([`Blobs::begun`]), or two could wait for each other.
-    fn ask_ahead(&self, layers: &[Descriptor]) -> Option<(Digest, Box<Download<'s>>)> {
-        let is_missing = |layer: &Descriptor| matches!(self.unchecked_blob(layer.digest, layer.size), Ok(None));
-        let missing = layers.iter().enumerate().filter(|(_, layer)| is_missing(layer));
-        let (_, first) = missing.min_by_key(|&(at, layer)| (Reverse(layer.size), at))?;
-        let kept = match self.store {
-            // What others have begun is a matter of ranges.
-            Some(store) => Some(store.new_partial(&first.digest).ok()??),
-            None => None,
-        };
-        // Somebody may have finished it just now.
-        if !is_missing(first) {
-            return None;
-        }
-        let mut download = Download::new(Arc::clone(&self.endpoints), first.digest, first.size, kept);
-        download.ask_ahead();
-        Some((first.digest, Box::new(download)))
-    }
-
-    fn take_asked_ahead(&self, digest: Digest) -> Option<Box<Download<'s>>> {
-        self.asked_ahead().take_if(|(asked, _)| *asked == digest).map(|(_, download)| download)
-    }
-
-    fn asked_ahead(&self) -> MutexGuard<'_, Option<(Digest, Box<Download<'s>>)>> {
-        // What is in it is whole at any time.
-        self.asked_ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the store had something else under this name, or what can't be read. It is not handed out any more.
@@ -438,12 +398,6 @@ impl Blobs for Image<'_> {
         &self.root
     }
 
-    fn foresee(&self, layers: &[Descriptor]) {
-        if self.may_ask_ahead {
-            *self.asked_ahead() = self.ask_ahead(layers);
-        }
-    }
-
     fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
         let kind = if MANIFESTS.contains(&blob.media_type.as_str()) { "manifest" } else { "blob" };
         let error = |problem| self.place.error(&format!("{kind} {}", blob.digest), problem).into_io();
@@ -462,10 +416,6 @@ impl Blobs for Image<'_> {
             (Blob::Stored(file), digest, size) => Box::new(CheckedReader::new(file, digest, size)),
             (Blob::Arriving(download), ..) => download,
         })
-    }
-
-    fn begun(&self, layer: &Layer) -> Option<Box<dyn Read + Send + '_>> {
-        Some(self.take_asked_ahead(layer.digest()?)?)
     }
 
     fn another(&self, layer: &Layer) -> bool {

@@ -25,9 +25,6 @@ pub enum Pull {
 pub struct Options {
     /// When to ask what a name points to.
     pub pull: Pull,
-    /// Whether all layers will be read, the largest first: that one is then asked for before the image is known to be what it should be, which saves
-    /// the time that a request takes.
-    pub ahead: bool,
     /// Where it is written which registries stand for a name.
     pub registries: RegistriesFiles,
     /// Which registries may be spoken to without TLS, or without knowing who vouches for them.
@@ -70,7 +67,6 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             pull: Pull::default(),
-            ahead: false,
             registries: RegistriesFiles::default(),
             insecure: Insecure::default(),
             credentials: None,

@@ -3,7 +3,7 @@
 mod exchange;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Url};
@@ -12,7 +12,7 @@ use super::auth::{Challenge, TokenServer, basic, bearer, unexpected};
 use super::config::Endpoint;
 use super::credentials::Credentials;
 use super::guard::{bare, is_loopback};
-use super::http::{Ahead, Http, Reply, Request};
+use super::http::{Http, Reply, Request};
 use super::options::Options;
 use super::problem::Problem;
 use super::retry::{Attempts, Failure};
@@ -92,30 +92,28 @@ impl<'s> Session<'s> {
         attempts: &mut Attempts,
     ) -> Result<Reply, Problem> {
         loop {
-            match self.try_get(path, accept, None, wanted, None) {
+            match self.try_get(path, accept, None, wanted) {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => self.failed(attempts, failure)?,
             }
         }
     }
 
-    /// Asks for all of something, and does not wait for the answer.
-    pub(super) fn ask_ahead(&self, path: &str, accept: &str) -> Result<Ahead, Problem> {
-        let Connection { http, base } = self.connection()?;
-        let (request, _) = self.prepare(Method::GET, &base, path, get_headers(accept, None))?;
-        Ok(http.send_ahead(request))
-    }
-
-    /// Asks once, if that was not done ahead; `from` is the first byte that is wanted of a blob.
+    /// Asks once; `from` is the first byte that is wanted of a blob.
     pub(super) fn try_get(
         &self,
         path: &str,
         accept: &str,
         from: Option<u64>,
         wanted: &'static str,
-        ahead: Option<Ahead>,
     ) -> Result<Reply, Failure> {
-        let mut reply = self.request(Method::GET, path, get_headers(accept, from), ahead)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_str(accept).expect("media types are header values"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(from) = from {
+            headers.insert(RANGE, HeaderValue::from_str(&format!("bytes={from}-")).expect("digits"));
+        }
+        let mut reply = self.request(Method::GET, path, headers)?;
         match reply.status() {
             200 => Ok(reply),
             206 | 416 if from.is_some() => Ok(reply),
@@ -128,14 +126,14 @@ impl<'s> Session<'s> {
         }
     }
 
-    /// Sends a request, unless that was done before, and once more with fresh authorization if the registry asks for it.
-    fn request(&self, method: Method, path: &str, headers: HeaderMap, ahead: Option<Ahead>) -> Result<Reply, Failure> {
+    /// Sends a request, and once more with fresh authorization if the registry asks for it.
+    fn request(&self, method: Method, path: &str, headers: HeaderMap) -> Result<Reply, Failure> {
         let Connection { http, base } = self.connection()?;
-        let (mut request, generation) = self.prepare(method, &base, path, headers)?;
-        let reply = match ahead {
-            Some(ahead) => http.receive(ahead)?,
-            None => http.send(&request)?,
-        };
+        let url = base.join(&format!("/v2/{}/{path}", self.place.repository));
+        let url = url.map_err(|error| Problem::Malformed { what: "the reference", reason: error.to_string() })?;
+        let (authorization, generation) = self.authorization();
+        let mut request = Request { method, url, headers, authorization, form: None };
+        let reply = http.send(&request)?;
         self.answered.store(true, Ordering::Relaxed);
         if reply.status() != 401 || !reply.own {
             return Ok(reply);
@@ -146,15 +144,7 @@ impl<'s> Session<'s> {
         Ok(http.send(&request)?)
     }
 
-    /// A request with the authorization that there is, and how often that has changed.
-    fn prepare(&self, method: Method, base: &Url, path: &str, headers: HeaderMap) -> Result<(Request, u64), Problem> {
-        let url = base.join(&format!("/v2/{}/{path}", self.place.repository));
-        let url = url.map_err(|error| Problem::Malformed { what: "the reference", reason: error.to_string() })?;
-        let (authorization, generation) = self.authorization();
-        Ok((Request { method, url, headers, authorization, form: None }, generation))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // What is in it is whole at any time.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -240,17 +230,6 @@ impl<'s> Session<'s> {
         state.connection = Some(connection.clone());
         Ok(connection)
     }
-}
-
-/// The headers of a request for something; `from` is the first byte that is wanted.
-fn get_headers(accept: &str, from: Option<u64>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_str(accept).expect("media types are header values"));
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if let Some(from) = from {
-        headers.insert(RANGE, HeaderValue::from_str(&format!("bytes={from}-")).expect("digits"));
-    }
-    headers
 }
 
 /// Which of two schemes a registry speaks.

@@ -2,7 +2,6 @@
 #![expect(clippy::print_stdout, reason = "messages are to be read")]
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
-mod ahead;
 mod auth;
 mod distribution;
 mod faults;
@@ -119,7 +118,6 @@ fn descriptor(media_type: &str, content: &[u8]) -> String {
 /// As in real life, but faster.
 fn quick() -> Options {
     Options {
-        ahead: true,
         attempts: 4,
         first_wait: Duration::from_millis(2),
         longest_wait: Duration::from_secs(3),

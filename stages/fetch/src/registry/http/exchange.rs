@@ -1,7 +1,5 @@
 //! Requests that change something.
 
-use bytes::Bytes;
-
 use super::stream::{self, Stream};
 use super::*;
 
@@ -27,9 +25,9 @@ impl Http {
     /// Sends it once. A redirect is an answer like others: what changes something is not repeated elsewhere.
     pub(in crate::registry) fn exchange(self: &Arc<Http>, exchange: Exchange<'_>) -> Result<Reply, Problem> {
         let Exchange { method, url, headers, authorization, own, content } = exchange;
-        self.wire.guard.check(&url)?;
+        self.guard.check(&url)?;
         let host = place(&url);
-        let mut builder = self.wire.client(&url).request(method, url).headers(headers);
+        let mut builder = self.client(&url).request(method, url).headers(headers);
         if let Some(authorization) = authorization.filter(|_| own) {
             builder = builder.header(AUTHORIZATION, authorization);
         }
@@ -43,7 +41,7 @@ impl Http {
                 stream::send(self, &host, builder, stream)?
             }
         };
-        Ok(self.reply(Answer { response, host, own }))
+        Ok(Reply { http: Arc::clone(self), response, host, own })
     }
 }
 

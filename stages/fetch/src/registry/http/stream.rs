@@ -80,7 +80,7 @@ impl Sending<'_> {
                 Ok(Ok(permit)) => permit,
                 Ok(Err(_)) => return Ok(()),
                 Err(_) => {
-                    self.check_silence(self.http.wire.stall)?;
+                    self.check_silence(self.http.stall)?;
                     continue;
                 }
             };
@@ -109,7 +109,7 @@ impl Sending<'_> {
                 Ok(Err(error)) => return Err(Problem::Setup { reason: error.to_string() }),
                 Err(_) => {
                     let digestion = if self.told == total { total / DIGESTION } else { 0 };
-                    let limit = self.http.wire.stall + Duration::from_secs(digestion);
+                    let limit = self.http.stall + Duration::from_secs(digestion);
                     if let Err(problem) = self.check_silence(limit) {
                         self.task.abort();
                         return Err(problem);

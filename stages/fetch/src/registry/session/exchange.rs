@@ -101,7 +101,7 @@ impl Session<'_> {
     pub(in crate::registry) fn head(&self, path: &str, accept: &str) -> Result<Option<Reply>, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).expect("media types are header values"));
-        let mut reply = self.request(Method::HEAD, path, headers, None)?;
+        let mut reply = self.request(Method::HEAD, path, headers)?;
         match reply.status() {
             200 => Ok(Some(reply)),
             404 | 405 | 501 => Ok(None),
