@@ -15,7 +15,7 @@ use cvbake_verify::{Algorithm, Digest, Hasher};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::dir::{Dir, PRIVATE_FILE};
+use crate::dir::{Dir, PRIVATE_FILE, clear};
 use crate::entry::{Entry, Fault, describe, fault, is_ours, len_bytes};
 use crate::later::Later;
 use crate::reference::REPOSITORIES;
@@ -361,10 +361,7 @@ impl Partial {
     /// # Errors
     /// When the file can't be cut.
     pub fn restart(&mut self) -> Result<(), Error> {
-        // A file that is cut to nothing is slow to close on ext4, even if there was nothing.
-        if self.len > 0 {
-            self.file.set_len(0).map_err(|error| self.failed(error))?;
-        }
+        clear(&self.file).map_err(|error| self.failed(error))?;
         (self.len, self.on_its_way) = (0, 0);
         Ok(())
     }

@@ -26,16 +26,6 @@ impl Lock {
         Lock::take(dir, name, &mut try_lock)
     }
 
-    /// Takes away what a holder who died left in the file.
-    ///
-    /// Only if there is something: ext4 takes a file that was cut to nothing for one that is being replaced, and whoever closes
-    /// it waits for its blocks to be allocated.
-    pub(crate) fn clear(&self) -> Result<(), Error> {
-        let error = |source| Error::Write { path: self.path(), source };
-        let empty = self.file.metadata().map_err(error)?.len() == 0;
-        if empty { Ok(()) } else { self.file.set_len(0).map_err(error) }
-    }
-
     /// The locked file, whose content is for the holder to say.
     pub(crate) fn file(&self) -> &File {
         &self.file

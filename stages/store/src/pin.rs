@@ -16,7 +16,7 @@ use cvbake_verify::Digest;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::dir::Dir;
+use crate::dir::{Dir, clear};
 use crate::lock::Lock;
 use crate::{Error, Store};
 
@@ -64,7 +64,8 @@ impl Store {
         for number in 0..MAX_PINS {
             let name = OsString::from(number.to_string());
             let Some(lock) = Lock::try_take(self.root.subdir(PINS)?, &name)? else { continue };
-            lock.clear()?;
+            // A dead process's list.
+            clear(lock.file()).map_err(|source| Error::Write { path: lock.path(), source })?;
             return Ok(lock);
         }
         let path = self.root.path.join(PINS);
