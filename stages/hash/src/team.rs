@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::lane::{Lane, Piece, hash, padding};
-use crate::lanes::{Block, Engine, LANES};
+use crate::lanes::{Block, Engine, LANES, State};
 
 /// From so many waiting bytes on a stream presses.
 const PRESSING: usize = 512 << 10;
@@ -150,20 +150,14 @@ impl Team {
         let mut left = STEP;
         while left > 0 {
             let busy: Vec<usize> = (0..lanes.len()).filter(|&lane| !lanes[lane].blocks().is_empty()).collect();
-            let Some(&first) = busy.first() else { return };
+            let Some(least) = busy.iter().map(|&lane| lanes[lane].blocks().len()).min() else { return };
             if busy.len() < enough {
                 return;
             }
-            let least = busy.iter().map(|&lane| lanes[lane].blocks().len()).min().expect("there is one");
             let count = least.min(left);
-            // In the lanes that are left over it does what is thrown away.
-            let of = |lane: usize| busy.get(lane).copied().unwrap_or(first);
-            let mut states = std::array::from_fn(|lane| lanes[of(lane)].state);
-            let blocks = std::array::from_fn(|lane| &lanes[of(lane)].blocks()[..count]);
-            match busy.len() {
-                1 => self.engine.compress_one(&mut states[0], blocks[0]),
-                _ => self.engine.compress(&mut states, blocks),
-            }
+            let mut states: Vec<State> = busy.iter().map(|&lane| lanes[lane].state).collect();
+            let blocks: Vec<&[Block]> = busy.iter().map(|&lane| &lanes[lane].blocks()[..count]).collect();
+            self.engine.compress(&mut states, &blocks);
             for (&lane, state) in busy.iter().zip(states) {
                 lanes[lane].state = state;
                 lanes[lane].pass(count);
