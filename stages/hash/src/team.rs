@@ -1,9 +1,9 @@
 //! The threads that take many streams forward at once: one for every eight streams, as far as there are processors.
 //!
-//! They live as long as there are streams for them. Hashing eight streams costs hardly more than hashing one, so they wait until either every
-//! stream has something for them, or one of them presses: it has come to its end, or has so much waiting that its reader would have to
-//! wait soon. A stream that presses is therefore never waited for in vain, and the others lose nothing: they have nothing to do
-//! for whoever reads them until they press themselves.
+//! They live as long as there are streams for them. Hashing two streams costs hardly more than hashing one, and eight less than twice
+//! as much, so they wait until either every stream has something for them, or one of them presses: it has come to its end, or has so
+//! much waiting that its reader would have to wait soon. A stream that presses is therefore never waited for in vain, and the others
+//! lose nothing: they have nothing to do for whoever reads them until they press themselves.
 
 use std::collections::VecDeque;
 use std::io;
