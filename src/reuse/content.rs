@@ -22,7 +22,8 @@ use super::place::Place;
 use crate::error::Error;
 use crate::event::Event;
 
-/// How many disks are remembered that have a layer's content.
+/// How many disks are remembered that have a layer's content, the newest: each may be booted, changed or removed, and then another
+/// should be left. Notes stay small.
 const DISKS: usize = 3;
 
 /// In how many runs of blocks content is noted; what is in more is hardly worth it, and notes stay small.

@@ -162,7 +162,7 @@ impl Draft {
 
     /// Whether files in a directory can share their blocks with this one, as XFS and Btrfs can within one filesystem.
     ///
-    /// To be asked while the draft is empty: it is tried out.
+    /// To be asked while the draft is empty: it is tried out. The draft remembers the answer, for what is shared is not written early.
     #[must_use]
     pub fn shares_blocks_with(&self, dir: &Path) -> bool {
         let Ok(mut probe) = tempfile::tempfile_in(dir) else { return false };

@@ -5,27 +5,24 @@
 //! what we show, only the registry itself gets to see. One that can't be read is an error: without it a connection would fail, or
 //! succeed, for the wrong reason.
 
+mod files;
+mod roots;
+mod verifier;
+
 use std::fmt;
-use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, OtherError};
 
+use self::files::{authorities, files, read, read_certificates};
+use self::roots::{Roots, Unusable};
+use self::verifier::{Anybody, Verifier, is_authority};
 use super::problem::{Problem, plain};
-
-/// The most that is read of a file. The list of all authorities of a system has some 200 KiB.
-const MAX_BYTES: u64 = 4 << 20;
-
-/// The most files of a directory. A system has one for each authority, and a link to it.
-const MAX_FILES: usize = 10_000;
 
 /// Where certificates are.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -48,23 +45,6 @@ pub(super) struct Tls {
     identity: Option<Identity>,
 }
 
-/// The authorities for all registries. They are many, and most runs that are on this machine, or have all they need in the store, ask
-/// nobody for a certificate.
-struct Roots {
-    file: Option<PathBuf>,
-    dirs: Vec<PathBuf>,
-    /// If they are not the system's.
-    read: OnceLock<Result<Vec<CertificateDer<'static>>, Unusable>>,
-}
-
-/// Why certificates can't be used that were needed in the middle of a handshake.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("cannot use the certificates in {}: {reason}", path.display())]
-struct Unusable {
-    path: PathBuf,
-    reason: String,
-}
-
 /// When the authorities for all registries are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Reading {
@@ -72,43 +52,6 @@ pub(super) enum Reading {
     Now,
     /// When somebody shows a certificate.
     WhenNeeded,
-}
-
-impl Roots {
-    fn are_given(&self) -> bool {
-        self.file.is_some() || !self.dirs.is_empty()
-    }
-
-    /// Whether there is something to read.
-    fn look(&self) -> Result<(), Problem> {
-        self.file.iter().try_for_each(|path| fs::metadata(path).map(drop).map_err(|error| problem(path, error)))?;
-        self.dirs.iter().try_for_each(|dir| match dir.is_dir() {
-            true => Ok(()),
-            false => Err(problem(dir, "there is no such directory")),
-        })
-    }
-
-    fn read(&self) -> Result<Vec<CertificateDer<'static>>, Problem> {
-        let mut roots = self.file.as_deref().map(authorities).transpose()?.unwrap_or_default();
-        for dir in &self.dirs {
-            for path in files(dir)?.ok_or_else(|| problem(dir, "there is no such directory"))? {
-                // There are lists of what is revoked, too.
-                roots.extend(read_certificates(&path)?);
-            }
-        }
-        Ok(roots)
-    }
-
-    /// Those that were given.
-    fn given(&self) -> Result<&[CertificateDer<'static>], rustls::Error> {
-        let read = self.read.get_or_init(|| {
-            self.read().map_err(|problem| match problem {
-                Problem::Certificates { path, reason } => Unusable { path, reason },
-                other => Unusable { path: self.file.clone().unwrap_or_default(), reason: other.to_string() },
-            })
-        });
-        read.as_deref().map_err(|error| rustls::Error::Other(OtherError(Arc::new(error.clone()))))
-    }
 }
 
 struct Identity {
@@ -200,195 +143,6 @@ impl Tls {
                 .with_client_auth_cert(chain.clone(), key.clone_key())
                 .map_err(|_| problem(path, "it does not go together with its key")),
         }
-    }
-}
-
-/// The files in a directory, in the order of their names; `None` if there is no directory.
-fn files(dir: &Path) -> Result<Option<Vec<PathBuf>>, Problem> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(problem(dir, error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries.take(MAX_FILES) {
-        let path = entry.map_err(|error| problem(dir, error))?.path();
-        // A link to nothing is none; `openssl rehash` leaves such.
-        if path.metadata().is_ok_and(|meta| meta.is_file()) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(Some(paths))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Problem> {
-    let file = match crate::file::open_regular(path) {
-        Ok(file) => file,
-        Err(crate::Error::Open { source, .. }) => return Err(problem(path, source)),
-        Err(error) => return Err(problem(path, error)),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| problem(path, error))?;
-    match bytes.len() as u64 > MAX_BYTES {
-        true => Err(problem(path, format!("expected at most {MAX_BYTES} bytes"))),
-        false => Ok(bytes),
-    }
-}
-
-/// The certificates in a file, if there are any.
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let bytes = read(path)?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    all.map_err(|_| problem(path, "expected certificates in PEM form, found a broken one"))
-}
-
-/// The authorities in a file that is there for nothing else.
-fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let all = read_certificates(path)?;
-    if all.is_empty() {
-        return Err(problem(path, "expected a certificate in PEM form"));
-    }
-    for certificate in &all {
-        let added = RootCertStore::empty().add(certificate.clone());
-        added.map_err(|_| problem(path, "expected certificates in PEM form, found something else in one"))?;
-    }
-    Ok(all)
-}
-
-/// The system's authorities; those that make no sense are left out, as everywhere.
-fn system() -> &'static RootCertStore {
-    static SYSTEM: OnceLock<RootCertStore> = OnceLock::new();
-    SYSTEM.get_or_init(|| {
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        store
-    })
-}
-
-/// Believes what an authority vouches for. The system's are read when first needed.
-struct Verifier {
-    provider: Arc<CryptoProvider>,
-    authorities: Vec<CertificateDer<'static>>,
-    roots: Arc<Roots>,
-    inner: OnceLock<Result<Arc<WebPkiServerVerifier>, rustls::Error>>,
-}
-
-impl fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Verifier")
-    }
-}
-
-impl Verifier {
-    fn inner(&self) -> Result<&WebPkiServerVerifier, rustls::Error> {
-        let inner = self.inner.get_or_init(|| {
-            let mut store = if self.roots.are_given() { RootCertStore::empty() } else { system().clone() };
-            store.add_parsable_certificates(self.named()?.cloned());
-            if store.is_empty() {
-                return Err(rustls::Error::General("there are no certificate authorities on this system".to_owned()));
-            }
-            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&self.provider))
-                .build()
-                .map_err(|error| rustls::Error::General(error.to_string()))
-        });
-        inner.as_deref().map_err(Clone::clone)
-    }
-
-    /// The authorities that somebody has named.
-    fn named(&self) -> Result<impl Iterator<Item = &CertificateDer<'static>>, rustls::Error> {
-        let roots = if self.roots.are_given() { self.roots.given()? } else { &[] };
-        Ok(roots.iter().chain(&self.authorities))
-    }
-}
-
-/// Whether nothing was found wrong with a certificate but that it is one of an authority. Its time is looked at before that.
-fn is_authority(error: &rustls::Error) -> bool {
-    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
-    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.inner()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verified {
-            // Registries often have a certificate that vouches for itself. Who is trusted by name here is trusted as itself, too.
-            Err(error)
-                if is_authority(&error) && self.named().is_ok_and(|mut all| all.any(|known| known == end_entity)) =>
-            {
-                rustls::client::verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Believes anybody: for a registry that may be insecure.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
