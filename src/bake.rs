@@ -1,6 +1,5 @@
 //! The pipeline: the only file that knows the order of the stages.
 
-mod clock;
 mod job;
 mod plan;
 
@@ -15,6 +14,7 @@ use cvbake_verify::{Algorithm, Digest, Hasher, Image};
 
 use self::plan::Numbers;
 use crate::cleanup::Cleanup;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{Layers, Purpose, Workshop};
@@ -23,7 +23,6 @@ use crate::reuse::content::Disks;
 use crate::reuse::{Made, Reuse, Standing};
 use crate::workplace::{Workplace, open_existing_store, open_source, open_store, pin};
 
-pub(crate) use self::clock::Clock;
 pub(crate) use self::job::derived_uuid;
 pub use self::job::{Engine, Job, Output};
 pub use self::plan::{Baked, Plan};

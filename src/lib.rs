@@ -42,6 +42,7 @@
 mod bake;
 mod check;
 pub mod cleanup;
+mod clock;
 pub mod error;
 pub mod event;
 pub mod images;

@@ -10,8 +10,9 @@ use cvbake_fetch::{Options, Source};
 use cvbake_store::Store;
 use cvbake_verify::{Blobs, Digest, Image, Layer, Want};
 
-use crate::bake::{Clock, announce};
+use crate::bake::announce;
 use crate::cleanup::Cleanup;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
 use crate::layers::with_another;

@@ -9,8 +9,8 @@ use cvbake_fetch::{Blob, Manifest, Mounts, Name, Options, Packed, Problem, Put, 
 use cvbake_store::Store;
 use cvbake_verify::{Blobs, Descriptor, Digest, Image, Layer, Root, Want};
 
-use crate::bake::Clock;
 use crate::cleanup::Cleanup;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::parallel::{Stop, in_parallel};

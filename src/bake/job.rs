@@ -7,7 +7,6 @@ use cvbake_ext4::{Inodes, Options, Size, mkfs};
 use cvbake_fetch::Source;
 use cvbake_verify::{Algorithm, Digest, Image, Want};
 
-use super::plan::named_by;
 use crate::layers::{KeepPacks, Layers};
 
 /// What to bake, and how.
@@ -84,6 +83,12 @@ impl Job {
             foundation: layers.foundation(),
         }
     }
+}
+
+/// The digest that names an image; that of an image of nothing but a layer is known when the layer was read.
+pub(super) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
+    let digest = image.identity().digest().or_else(|| layers.first_diff_id());
+    digest.expect("an image without manifest and configuration is a layer")
 }
 
 /// A UUID (version 8 of RFC 9562) that is a function of the image and of what it is for.

@@ -1,4 +1,4 @@
-//! What comes of it.
+//! What a bake makes: the plan, in numbers, and the disk.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use cvbake_ext4::{Layout, Options, mkfs};
 use cvbake_tree::Tree;
 use cvbake_verify::{Digest, Image};
 
+use super::job::named_by;
 use crate::event::{Event, Stage};
 use crate::layers::{LayerReport, Layers};
 
@@ -71,12 +72,6 @@ impl Plan {
             uuid: options.uuid,
         }
     }
-}
-
-/// The digest that names an image; that of an image of nothing but a layer is known when the layer was read.
-pub(super) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
-    let digest = image.identity().digest().or_else(|| layers.first_diff_id());
-    digest.expect("an image without manifest and configuration is a layer")
 }
 
 /// What there is to count in a filesystem.

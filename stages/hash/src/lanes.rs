@@ -1,9 +1,9 @@
-//! The compression function of SHA-256 (FIPS 180-4, 6.2.2), in eight lanes.
+//! The compression function of SHA-256 (FIPS 180-4, 6.2.2), for several streams at once.
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
 
-/// How many streams are taken forward at once.
+/// How many words a vector has, and so how many streams are taken forward at most.
 pub(crate) const LANES: usize = 8;
 
 /// What the compression function takes at once.

@@ -11,21 +11,21 @@
 //!
 //! ```text
 //! one stream's pieces --> Stream::update --> queue --\
-//! another's           --> Stream::update --> queue ---+--> a thread of the team: up to eight lanes --> Stream::finish
+//! another's           --> Stream::update --> queue ---+--> a thread of the team: up to eight at once --> Stream::finish
 //! ```
 //!
 //! Up to four streams have two lanes of a vector each, for the two halves of a round (`lanes/x86/few.rs`); more have one each
 //! (`lanes/x86/many.rs`).
 //!
 //! What paid, on a Cascade Lake server: registers of 256 bits, of which a core starts three operations per cycle, two of them
-//! rotations or functions of three bits; all sixteen rounds of a turn written out, so that nothing moves between registers (rolled up:
-//! half as fast); constants that need no bounds checks (a seventh); not one instruction on 512 bits, after which the core is slower
-//! for a while (a seventh with two streams). One stream by itself is then as fast as 1.4 of ring's, two as 2.6, four as 4.5, and
-//! eight as 6.8. 512-bit registers would double the streams, of which there are hardly ever more than eight.
+//! rotations, and two of them with three operands, as was measured; all sixteen rounds of a turn written out, so that nothing moves
+//! between registers (rolled up: half as fast); constants that need no bounds checks (a seventh); not one instruction on 512 bits, after
+//! which the core is slower for a while (a seventh with two streams). One stream by itself is then as fast as 1.4 of ring's, two as
+//! 2.5, four as 4.3, and eight as 6.8. 512-bit registers would double the streams, of which there are hardly ever more than eight.
 //!
 //! What did not: to give a layer that is most of an image a thread with ring, and the team the rest (on two cores that took a tenth
-//! more processor time, and no less time); in a round, two rotations after each other instead of three at once, though the third can't
-//! start with the others; masks instead of functions of more bits.
+//! more processor time, and no less time). In a round for few streams: to rotate the parity of a word and of two rotations of it, instead
+//! of the third rotation (a tenth slower: they wait for each other); to choose between both halves' functions of three bits by masks.
 #![forbid(unsafe_code)]
 
 mod lane;

@@ -113,7 +113,7 @@ fn padding_of_every_length() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
     fn pieces_are_one_stream(lens in prop::collection::vec(prop_oneof![0..3_usize, 0..200_usize, 0..200_000_usize], 0..12)) {

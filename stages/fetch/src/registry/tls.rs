@@ -11,7 +11,7 @@ mod verifier;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
@@ -68,11 +68,10 @@ impl Tls {
     /// Reads what there is for a registry, as a reference names it.
     pub(super) fn load(certificates: &Certificates, registry: &str, roots_are_read: Reading) -> Result<Tls, Problem> {
         let Certificates { given, usual, roots_file, roots_dirs } = certificates;
-        let roots = Roots { file: roots_file.clone(), dirs: roots_dirs.clone(), read: OnceLock::new() };
-        if roots_are_read == Reading::Now && roots.are_given() {
-            let _just_made = roots.read.set(Ok(roots.read()?));
-        } else {
-            roots.look()?;
+        let roots = Roots::new(roots_file.clone(), roots_dirs.clone());
+        match roots_are_read {
+            Reading::Now => roots.read_now()?,
+            Reading::WhenNeeded => roots.look()?,
         }
         let mut tls = Tls { authorities: Vec::new(), roots: Arc::new(roots), identity: None };
         if let Some(dir) = given {
@@ -126,13 +125,8 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let setup = |error: rustls::Error| Problem::Setup { reason: error.to_string() };
         let verifier: Arc<dyn ServerCertVerifier> = match insecure && own {
-            true => Arc::new(Anybody(Arc::clone(&provider))),
-            false => Arc::new(Verifier {
-                provider: Arc::clone(&provider),
-                authorities: self.authorities.clone(),
-                roots: Arc::clone(&self.roots),
-                inner: OnceLock::new(),
-            }),
+            true => Arc::new(Anybody::new(Arc::clone(&provider))),
+            false => Arc::new(Verifier::new(Arc::clone(&provider), self.authorities.clone(), Arc::clone(&self.roots))),
         };
         let builder =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(setup)?;

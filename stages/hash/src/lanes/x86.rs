@@ -1,4 +1,4 @@
-//! With AVX-512 on registers of 256 bits: what of two kernels is the faster, for so many streams.
+//! With AVX-512 on registers of 256 bits: whichever of two kernels is faster for the number of streams.
 
 mod few;
 mod many;
@@ -8,8 +8,9 @@ use std::arch::x86_64::__m256i as Word;
 
 use pulp::x86::V4;
 
-use super::{Block, Engine, State};
+use super::{Block, Engine, LANES, State};
 
+/// A processor that has it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(V4);
 
@@ -21,6 +22,7 @@ impl Avx512 {
 
 impl Engine for Avx512 {
     fn compress(&self, states: &mut [State], blocks: &[&[Block]]) {
+        assert!(states.len() <= LANES, "no more than there are lanes");
         assert_eq!(states.len(), blocks.len(), "one for each");
         assert!(blocks.iter().all(|others| others.len() == blocks[0].len()), "equally many of each");
         match states.len() {

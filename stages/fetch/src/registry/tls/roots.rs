@@ -14,10 +14,10 @@ use crate::registry::problem::Problem;
 /// The authorities for all registries. They are many, and most runs that are on this machine, or have all they need in the store, ask
 /// nobody for a certificate.
 pub(super) struct Roots {
-    pub(super) file: Option<PathBuf>,
-    pub(super) dirs: Vec<PathBuf>,
+    file: Option<PathBuf>,
+    dirs: Vec<PathBuf>,
     /// If they are not the system's.
-    pub(super) read: OnceLock<Result<Vec<CertificateDer<'static>>, Unusable>>,
+    read: OnceLock<Result<Vec<CertificateDer<'static>>, Unusable>>,
 }
 
 /// Why certificates can't be used that were needed in the middle of a handshake.
@@ -29,6 +29,18 @@ pub(super) struct Unusable {
 }
 
 impl Roots {
+    pub(super) fn new(file: Option<PathBuf>, dirs: Vec<PathBuf>) -> Roots {
+        Roots { file, dirs, read: OnceLock::new() }
+    }
+
+    /// Reads them, if any are given.
+    pub(super) fn read_now(&self) -> Result<(), Problem> {
+        if self.are_given() {
+            let _just_made = self.read.set(Ok(self.read()?));
+        }
+        Ok(())
+    }
+
     pub(super) fn are_given(&self) -> bool {
         self.file.is_some() || !self.dirs.is_empty()
     }
@@ -42,7 +54,7 @@ impl Roots {
         })
     }
 
-    pub(super) fn read(&self) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    fn read(&self) -> Result<Vec<CertificateDer<'static>>, Problem> {
         let mut roots = self.file.as_deref().map(authorities).transpose()?.unwrap_or_default();
         for dir in &self.dirs {
             for path in files(dir)?.ok_or_else(|| problem(dir, "there is no such directory"))? {

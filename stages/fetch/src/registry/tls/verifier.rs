@@ -14,10 +14,10 @@ use super::roots::{Roots, system};
 
 /// Believes what an authority vouches for. The system's are read when first needed.
 pub(super) struct Verifier {
-    pub(super) provider: Arc<CryptoProvider>,
-    pub(super) authorities: Vec<CertificateDer<'static>>,
-    pub(super) roots: Arc<Roots>,
-    pub(super) inner: OnceLock<Result<Arc<WebPkiServerVerifier>, rustls::Error>>,
+    provider: Arc<CryptoProvider>,
+    authorities: Vec<CertificateDer<'static>>,
+    roots: Arc<Roots>,
+    inner: OnceLock<Result<Arc<WebPkiServerVerifier>, rustls::Error>>,
 }
 
 impl fmt::Debug for Verifier {
@@ -27,6 +27,14 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
+    pub(super) fn new(
+        provider: Arc<CryptoProvider>,
+        authorities: Vec<CertificateDer<'static>>,
+        roots: Arc<Roots>,
+    ) -> Verifier {
+        Verifier { provider, authorities, roots, inner: OnceLock::new() }
+    }
+
     fn inner(&self) -> Result<&WebPkiServerVerifier, rustls::Error> {
         let inner = self.inner.get_or_init(|| {
             let mut store = if self.roots.are_given() { RootCertStore::empty() } else { system().clone() };
@@ -101,7 +109,13 @@ impl ServerCertVerifier for Verifier {
 
 /// Believes anybody: for a registry that may be insecure.
 #[derive(Debug)]
-pub(super) struct Anybody(pub(super) Arc<CryptoProvider>);
+pub(super) struct Anybody(Arc<CryptoProvider>);
+
+impl Anybody {
+    pub(super) fn new(provider: Arc<CryptoProvider>) -> Anybody {
+        Anybody(provider)
+    }
+}
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(

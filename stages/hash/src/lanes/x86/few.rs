@@ -12,7 +12,8 @@
 //!
 //! What goes from an `e` to an `a`, or back, has to be moved to another lane, which nobody shall wait for. So `a` is a round behind:
 //! while `e` is computed for one round, `a` is for the round before, with what that round had left for it. `a` becomes `e` only after
-//! four rounds, so it is not missed. A round is twelve instructions, and five of them in a row wait for each other.
+//! four rounds, so it is not missed. A round is twelve instructions, of which four in a row wait
+//! for each other; that takes five cycles, for only two of the three rotations can start at once.
 //!
 //! Which words are added in the rounds depends on the block alone: they are made for eight blocks at once, of as many streams as there
 //! are, before the rounds of these blocks.
@@ -62,6 +63,7 @@ pub(super) fn packed<const N: usize>(states: &[State; N]) -> Variables {
     vectors
 }
 
+/// The states again.
 pub(super) fn unpacked<const N: usize>(vectors: &Variables) -> [State; N] {
     array::from_fn(|stream| {
         let lane = lane_of_e(stream);
@@ -74,7 +76,7 @@ pub(super) fn unpacked<const N: usize>(vectors: &Variables) -> [State; N] {
     })
 }
 
-/// N is 1, 2 or 4.
+/// Takes 1, 2 or 4 streams forward by their blocks.
 pub(super) struct Compress<'a, const N: usize> {
     pub(super) simd: V4,
     pub(super) variables: &'a mut Variables,
@@ -87,6 +89,7 @@ impl<const N: usize> NullaryFnOnce for Compress<'_, N> {
     // What is called in here has to be inlined to be vector code.
     #[inline(always)]
     fn call(self) {
+        const { assert!(matches!(N, 1 | 2 | 4), "so many are packed") }
         let Compress { simd, variables, blocks } = self;
         let mut schedule = Schedule([0; SCHEDULE]);
         let mut state = variables.map(cast);
@@ -95,7 +98,7 @@ impl<const N: usize> NullaryFnOnce for Compress<'_, N> {
         let e = black_box(E);
         for from in (0..count).step_by(LANES / N) {
             let until = count.min(from + LANES / N);
-            // In the lanes that are left over at the end it does what nobody looks at.
+            // In the lanes that are left over at the end it does what nobody looks at. This only picks blocks, so it need not be inlined.
             let of = |lane| {
                 let (block, stream) = place::<N>(lane);
                 &blocks[stream][(from + block).min(until - 1)]
@@ -129,10 +132,9 @@ impl Schedule {
     /// So that from each round's place on, the words of one block of each stream are in the lanes of `e`.
     #[inline(always)]
     fn of<const N: usize>(&self, block: usize) -> &[u32; 64 * LANES] {
-        // It is one of eight; the compiler has forgotten.
-        let start = block % LANES * if N == 1 { 1 } else { 2 };
-        let Some(words) = self.0.get(start..).and_then(<[u32]>::first_chunk) else { unreachable!("places are left") };
-        words
+        // It is less than that; the compiler has forgotten.
+        let start = block % (LANES / N) * if N == 1 { 1 } else { 2 };
+        self.0[start..].first_chunk().expect("places are left")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Up to eight streams: a lane is a stream.
+//! Five to eight streams: a lane is a stream.
 
 use pulp::x86::V4;
 use pulp::{NullaryFnOnce, cast};
@@ -7,6 +7,7 @@ use super::Word;
 use super::words::{K, first_words, transposed};
 use crate::lanes::{Block, LANES, State};
 
+/// Takes the streams forward by their blocks.
 pub(super) struct Compress<'a> {
     pub(super) simd: V4,
     pub(super) states: &'a mut [State; LANES],
@@ -50,6 +51,7 @@ impl NullaryFnOnce for Compress<'_> {
         }
 
         let count = blocks[0].len();
+        // As they are at any rate; this way the compiler knows it.
         assert!(blocks.iter().all(|blocks| blocks.len() == count), "equally many in each lane");
         let mut state = transposed(simd, states.map(cast));
         for at in 0..count {
