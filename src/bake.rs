@@ -37,7 +37,7 @@ pub fn bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
 
 fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
     let mut clock = Clock::start(Stage::Resolve, on);
-    let mut draft = cleanup.during(|| Draft::create(&output.path, output.replace), Draft::path)?;
+    let mut draft = cleanup.during(|| Draft::create(&output.path, output.replace), |draft| Some(draft.temporary()))?;
     draft.set_durable(output.sync);
     let store = open_store(job.store.as_deref(), on)?;
     store.iter().for_each(|store| store.set_durable(output.sync));
@@ -93,7 +93,8 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
         Engine::Mkfs(programs) => {
             clock.next(Stage::Write);
             let scratch = place.subdirectory("mkfs")?;
-            let made = mkfs::write(&tree, &layers.packs()?, &options, programs, &scratch, draft.path());
+            let disk = mkfs::Disk { file: draft.file(), path: draft.path() };
+            let made = mkfs::write(&tree, &layers.packs()?, &options, programs, &scratch, disk);
             (made.map_err(|error| layers.blame(error))?.into(), Standing::default())
         }
     };
@@ -123,9 +124,8 @@ fn finish(work: Work<'_>, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event
     let allocated_bytes = allocated(draft.file(), draft.path())?;
     draft.sync()?;
     store.iter().try_for_each(|store| store.settle())?;
-    let temporary = draft.path().to_owned();
     let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
-    cleanup.finish(&temporary, || draft.commit())?;
+    cleanup.finish(|| draft.commit())?;
     // What is not on stable storage may be anything after a crash, and look as it should.
     if let Some(reuse) = reuse.filter(|_| output.sync) {
         reuse.remember(&plan, &made, &output.path, &standing, on);

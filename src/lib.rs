@@ -12,14 +12,15 @@
 //! | `inflate` | a gzip stream → its plain bytes | |
 //! | [`archive`] | compressed bytes → tar entries | `inflate` |
 //! | [`tree`] | the merged file tree | |
-//! | [`disk`] | the output under construction; where blocks go | |
+//! | `durable` | names in directories where others make and move names, too | |
+//! | [`disk`] | the output under construction; where blocks go | `durable` |
 //! | [`verify`] | digests, checked readers, the proof that an image is what it says | |
 //! | `hash` | streams → their SHA-256, several at once | `verify` |
-//! | [`store`] | what is kept between runs | `verify` |
-//! | [`fetch`] | where images come from and go to | `verify`, `hash`, `store`, `archive` |
+//! | [`store`] | what is kept between runs | `verify`, `durable` |
+//! | [`fetch`] | where images come from and go to | `verify`, `hash`, `store`, `archive`, `durable` |
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `verify`, `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
-//! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk` |
+//! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk`, `durable` |
 //! | this one | wiring: the order ([`bake()`]), errors and exit codes ([`error`]), events, and the program around it | all |
 //!
 //! Decisions that hold everywhere:

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cvbake_disk::Draft;
+use cvbake_durable::{PrivateDir, Temporary};
 use cvbake_fetch::{Options, Source};
 use cvbake_store::{Pin, Store};
 use cvbake_verify::{Blobs, Config, Image};
@@ -16,9 +17,9 @@ use crate::event::Event;
 /// moved to its place there; without a store, beside the output, where there is room for something as large.
 pub(crate) enum Workplace {
     Store(Arc<cvbake_store::Scratch>),
-    Draft(PathBuf),
+    Draft(Arc<PrivateDir>),
     /// Without an output, too.
-    Temporary(tempfile::TempDir),
+    Temporary(PrivateDir),
 }
 
 impl Workplace {
@@ -34,13 +35,21 @@ impl Workplace {
                 (Some(store), _) => Ok(Workplace::Store(store.scratch()?)),
                 (None, Some(draft)) => Ok(Workplace::Draft(draft.scratch()?)),
                 (None, None) => {
-                    let dir = tempfile::Builder::new().prefix("cvbake-").tempdir_in(temporary);
+                    let dir = PrivateDir::create_in(temporary, "cvbake-");
                     let scratch = |source| Error::Scratch { path: temporary.to_owned(), source };
                     dir.map(Workplace::Temporary).map_err(scratch)
                 }
             },
-            Workplace::path,
+            |place| Some(place.temporary()),
         )
+    }
+
+    fn temporary(&self) -> &Arc<Temporary> {
+        match self {
+            Workplace::Store(scratch) => scratch.temporary(),
+            Workplace::Draft(dir) => dir.temporary(),
+            Workplace::Temporary(dir) => dir.temporary(),
+        }
     }
 
     /// A new directory in it.
@@ -53,7 +62,7 @@ impl Workplace {
     pub(crate) fn path(&self) -> &Path {
         match self {
             Workplace::Store(scratch) => scratch.path(),
-            Workplace::Draft(path) => path,
+            Workplace::Draft(dir) => dir.path(),
             Workplace::Temporary(dir) => dir.path(),
         }
     }

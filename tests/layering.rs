@@ -5,22 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Every crate of ours, and ours that it may use.
 const EDGES: &[(&str, &[&str])] = &[
-    ("cvbake-disk", &[]),
+    ("cvbake-durable", &[]),
     ("cvbake-inflate", &[]),
     ("cvbake-tree", &[]),
     ("cvbake-verify", &[]),
     ("cvbake-archive", &["cvbake-inflate"]),
+    ("cvbake-disk", &["cvbake-durable"]),
     ("cvbake-hash", &["cvbake-verify"]),
-    ("cvbake-store", &["cvbake-verify"]),
-    ("cvbake-fetch", &["cvbake-archive", "cvbake-hash", "cvbake-store", "cvbake-verify"]),
+    ("cvbake-store", &["cvbake-durable", "cvbake-verify"]),
+    ("cvbake-fetch", &["cvbake-archive", "cvbake-durable", "cvbake-hash", "cvbake-store", "cvbake-verify"]),
     ("cvbake-unpack", &["cvbake-archive", "cvbake-tree", "cvbake-verify"]),
     ("cvbake-rootfs", &["cvbake-tree"]),
-    ("cvbake-ext4", &["cvbake-disk", "cvbake-tree"]),
+    ("cvbake-ext4", &["cvbake-disk", "cvbake-durable", "cvbake-tree"]),
     (
         "cvbake",
         &[
             "cvbake-archive",
             "cvbake-disk",
+            "cvbake-durable",
             "cvbake-ext4",
             "cvbake-fetch",
             "cvbake-hash",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use cvbake_archive::{Compression, Compressor};
 use cvbake_disk::Draft;
-use cvbake_fetch::export::{Contents, LayoutDraft, docker_archive, oci_archive};
+use cvbake_fetch::export::{Contents, Layout, docker_archive, oci_archive};
 use cvbake_fetch::{Options, Source, open_stored};
 use cvbake_store::{Pin, Reference, Store};
 use cvbake_verify::{Blobs, Digest, Image, Root, Want};
@@ -205,6 +205,10 @@ fn convert_into(
     Ok(convert(intake, &image, &RunConfig::default(), platform, None, job.jobs)?.reference)
 }
 
+fn waiting_for(path: &Path) -> String {
+    format!("waiting for another process that exports to {}", path.display())
+}
+
 /// How much is written at once.
 const BUFFER: usize = 1 << 20;
 
@@ -254,10 +258,12 @@ impl<'a> Work<'a> {
     fn layout(&self, path: &Path, tag: Option<&str>) -> Result<Exported, Error> {
         let (contents, exported, _pin) = self.contents()?;
         (self.on)(Event::Stage(Stage::Export));
-        let mut draft = self.cleanup.during(|| LayoutDraft::create(path), LayoutDraft::temporary)?;
-        let temporary = draft.temporary().to_owned();
+        let layout = self.cleanup.during(|| Layout::open(path), Layout::temporary)?;
+        // A signal ends the process while it waits.
+        let layout = layout.lock(|| (self.on)(Event::Note(waiting_for(path))))?;
+        let mut draft = self.cleanup.during(|| layout.draft(), |draft| Some(draft.temporary()))?;
         draft.write(&contents, self.blobs, &|bytes| (self.on)(Event::Wrote { bytes }))?;
-        self.cleanup.finish(&temporary, || draft.commit(&contents, tag))?;
+        self.cleanup.finish(|| draft.commit(&contents, tag))?;
         Ok(Exported { bytes: Some(contents.len_bytes()), ..exported })
     }
 
@@ -306,7 +312,7 @@ impl<'a> Work<'a> {
 
     /// A file that is whole or not there; returns its length.
     fn file(&self, path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>) -> Result<u64, Error> {
-        let draft = self.cleanup.during(|| Draft::create(path, self.job.replace), Draft::path)?;
+        let draft = self.cleanup.during(|| Draft::create(path, self.job.replace), |draft| Some(draft.temporary()))?;
         let failed = |source| cvbake_fetch::Error::Write { place: path.display().to_string(), source };
         let out = BufWriter::with_capacity(BUFFER, draft.file());
         let mut out = Compressor::new(out, self.job.compression).map_err(failed)?;
@@ -314,8 +320,7 @@ impl<'a> Work<'a> {
         out.finish().and_then(|mut out| out.flush()).map_err(failed)?;
         let bytes = draft.file().metadata().map_err(failed)?.len();
         draft.sync()?;
-        let temporary = draft.path().to_owned();
-        self.cleanup.finish(&temporary, || draft.commit())?;
+        self.cleanup.finish(|| draft.commit())?;
         Ok(bytes)
     }
 }

@@ -171,9 +171,14 @@ fn nothing_is_replaced_unasked_and_nothing_left_behind() {
 #[test]
 fn what_a_killed_export_left_goes() {
     let place = Place::with(&sample::small("x"));
-    let left = place.writable("out/layout").join(".cvbake-tmp");
-    place.writable("out/layout/.cvbake-tmp");
-    std::fs::write(left.join("blobs-sha256-0"), "half").unwrap();
+    place.writable("out/layout");
+    let left = place.writable("out/layout/.cvbake-0123456789abcdef.tmp");
+    // As it is made: others may read it, but only the owner has put the mark there.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&left, mode).unwrap();
+    for file in [".cvbake-private", "sha256:00"] {
+        std::fs::write(left.join(file), "half").unwrap();
+    }
     export(&place, &format!("oci:{}", out(&place, "layout"))).ok();
     assert_eq!(names(&place.path().join("out/layout")), ["blobs", "index.json", "oci-layout"]);
 }

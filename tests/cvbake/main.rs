@@ -37,6 +37,7 @@ mod misplaced;
 mod missing;
 mod mounted;
 mod options;
+mod others;
 mod properties;
 mod pulls;
 mod push;

@@ -5,15 +5,18 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use cvbake_durable::{PrivateDir, Temporary, random_name};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use crate::Error;
 
-/// The names of temporary files for one target: `.disk.ext4.0.cvbake-tmp` and so on.
+/// The names of temporary files for one target: `.disk.ext4.0123456789abcdef.cvbake-tmp` and so on. They are random, so that nobody
+/// else can have taken all of them.
 #[derive(Debug)]
 pub(crate) struct TemporaryNames {
     prefix: Vec<u8>,
@@ -32,7 +35,7 @@ impl TemporaryNames {
         if target.len() <= LONGEST_SPELLED {
             prefix.extend_from_slice(target);
         } else {
-            // FNV-1a. Two targets with one hash only share their numbers.
+            // FNV-1a. Two targets with one hash only remove each other's stale files.
             let hash = target
                 .iter()
                 .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
@@ -42,24 +45,24 @@ impl TemporaryNames {
         TemporaryNames { prefix }
     }
 
-    fn number(&self, number: u32) -> OsString {
-        OsString::from_vec([&self.prefix, number.to_string().as_bytes(), SUFFIX].concat())
+    fn fresh(&self) -> io::Result<OsString> {
+        random_name(&self.prefix, SUFFIX)
     }
 
     fn contains(&self, name: &[u8]) -> bool {
-        let number = name.strip_prefix(&self.prefix[..]).and_then(|rest| rest.strip_suffix(SUFFIX));
-        number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+        let middle = name.strip_prefix(&self.prefix[..]).and_then(|rest| rest.strip_suffix(SUFFIX));
+        middle.is_some_and(|middle| !middle.is_empty() && middle.iter().all(u8::is_ascii_hexdigit))
     }
 }
 
-/// How many temporary files one target may have at once: as many runs, and more than any user starts.
-const MAX_DRAFTS: u32 = 1000;
+/// How often a file is made before the attempt is given up: another run takes one for stale only between two system calls.
+const ATTEMPTS: usize = 100;
 
 /// The target's directory. All names are looked up in this open directory, so it does not matter when a path to it
 /// changes its meaning.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    pub(crate) fd: OwnedFd,
+    pub(crate) fd: Arc<OwnedFd>,
     pub(crate) path: PathBuf,
     /// Whether `fd` can be listed and synced, or only be looked up in.
     readable: bool,
@@ -75,7 +78,7 @@ impl Directory {
         };
         let path = path.to_owned();
         match opened {
-            Ok((fd, readable)) => Ok(Directory { fd, path, readable }),
+            Ok((fd, readable)) => Ok(Directory { fd: Arc::new(fd), path, readable }),
             Err(source) => Err(Error::Open { path, source: source.into() }),
         }
     }
@@ -102,60 +105,48 @@ impl Directory {
     }
 
     fn remove_if_stale(&self, name: &OsStr) {
-        // Whatever is not a regular file is not ours; opening it must neither follow it nor wait for it.
+        // Whatever is not a regular file of this user's is not ours; opening it must neither follow it nor wait for it.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(fd) = rustix::fs::openat(&self.fd, name, flags, Mode::empty()) else { return };
         let file = File::from(fd);
-        let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let user = rustix::process::geteuid().as_raw();
+        let ours = file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.uid() == user);
         // Looked up again under the lock: the name may be another run's new file by now.
-        if regular && file.try_lock().is_ok() && self.names(name, &file) {
-            self.remove_scratch(name);
+        if ours && file.try_lock().is_ok() && self.names(name, &file) {
+            let _ = PrivateDir::remove_stale(&self.fd, &scratch_name(name));
             let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::empty());
         }
     }
 
-    /// The scratch directory that goes with a temporary file: whoever holds the file's lock owns it.
-    pub(crate) fn scratch_path(&self, name: &OsStr) -> PathBuf {
-        self.path.join(OsString::from_vec([name.as_bytes(), b".d"].concat()))
+    /// Makes the scratch directory that goes with a temporary file: whoever holds the file's lock owns it.
+    pub(crate) fn create_scratch(&self, name: &OsStr) -> Result<PrivateDir, Error> {
+        let name = scratch_name(name);
+        PrivateDir::create(&self.fd, &name).map_err(|source| Error::Create { path: self.path.join(&name), source })
     }
 
-    pub(crate) fn create_scratch(&self, name: &OsStr) -> Result<PathBuf, Error> {
-        let path = self.scratch_path(name);
-        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => Ok(path),
-            Err(source) => Err(Error::Create { path, source }),
-        }
-    }
-
-    /// Removes it, if there is one. It is no error if that fails: it is only in the way.
-    pub(crate) fn remove_scratch(&self, name: &OsStr) {
-        let _ = crate::remove_tree(&self.scratch_path(name));
-    }
-
-    pub(crate) fn create_locked(&self, names: &TemporaryNames) -> Result<(File, OsString), Error> {
+    pub(crate) fn create_locked(&self, names: &TemporaryNames) -> Result<(File, Temporary), Error> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let create = |name: &OsStr| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o666));
-        for number in 0..MAX_DRAFTS {
-            let name = names.number(number);
-            let error = |source| Err(Error::Create { path: self.path.join(&name), source });
-            let file = match create(&name) {
+        for _ in 0..ATTEMPTS {
+            let failed = |source| Error::Create { path: self.path.clone(), source };
+            let name = names.fresh().map_err(failed)?;
+            let failed = |source| Error::Create { path: self.path.join(&name), source };
+            let file = match rustix::fs::openat(&self.fd, &name, flags, Mode::from_raw_mode(0o666)) {
                 Ok(fd) => File::from(fd),
                 Err(Errno::EXIST) => continue,
-                Err(source) => return error(source.into()),
+                Err(source) => return Err(failed(source.into())),
             };
+            let temporary = Temporary::new(Arc::clone(&self.fd), name.clone(), &file).map_err(failed)?;
             match file.try_lock() {
                 // Between creation and lock another run may have taken the file for stale.
-                Ok(()) if self.names(&name, &file) => {
-                    self.remove_scratch(&name);
-                    return Ok((file, name));
+                Ok(()) if temporary.is_there() => return Ok((file, temporary)),
+                Ok(()) | Err(TryLockError::WouldBlock) => {
+                    let _ = temporary.remove();
                 }
-                Ok(()) | Err(TryLockError::WouldBlock) => {}
                 // A filesystem without locks: nobody can lock the file, so nobody takes it for stale.
-                Err(TryLockError::Error(_)) => return Ok((file, name)),
+                Err(TryLockError::Error(_)) => return Ok((file, temporary)),
             }
         }
-        let path = self.path.join(names.number(MAX_DRAFTS - 1));
-        Err(Error::Create { path, source: io::ErrorKind::AlreadyExists.into() })
+        Err(Error::Create { path: self.path.clone(), source: io::ErrorKind::AlreadyExists.into() })
     }
 
     pub(crate) fn rename_to_free_name(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
@@ -190,6 +181,10 @@ impl Directory {
     }
 }
 
+fn scratch_name(name: &OsStr) -> OsString {
+    OsString::from_vec([name.as_bytes(), b".d"].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,10 +192,12 @@ mod tests {
     #[test]
     fn names_of_temporary_files_belong_to_one_target() {
         let names = TemporaryNames::of(OsStr::new("disk.ext4"));
-        assert_eq!(names.number(7), ".disk.ext4.7.cvbake-tmp");
+        let fresh = [names.fresh().unwrap(), names.fresh().unwrap()];
+        assert_ne!(fresh[0], fresh[1]);
+        assert!(fresh.iter().all(|name| names.contains(name.as_bytes())), "{fresh:?}");
         for (name, ours) in [
             (".disk.ext4.0.cvbake-tmp", true),
-            (".disk.ext4.123.cvbake-tmp", true),
+            (".disk.ext4.0123456789abcdef.cvbake-tmp", true),
             (".disk.ext4..cvbake-tmp", false),
             (".disk.ext4.x.cvbake-tmp", false),
             (".disk.ext4.0.0.cvbake-tmp", false),
@@ -212,8 +209,8 @@ mod tests {
         }
         let (long, other) = ("x".repeat(255), "x".repeat(254));
         let long = TemporaryNames::of(OsStr::new(&long));
-        assert!(long.number(MAX_DRAFTS - 1).len() <= 143);
-        assert!(!long.contains(TemporaryNames::of(OsStr::new(&other)).number(0).as_bytes()));
+        assert!(scratch_name(&long.fresh().unwrap()).len() <= 143);
+        assert!(!long.contains(TemporaryNames::of(OsStr::new(&other)).fresh().unwrap().as_bytes()));
     }
 
     #[test]

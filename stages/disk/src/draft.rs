@@ -7,7 +7,9 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use cvbake_durable::{PrivateDir, Temporary};
 use rustix::fs::{AtFlags, FallocateFlags, FileType, SeekFrom};
 use rustix::io::Errno;
 
@@ -25,9 +27,10 @@ use crate::{Error, Raw, Sink};
 pub struct Draft {
     file: File,
     dir: Directory,
-    name: OsString,
-    /// The temporary file as a path, for programs and messages.
+    temporary: Arc<Temporary>,
+    /// The temporary file as a path, for messages: whoever owns the directory can put something else there.
     path: PathBuf,
+    scratch: OnceLock<Arc<PrivateDir>>,
     target: PathBuf,
     target_name: OsString,
     replace: bool,
@@ -60,11 +63,22 @@ impl Draft {
         check_target(&dir, target, &target_name, replace)?;
         let temporary = TemporaryNames::of(&target_name);
         dir.remove_stale(&temporary);
-        let (file, name) = dir.create_locked(&temporary)?;
-        let path = dir.path.join(&name);
-        let target = target.to_owned();
-        let (named, durable, early, shares) = (true, true, EarlySync::default(), AtomicBool::new(false));
-        Ok(Draft { file, dir, name, path, target, target_name, replace, named, durable, early, shares })
+        let (file, temporary) = dir.create_locked(&temporary)?;
+        let path = dir.path.join(temporary.name());
+        Ok(Draft {
+            file,
+            dir,
+            temporary: Arc::new(temporary),
+            path,
+            scratch: OnceLock::new(),
+            target: target.to_owned(),
+            target_name,
+            replace,
+            named: true,
+            durable: true,
+            early: EarlySync::default(),
+            shares: AtomicBool::new(false),
+        })
     }
 
     /// The file, readable and writable.
@@ -73,10 +87,16 @@ impl Draft {
         &self.file
     }
 
-    /// The temporary file's path, for programs that write it; it stays the same file.
+    /// The temporary file's path, for messages only: what is there is for the owner of the directory to say.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The temporary file's name, for whoever handles a signal.
+    #[must_use]
+    pub fn temporary(&self) -> &Arc<Temporary> {
+        &self.temporary
     }
 
     /// The path that [`Draft::commit`] will give it.
@@ -176,8 +196,9 @@ impl Draft {
     ///
     /// # Errors
     /// When it can't be made, or was made before.
-    pub fn scratch(&self) -> Result<PathBuf, Error> {
-        self.dir.create_scratch(&self.name)
+    pub fn scratch(&self) -> Result<Arc<PrivateDir>, Error> {
+        let made = Arc::new(self.dir.create_scratch(self.temporary.name())?);
+        Ok(Arc::clone(self.scratch.get_or_init(|| made)))
     }
 
     /// Decides whether the file is on stable storage before it gets the target's name; it is, unless told otherwise. If not, a
@@ -202,8 +223,8 @@ impl Draft {
     /// Brings the file to stable storage and gives it the target's name, which is then there to stay, too.
     ///
     /// # Errors
-    /// When it can't be synced or renamed, or something appeared at the target that may not be replaced. The file is
-    /// removed then.
+    /// When it can't be synced or renamed, something appeared at the target that may not be replaced, or somebody has put
+    /// something else in the place of the file. The file is removed then.
     pub fn commit(mut self) -> Result<(), Error> {
         self.sync()?;
         self.publish()?;
@@ -211,14 +232,21 @@ impl Draft {
     }
 
     fn publish(&mut self) -> Result<(), Error> {
-        self.dir.remove_scratch(&self.name);
+        self.scratch.take().iter().for_each(|scratch| scratch.remove());
         check_target(&self.dir, &self.target, &self.target_name, self.replace)?;
+        let swapped = |path: &Path| Err(Error::Swapped { path: path.to_owned() });
+        if !self.temporary.is_there() {
+            return swapped(&self.path);
+        }
+        let name = self.temporary.name();
         let renamed = if self.replace {
-            rustix::fs::renameat(&self.dir.fd, &self.name, &self.dir.fd, &self.target_name)
+            rustix::fs::renameat(&self.dir.fd, name, &self.dir.fd, &self.target_name)
         } else {
-            self.dir.rename_to_free_name(&self.name, &self.target_name)
+            self.dir.rename_to_free_name(name, &self.target_name)
         };
         match renamed {
+            // Whoever can rename things here could do so between the look and the renaming as well.
+            Ok(()) if !self.dir.names(&self.target_name, &self.file) => swapped(&self.target),
             Ok(()) => {
                 self.named = false;
                 Ok(())
@@ -234,10 +262,10 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if self.named && self.dir.names(&self.name, &self.file) {
-            self.dir.remove_scratch(&self.name);
+        if self.named {
+            self.scratch.take().iter().for_each(|scratch| scratch.remove());
             // There is nobody left to tell; the next run tries again.
-            let _ = rustix::fs::unlinkat(&self.dir.fd, &self.name, AtFlags::empty());
+            let _ = self.temporary.remove();
         }
     }
 }

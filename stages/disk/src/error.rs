@@ -88,6 +88,12 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Somebody else has changed what stands under a name while the output was made.
+    #[error("{} is not the file that was written there: somebody has put another in its place", path.display())]
+    Swapped {
+        /// The temporary file or the target.
+        path: PathBuf,
+    },
     /// The whole output could not be given its name.
     #[error("cannot rename {} to {}", from.display(), to.display())]
     Rename {

@@ -14,11 +14,9 @@ mod draft;
 mod early;
 mod error;
 mod raw;
-mod remove;
 mod sink;
 
 pub use draft::Draft;
 pub use error::Error;
 pub use raw::Raw;
-pub use remove::remove_tree;
 pub use sink::Sink;

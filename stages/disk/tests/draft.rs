@@ -30,6 +30,11 @@ fn without_root() -> &'static str {
     if root { "set -- setpriv --reuid=65534 --regid=65534 --clear-groups --" } else { "set --" }
 }
 
+/// Whether this is the name of a temporary file for a target.
+fn is_temporary(name: &str, target: &str) -> bool {
+    name.starts_with(&format!(".{target}.")) && name.ends_with(".cvbake-tmp")
+}
+
 fn target_of_child() -> PathBuf {
     std::env::var_os("DRAFT_TARGET").expect("started by another test").into()
 }
@@ -39,8 +44,9 @@ fn committed_bytes_are_there_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("disk.ext4");
     let draft = Draft::create(&target, false).unwrap();
-    assert_eq!(names(dir.path()), [".disk.ext4.0.cvbake-tmp"]);
-    assert_eq!(draft.path(), dir.path().join(".disk.ext4.0.cvbake-tmp"));
+    let [name] = &names(dir.path())[..] else { panic!("one file") };
+    assert!(is_temporary(name, "disk.ext4"), "{name}");
+    assert_eq!(draft.path(), dir.path().join(name));
     draft.set_len(8192).unwrap();
     draft.raw().write_at(4096, b"x").unwrap();
     draft.commit().unwrap();
@@ -137,8 +143,8 @@ fn only_files_without_a_living_owner_are_stale() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("disk");
     let file = |name: &str| dir.path().join(name);
-    for number in [0, 1, 5, 77] {
-        fs::write(file(&format!(".disk.{number}.cvbake-tmp")), "dead").unwrap();
+    for random in ["0", "1", "5", "0123456789abcdef"] {
+        fs::write(file(&format!(".disk.{random}.cvbake-tmp")), "dead").unwrap();
     }
     let living = File::open(file(".disk.5.cvbake-tmp")).unwrap();
     living.lock().unwrap();
@@ -149,7 +155,6 @@ fn only_files_without_a_living_owner_are_stale() {
     mkfifo(&file(".disk.9.cvbake-tmp"));
     let draft = Draft::create(&target, false).unwrap();
     let expected = [
-        ".disk.0.cvbake-tmp",
         ".disk.5.cvbake-tmp",
         ".disk.6.cvbake-tmp",
         ".disk.8.cvbake-tmp",
@@ -157,12 +162,13 @@ fn only_files_without_a_living_owner_are_stale() {
         ".other.0.cvbake-tmp",
         "precious",
     ];
-    assert_eq!(names(dir.path()), expected);
+    let ours = draft.path().file_name().unwrap().to_str().unwrap();
+    assert_eq!(names(dir.path()).into_iter().filter(|name| name != ours).collect::<Vec<_>>(), expected);
     assert_eq!(draft.file().metadata().unwrap().len(), 0);
     drop(draft);
     drop(living);
     drop(Draft::create(&target, false).unwrap());
-    assert_eq!(names(dir.path()), expected[2..]);
+    assert_eq!(names(dir.path()), expected[1..]);
     assert_eq!(fs::read(file("precious")).unwrap(), b"precious");
 }
 
@@ -181,7 +187,8 @@ fn a_dead_process_leaves_a_stale_file() {
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("disk");
     child("dies_with_a_draft", &target, "");
-    assert_eq!(names(dir.path()), [".disk.0.cvbake-tmp"]);
+    let left = names(dir.path());
+    assert!(left.len() == 1 && is_temporary(&left[0], "disk"), "{left:?}");
     let draft = Draft::create(&target, false).unwrap();
     assert_eq!(draft.file().metadata().unwrap().len(), 0);
     draft.commit().unwrap();
@@ -249,7 +256,8 @@ fn directories_that_cannot_be_written_or_listed() {
 #[ignore = "the process that directories_that_cannot_be_written_or_listed starts"]
 fn is_refused_by_the_directory() {
     let error = Draft::create(&target_of_child(), false).unwrap_err();
-    assert!(matches!(&error, Error::Create { path, .. } if path.ends_with(".disk.0.cvbake-tmp")), "{error}");
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(matches!(&error, Error::Create { path, .. } if is_temporary(&name(path), "disk")), "{error}");
 }
 
 #[test]
@@ -271,7 +279,7 @@ fn a_full_disk_is_an_error_that_names_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let draft = Draft::create(&dir.path().join("disk"), false).unwrap();
     let error = draft.set_len(u64::from(u32::MAX) << 31).unwrap_err();
-    assert!(error.to_string().contains(".disk.0.cvbake-tmp"), "{error}");
+    assert!(error.to_string().contains(&draft.path().display().to_string()), "{error}");
 
     let full = File::options().write(true).open("/dev/full").unwrap();
     let error = cvbake_disk::Raw::new(&full, Path::new("/dev/full")).write_at(0, b"x").unwrap_err();
@@ -326,19 +334,83 @@ fn scratch_goes_with_the_draft() {
     for commit in [false, true] {
         let draft = Draft::create(&target, true).unwrap();
         let scratch = draft.scratch().unwrap();
-        std::fs::write(scratch.join("file"), "x").unwrap();
-        assert_eq!(std::fs::metadata(&scratch).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::write(scratch.path().join("file"), "x").unwrap();
+        let name = dir.path().join(scratch.temporary().name());
+        assert_eq!(fs::metadata(&name).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(name.join("file").exists());
         if commit {
             draft.commit().unwrap()
         } else {
             drop(draft)
         }
-        assert!(!scratch.exists());
+        assert!(!name.exists());
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only the target is left");
-    // What a killed run left: a temporary file without a lock, and its scratch directory.
-    std::fs::write(dir.path().join(".disk.0.cvbake-tmp"), "").unwrap();
-    std::fs::create_dir(dir.path().join(".disk.0.cvbake-tmp.d")).unwrap();
+    assert_eq!(names(dir.path()), ["disk"], "only the target is left");
+}
+
+#[test]
+fn what_a_killed_run_left_goes_with_its_scratch() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("disk");
+    child("dies_with_scratch", &target, "");
+    let left = names(dir.path());
+    assert!(left.len() == 2 && is_temporary(&left[0], "disk") && left[1] == format!("{}.d", left[0]), "{left:?}");
+    // Somebody who may rename things here gives another of our directories the name of what is to be removed.
+    fs::remove_dir_all(dir.path().join(&left[1])).unwrap();
+    fs::create_dir(dir.path().join(&left[1])).unwrap();
+    fs::write(dir.path().join(&left[1]).join("precious"), "").unwrap();
     drop(Draft::create(&target, true).unwrap());
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(names(dir.path()), left[1..]);
+    assert!(dir.path().join(&left[1]).join("precious").exists());
+
+    fs::remove_dir_all(dir.path().join(&left[1])).unwrap();
+    child("dies_with_scratch", &target, "");
+    drop(Draft::create(&target, true).unwrap());
+    assert_eq!(names(dir.path()), [""; 0]);
+}
+
+#[test]
+#[ignore = "the process that what_a_killed_run_left_goes_with_its_scratch starts"]
+fn dies_with_scratch() {
+    let draft = Draft::create(&target_of_child(), false).unwrap();
+    let scratch = draft.scratch().unwrap();
+    fs::create_dir_all(scratch.path().join("some/thing")).unwrap();
+    // Ends the process without dropping anything.
+    std::process::exit(0);
+}
+
+/// Whoever owns the directory of the output can rename what is in it at any moment.
+#[test]
+fn only_the_file_itself_gets_the_name() {
+    for replace in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("disk");
+        let precious = dir.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        let draft = Draft::create(&target, replace).unwrap();
+        let temporary = draft.path().to_owned();
+        fs::rename(&temporary, dir.path().join("moved")).unwrap();
+        symlink("precious", &temporary).unwrap();
+        draft.raw().write_at(0, b"ours").unwrap();
+        let error = draft.commit().unwrap_err();
+        assert!(matches!(&error, Error::Swapped { path } if *path == temporary), "{error}");
+        assert!(!target.exists() && temporary.is_symlink(), "what is not ours stays");
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    }
+}
+
+/// As many as anybody likes of the names that we use are taken by somebody else, of whom nothing is removed.
+#[test]
+fn names_that_others_take_are_in_nobodys_way() {
+    let dir = tempfile::tempdir().unwrap();
+    for number in 0..1000 {
+        // A directory is never ours, whosever it is.
+        fs::create_dir(dir.path().join(format!(".disk.{number}.cvbake-tmp"))).unwrap();
+        fs::create_dir_all(dir.path().join(format!(".disk.{number}.cvbake-tmp.d/full"))).unwrap();
+    }
+    let target = dir.path().join("disk");
+    let draft = Draft::create(&target, false).unwrap();
+    draft.scratch().unwrap();
+    draft.commit().unwrap();
+    assert_eq!(names(dir.path()).len(), 2001);
 }

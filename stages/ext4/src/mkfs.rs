@@ -42,7 +42,7 @@ mod script;
 mod stage;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cvbake_tree::{Packs, Tree};
 
@@ -69,8 +69,30 @@ pub struct Made {
     pub free_inodes: u64,
 }
 
-/// Makes a filesystem in the file `disk`, which is there and may be empty. `scratch` is an empty directory that nobody
-/// else can enter; it takes a copy of all content, and the caller removes it.
+/// The file that the filesystem is made in.
+///
+/// The programs are given its descriptor, never a path: where others can rename things, a path may lead to a file of theirs, or
+/// to one that they would like to have overwritten.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk<'d> {
+    /// The file, readable and writable, with anything in it or nothing.
+    pub file: &'d File,
+    /// What messages call it.
+    pub path: &'d Path,
+}
+
+impl Disk<'_> {
+    fn set_len(self, len: u64) -> Result<(), Error> {
+        self.file.set_len(len).map_err(|source| self.error(source))
+    }
+
+    fn error(self, source: std::io::Error) -> Error {
+        Error::Io { path: self.path.to_owned(), source }
+    }
+}
+
+/// Makes a filesystem. `scratch` is an empty directory that nobody else can enter; it takes a copy of all content, and the caller
+/// removes it.
 ///
 /// # Errors
 /// When the tree or the options are impossible, e2fsprogs can't hold them, or a program is missing or fails.
@@ -80,10 +102,10 @@ pub fn write(
     options: &Options,
     programs: &Programs,
     scratch: &Path,
-    disk: &Path,
+    disk: Disk<'_>,
 ) -> Result<Made, Error> {
-    let path = |path: &Path| std::path::absolute(path).map_err(|source| Error::Io { path: path.to_owned(), source });
-    let (scratch, disk) = (path(scratch)?, path(disk)?);
+    let scratch: PathBuf =
+        std::path::absolute(scratch).map_err(|source| Error::Io { path: scratch.to_owned(), source })?;
     // The native planner knows what an ext4 can hold; whatever it refuses is refused here, with the same words.
     let wanted = Layout::plan(tree, options)?;
     script::check(tree)?;
@@ -95,14 +117,14 @@ pub fn write(
     let inodes = wanted.inode_count().div_ceil(groups(wanted.len_bytes())) * groups(len);
     let journal_blocks = if options.journal { journal_blocks(wanted.block_count()) } else { 0 };
 
-    let cleanup = stage::Cleanup { tree, scratch: &scratch };
+    let cleanup = stage::Cleanup { scratch: &scratch };
     let staged = stage::stage(tree, packs, &scratch)?;
-    let run = Run::new(programs, &scratch, &disk, options.epoch)?;
-    set_len(&disk, 0)?;
-    set_len(&disk, len)?;
+    let run = Run::new(programs, &scratch, disk, options.epoch)?;
+    disk.set_len(0)?;
+    disk.set_len(len)?;
     run.mke2fs(options, len / BLOCK_SIZE, inodes, journal_blocks)?;
     drop(cleanup);
-    let made = Filesystem::open(&disk)?;
+    let made = Filesystem::open(disk)?;
     if options.journal && !made.has_journal() {
         return Err(Error::CannotMake { what: "a journal on less than 8 MiB" });
     }
@@ -110,18 +132,18 @@ pub fn write(
     script::write(tree, &map, &staged, &scratch)?;
     run.debugfs()?;
     run.repair()?;
-    Filesystem::open(&disk)?.compare(tree, &map)?;
+    Filesystem::open(disk)?.compare(tree, &map)?;
     if shrinks {
         run.resize(None)?;
         if let Size::Extra(extra) = options.size {
-            let smallest = Filesystem::open(&disk)?.blocks();
+            let smallest = Filesystem::open(disk)?.blocks();
             run.resize(Some(smallest + extra.div_ceil(BLOCK_SIZE)))?;
         }
     }
     run.check()?;
-    let made = Filesystem::open(&disk)?;
+    let made = Filesystem::open(disk)?;
     let len_bytes = if shrinks { made.blocks() * BLOCK_SIZE } else { len };
-    set_len(&disk, len_bytes)?;
+    disk.set_len(len_bytes)?;
     Ok(Made {
         len_bytes,
         blocks: made.blocks(),
@@ -129,9 +151,4 @@ pub fn write(
         inodes: made.inodes(),
         free_inodes: made.free_inodes(),
     })
-}
-
-fn set_len(disk: &Path, len: u64) -> Result<(), Error> {
-    let error = |source| Error::Io { path: disk.to_owned(), source };
-    File::options().write(true).open(disk).and_then(|file| file.set_len(len)).map_err(error)
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cvbake_ext4::mkfs::{Error, Made, Programs, write};
+use cvbake_ext4::mkfs::{Disk, Error, Made, Programs, write};
 use cvbake_ext4::{Inodes, Options, Size};
 use cvbake_tree::{Builder, Device, FileData, Ino, Inode, Kind, Meta, Segment, Time, Tree, Xattr};
 use ext4_view::{Ext4, FileType};
@@ -188,9 +188,13 @@ fn shared_dir() -> tempfile::TempDir {
 /// Bakes in a directory: `disk`, with `scratch` beside it.
 fn bake(dir: &Path, tree: &Tree, packs: &Vec<Vec<u8>>, options: &Options) -> Result<Made, Error> {
     let scratch = tempfile::tempdir_in(dir).unwrap();
-    let disk = dir.join("-disk");
-    File::create(&disk).unwrap();
-    write(tree, packs, options, &Programs::find(OsStr::new("")).unwrap(), scratch.path(), &disk)
+    let path = dir.join("-disk");
+    let disk = Disk { file: &new_file(&path), path: &path };
+    write(tree, packs, options, &Programs::find(OsStr::new("")).unwrap(), scratch.path(), disk)
+}
+
+fn new_file(path: &Path) -> File {
+    File::options().read(true).write(true).create_new(true).open(path).unwrap()
 }
 
 /// Runs one of the ignored tests below as an ordinary user.
@@ -559,19 +563,42 @@ fn programs_that_are_missing_or_fail() {
         let script = script
             .replace("yes 'a line'; exit 1 |", "yes 'a line' |")
             .replace("head -c 100000000", "head -c 10000000; exit 1");
-        let path = bin.path().join("mke2fs");
-        fs::write(&path, format!("#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        let programs = Programs::find(bin.path().as_os_str()).unwrap();
+        let programs = with_mke2fs(bin.path(), &format!("PATH=/usr/bin:/bin\n{script}"));
         let dir = tempfile::tempdir().unwrap();
-        let disk = dir.path().join("disk");
-        File::create(&disk).unwrap();
+        let path = dir.path().join("disk");
+        let disk = Disk { file: &new_file(&path), path: &path };
         let scratch = tempfile::tempdir().unwrap();
-        let error =
-            write(&tree, &packs, &Options::default(), &programs, scratch.path(), &disk).unwrap_err().to_string();
+        let error = write(&tree, &packs, &Options::default(), &programs, scratch.path(), disk).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         assert!(error.len() < 1000 && !error.contains('\n'), "{error}");
     }
+}
+
+/// The programs, with a script of ours for mke2fs.
+fn with_mke2fs(bin: &Path, script: &str) -> Programs {
+    let path = bin.join("mke2fs");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    Programs::find(bin.as_os_str()).unwrap()
+}
+
+/// Whoever owns the directory can put a link in the place of the disk, at any moment.
+#[test]
+fn programs_write_to_the_file_whatever_its_name_leads_to() {
+    let (tree, packs) = small_tree();
+    let (bin, dir, scratch) = (tempfile::tempdir().unwrap(), shared_dir(), tempfile::tempdir().unwrap());
+    let [path, moved, precious] = ["disk", "moved", "precious"].map(|name| dir.path().join(name));
+    fs::write(&precious, "precious").unwrap();
+    let disk = Disk { file: &new_file(&path), path: &path };
+    let swap = format!(
+        "PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin\ncd '{}'\nmv disk moved\nln -s precious disk\ncd \"$OLDPWD\"\n\
+         exec mke2fs \"$@\"",
+        dir.path().display()
+    );
+    write(&tree, &packs, &Options::default(), &with_mke2fs(bin.path(), &swap), scratch.path(), disk).unwrap();
+    assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    let fsck = Command::new("e2fsck").env("PATH", "/usr/local/sbin:/usr/sbin:/sbin").arg("-fn").arg(&moved).output();
+    assert!(fsck.unwrap().status.success());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use cvbake_archive::tar::{Kind, Reader};
 use cvbake_archive::{Compression, Decompressor};
+use rustix::fs::FileType;
 
 use crate::Error;
 use crate::file::{Part, open_stream};
@@ -56,7 +57,7 @@ impl Archive {
     pub(crate) fn open(path: &Path, scratch: &Path) -> Result<Archive, Error> {
         let place = path.display().to_string();
         let (file, kind) = open_stream(path)?;
-        let seekable = kind.is_file();
+        let seekable = kind == FileType::RegularFile;
         let plain = if seekable && !is_compressed(&file, &place)? { file } else { decompress(file, &place, scratch)? };
         let plain = Arc::new(plain);
         let len = plain.metadata().map_err(|source| Error::Read { place: place.clone(), source })?.len();

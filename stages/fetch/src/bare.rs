@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use cvbake_verify::{Blobs, Descriptor, Layer, Root};
+use rustix::fs::FileType;
 
 use crate::Error;
 use crate::file::{Part, Stream, open_stream};
@@ -26,7 +27,7 @@ impl Bare {
     pub(crate) fn open(path: &Path, reference: String) -> Result<Bare, Error> {
         let place = path.display().to_string();
         let (file, kind) = open_stream(path)?;
-        if !kind.is_file() {
+        if kind != FileType::RegularFile {
             return Ok(Bare::stream(Box::new(file), place, reference));
         }
         let part = Part::whole(file, &place)?;

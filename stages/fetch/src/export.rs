@@ -28,7 +28,7 @@ use crate::Error;
 
 pub use archive::oci_archive;
 pub use docker::docker_archive;
-pub use layout::LayoutDraft;
+pub use layout::{Layout, LayoutDraft, LockedLayout};
 
 /// What is exported into an image layout: the documents, and what else they point to.
 #[derive(Debug)]

@@ -1,59 +1,84 @@
 //! Files that are opened without surprises and read from any place by several readers at once.
 
-use std::fs::{File, FileType};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 
 use crate::Error;
 
 /// Opens a regular file; a symbolic link to one will do. Anything else is an error and never a wait.
 pub(crate) fn open_regular(path: &Path) -> Result<File, Error> {
-    let (file, kind) = open(path, OFlags::NONBLOCK)?;
-    if kind.is_file() {
-        return Ok(file);
+    open_regular_in(CWD, path.as_os_str(), path, OFlags::empty())
+}
+
+/// Opens a regular file in an open directory; a link to one is an error, too. `path` is what errors call it.
+pub(crate) fn open_regular_at(dir: impl AsFd, name: &OsStr, path: &Path) -> Result<File, Error> {
+    open_regular_in(dir, name, path, OFlags::NOFOLLOW)
+}
+
+fn open_regular_in(dir: impl AsFd, name: &OsStr, path: &Path, follow: OFlags) -> Result<File, Error> {
+    let look = if follow.contains(OFlags::NOFOLLOW) { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
+    let check = |stat: Stat| match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(()),
+        kind => Err(Error::Kind { path: path.to_owned(), expected: "a regular file", found: describe(kind) }),
+    };
+    let error = |errno| open_error(path, errno);
+    // Opening a device can do things; so it is looked at before as well as after.
+    check(rustix::fs::statat(&dir, name, look).map_err(error)?)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY | follow;
+    let file = rustix::fs::openat(&dir, name, flags, Mode::empty()).map_err(error)?;
+    check(rustix::fs::fstat(&file).map_err(error)?)?;
+    Ok(file.into())
+}
+
+/// Opens a directory in an open directory, if there is one; a link to one is an error. `path` is what errors call it.
+pub(crate) fn open_dir_at(dir: impl AsFd, name: &OsStr, path: &Path) -> Result<Option<OwnedFd>, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(&dir, name, flags, Mode::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            let kind = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW);
+            let found = describe(kind.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)));
+            Err(Error::Kind { path: path.to_owned(), expected: "a directory", found })
+        }
+        Err(errno) => Err(open_error(path, errno)),
     }
-    Err(Error::Kind { path: path.to_owned(), expected: "a regular file", found: describe(kind) })
 }
 
 /// Opens anything that bytes come from: a file, or a pipe or device that gives them once.
 pub(crate) fn open_stream(path: &Path) -> Result<(File, FileType), Error> {
-    let (file, kind) = open(path, OFlags::empty())?;
-    if kind.is_dir() {
-        return Err(Error::Kind { path: path.to_owned(), expected: "a file", found: describe(kind) });
+    let error = |errno| open_error(path, errno);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(error)?;
+    match FileType::from_raw_mode(rustix::fs::fstat(&file).map_err(error)?.st_mode) {
+        kind @ FileType::Directory => {
+            Err(Error::Kind { path: path.to_owned(), expected: "a file", found: describe(kind) })
+        }
+        kind => Ok((file.into(), kind)),
     }
-    Ok((file, kind))
 }
 
-fn open(path: &Path, flags: OFlags) -> Result<(File, FileType), Error> {
-    let error = |source: io::Error| Error::Open { path: path.to_owned(), source };
-    if flags.contains(OFlags::NONBLOCK) {
-        // Opening a device can do things; so it is looked at before as well as after.
-        let kind = std::fs::metadata(path).map_err(error)?.file_type();
-        if !kind.is_file() {
-            return Err(Error::Kind { path: path.to_owned(), expected: "a regular file", found: describe(kind) });
-        }
-    }
-    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| error(errno.into()))?);
-    let kind = file.metadata().map_err(error)?.file_type();
-    Ok((file, kind))
+fn open_error(path: &Path, errno: Errno) -> Error {
+    Error::Open { path: path.to_owned(), source: errno.into() }
 }
 
 fn describe(kind: FileType) -> &'static str {
-    if kind.is_dir() {
-        "a directory"
-    } else if kind.is_fifo() {
-        "a named pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else if kind.is_block_device() || kind.is_char_device() {
-        "a device"
-    } else {
-        "something else"
+    match kind {
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a named pipe",
+        FileType::Socket => "a socket",
+        FileType::BlockDevice | FileType::CharacterDevice => "a device",
+        FileType::Unknown => "something else",
     }
 }
 

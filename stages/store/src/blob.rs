@@ -228,7 +228,7 @@ impl Store {
             // The holder before us finished the blob or removed the file: nobody else will find this one.
             if dir.names_file(&name, &file) {
                 let metadata = file.metadata().map_err(|source| Error::Read { path: path.clone(), source })?;
-                let root = self.root.try_clone()?;
+                let root = self.root.clone();
                 let len = metadata.len();
                 let later = Arc::clone(&self.later);
                 return Ok(Partial { file, len, on_its_way: len, digest: *digest, dir, name, root, later });

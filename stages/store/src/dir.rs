@@ -1,12 +1,12 @@
 //! Directories of the store, opened once and used by descriptor.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -14,9 +14,9 @@ use rustix::io::Errno;
 use crate::entry::describe;
 use crate::{Error, INDEXES};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dir {
-    pub(crate) fd: OwnedFd,
+    pub(crate) fd: Arc<OwnedFd>,
     /// Absolute: for messages, and for what is done by path in a private directory.
     pub(crate) path: PathBuf,
 }
@@ -64,7 +64,7 @@ impl Dir {
         let fd = rustix::fs::open(&path, OPEN, Mode::empty()).map_err(read)?;
         // The first look made for better messages; this one counts.
         check_owner(&path, &rustix::fs::fstat(&fd).map_err(read)?)?;
-        Ok(Dir { fd, path })
+        Ok(Dir { fd: Arc::new(fd), path })
     }
 
     /// Refuses a directory that has anything in it: it is somebody's, by a slip of the keyboard perhaps.
@@ -132,7 +132,7 @@ impl Dir {
     pub(crate) fn existing_subdir(&self, name: &str) -> Result<Option<Dir>, Error> {
         let path = self.path.join(name);
         match rustix::fs::openat(&self.fd, name, OPEN | OFlags::NOFOLLOW, Mode::empty()) {
-            Ok(fd) => Ok(Some(Dir { fd, path })),
+            Ok(fd) => Ok(Some(Dir { fd: Arc::new(fd), path })),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 let kind = self.kind(OsStr::new(name)).unwrap_or(FileType::Unknown);
@@ -145,7 +145,7 @@ impl Dir {
     /// Removes whatever has this name, with all that is in it, without following anything.
     pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
-            Err(Errno::ISDIR | Errno::PERM) if self.is_dir(name) => Ok(remove_tree(&self.fd, name)?),
+            Err(Errno::ISDIR | Errno::PERM) if self.is_dir(name) => cvbake_durable::remove_dir(&self.fd, name),
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -204,12 +204,6 @@ impl Dir {
         renamed.map_err(|source| Error::Rename { from: from.to_owned(), to: self.join(to), source: source.into() })
     }
 
-    /// The same directory once more.
-    pub(crate) fn try_clone(&self) -> Result<Dir, Error> {
-        let fd = self.fd.try_clone().map_err(|source| Error::Read { path: self.path.clone(), source })?;
-        Ok(Dir { fd, path: self.path.clone() })
-    }
-
     pub(crate) fn join(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
@@ -243,54 +237,6 @@ fn make_private(parent: impl std::os::fd::AsFd, name: &OsStr) -> Result<(), Errn
         Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// Removes a directory and all that is in it.
-///
-/// One directory is open at a time, for `std::fs::remove_dir_all` opens one per level, and how deep a scratch directory
-/// gets is for an image to say. `..` leads back, because nobody else moves what is in a store.
-fn remove_tree(parent: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
-    let mut here = enter(parent, name)?;
-    let mut names = vec![name.to_owned()];
-    while let Some(name) = names.last() {
-        if let Some(below) = empty(&here)? {
-            here = enter(&here, &below)?;
-            names.push(below);
-        } else if names.len() > 1 {
-            here = enter(&here, OsStr::new(".."))?;
-            rustix::fs::unlinkat(&here, name, AtFlags::REMOVEDIR)?;
-            names.pop();
-        } else {
-            rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?;
-            names.pop();
-        }
-    }
-    Ok(())
-}
-
-fn enter(parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(parent, name, OPEN | OFlags::NOFOLLOW, Mode::empty())
-}
-
-/// Removes all that is in a directory but directories with something in them; returns one of those.
-fn empty(dir: &OwnedFd) -> Result<Option<OsString>, Errno> {
-    for entry in rustix::fs::Dir::read_from(dir)? {
-        let entry = entry?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if matches!(name.as_bytes(), b"." | b"..") {
-            continue;
-        }
-        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(Errno::ISDIR | Errno::PERM) => match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
-                Ok(()) => {}
-                Err(Errno::NOTEMPTY | Errno::EXIST) => return Ok(Some(name.to_owned())),
-                Err(error) => return Err(error),
-            },
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(None)
 }
 
 /// Takes away what is in a file.

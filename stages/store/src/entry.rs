@@ -107,7 +107,7 @@ impl Entry {
         let (checked, file) = match open(dir, OsStr::new(name)) {
             Ok(None) => return Ok(Health::Absent),
             Ok(Some((file, len))) => {
-                let entry = Entry { file, len, dir: dir.try_clone()?, name: name.to_owned() };
+                let entry = Entry { file, len, dir: dir.clone(), name: name.to_owned() };
                 (check(&entry), Some(entry.file))
             }
             Err(fault) => (Err(fault), None),

@@ -111,7 +111,7 @@ impl Syncing {
         if self.dirs.len() == DIRS {
             return None;
         }
-        let new = Arc::new(dir.try_clone().ok()?);
+        let new = Arc::new(dir.clone());
         self.dirs.insert(dir.path.clone(), Arc::clone(&new));
         Some(new)
     }

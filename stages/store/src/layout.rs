@@ -70,7 +70,7 @@ impl Store {
         let scratch = self.scratch()?;
         let dir = if lost_all { scratch.open()?.subdir(REPOSITORIES)? } else { self.root.subdir(REPOSITORIES)? };
         for (name, reference) in &lost {
-            self.write_reference_below(dir.try_clone()?, name, reference)?;
+            self.write_reference_below(dir.clone(), name, reference)?;
         }
         if lost_all {
             let name = OsStr::new(REPOSITORIES);

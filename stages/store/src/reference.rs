@@ -224,7 +224,7 @@ impl Store {
     pub fn images(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Named>, Error> {
         let mut found = Vec::new();
         self.visit_names(&mut |dir, file, name| {
-            if let Some(entry) = Entry::open(dir.try_clone()?, file.to_owned(), on)? {
+            if let Some(entry) = Entry::open(dir.clone(), file.to_owned(), on)? {
                 let read = read_named(&entry, &name);
                 found.extend(entry.settle(read, on)?.map(|(_, named)| named));
             }

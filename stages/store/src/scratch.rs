@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use cvbake_durable::Temporary;
 use rustix::fs::Mode;
 
 use crate::dir::{Dir, PRIVATE_FILE};
@@ -28,7 +29,7 @@ const MAX_SCRATCH: u32 = 100_000;
 pub struct Scratch {
     path: PathBuf,
     dir: Dir,
-    name: OsString,
+    temporary: Arc<Temporary>,
     drafts: AtomicU64,
     // Last, so that it is released when the directory is gone.
     _lock: Lock,
@@ -41,9 +42,15 @@ impl Scratch {
         &self.path
     }
 
+    /// Its name, for whoever handles a signal.
+    #[must_use]
+    pub fn temporary(&self) -> &Arc<Temporary> {
+        &self.temporary
+    }
+
     /// The directory, by descriptor.
     pub(crate) fn open(&self) -> Result<Dir, Error> {
-        let name = self.name.to_str().expect("a number");
+        let name = self.temporary.name().to_str().expect("a number");
         self.dir
             .existing_subdir(name)?
             .ok_or_else(|| Error::Read { path: self.path.clone(), source: std::io::ErrorKind::NotFound.into() })
@@ -53,7 +60,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What can't be removed now is left to the next process.
-        let _ = self.dir.remove(&self.name);
+        let _ = self.temporary.remove();
     }
 }
 
@@ -113,7 +120,8 @@ impl Store {
 
     fn new_scratch(&self) -> Result<Scratch, Error> {
         for number in 0..MAX_SCRATCH {
-            let name = OsString::from(number.to_string());
+            let number = number.to_string();
+            let name = OsString::from(&number);
             let Some(lock) = Lock::try_take(self.root.subdir(SCRATCH)?, &lock_name(&name))? else { continue };
             let dir = self.root.subdir(SCRATCH)?;
             let path = dir.join(&name);
@@ -121,7 +129,9 @@ impl Store {
             // A dead process's, if any.
             dir.remove(&name).map_err(create)?;
             rustix::fs::mkdirat(&dir.fd, &name, Mode::RWXU).map_err(|source| create(source.into()))?;
-            return Ok(Scratch { path, dir, name, drafts: AtomicU64::new(0), _lock: lock });
+            let made = dir.existing_subdir(&number)?.ok_or_else(|| create(std::io::ErrorKind::NotFound.into()))?;
+            let temporary = Temporary::new(Arc::clone(&dir.fd), name, &*made.fd).map_err(create)?;
+            return Ok(Scratch { path, dir, temporary: Arc::new(temporary), drafts: AtomicU64::new(0), _lock: lock });
         }
         let path = self.root.path.join(SCRATCH);
         Err(Error::Create { path, source: std::io::ErrorKind::AlreadyExists.into() })

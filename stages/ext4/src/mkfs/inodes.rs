@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cvbake_tree::{Ino, Inode, Kind, Tree, escape};
 use zerocopy::FromBytes;
 
-use super::Error;
 use super::stage::{As, number_of, staged_as};
+use super::{Disk, Error};
 use crate::format::group::{EXT4_BG_INODE_UNINIT, GroupDescriptor};
 use crate::format::inode::{self as format, I_BLOCK_LEN, INODE_SIZE, encode_device, encode_time};
 use crate::format::superblock::{COMPAT_HAS_JOURNAL, EXT4_SUPER_MAGIC, INCOMPAT_64BIT, SUPERBLOCK_OFFSET, Superblock};
@@ -37,9 +37,9 @@ impl Map {
 }
 
 impl Filesystem {
-    pub(super) fn open(path: &Path) -> Result<Filesystem, Error> {
-        let error = |source| Error::Io { path: path.to_owned(), source };
-        let file = File::open(path).map_err(error)?;
+    pub(super) fn open(disk: Disk<'_>) -> Result<Filesystem, Error> {
+        let (path, error) = (disk.path, |source| disk.error(source));
+        let file = disk.file.try_clone().map_err(error)?;
         let mut bytes = [0; size_of::<Superblock>()];
         file.read_exact_at(&mut bytes, SUPERBLOCK_OFFSET as u64).map_err(error)?;
         let superblock = Superblock::read_from_bytes(&bytes).expect("as long as a superblock");

@@ -4,11 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::{Disk, Error};
 use crate::Options;
 use crate::format::BLOCK_SIZE;
 use crate::format::inode::INODE_SIZE;
@@ -53,7 +54,7 @@ impl Programs {
 pub(super) const SCRIPT: &str = "script";
 /// What a program says.
 const OUTPUT: &str = "output";
-/// A symbolic link to the disk.
+/// A symbolic link to the disk's descriptor.
 const DISK: &str = "disk";
 /// Instead of the machine's configuration of mke2fs and e2fsck, on which the disk must not depend.
 const CONFIG: &str = "config";
@@ -68,14 +69,19 @@ pub(super) struct Run<'a> {
     programs: &'a Programs,
     scratch: &'a Path,
     environment: Vec<(OsString, OsString)>,
+    /// The disk, as the programs inherit it.
+    _disk: OwnedFd,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(programs: &'a Programs, scratch: &'a Path, disk: &'a Path, epoch: i64) -> Result<Run<'a>, Error> {
+    pub(super) fn new(programs: &'a Programs, scratch: &'a Path, disk: Disk<'_>, epoch: i64) -> Result<Run<'a>, Error> {
+        // Unlike other descriptors, the copy stays open in programs.
+        let inherited = rustix::io::dup(disk.file).map_err(|source| disk.error(source.into()))?;
         let config = scratch.join(CONFIG);
         std::fs::write(&config, CONFIG_TEXT).map_err(|source| Error::Io { path: config, source })?;
         let link = scratch.join(DISK);
-        std::os::unix::fs::symlink(disk, &link).map_err(|source| Error::Io { path: link, source })?;
+        let descriptor = format!("/proc/self/fd/{}", inherited.as_raw_fd());
+        std::os::unix::fs::symlink(descriptor, &link).map_err(|source| Error::Io { path: link, source })?;
         // e2fsprogs takes zero for "no time given", and has 32 bits for it.
         let now = OsString::from(epoch.clamp(1, i64::from(u32::MAX)).to_string());
         let environment = vec![
@@ -85,7 +91,7 @@ impl<'a> Run<'a> {
             ("MKE2FS_CONFIG".into(), CONFIG.into()),
             ("E2FSCK_CONFIG".into(), CONFIG.into()),
         ];
-        Ok(Run { programs, scratch, environment })
+        Ok(Run { programs, scratch, environment, _disk: inherited })
     }
 
     /// Makes the filesystem from what is staged.

@@ -22,45 +22,19 @@ pub(super) const TREE: &str = "tree";
 /// Where inodes with several names wait for them.
 const LINKS: &str = "links";
 
-/// Removes what is staged when it is dropped. It is a copy of all content, so that should not be later than necessary;
-/// and it can be deeper than the callers' usual ways to remove a directory can go.
+/// Removes what is staged when it is dropped: it is a copy of all content, so that should not be later than necessary.
 pub(super) struct Cleanup<'t> {
-    pub(super) tree: &'t Tree,
     pub(super) scratch: &'t Path,
 }
 
 impl Drop for Cleanup<'_> {
     fn drop(&mut self) {
         // What stays is in the caller's directory, who removes that.
-        let _ = unstage(self.tree, &self.scratch.join(TREE));
-        let _ = std::fs::remove_dir_all(self.scratch.join(LINKS));
-    }
-}
-
-/// Removes all files of a tree from a directory, and the directory; they may be missing.
-fn unstage(tree: &Tree, root: &Path) -> Result<(), Errno> {
-    let mut here = open_dir(CWD, root.as_os_str())?;
-    let mut stack = vec![(OsStr::new(""), tree.root().children())];
-    while let Some((name, children)) = stack.last_mut() {
-        let (dir, child) = (*name, children.next());
-        if let Some((name, inode)) = child {
-            let name = OsStr::from_bytes(name);
-            if !inode.is_dir() {
-                let _ = rustix::fs::unlinkat(&here, name, AtFlags::empty());
-            } else if let Ok(below) = open_dir(&here, name) {
-                here = below;
-                stack.push((name, inode.children()));
-            }
-            continue;
+        let Ok(scratch) = open_dir(CWD, self.scratch.as_os_str()) else { return };
+        for name in [TREE, LINKS] {
+            let _ = cvbake_durable::remove_dir(&scratch, OsStr::new(name));
         }
-        stack.pop();
-        if stack.is_empty() {
-            return rustix::fs::rmdir(root);
-        }
-        here = open_dir(&here, OsStr::new(".."))?;
-        rustix::fs::unlinkat(&here, dir, AtFlags::REMOVEDIR)?;
     }
-    Ok(())
 }
 
 /// The longest list of extended attributes that Linux gives.
@@ -311,7 +285,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         stage(&tree, &Vec::<Vec<u8>>::new(), scratch.path()).unwrap();
         assert!(scratch.path().join(TREE).join("d/d/d/f").exists());
-        drop(Cleanup { tree: &tree, scratch: scratch.path() });
+        drop(Cleanup { scratch: scratch.path() });
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     }
 

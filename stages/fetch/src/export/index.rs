@@ -18,14 +18,19 @@ pub(super) fn of_one(top: &Descriptor, tag: Option<&str>) -> Vec<u8> {
     text(&with(Map::new(), top, tag))
 }
 
+/// Checks an index that is there, as strictly as when it is read.
+pub(super) fn check(place: &str, index: &[u8]) -> Result<(), Error> {
+    let checked = cvbake_verify::parse_index(INDEX, index);
+    checked.map(drop).map_err(|source| Error::Document { place: place.to_owned(), source: Box::new(source) })
+}
+
 /// An index with one image more, in the place of whatever had its tag; what else stands in it stays as it is.
 ///
 /// # Errors
 /// When it is no index.
 pub(super) fn added(place: &str, index: &[u8], top: &Descriptor, tag: Option<&str>) -> Result<Vec<u8>, Error> {
     let document = |source| Error::Document { place: place.to_owned(), source: Box::new(source) };
-    // Checked as strictly as when it is read.
-    cvbake_verify::parse_index(INDEX, index).map_err(document)?;
+    check(place, index)?;
     let json::Object(index): json::Object<Map<String, Value>> = json::parse(INDEX, index).map_err(document)?;
     Ok(text(&with(index, top, tag)))
 }
