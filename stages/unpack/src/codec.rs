@@ -358,7 +358,7 @@ mod tests {
         ];
         let mut records = vec![Record { kind: data, ..meta.clone() }];
         records.extend(kinds.map(|kind| Record { kind, path: link, ..meta.clone() }));
-        let xattr = Xattr { name: (*b"user.empty").into(), value: Box::default() };
+        let xattr = Xattr { name: (*b"user.empty").into(), value: Default::default() };
         Index {
             paths: interner.finish(),
             records,
