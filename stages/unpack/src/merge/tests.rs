@@ -306,6 +306,8 @@ fn what_is_overwritten_goes() {
         ("not below a directory that may be a link", "p d/a\np d/a", 2),
         ("not what a hard link keeps", "p a\nh b a\np a", 3),
         ("not what a hard link may keep", "p a\nh b l/a\np a", 3),
+        ("not a hard link to itself, which is an error", "p a\nh a a\np a", 3),
+        ("not a hard link to a directory, which is an error", "d a\nh b a\np b", 3),
         ("not what hides a directory below", "p a\nd a", 2),
         ("not what had children", "d a\np a/x\np a", 3),
         ("not across another meaning of a path", "d d\np d/a\np d\nd d\np d/a", 5),
