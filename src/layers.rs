@@ -146,7 +146,7 @@ pub struct LayerReport {
     pub diff_id: Digest,
     /// Its length as it is stored, where that is known.
     pub bytes: Option<u64>,
-    /// How many entries its archive has.
+    /// How many entries its archive has, not counting most of those that it overwrites itself.
     pub entries: usize,
     /// What the store had of it.
     pub found: Found,

@@ -17,6 +17,32 @@ fn place(members: &[Member]) -> Place {
     Place::with(&Images::of(vec![Layer::new(Tar::of(members), Compression::Gzip)]))
 }
 
+/// Entries without the end of an archive.
+fn entries(members: &[Member]) -> Vec<u8> {
+    let mut tar = Tar::of(members).finish();
+    tar.truncate(tar.len() - 1024);
+    tar
+}
+
+/// A layer that goes on with the same piece many times over, in little memory.
+fn repeating(head: &[u8], piece: &[u8], times: usize) -> Layer {
+    let mut hasher = <sha2::Sha256 as sha2::Digest>::new();
+    let mut blob = Vec::new();
+    for (part, times) in [(head, 1), (piece, times), (&[0; 1024], 1)] {
+        let member = Compression::Gzip.compress(part);
+        for _ in 0..times {
+            blob.extend_from_slice(&member);
+            sha2::Digest::update(&mut hasher, part);
+        }
+    }
+    let mut layer = Layer::from_bytes(Vec::new(), Compression::Gzip);
+    layer.digest = crate::support::image::digest("sha256", &blob);
+    layer.size = blob.len() as u64;
+    layer.blob = blob;
+    layer.diff_id = format!("sha256:{}", crate::support::image::hex(&sha2::Digest::finalize(hasher)));
+    layer
+}
+
 /// 120 layers, each with a file of its own, one that all have, and a whiteout of the one before.
 pub(crate) fn many_layers() -> Images {
     let layer = |number: u32| {
@@ -115,29 +141,10 @@ fn many_small_files_in_many_directories() {
 #[test]
 fn a_layer_that_is_large_unpacked() {
     const PIECE: usize = 16 << 20;
-    const PIECES: u64 = 64;
-    let head = Member {
-        pax: vec![(b"size".to_vec(), (PIECE as u64 * PIECES).to_string().into())],
-        ..Member::file(b"big", b"")
-    };
-    let mut tar = Tar::of(&[head]).finish();
-    tar.truncate(tar.len() - 1024);
-    let piece = vec![0; PIECE];
-    let mut blob = Compression::Gzip.compress(&tar);
-    let member = Compression::Gzip.compress(&piece);
-    let mut hasher = <sha2::Sha256 as sha2::Digest>::new();
-    sha2::Digest::update(&mut hasher, &tar);
-    for _ in 0..PIECES {
-        blob.extend_from_slice(&member);
-        sha2::Digest::update(&mut hasher, &piece);
-    }
-    blob.extend(Compression::Gzip.compress(&[0; 1024]));
-    sha2::Digest::update(&mut hasher, [0; 1024]);
-    let mut layer = Layer::from_bytes(Vec::new(), Compression::Gzip);
-    layer.digest = crate::support::image::digest("sha256", &blob);
-    layer.size = blob.len() as u64;
-    layer.blob = blob;
-    layer.diff_id = format!("sha256:{}", crate::support::image::hex(&sha2::Digest::finalize(hasher)));
+    const PIECES: usize = 64;
+    let head =
+        Member { pax: vec![(b"size".to_vec(), (PIECE * PIECES).to_string().into())], ..Member::file(b"big", b"") };
+    let layer = repeating(&entries(&[head]), &vec![0; PIECE], PIECES);
     let place = Place::with(&Images::of(vec![layer]));
     let outcome = place.bake().args(["--size", "min"]).ok();
     assert_small(&outcome, 1);
@@ -146,4 +153,133 @@ fn a_layer_that_is_large_unpacked() {
     let allocated = std::os::unix::fs::MetadataExt::blocks(&meta) * 512;
     assert!(allocated < 64 << 20, "zeros are holes: {allocated} bytes allocated of {}", meta.len());
     assert!(ext4::listing(&place.disk()).contains("/big file 0644 0:0 mtime=1.000000000 size=1073741824"));
+}
+
+/// These entries in turn, over and over, more than a million in all.
+fn over_and_over(head: &[Member], members: &[Member]) -> Place {
+    const COUNT: usize = 1_200_000;
+    // Pieces large enough that compressing them pays.
+    let piece: Vec<Member> = members.iter().cycle().take(members.len() * (20_000 / members.len())).cloned().collect();
+    let layer = repeating(&entries(head), &entries(&piece), COUNT / piece.len());
+    Place::with(&Images::of(vec![layer]))
+}
+
+/// A million entries of one name are one file, in memory, too.
+#[test]
+fn one_name_over_and_over() {
+    let place = over_and_over(&[], &[Member::file(b"f", b"")]);
+    let outcome = place.bake().ok();
+    assert_eq!(ext4::listing(&place.disk()).lines().count(), 2);
+    assert_small(&outcome, 1);
+    let outcome = place.bake().arg("--force").ok();
+    assert_small(&outcome, 1);
+}
+
+/// As many of a few names in turn, of every kind, in several spellings.
+#[test]
+fn few_names_over_and_over() {
+    let xattr = (b"SCHILY.xattr.user.a".to_vec(), b"1".to_vec());
+    let times = [(b"atime".to_vec(), b"5".to_vec()), (b"ctime".to_vec(), b"6".to_vec())];
+    let members = [
+        Member::dir(b"d"),
+        Member::file(b"d/f", b""),
+        Member { pax: vec![xattr], ..Member::file(b"./d//g", b"") },
+        Member { pax: times.to_vec(), ..Member::file(b"/d/x/../f", b"") },
+        Member::link(b'2', b"d/l", b"one target"),
+        Member::link(b'2', b"d/l", b"another"),
+        Member::link(b'1', b"d/h", b"once"),
+        Member { device: Some((1, 3)), ..Member::new(b'3', b"d/n") },
+        Member::file(b"d/.wh.w", b""),
+        Member::file(b"d/.wh..wh..opq", b""),
+        Member::file(b".wh..wh.plnk/1.2", b""),
+        Member::new(b'6', b"d/l"),
+    ];
+    let place = over_and_over(&[Member::file(b"once", b"once")], &members);
+    let outcome = place.bake().ok();
+    let listing = oracle::agreed_listing(&place.disk());
+    assert_eq!(listing.lines().count(), 7, "{listing}");
+    assert!(listing.contains("/d/l fifo") && listing.contains("link:/once"), "{listing}");
+    assert_small(&outcome, 7);
+}
+
+/// Leftovers of AUFS of many names concern no image, and are no names.
+#[test]
+fn leftovers_of_many_names() {
+    const COUNT: usize = 700_000;
+    let mut tar = Tar::default();
+    for at in 0..COUNT {
+        tar.member(&Member::file(format!(".wh..wh.plnk/{at}.{}", "n".repeat(75)).as_bytes(), b""));
+    }
+    let place = Place::with(&Images::of(vec![Layer::new(tar, Compression::Gzip)]));
+    let outcome = place.bake().ok();
+    assert_small(&outcome, 1);
+}
+
+/// The limit and the number of entries that an error about the bulk of a layer tells.
+fn bulk(outcome: &Outcome) -> (u64, u64) {
+    let error = outcome.error(&[4]);
+    let after = |text: &str| {
+        let (_, rest) = error.split_once(text).unwrap_or_else(|| panic!("no {text}: {error}"));
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or_else(|_| panic!("a number after {text}: {error}"))
+    };
+    (after("overwrite, where "), after("are allowed for "))
+}
+
+/// What a layer may take that is refused for its bulk: that of all entries, and the bulk itself.
+fn assert_bulky(outcome: &Outcome) -> u64 {
+    let (limit, entries) = bulk(outcome);
+    assert_small(outcome, entries + limit / 200);
+    entries
+}
+
+/// What is overwritten and can't be dropped comes to an end: here a link in a layer below could lead elsewhere each time, a hard link
+/// keeps each file, and a file has content.
+#[test]
+fn overwritten_and_needed() {
+    let through_a_link = [Member::file(b"somewhere/f", b"")];
+    let linked = [Member::file(b"a", b""), Member::link(b'1', b"b", b"a")];
+    let with_content = [Member::file(b"f", b"x")];
+    for members in [&through_a_link[..], &linked, &with_content] {
+        let outcome = over_and_over(&[], &[members, members].concat()).bake().run();
+        assert!(assert_bulky(&outcome) < 10);
+    }
+}
+
+/// Long targets of links that are all the same are there once.
+#[test]
+fn links_of_one_target() {
+    const COUNT: u64 = 20_000;
+    let target = [&b"/a"[..]; 2000].concat();
+    let link = |at: u64| Member::link(b'2', format!("l{at}").as_bytes(), &target);
+    let place = place(&(0..COUNT).map(link).collect::<Vec<_>>());
+    let outcome = place.bake().ok();
+    oracle::fsck(&place.disk());
+    assert_small(&outcome, COUNT);
+    let outcome = place.bake().arg("--force").ok();
+    assert_small(&outcome, COUNT);
+}
+
+/// Long attributes of files, all different, are refused before there are many.
+#[test]
+fn attributes_that_all_differ() {
+    const COUNT: usize = 40_000;
+    let file = |at: usize| {
+        let value = format!("{at:06}{}", "v".repeat(3500));
+        let pax = vec![(b"SCHILY.xattr.user.a".to_vec(), value.into_bytes())];
+        Member { pax, ..Member::file(format!("f{at}").as_bytes(), b"") }
+    };
+    let outcome = place(&(0..COUNT).map(file).collect::<Vec<_>>()).bake().run();
+    assert!(outcome.error(&[4]).contains("extended attributes"));
+    assert_bulky(&outcome);
+    // Signatures of ordinary length are within the limit, however many files have one.
+    let signed = |at: usize| {
+        let value = format!("{at:06}{}", "s".repeat(300));
+        let pax = vec![(b"SCHILY.xattr.security.ima".to_vec(), value.into_bytes())];
+        Member {
+            pax,
+            ..Member::file(format!("a-name-of-some-sixty-bytes-as-they-are-found-in-images-{at}").as_bytes(), b"")
+        }
+    };
+    place(&(0..150_000).map(signed).collect::<Vec<_>>()).bake().args(["--dry-run"]).ok();
 }

@@ -1,6 +1,6 @@
 //! From calls in any order to a canonical [`Tree`].
 
-use crate::{Entry, FileData, Ino, InodeRecord, Kind, KindRecord, Meta, Segment, Time, Tree, XattrSets};
+use crate::{Entry, FileData, Ino, InodeRecord, Kind, KindRecord, Meta, Segment, Texts, Time, Tree, XattrSets};
 
 /// Why files do not make a tree.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Builder {
     /// In the order of the calls.
     entries: Vec<Entry>,
     names: Vec<u8>,
+    /// Where among the names targets of symbolic links stand.
+    targets: Texts,
     segments: Vec<Segment>,
     xattrs: XattrSets,
     extra_times: Vec<(Ino, Time, Time)>,
@@ -64,6 +66,7 @@ impl Builder {
             inodes: Vec::new(),
             entries: Vec::new(),
             names: Vec::new(),
+            targets: Texts::default(),
             segments: Vec::new(),
             xattrs: XattrSets::new(),
             extra_times: Vec::new(),
@@ -121,17 +124,13 @@ impl Builder {
     }
 
     fn entry(&mut self, parent: Ino, name: &[u8], child: Ino) -> Result<(), BuildError> {
-        let (name, len) = self.text(name)?;
-        self.entries.push(Entry { parent, name, len, ino: child });
+        let start = count(self.names.len(), "bytes of names")?;
+        self.names.extend_from_slice(name);
+        count(self.names.len(), "bytes of names")?;
+        let len = u16::try_from(name.len()).expect("names are checked against NAME_MAX");
+        self.entries.push(Entry { parent, name: start, len, ino: child });
         self.inodes[child.index()].names += 1;
         Ok(())
-    }
-
-    fn text(&mut self, text: &[u8]) -> Result<(u32, u16), BuildError> {
-        let start = count(self.names.len(), "bytes of names")?;
-        self.names.extend_from_slice(text);
-        count(self.names.len(), "bytes of names")?;
-        Ok((start, u16::try_from(text.len()).map_err(|_| BuildError::TooMany { what: "bytes in a link target" })?))
     }
 
     fn inode(&mut self, kind: Kind<'_>, meta: &Meta) -> Result<Ino, BuildError> {
@@ -148,7 +147,8 @@ impl Builder {
                 KindRecord::File { size: size.into(), pack, pack_block, first_segment, segments }
             }
             Kind::Symlink(target) => {
-                let (name, len) = self.text(target)?;
+                let place = self.targets.place(&mut self.names, target);
+                let (name, len) = place.ok_or(BuildError::TooMany { what: "bytes of link targets" })?;
                 KindRecord::Symlink { name, len }
             }
             Kind::CharDevice(device) => KindRecord::CharDevice(device),

@@ -10,7 +10,7 @@
 //!   calls; so a number derived from a tree (an inode number, a block number) is deterministic.
 //! * **Content is a reference.** A regular file says which blocks of which *pack* hold its bytes ([`FileData`]); bytes are
 //!   only read through [`Packs`]. Blocks of zeros are absent: a file is a list of [`Segment`]s with holes between them.
-//! * **It is small.** Names live in one arena, extended attributes are interned, rare times stand in a side table: about
+//! * **It is small.** Names live in one arena, link targets and extended attributes are interned, rare times stand in a side table: about
 //!   100 bytes per file.
 //!
 //! [`Tree::listing`] writes a tree as text, one line per inode: the form in which expected results are kept.
@@ -20,12 +20,14 @@ mod build;
 mod content;
 mod listing;
 mod meta;
+mod texts;
 mod xattrs;
 
 pub use build::{BuildError, Builder};
 pub use content::{BLOCK_SIZE, FileData, Packs, Segment};
 pub use listing::{escape, escape_short, unescape};
 pub use meta::{Device, Kind, Meta, Time, Xattr};
+pub use texts::Texts;
 pub use xattrs::XattrSets;
 
 /// Names an inode of one [`Tree`] (or of the [`Builder`] that makes it). The root directory is [`Ino::ROOT`].

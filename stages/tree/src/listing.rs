@@ -39,7 +39,7 @@ impl Tree {
             }
             for xattr in inode.xattrs() {
                 write!(line, " xattr:{}=", escape(&xattr.name)).expect("a string takes everything");
-                for byte in &xattr.value {
+                for byte in xattr.value.iter() {
                     write!(line, "{byte:02x}").expect("a string takes everything");
                 }
             }

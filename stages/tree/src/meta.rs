@@ -1,5 +1,7 @@
 //! What every inode carries, whatever its kind.
 
+use std::sync::Arc;
+
 use crate::FileData;
 
 /// A moment: whole seconds since 1970-01-01 UTC (negative before it) and the nanoseconds after that second.
@@ -30,12 +32,22 @@ pub struct Device {
 
 /// An extended attribute: its whole name with the namespace (`security.capability`), and its value as the kernel's
 /// `getxattr` returns it.
+///
+/// A copy shares the bytes: layers and the tree that is made of them have the same attributes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Xattr {
     /// The whole name.
-    pub name: Box<[u8]>,
+    pub name: Arc<[u8]>,
     /// The value; may be empty.
-    pub value: Box<[u8]>,
+    pub value: Arc<[u8]>,
+}
+
+impl Xattr {
+    /// The bytes of memory that it takes, with what counters and an allocator add to name and value.
+    pub(crate) fn bytes(&self) -> usize {
+        const SHARED: usize = 32;
+        size_of::<Xattr>() + self.name.len() + self.value.len() + 2 * SHARED
+    }
 }
 
 /// The attributes of an inode, as given to a [`crate::Builder`].

@@ -12,6 +12,7 @@ use crate::Xattr;
 #[derive(Debug)]
 pub struct XattrSets {
     sets: Vec<Vec<Xattr>>,
+    bytes: usize,
     table: HashTable<u32>,
     /// Randomly keyed, because an image chooses the attributes; the order of the table is never looked at.
     hasher: RandomState,
@@ -21,7 +22,7 @@ impl XattrSets {
     /// Nothing but the empty set.
     #[must_use]
     pub fn new() -> XattrSets {
-        XattrSets { sets: vec![Vec::new()], table: HashTable::new(), hasher: RandomState::new() }
+        XattrSets { sets: vec![Vec::new()], bytes: 0, table: HashTable::new(), hasher: RandomState::new() }
     }
 
     /// The number of a set, whatever the order of the attributes; `None` if there are more than 32 bits count.
@@ -30,15 +31,22 @@ impl XattrSets {
             return Some(0);
         }
         set.sort();
-        let XattrSets { sets, table, hasher } = self;
+        let XattrSets { sets, bytes, table, hasher } = self;
         let hash = hasher.hash_one(&set);
         if let Some(&known) = table.find(hash, |&number| sets[number as usize] == set) {
             return Some(known);
         }
         let new = u32::try_from(sets.len()).ok()?;
+        *bytes += size_of::<Vec<Xattr>>() + set.iter().map(Xattr::bytes).sum::<usize>();
         sets.push(set);
         table.insert_unique(hash, new, |&number| hasher.hash_one(&sets[number as usize]));
         Some(new)
+    }
+
+    /// The bytes of memory that the sets take, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The set of a number that [`XattrSets::number`] gave, sorted by name.

@@ -97,11 +97,18 @@ pub enum Problem {
         /// The limit for as many entries.
         limit: usize,
     },
-    /// Sparse files of far more parts than real ones have.
-    #[error("more than {limit} parts in the sparse files up to here, which is too many for the entries")]
-    ManyParts {
+    /// Far more of what entries have, or overwrite, than entries of real layers do.
+    #[error(
+        "the entries up to here take {found} bytes of memory for names, link targets, extended attributes, runs of content and \
+         what they overwrite, where {limit} are allowed for {entries} of them"
+    )]
+    Bulk {
+        /// The bytes.
+        found: usize,
         /// The limit for as many entries.
         limit: usize,
+        /// The entries in force.
+        entries: usize,
     },
     /// Extended attributes that no inode holds.
     #[error("{bytes} bytes of extended attributes, where at most {limit} can fit")]

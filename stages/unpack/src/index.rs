@@ -5,7 +5,8 @@ use cvbake_tree::{Device, Segment, Time, Xattr};
 use crate::PackSeal;
 use crate::path::{PathId, Paths};
 
-/// All that a layer's archive says but the bytes of its files: one record per entry, in archive order.
+/// All that a layer's archive says but the bytes of its files: one record per entry, in archive order,
+/// without those that others overwrite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     pub(crate) paths: Paths,
@@ -95,7 +96,8 @@ pub(crate) struct Sparse {
 }
 
 impl Index {
-    /// How many entries the archive has that describe a file (markers included, leftovers of old tools not).
+    /// How many entries are kept: those that describe a file and markers, not leftovers of old tools, nor most of what the
+    /// layer itself overwrites.
     #[must_use]
     pub fn entry_count(&self) -> usize {
         self.records.len()

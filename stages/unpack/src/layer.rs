@@ -7,11 +7,12 @@
 use std::io::BufRead;
 
 use cvbake_archive::tar::{Entry, Header, Kind, Reader};
-use cvbake_tree::{Device, Segment, Time, Xattr, XattrSets};
+use cvbake_tree::{Device, Time, Xattr, XattrSets};
 
-use crate::index::{Index, Record, RecordKind, STREAM_UNIT, Sparse};
+use crate::index::{Index, Record, RecordKind, STREAM_UNIT};
+use crate::kept::{Kept, Records};
 use crate::pack::{FileBlocks, PackWriter, Pieces};
-use crate::path::{Interner, PathId};
+use crate::path::{self, Interner, PathId};
 use crate::{Error, PackSeal, Problem};
 
 /// What marks a name as a whiteout.
@@ -39,10 +40,12 @@ const MINOR_MAX: u64 = (1 << 20) - 1;
 /// block beside it. What does not fit exactly is told by whoever places it; what can't fit anywhere is not kept until then.
 const XATTRS_MAX: usize = 8192;
 
-/// The most parts of sparse files in a layer: some, and some more for each entry. Each is kept, in 16 bytes, and costs an
-/// archive even less.
-const PARTS: usize = 1 << 21;
-const PARTS_PER_ENTRY: usize = 16;
+/// The most bytes of memory that a layer may take beside its entries in force: for names, link targets, extended attributes, runs
+/// of content, parts of sparse files, times of access and change, and entries that are overwritten. Some, and some more for each
+/// entry: a name of 60 bytes, a signature of 300 in an extended attribute and all times are 600. An archive can state all
+/// of this thousands of times over at next to no cost.
+const BULK: usize = 64 << 20;
+const BULK_PER_ENTRY: usize = 1024;
 
 /// The longest target that `symlink` takes.
 const TARGET_MAX: usize = 4095;
@@ -71,13 +74,8 @@ pub fn unpack(stream: &mut dyn BufRead, out: &mut Pieces<'_>) -> Result<Index, E
 
 struct Indexer {
     interner: Interner,
-    records: Vec<Record>,
-    segments: Vec<Segment>,
-    sparse: Vec<Sparse>,
-    /// The parts in all of `sparse`.
-    parts: usize,
+    records: Records,
     xattrs: XattrSets,
-    extra_times: Vec<(u32, Option<Time>, Option<Time>)>,
 }
 
 /// What a path says beside where it leads.
@@ -94,20 +92,13 @@ type Outcome<T> = Result<Result<T, Problem>, Error>;
 
 impl Indexer {
     fn new() -> Indexer {
-        Indexer {
-            interner: Interner::new(),
-            records: Vec::new(),
-            segments: Vec::new(),
-            sparse: Vec::new(),
-            parts: 0,
-            xattrs: XattrSets::new(),
-            extra_times: Vec::new(),
-        }
+        Indexer { interner: Interner::new(), records: Records::new(), xattrs: XattrSets::new() }
     }
 
     fn finish(self, seal: PackSeal) -> Index {
-        let Indexer { interner, records, segments, sparse, xattrs, extra_times, .. } = self;
-        Index { paths: interner.finish(), records, segments, sparse, xattrs: xattrs.into_sets(), extra_times, seal }
+        let Kept { records, segments, sparse, extra_times } = self.records.finish();
+        let (paths, xattrs) = (self.interner.finish(), self.xattrs.into_sets());
+        Index { paths, records, segments, sparse, xattrs, extra_times, seal }
     }
 
     fn entry<R: BufRead>(
@@ -137,63 +128,60 @@ impl Indexer {
         if self.interner.paths().nodes.len() > limit {
             return Ok(Err(Problem::ManyNames { limit }));
         }
-        if header.sparse {
-            self.parts += header.extents.len();
-            let limit = PARTS + PARTS_PER_ENTRY * self.records.len();
-            if self.parts > limit {
-                return Ok(Err(Problem::ManyParts { limit }));
-            }
-        }
         let record = match kind.and_then(|kind| self.record(header, path, kind)) {
             Ok(record) => record,
             Err(problem) => return Ok(Err(problem)),
         };
-        let number = count(self.records.len(), "entries")?;
-        let (xattrs, position) = (self.xattr_set(header)?, unit(header.offset)?);
-        self.records.push(Record { xattrs, header: position, ..record });
-        if header.atime.is_some() || header.ctime.is_some() {
-            let time = |time: cvbake_archive::tar::Time| Time { secs: time.secs, nanos: time.nanos };
-            self.extra_times.push((number, header.atime.map(time), header.ctime.map(time)));
-        }
+        let record = Record { header: unit(header.offset)?, ..record };
+        self.keep(header, record)?;
         if is_file {
-            self.content(entry, number, pack, blocks)?;
+            self.content(entry, pack, blocks)?;
         }
-        Ok(Ok(()))
+        Ok(self.check_bulk())
+    }
+
+    fn keep(&mut self, header: &Header, mut record: Record) -> Result<(), Error> {
+        let mut times = (None, None);
+        // A marker describes no file, and a hard link one that is described elsewhere.
+        if !matches!(record.kind, RecordKind::Whiteout | RecordKind::Opaque | RecordKind::HardLink(_)) {
+            let time = |time: cvbake_archive::tar::Time| Time { secs: time.secs, nanos: time.nanos };
+            times = (header.atime.map(time), header.ctime.map(time));
+            record.xattrs = self.xattr_set(header)?;
+        }
+        self.records.push(self.interner.paths(), record, times)
+    }
+
+    /// Whether what is kept beside the entries is in proportion to them.
+    fn check_bulk(&mut self) -> Result<(), Problem> {
+        let entries = self.records.len();
+        let found = self.interner.bytes() + self.xattrs.bytes() + self.records.burden();
+        let limit = BULK + BULK_PER_ENTRY * entries;
+        if found > limit { Err(Problem::Bulk { found, limit, entries }) } else { Ok(()) }
     }
 
     fn name(&mut self, raw: &[u8]) -> Outcome<Name> {
-        let path = match self.interner.path(raw, "name")? {
-            Ok(path) => path,
+        let names = match path::names(raw, "name") {
+            Ok(names) => names,
             Err(problem) => return Ok(Err(problem)),
         };
-        let mut reserved = None;
-        let mut at = self.interner.paths().parent(path);
-        while at != PathId::ROOT {
-            let name = self.interner.paths().name(at);
-            if name.starts_with(META) {
-                return Ok(Ok(Name::Note));
-            }
-            if name.starts_with(WHITEOUT) {
-                reserved = Some(Problem::Reserved { name: cvbake_tree::escape(name) });
-            }
-            at = self.interner.paths().parent(at);
+        let Some((name, directory)) = names.split_last() else { return Ok(Ok(Name::Plain(PathId::ROOT))) };
+        if directory.iter().any(|name| name.starts_with(META)) {
+            return Ok(Ok(Name::Note));
         }
-        if let Some(problem) = reserved {
-            return Ok(Err(problem));
+        if let Some(name) = directory.iter().find(|name| name.starts_with(WHITEOUT)) {
+            return Ok(Err(Problem::Reserved { name: cvbake_tree::escape(name) }));
         }
-        let directory = self.interner.paths().parent(path);
-        let name = self.interner.paths().name(path);
-        Ok(Ok(match name {
-            OPAQUE => Name::Opaque(directory),
+        Ok(Ok(match *name {
+            OPAQUE => Name::Opaque(self.interner.descend(directory)?),
             _ if name.starts_with(META) => Name::Note,
             _ => match name.strip_prefix(WHITEOUT) {
-                None => Name::Plain(path),
+                None => Name::Plain(self.interner.descend(&names)?),
                 Some(b"" | b"." | b"..") => {
                     return Ok(Err(Problem::Whiteout { name: cvbake_tree::escape(&name[WHITEOUT.len()..]) }));
                 }
                 Some(hidden) => {
-                    let hidden = hidden.to_vec();
-                    Name::Whiteout(self.interner.child(directory, &hidden)?)
+                    let directory = self.interner.descend(directory)?;
+                    Name::Whiteout(self.interner.child(directory, hidden)?)
                 }
             },
         }))
@@ -213,7 +201,7 @@ impl Indexer {
                 let len = header.link.len();
                 match u16::try_from(len) {
                     Ok(short) if (1..=TARGET_MAX).contains(&len) => {
-                        RecordKind::Symlink { target: self.interner.paths().push_text(&header.link)?, len: short }
+                        RecordKind::Symlink { target: self.interner.target(&header.link)?, len: short }
                     }
                     _ => return Ok(Err(Problem::Target { len })),
                 }
@@ -248,7 +236,7 @@ impl Indexer {
             size: header.size,
             stream: unit(header.data_offset)?,
             pack_block: u32::try_from(pack.blocks()).map_err(|_| Error::TooMany { what: "blocks of file content" })?,
-            first_segment: count(self.segments.len(), "runs of file content")?,
+            first_segment: count(self.records.segment_count(), "runs of file content")?,
         })
     }
 
@@ -256,7 +244,6 @@ impl Indexer {
     fn content<R: BufRead>(
         &mut self,
         entry: &mut Entry<'_, R>,
-        number: u32,
         pack: &mut PackWriter<'_>,
         blocks: &mut FileBlocks,
     ) -> Result<(), Error> {
@@ -264,11 +251,9 @@ impl Indexer {
         while let Some(piece) = entry.data.next_piece()? {
             blocks.write(piece.offset, piece.bytes, pack)?;
         }
-        self.segments.extend_from_slice(blocks.end(pack)?);
-        if entry.header.sparse {
-            let pieces = entry.header.extents.iter().map(|extent| (extent.offset, extent.len)).collect();
-            self.sparse.push(Sparse { record: number, pieces });
-        }
+        let header = entry.header;
+        let pieces = || header.extents.iter().map(|extent| (extent.offset, extent.len)).collect();
+        self.records.content(blocks.end(pack)?, header.sparse.then(pieces));
         Ok(())
     }
 

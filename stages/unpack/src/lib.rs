@@ -8,7 +8,8 @@
 //!
 //! * The **index** has one record per entry of the archive, with every attribute, in archive order: names and markers
 //!   already understood (normalised paths, whiteouts, opaque directories), nothing yet resolved, because what a path means
-//!   depends on the layers below. It is a function of the layer alone and can be kept ([`Index::encode`]).
+//!   depends on the layers below. Entries that a later one overwrites are left out where that makes no difference. It is a
+//!   function of the layer alone and can be kept ([`Index::encode`]).
 //! * The **pack** holds the bytes of the regular files in archive order, each starting on a 4 KiB boundary. Blocks of
 //!   zeros are left out altogether, wherever they come from, so a file is a list of [`cvbake_tree::Segment`]s and a pack
 //!   has no holes: kept data is dense, and a sparse file that claims terabytes needs no terabytes of offsets.
@@ -22,6 +23,7 @@
 mod codec;
 mod error;
 mod index;
+mod kept;
 mod layer;
 mod merge;
 mod pack;

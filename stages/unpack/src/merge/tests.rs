@@ -5,13 +5,32 @@
 //! entry is 100 × its layer + its line, so that the result shows where every attribute comes from. Layers are separated by `--`.
 
 use cvbake_tree::{Kind, Time};
+use proptest::prelude::*;
 
 use super::merge;
 use crate::index::{Index, Record, RecordKind};
-use crate::path::Interner;
+use crate::kept::{Kept, Records};
+use crate::path::{Interner, Paths};
 use crate::{Error, PackSeal, Problem};
 
+/// The layer as its archive would have it.
 fn layer(number: u32, text: &str) -> Index {
+    let (paths, records) = records(number, text);
+    let kept = Kept { records, segments: vec![], sparse: vec![], extra_times: vec![] };
+    index(paths, kept)
+}
+
+/// The layer without what it overwrites itself.
+fn kept_layer(number: u32, text: &str) -> Index {
+    let (paths, records) = records(number, text);
+    let mut kept = Records::new();
+    for record in records {
+        kept.push(&paths, record, (None, None)).unwrap();
+    }
+    index(paths, kept.finish())
+}
+
+fn records(number: u32, text: &str) -> (Paths, Vec<Record>) {
     let mut interner = Interner::new();
     let mut records = Vec::new();
     for (line, entry) in (1u32..).zip(text.lines().filter(|line| !line.trim().is_empty())) {
@@ -44,19 +63,20 @@ fn layer(number: u32, text: &str) -> Index {
             xattrs: 0,
         });
     }
-    Index {
-        paths: interner.finish(),
-        records,
-        segments: vec![],
-        sparse: vec![],
-        xattrs: vec![vec![]],
-        extra_times: vec![],
-        seal: PackSeal::default(),
-    }
+    (interner.finish(), records)
+}
+
+fn index(paths: Paths, kept: Kept) -> Index {
+    let Kept { records, segments, sparse, extra_times } = kept;
+    Index { paths, records, segments, sparse, xattrs: vec![vec![]], extra_times, seal: PackSeal::default() }
 }
 
 /// Merges, and lists: path, kind, owner, further names; a directory that is only implied has no owner.
 fn merged(layers: &str) -> Result<String, Error> {
+    merged_of(layers, layer)
+}
+
+fn merged_of(layers: &str, layer: impl Fn(u32, &str) -> Index) -> Result<String, Error> {
     let layers: Vec<Index> = (1u32..).zip(layers.split("--")).map(|(number, text)| layer(number, text)).collect();
     let tree = merge(&layers.iter().collect::<Vec<_>>(), Time::from_secs(7))?;
     let mut listing = Vec::new();
@@ -173,6 +193,8 @@ fn what_is_left() {
     for (rule, layers, expected) in table {
         let found = merged(layers).unwrap_or_else(|error| panic!("{rule}: {error}"));
         assert_eq!(&found, expected, "{rule}");
+        let kept = merged_of(layers, kept_layer).unwrap();
+        assert_eq!(&kept, expected, "{rule}, without what is overwritten");
     }
 }
 
@@ -199,6 +221,7 @@ fn what_makes_no_sense() {
     for (rule, layers, expected) in table {
         let error = merged(layers).expect_err(rule).to_string();
         assert!(error.contains(expected), "{rule}: {error}");
+        assert_eq!(merged_of(layers, kept_layer).expect_err(rule).to_string(), error);
     }
     let forty: String = (0..40).map(|at| format!("s l{at} l{}\n", at + 1)).collect();
     assert!(merged(&format!("{forty}\nd l40\nf l0/x")).is_ok(), "forty links are not too many");
@@ -231,4 +254,77 @@ fn long_detours_end() {
     };
     assert!(with(30).is_ok());
     assert!(matches!(with(1000), Err(Error::Merge { problem: Problem::Detours, .. })));
+}
+
+/// An entry of few names and fewer directories, so that they get in each other's way.
+fn some_entry() -> impl Strategy<Value = String> {
+    let path = prop::sample::select(&["a", "b", "a/a", "a/b", "b/a", "b/b", "a/a/b", "a/b/a", "b/a/b", "./"][..]);
+    let target = prop::sample::select(&["a", "b", "a/b", "b/a", ".", "/", "..", "b/..", "a/a/..", "/b/b"][..]);
+    let kind = prop::sample::select(&["d", "d", "d", "p", "p", "s", "s", "h", "h", "w", "o"][..]);
+    (kind, path.clone(), target, path).prop_map(|(kind, path, target, other)| match kind {
+        "s" => format!("s {path} {target}\n"),
+        "h" => format!("h {path} {other}\n"),
+        kind => format!("{kind} {path}\n"),
+    })
+}
+
+fn some_layers() -> impl Strategy<Value = String> {
+    // A third comes twice, at once or later: by chance alone few entries would be overwritten with nothing in between.
+    let entries = prop::collection::vec((some_entry(), 0usize..9), 1..30).prop_map(|entries| {
+        let mut lines: Vec<String> = Vec::new();
+        for (entry, back) in entries {
+            let again = lines.len().checked_sub(back + 1).filter(|_| back < 3).map(|at| lines[at].clone());
+            lines.push(entry);
+            lines.extend(again);
+        }
+        lines.concat()
+    });
+    prop::collection::vec(entries, 1..4).prop_map(|layers| layers.join("--\n"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_overwritten_is_not_missed(layers in some_layers()) {
+        let all = merged(&layers).map_err(|error| error.to_string());
+        prop_assert_eq!(merged_of(&layers, kept_layer).map_err(|error| error.to_string()), all);
+    }
+}
+
+#[test]
+fn what_is_overwritten_goes() {
+    let table: &[(&str, &str, usize)] = &[
+        ("one name", "p a\np a\np a", 1),
+        ("two in turn", "p a\np b\np a\np b", 2),
+        ("other kinds", "s a x\np a\ns a y", 1),
+        ("in a directory", "d d\np d/a\np d/a", 2),
+        ("directories", "d d\np d/a\nd d\nd d\nd ./\nd ./", 3),
+        ("hard links", "p a\nh b a\nh b a\nh c b\nh b a", 4),
+        ("markers", "w a\no d\nw a\no d\np a", 3),
+        ("a marker says nothing of its name", "p a\nw a\np a\nw a", 2),
+        ("not below a directory that may be a link", "p d/a\np d/a", 2),
+        ("not what a hard link keeps", "p a\nh b a\np a", 3),
+        ("not what a hard link may keep", "p a\nh b l/a\np a", 3),
+        ("not a hard link to itself, which is an error", "p a\nh a a\np a", 3),
+        ("not a hard link to a directory, which is an error", "d a\nh b a\np b", 3),
+        ("not what hides a directory below", "p a\nd a", 2),
+        ("not what had children", "d a\np a/x\np a", 3),
+        ("not across another meaning of a path", "d d\np d/a\np d\nd d\np d/a", 5),
+    ];
+    for (rule, text, expected) in table {
+        assert_eq!(kept_layer(1, text).entry_count(), *expected, "{rule}");
+    }
+}
+
+#[test]
+fn what_is_overwritten_goes_while_there_is_more() {
+    // Files first, so that numbers change below what comes later.
+    let mut text: String = (0..2000).map(|at| format!("d {at}\np {at}/f\n")).collect();
+    for round in 0..20 {
+        (0..2000).for_each(|at| text.push_str(&format!("p {at}/f\np {at}/{round}\n")));
+    }
+    let kept = kept_layer(1, &text);
+    assert_eq!(kept.entry_count(), 2000 * 22);
+    assert_eq!(merge(&[&kept], Time::default()).unwrap(), merge(&[&layer(1, &text)], Time::default()).unwrap());
 }
