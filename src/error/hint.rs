@@ -262,6 +262,10 @@ fn of_disk(error: &cvbake_disk::Error) -> Option<String> {
     match error {
         E::Exists { .. } => Some("--force replaces it".to_owned()),
         E::NotAFile { .. } => Some("only regular files are replaced: remove it, or choose another output".to_owned()),
+        E::Foreign { .. } => Some("choose another output, or have its owner remove it".to_owned()),
+        E::Swapped { .. } => {
+            Some("somebody else renames files in that directory: choose an output in one of your own".to_owned())
+        }
         E::NoName { .. } => Some("name the file that the disk becomes, such as -o disk.ext4".to_owned()),
         E::Open { path, source } if source.kind() == ErrorKind::NotFound => {
             Some(format!("make the directory first: mkdir -p {}", path.display()))

@@ -137,6 +137,16 @@ impl Details {
         Ok(details)
     }
 
+    /// The same, with documents that are there but empty, and no history.
+    pub(super) fn without_documents(mut self) -> Details {
+        self.document = self.document.map(|_| Vec::new());
+        for image in &mut self.images {
+            (image.manifest, image.history) = (Vec::new(), Vec::new());
+            image.config = image.config.take().map(|_| Vec::new());
+        }
+        self
+    }
+
     /// How many bytes the store has of it, each blob once.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {

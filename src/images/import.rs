@@ -103,9 +103,7 @@ fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -
         };
         // What can't be had again is safe before it has a name.
         store.settle()?;
-        for name in &names {
-            store.set_reference(name, &kept.reference)?;
-        }
+        store.set_references(names.iter().map(String::as_str), &kept.reference)?;
         let Kept { reference, platforms, layers, present_layers } = kept;
         imported.push(Imported { names, digest: reference.digest, platforms, layers, present_layers });
     }

@@ -21,7 +21,7 @@ pub struct Listed {
     pub repository: Option<String>,
     /// The tag, if there is one.
     pub tag: Option<String>,
-    /// What the name points to.
+    /// What the name points to, without the bytes of documents and the history: there may be many names.
     pub details: Details,
 }
 
@@ -49,7 +49,7 @@ pub fn list(store: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Listed>, Er
     for (name, reference) in names(&store, on)? {
         let details = match known.get(&reference.digest) {
             Some(details) => details.clone(),
-            None => Details::of(&store, &reference, on)?,
+            None => Details::of(&store, &reference, on)?.without_documents(),
         };
         known.insert(reference.digest, details.clone());
         let (repository, tag, _) = split(&name);

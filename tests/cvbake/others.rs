@@ -62,6 +62,20 @@ fn what_they_have_planted_stays_and_blocks_nothing() {
     }
 }
 
+#[test]
+fn a_disk_of_theirs_is_refused_before_there_is_work() {
+    if !needs_root("files of another user") {
+        return;
+    }
+    let place = Place::with(&sample::small("x"));
+    let dir = sticky(&place);
+    plant(&dir, &["disk"]);
+    let outcome = place.bake().arg("--force").arg("-o").arg(dir.join("disk")).run();
+    assert!(outcome.error(&[6]).contains(&format!("belongs to user {OTHER}")), "{}", outcome.describe());
+    assert!(!place.store().exists(), "nothing was done yet");
+    assert_eq!(fs::read(dir.join("disk")).unwrap(), b"planted");
+}
+
 /// Whoever owns the directory of the output can put a link in the place of the file while a program writes it.
 #[test]
 fn a_program_writes_to_no_file_of_theirs() {

@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use cvbake::error::Error;
+use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
 use super::{KEYS, Setting, Shape};
@@ -17,15 +19,22 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(super) fn read_if_any(path: &Path) -> Result<Option<String>, Error> {
     match path.metadata() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
-        _ => read(path),
+        // Nobody has named it, so that nobody waits for what comes out of a pipe.
+        Ok(metadata) if !metadata.is_file() => Err(problem(path, None, "expected a regular file".to_owned())),
+        _ => read_with(path, OFlags::NONBLOCK),
     }
 }
 
-/// The text of a file; `None` if there is none.
+/// The text of a file that somebody has named; `None` if there is none.
 pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
+    read_with(path, OFlags::empty())
+}
+
+fn read_with(path: &Path, flags: OFlags) -> Result<Option<String>, Error> {
     let unreadable = |error: &dyn std::fmt::Display| problem(path, None, error.to_string());
     let mut text = String::new();
-    let file = match File::open(path) {
+    let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(|error| unreadable(&error))?,
     };
@@ -112,5 +121,16 @@ mod tests {
             assert_eq!(error.kind().exit_code(), 2);
         }
         assert_eq!(parse(Path::new("c.toml"), "# nothing\n").unwrap(), []);
+    }
+
+    #[test]
+    fn a_pipe_at_a_usual_place_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        assert!(read_if_any(&path).unwrap().is_none());
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let error = read_if_any(&path).unwrap_err();
+        assert!(error.line().contains("config.toml: expected a regular file"), "{}", error.line());
     }
 }

@@ -90,6 +90,15 @@ impl Directory {
         matches!((here, rustix::fs::fstat(file)), (Ok(here), Ok(file)) if same(&here, &file))
     }
 
+    /// Whether the directory keeps this user from replacing a file in it: it is sticky, and both are others'.
+    pub(crate) fn keeps(&self, file: &Stat) -> bool {
+        let user = rustix::process::geteuid();
+        let others = |stat: &Stat| stat.st_uid != user.as_raw();
+        rustix::fs::fstat(&self.fd).is_ok_and(|dir| {
+            Mode::from_raw_mode(dir.st_mode).contains(Mode::SVTX) && !user.is_root() && others(&dir) && others(file)
+        })
+    }
+
     /// Removes the temporary files of dead runs. It is no error if that fails: they are only in the way.
     pub(crate) fn remove_stale(&self, names: &TemporaryNames) {
         if !self.readable {

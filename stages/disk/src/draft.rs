@@ -276,6 +276,10 @@ fn check_target(dir: &Directory, target: &Path, name: &OsStr, replace: bool) -> 
         Err(Errno::NOENT) => Ok(()),
         Err(source) => Err(Error::Open { path: path(), source: source.into() }),
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+            // Said now, and not when all the work is done.
+            FileType::RegularFile if replace && dir.keeps(&stat) => {
+                Err(Error::Foreign { path: path(), owner: stat.st_uid })
+            }
             FileType::RegularFile if replace => Ok(()),
             FileType::RegularFile => Err(Error::Exists { path: path() }),
             other => Err(Error::NotAFile { path: path(), found: describe(other) }),

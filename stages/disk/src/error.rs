@@ -24,6 +24,14 @@ pub enum Error {
         /// What it is, with its article.
         found: &'static str,
     },
+    /// The target is somebody else's, in a directory where only its owner can replace it.
+    #[error("{} belongs to user {owner}: in a directory with the sticky bit only that user can replace it", path.display())]
+    Foreign {
+        /// The target.
+        path: PathBuf,
+        /// The number of the user whose it is.
+        owner: u32,
+    },
     /// The target can't be the name of a file.
     #[error("{:?} does not end in a file name", path.display())]
     NoName {

@@ -18,6 +18,12 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// What a process works on needs more of the store than it may keep others from removing.
+    #[error("more than {limit} blobs and layers would be in use at once")]
+    ManyPinned {
+        /// The limit.
+        limit: usize,
+    },
     /// Something else is where a part of the store should be.
     #[error("{} is {found}, expected {expected} of the store", path.display())]
     Misplaced {

@@ -9,8 +9,9 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cvbake_verify::Digest;
 use rustix::fs::{Mode, OFlags};
@@ -25,26 +26,37 @@ pub(crate) const PINS: &str = "pins";
 /// More than any number of processes and threads that make sense on one machine.
 const MAX_PINS: u32 = 100_000;
 
-/// The longest list: two digests of the longer kind for each of the layers that an image may have.
-const MAX_LEN: u64 = 4 << 20;
+/// The most digests that one process pins: several times what the largest archive has. Others read all of them whenever something is
+/// removed.
+const MAX_PINNED: usize = 1 << 20;
+
+/// The longest line: a digest of the longer kind.
+const MAX_LINE: u64 = 160;
 
 /// Blobs and layers that this process uses, and that nobody removes until this is dropped, or the process ends.
 #[derive(Debug)]
 pub struct Pin<'s> {
     store: &'s Store,
     lock: Lock,
+    count: AtomicUsize,
 }
 
 impl Pin<'_> {
     /// Pins more.
     ///
     /// # Errors
-    /// When the list can't be written.
+    /// When there are too many, or the list can't be written.
     pub fn add(&self, digests: impl IntoIterator<Item = Digest>) -> Result<(), Error> {
-        let text: String = digests.into_iter().map(|digest| format!("{digest}\n")).collect();
         let _shared = self.store.share()?;
-        let mut file = self.lock.file();
-        file.write_all(text.as_bytes()).map_err(|source| Error::Write { path: self.lock.path(), source })
+        let failed = |source| Error::Write { path: self.lock.path(), source };
+        let mut list = BufWriter::new(self.lock.file());
+        for digest in digests {
+            if self.count.fetch_add(1, Ordering::Relaxed) == MAX_PINNED {
+                return Err(Error::ManyPinned { limit: MAX_PINNED });
+            }
+            writeln!(list, "{digest}").map_err(failed)?;
+        }
+        list.flush().map_err(failed)
     }
 }
 
@@ -54,7 +66,7 @@ impl Store {
     /// # Errors
     /// When the list can't be made, locked or written.
     pub fn pin(&self, digests: impl IntoIterator<Item = Digest>) -> Result<Pin<'_>, Error> {
-        let pin = Pin { store: self, lock: self.new_pin()? };
+        let pin = Pin { store: self, lock: self.new_pin()?, count: AtomicUsize::new(0) };
         pin.add(digests)?;
         Ok(pin)
     }
@@ -86,13 +98,12 @@ impl Store {
                 Ok(()) => continue,
                 Err(TryLockError::Error(error)) => return Err(read(error)),
             }
-            let mut text = String::new();
             let malformed = || read(io::Error::new(io::ErrorKind::InvalidData, "it is no list of digests"));
-            if (&file).take(MAX_LEN + 1).read_to_string(&mut text).map_err(read)? as u64 > MAX_LEN {
-                return Err(malformed());
-            }
-            for line in text.lines() {
-                pinned.insert(line.parse().map_err(|_| malformed())?);
+            let mut list = BufReader::new(file);
+            let mut line = String::new();
+            while (&mut list).take(MAX_LINE).read_line(&mut line).map_err(read)? > 0 {
+                pinned.insert(line.trim_end().parse().map_err(|_| malformed())?);
+                line.clear();
             }
         }
         Ok(pinned)

@@ -86,8 +86,20 @@ impl Store {
     /// # Errors
     /// When it can't be written.
     pub fn set_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
+        self.set_references([name], reference)
+    }
+
+    /// As [`Store::set_reference`], for several names of the same.
+    ///
+    /// # Errors
+    /// When they can't be written.
+    pub fn set_references<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+        reference: &Reference,
+    ) -> Result<(), Error> {
         let _alone = self.exclude(|| {})?;
-        self.write_reference(name, reference)
+        self.write_references(names, reference)
     }
 
     /// Forgets a name, and says whether it was known; what it points to stays. Waits as [`Store::set_reference`] does.
@@ -100,15 +112,21 @@ impl Store {
     }
 
     /// The same for who has the store alone already.
-    pub(crate) fn write_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
+    pub(crate) fn write_references<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+        reference: &Reference,
+    ) -> Result<(), Error> {
         let root = self.root.subdir(REPOSITORIES)?;
-        // What is not synced before it gets its name may be lost in a crash of the machine. What is new is no loss then; what takes the
-        // place of something whole is whole at any time.
-        if self.reference(name, &|_| {})?.is_none() {
-            let (dir, file, written) = self.write_reference_file(root, name, reference, |_| Ok(()))?;
-            self.later.sync(&dir, file.into(), written)?;
-        } else {
-            self.write_reference_below(root, name, reference)?;
+        for name in names {
+            // What is not synced before it gets its name may be lost in a crash of the machine. What is new is no loss then; what takes
+            // the place of something whole is whole at any time.
+            if self.reference(name, &|_| {})?.is_none() {
+                let (dir, file, written) = self.write_reference_file(root.clone(), name, reference, |_| Ok(()))?;
+                self.later.sync(&dir, file.into(), written)?;
+            } else {
+                self.write_reference_below(root.clone(), name, reference)?;
+            }
         }
         let is_new = !self.root.exists(INDEX_JSON)?;
         let written = self.write_index_json(&[], |file| if is_new { Ok(()) } else { file.sync_all() })?;

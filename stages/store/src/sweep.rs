@@ -95,7 +95,7 @@ impl Sweep<'_> {
     /// # Errors
     /// When it can't be written.
     pub fn set_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
-        self.store.write_reference(name, reference)
+        self.store.write_references([name], reference)
     }
 
     /// As [`Store::remove_reference`].

@@ -164,6 +164,20 @@ fn pins_something() {
     let _ = std::io::stdin().lines().count();
 }
 
+/// What one process uses must not keep others from removing what nobody does.
+#[test]
+fn long_lists_are_read_and_endless_ones_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let digests = || (0..100_000_u32).map(|number| digest(&number.to_string()));
+    let pin = store.pin(digests()).unwrap();
+    assert_eq!(pinned(&store).len(), 100_000);
+    let again = std::iter::repeat_n(digest("a"), 1 << 20);
+    let error = pin.add(again).unwrap_err();
+    assert!(matches!(error, cvbake_store::Error::ManyPinned { .. }), "{error}");
+    assert_eq!(pinned(&store).len(), 100_001, "what was said is kept");
+}
+
 #[test]
 fn a_list_that_nobody_understands_keeps_everything() {
     let dir = tempfile::tempdir().unwrap();
