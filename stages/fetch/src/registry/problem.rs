@@ -68,12 +68,36 @@ pub enum Problem {
         /// Whether what came is no HTTP.
         foreign: bool,
     },
-    /// Nothing comes any more.
-    #[error("{host} sent nothing for {} s", limit.as_secs_f32())]
+    /// Nothing moves any more.
+    #[error("{host} {did} nothing for {} s", limit.as_secs_f32())]
     Stalled {
         /// Who is silent.
         host: String,
+        /// What it should do: `sent`, or `took`.
+        did: &'static str,
         /// For how long.
+        limit: Duration,
+    },
+    /// Next to nothing moves.
+    #[error("{host} {did} {found} bytes in {} s; expected at least {expected}", limit.as_secs_f32())]
+    Slow {
+        /// Who is slow.
+        host: String,
+        /// What it does: `sent`, or `took`.
+        did: &'static str,
+        /// How many bytes there should be in this time.
+        expected: u64,
+        /// How many there were.
+        found: u64,
+        /// In which time.
+        limit: Duration,
+    },
+    /// No answer, or not even all of its head.
+    #[error("{host} did not answer; expected an answer within {} s", limit.as_secs_f32())]
+    Late {
+        /// Who was asked.
+        host: String,
+        /// How long an answer may take.
         limit: Duration,
     },
     /// A blob whose end came too early.
@@ -343,7 +367,7 @@ const SHOWN_CHARS: usize = 200;
 fn whereabouts(host: &str, address: &IpAddr) -> String {
     match host.parse::<IpAddr>() {
         Ok(_) => format!("{address} is a private address"),
-        Err(_) => format!("{host} is at the private address {address}"),
+        Err(_) => format!("{} is at the private address {address}", shorten(host)),
     }
 }
 
