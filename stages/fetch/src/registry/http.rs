@@ -166,6 +166,10 @@ impl Http {
 
     /// An answer of which the head is there.
     fn reply(self: &Arc<Http>, url: &Url, response: Response, own: bool) -> Reply {
+        // Behind a proxy, it is the proxy's address.
+        if self.is_own(url) && self.proxies.of(url).is_none() {
+            response.remote_addr().iter().for_each(|address| self.guard.answered_from(address.ip()));
+        }
         Reply::new(Arc::clone(self), response, place(url), own)
     }
 
@@ -202,8 +206,8 @@ fn explain(error: reqwest::Error, what: &'static str, host: String) -> Problem {
     let mut foreign = false;
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if let Some(Problem::Address { host, address, registry }) = inner.downcast_ref() {
-            return Problem::Address { host: host.clone(), address: *address, registry: registry.clone() };
+        if let Some(Problem::Address { host, address, reason, registry }) = inner.downcast_ref() {
+            return Problem::Address { host: host.clone(), address: *address, reason, registry: registry.clone() };
         }
         let tls = peel(inner).downcast_ref();
         if let Some(problem) = tls.and_then(unusable) {

@@ -273,12 +273,14 @@ pub enum Problem {
         source: Box<Problem>,
     },
     /// A name that leads to an address that is nobody's business.
-    #[error("{}, to which the registry {registry} must not lead", whereabouts(host, address))]
+    #[error("{}, to which the registry {registry} must not lead", whereabouts(host, address, reason))]
     Address {
         /// The name.
         host: String,
         /// The address.
         address: IpAddr,
+        /// What such addresses are for.
+        reason: &'static str,
         /// The registry.
         registry: String,
     },
@@ -364,10 +366,10 @@ fn said(message: &str) -> String {
 const SHOWN_CHARS: usize = 200;
 
 /// Says where somebody is who must not be asked.
-fn whereabouts(host: &str, address: &IpAddr) -> String {
+fn whereabouts(host: &str, address: &IpAddr, reason: &str) -> String {
     match host.parse::<IpAddr>() {
-        Ok(_) => format!("{address} is a private address"),
-        Err(_) => format!("{} is at the private address {address}", shorten(host)),
+        Ok(_) => format!("{address} is a private address ({reason})"),
+        Err(_) => format!("{} is at the private address {address} ({reason})", shorten(host)),
     }
 }
 
