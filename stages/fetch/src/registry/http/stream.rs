@@ -49,10 +49,12 @@ struct Sending<'a> {
     http: &'a Http,
     host: &'a str,
     task: JoinHandle<Result<Response, reqwest::Error>>,
+    /// How much is to be sent, how much has left, and how much of that was told.
+    total: u64,
     sent: Arc<AtomicU64>,
     told: u64,
     pace: Pace,
-    /// How long the server was waited for in all.
+    /// How long the server was waited for, until all was taken.
     waited: Duration,
     on_sent: &'a mut dyn FnMut(u64),
 }
@@ -65,13 +67,13 @@ pub(super) fn send(http: &Http, host: &str, builder: RequestBuilder, stream: Str
     let body = Body { pieces: receiver, piece: Bytes::new(), left: bytes, sent: Arc::clone(&sent) };
     let task = http.runtime.spawn(builder.body(reqwest::Body::wrap(body)).send());
     let (pace, waited) = (Pace::new(http.stall), Duration::ZERO);
-    let mut sending = Sending { http, host, task, sent, told: 0, pace, waited, on_sent };
+    let mut sending = Sending { http, host, task, total: bytes, sent, told: 0, pace, waited, on_sent };
     let fed = sending.feed(reader, bytes, pieces);
     if fed.is_err() {
         sending.task.abort();
     }
     fed?;
-    sending.answer(bytes)
+    sending.answer()
 }
 
 impl Sending<'_> {
@@ -107,7 +109,7 @@ impl Sending<'_> {
         Ok(())
     }
 
-    fn answer(&mut self, total: u64) -> Result<Response, Problem> {
+    fn answer(&mut self) -> Result<Response, Problem> {
         // Since all is on its way.
         let mut silent = Duration::ZERO;
         loop {
@@ -120,11 +122,11 @@ impl Sending<'_> {
                 Ok(Err(error)) => return Err(Problem::Setup { reason: error.to_string() }),
                 Err(_) => {}
             }
-            let problem = if self.told < total {
+            let problem = if self.told < self.total {
                 self.pace.left().is_zero().then(|| self.pace.problem(self.host, "took"))
             } else {
                 silent += waited;
-                let limit = self.http.stall + self.digestion(total);
+                let limit = self.http.stall + self.digestion();
                 (silent >= limit).then(|| Problem::Late { host: self.host.to_owned(), limit })
             };
             if let Some(problem) = problem {
@@ -134,25 +136,27 @@ impl Sending<'_> {
         }
     }
 
-    /// How long it may take until all that was sent is where it should be: as long as the same on average before, and then as long as
-    /// the registry needs.
-    fn digestion(&self, total: u64) -> Duration {
-        let nanos = self.waited.as_nanos() * u128::from(total.min(ON_ITS_WAY)) / u128::from(total.max(1));
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)) + Duration::from_secs(total / DIGESTION)
+    /// How long it may take until all that was sent is where it should be: as long as the same took on average, in whole tenths of a
+    /// second, and then as long as the registry needs.
+    fn digestion(&self) -> Duration {
+        let tenths =
+            self.waited.as_millis() * u128::from(self.total.min(ON_ITS_WAY)) / u128::from(self.total.max(1)) / 100;
+        Duration::from_millis(u64::try_from(tenths * 100).unwrap_or(u64::MAX))
+            + Duration::from_secs(self.total / DIGESTION)
     }
 
     /// Tells what is new, for which the server was waited for so long.
     fn tell(&mut self, waited: Duration) {
+        // Behind the last byte, it is the answer that is waited for.
+        if self.told < self.total {
+            self.waited += waited;
+        }
         let sent = self.sent.load(Ordering::Relaxed);
         let new = sent - self.told;
         self.pace.moved(waited, new);
         if new > 0 {
             (self.on_sent)(new);
             self.told = sent;
-        }
-        // What comes behind the last byte is no measure for the bytes.
-        if sent > 0 && new > 0 {
-            self.waited += waited;
         }
     }
 }
