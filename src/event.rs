@@ -84,6 +84,8 @@ impl From<cvbake_store::Event> for Event {
         match event {
             cvbake_store::Event::Waiting { .. }
             | cvbake_store::Event::WaitingForBlob { .. }
+            | cvbake_store::Event::Waited { .. }
+            | cvbake_store::Event::WaitedForBlob { .. }
             | cvbake_store::Event::WaitingForSweep
             | cvbake_store::Event::Removed { .. } => Event::Note(event.to_string()),
             cvbake_store::Event::FoundDamaged { path, damage } => {

@@ -226,6 +226,7 @@ fn advice_about_registries() {
     let malformed = |what| Problem::Malformed { what, reason: text() };
     let credentials = |reason: &str| Problem::Credentials { path: "/f".into(), reason: reason.to_owned() };
     let stall = || std::time::Duration::from_secs(1);
+    let slow = || Problem::Slow { host: text(), did: "sent", expected: 1024, found: 1, limit: stall() };
     let other = || Problem::OtherDigest { expected: digest(), found: digest() };
     let gave_up = |problem: Problem| Problem::GaveUp { attempts: 2, source: Box::new(problem) };
     let location = || Problem::Location { host: text(), to: text(), reason: text() };
@@ -237,7 +238,13 @@ fn advice_about_registries() {
         (pull(malformed("the answer with status 401")), Kind::Network, "may be no registry"),
         (pull(token(malformed("the token server's answer"))), Kind::Network, "may be no registry"),
         (pull(malformed("the digest")), Kind::Usage, "64 hexadecimal digits"),
-        (pull(gave_up(Problem::Stalled { host: text(), limit: stall() })), Kind::Network, "try again later"),
+        (
+            pull(gave_up(Problem::Stalled { host: text(), did: "sent", limit: stall() })),
+            Kind::Network,
+            "try again later",
+        ),
+        (pull(gave_up(slow())), Kind::Network, "try again later"),
+        (pull(gave_up(Problem::Late { host: text(), limit: stall() })), Kind::Network, "try again later"),
         (pull(html()), Kind::Network, "from another network or a mirror"),
         (pull(Problem::Encoding { host: text(), found: text() }), Kind::Network, "from another network or a mirror"),
         (pull(Problem::HeaderDigest { header: text(), found: digest() }), Kind::Network, "tell who runs it"),

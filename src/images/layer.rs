@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
 use cvbake_archive::{Compression, Compressor, Decompressor};
-use cvbake_store::{Health, Pin, Store};
+use cvbake_store::{Health, Patience, Pin, Store};
 use cvbake_unpack::Index;
 use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader, Layer, json};
 
@@ -49,7 +49,8 @@ impl Intake<'_> {
         self.of_layer(layer, || {
             let digest = layer.digest().expect("a manifest says it");
             // Others who are about to have it are waited for. What a download has of it is left to the next one.
-            let mut partial = self.store.partial(&digest, &|event| (self.on)(event.into()))?;
+            let patience = Patience::new(layer.size());
+            let mut partial = self.store.partial(&digest, patience, &|event| (self.on)(event.into()))?;
             let there = self.is_there(&digest)?;
             if there {
                 partial.restart()?;

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use cvbake_disk::Sink;
 use cvbake_ext4::Placement;
-use cvbake_store::PackSeal;
+use cvbake_store::{LayerLock, PackSeal, Patience};
 use cvbake_tree::{BLOCK_SIZE, Packs};
 
 use super::unpack::Scratch;
@@ -105,11 +105,11 @@ impl Layers<'_> {
                     return Ok(pack);
                 }
                 // The layer may be there twice, or of use to somebody else, who makes it again at this time.
-                let _lock = store.lock(&unpacked.diff_id, &tell)?;
+                let mut lock = store.lock(&unpacked.diff_id, Patience::new(unpacked.layer.size()), &tell)?;
                 if let Some(pack) = store.pack(&unpacked.diff_id, &seal, &tell)? {
                     return Ok(Some(pack));
                 }
-                let made = self.make_pack(unpacked, stop)?;
+                let made = self.make_pack(unpacked, Some(&mut lock), stop)?;
                 store.put_pack(&unpacked.diff_id, &made.path)?;
                 Ok(Some(made.file))
             }
@@ -117,9 +117,17 @@ impl Layers<'_> {
         }
     }
 
-    fn make_pack(&self, unpacked: &Unpacked<'_>, stop: &Stop) -> Result<Scratch, Error> {
+    fn make_pack(
+        &self,
+        unpacked: &Unpacked<'_>,
+        mut lock: Option<&mut LayerLock>,
+        stop: &Stop,
+    ) -> Result<Scratch, Error> {
         let pack = Scratch::create(self.shop.scratch, unpacked.layer)?;
-        self.replay(unpacked, Turn::First, stop, &mut |offset, piece| pack.file.write_all_at(piece, offset))?;
+        self.replay(unpacked, Turn::First, stop, &mut |offset, piece| {
+            lock.iter_mut().for_each(|lock| lock.unpacked(piece.len() as u64));
+            pack.file.write_all_at(piece, offset)
+        })?;
         Ok(pack)
     }
 
@@ -144,7 +152,7 @@ impl Layers<'_> {
             let unpacked = &self.unpacked[at];
             let file = || match self.pack(unpacked, stop)? {
                 Some(pack) => Ok(pack),
-                None => Ok(self.make_pack(unpacked, stop)?.file),
+                None => Ok(self.make_pack(unpacked, None, stop)?.file),
             };
             Ok((at, with_another(unpacked.layer, self.blobs, &file)?))
         })?;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::{Draft, Raw, Sink};
-use cvbake_store::Store;
+use cvbake_store::{Patience, Store};
 use cvbake_unpack::Index;
 use cvbake_verify::{Blobs, Compression, Layer};
 
@@ -27,8 +27,10 @@ pub(super) fn unpack<'a>(
     // What is kept is kept under the diff_id; a layer that has none is read once and never found again.
     let kept = shop.store.zip(layer.diff_id());
     let tell = |event: cvbake_store::Event| (shop.on)(event.into());
-    let _lock = match kept {
-        Some((store, diff_id)) if purpose == Purpose::Content => Some(store.lock(&diff_id, &tell)?),
+    let mut lock = match kept {
+        Some((store, diff_id)) if purpose == Purpose::Content => {
+            Some(store.lock(&diff_id, Patience::new(layer.size()), &tell)?)
+        }
         _ => None,
     };
     // A layer whose content is to be kept and is not is unpacked like a new one.
@@ -56,7 +58,10 @@ pub(super) fn unpack<'a>(
     // A plan makes nothing, and notes nothing.
     let reader = if purpose == Purpose::Plan { Workshop { store: None, ..shop } } else { shop };
     let (index, diff_id, compression) = reader.with_stream(layer, blobs, stop, |bytes| {
-        Ok(cvbake_unpack::unpack(bytes, &mut |offset, piece| target.write(offset, piece))?)
+        Ok(cvbake_unpack::unpack(bytes, &mut |offset, piece| {
+            lock.iter_mut().for_each(|lock| lock.unpacked(piece.len() as u64));
+            target.write(offset, piece)
+        })?)
     })?;
     warn_about_compression(layer, compression, shop.on);
     let mut content = target.into_content();

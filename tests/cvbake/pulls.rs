@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -224,6 +225,44 @@ fn the_others_go_on_with_what_a_killed_run_downloaded() {
         let disks: Vec<_> = disks.iter().map(|disk| disk.file_name().unwrap().to_str().unwrap()).collect();
         place.assert_no_leftovers(&disks);
     }
+}
+
+/// A registry that holds one run holds no other that wants the same layer: for as long as a server may be silent each, it waits for who
+/// works on the layer, and for who downloads it.
+#[test]
+fn a_run_that_is_held_holds_no_other() {
+    let images = large();
+    let (place, expected) = place(&images);
+    let first = layers(&images).swap_remove(0);
+    let (held, begun) = (first.clone(), AtomicBool::new(false));
+    let server = Server::start(&place, move |asked| match asked.path.contains(&held) {
+        true if asked.from > 0 => Answer::Held(0),
+        true if !begun.swap(true, Ordering::SeqCst) => Answer::Held(HALF),
+        _ => Answer::Right,
+    });
+    let start = |disk: &PathBuf| build_to(&place, &server, disk).progress("plain").spawn();
+    let disks = ["victim", "other"].map(|name| place.path().join("out").join(name));
+    let mut victim = start(&disks[0]);
+    server.wait_held(1);
+    until("half a layer", || partial(&place.store()).get(&first) == Some(&(HALF as u64)));
+    let outcome = start(&disks[1]).wait();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
+    assert_eq!(bytes_of(&disks[1]), expected);
+    for words in ["bytes of layer", "bytes of sha256:"] {
+        let is_told = |line: &str| line.contains("not waiting any longer for another process") && line.contains(words);
+        assert!(outcome.stderr.lines().any(is_told), "{}", outcome.describe());
+    }
+    let starts: Vec<_> = server.asked(&first).iter().filter(|asked| asked.from == 0).cloned().collect();
+    assert_eq!(starts.len(), 2, "each of them downloads it");
+    assert_good_blobs(&place.store());
+    victim.signal(Signal::INT);
+    assert_eq!(victim.wait().code, Some(130));
+    server.open();
+    start(&disks[0]).wait();
+    assert_eq!(bytes_of(&disks[0]), expected);
+    // What the victim had of the layer is of no use to anybody, and goes with what else nothing needs.
+    Bake::of(&["store", "gc"]).store(&place.store()).env("HOME", place.path().join("home")).ok();
+    place.assert_no_leftovers(&["victim", "other"]);
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub(super) fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<St
         }
         Problem::Transport { .. }
         | Problem::Stalled { .. }
+        | Problem::Slow { .. }
+        | Problem::Late { .. }
         | Problem::Cut { .. }
         | Problem::Wait { .. }
         | Problem::Status { status: 429 | 500.., .. } => {
@@ -103,6 +105,8 @@ pub(super) fn of_writing(problem: &Problem, doing: Doing) -> Option<&'static str
         (
             Problem::Transport { .. }
             | Problem::Stalled { .. }
+            | Problem::Slow { .. }
+            | Problem::Late { .. }
             | Problem::Wait { .. }
             | Problem::UploadLost { .. }
             | Problem::OutOfStep { .. }

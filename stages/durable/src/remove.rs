@@ -156,22 +156,22 @@ mod tests {
             std::fs::create_dir_all(doomed.join("a/z/below")).unwrap();
             std::fs::create_dir_all(shared.join("precious")).unwrap();
             std::fs::write(shared.join("precious/file"), "x").unwrap();
-            for number in 0..300 {
+            for number in 0..1000 {
                 std::fs::write(doomed.join(format!("a/z/{number}")), "").unwrap();
                 std::fs::write(doomed.join(format!("a/z/below/{number}")), "").unwrap();
             }
             let mover = std::thread::spawn({
                 let (doomed, shared) = (doomed.clone(), shared.clone());
                 move || {
-                    // As soon as the first file is gone, wherever the directory is by then.
-                    while doomed.join("a/z/0").exists() {
+                    // As soon as it is being emptied, wherever it is by then, and under its name: so that whoever climbs finds it.
+                    let files = ["a/z/0", "a/z/below/0"].map(|path| doomed.join(path));
+                    while files.iter().all(|file| file.exists()) {
                         std::hint::spin_loop();
                     }
-                    let names = std::fs::read_dir(&doomed).map(|dir| dir.filter_map(Result::ok).collect::<Vec<_>>());
-                    for entry in names.unwrap_or_default() {
-                        let _ = std::fs::rename(entry.path(), shared.join("moved"));
+                    let _ = std::fs::rename(doomed.join("a/z"), shared.join("z"));
+                    for entry in std::fs::read_dir(&doomed).into_iter().flatten().filter_map(Result::ok) {
+                        let _ = std::fs::rename(entry.path(), shared.join(entry.file_name()));
                     }
-                    let _ = std::fs::rename(doomed.join("a/z"), shared.join("moved"));
                 }
             });
             // It may fail: what was to be removed was moved.

@@ -10,7 +10,8 @@
 //! - A layer is handed out while it arrives. A connection that breaks is made again and continued by `Range`; so is what a killed run left.
 //! - The digest of a manifest is computed from its bytes; a server's own opinion only may not differ.
 //! - Mirrors stand in for a registry, they don't replace it: what is kept and said has the name that was asked for.
-//! - The client is asynchronous, nothing else is: each request waits on its own thread, with a limit on silence and none on duration.
+//! - The client is asynchronous, nothing else is: each request waits on its own thread, with limits on silence and on slowness, and none
+//!   on duration.
 //! - A layer is asked for when somebody reads it, not before. To ask for the largest while the configuration is on its way saved a bake
 //!   of a small image 5 ms of 36 on the loopback interface; with TLS it would cost a second connection, which takes longer than waiting
 //!   for the first. And who holds the lock of a blob that nobody works on yet makes processes wait for each other.

@@ -1,34 +1,24 @@
-//! Blobs as registries have them, and those that are still arriving.
+//! Blobs as registries have them.
 //!
 //! A blob is bare bytes under its own digest, so the file alone tells whether it is right; whoever reads it checks that on
-//! the way. A partial one is the beginning of a blob: it stays when its process is killed, and the next one goes on.
+//! the way.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write as _};
-use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use cvbake_verify::{Algorithm, Digest, Hasher};
-use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
 
-use crate::dir::{Dir, PRIVATE_FILE, clear};
-use crate::entry::{Entry, Fault, describe, fault, is_ours, len_bytes};
-use crate::later::Later;
+use crate::dir::{Dir, PRIVATE_FILE};
+use crate::entry::{Entry, Fault, fault, is_ours, len_bytes};
 use crate::reference::REPOSITORIES;
-use crate::{BLOBS, Damage, Error, Event, Health, Pin, Store};
-
-pub(crate) const PARTIAL: &str = "partial";
+use crate::{BLOBS, Damage, Error, Event, Health, Patience, Pin, Store};
 
 /// The file by which other programs know the directory as one with blobs in it.
 const LAYOUT: &str = "oci-layout";
 const LAYOUT_TEXT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-
-/// After how many bytes a blob that arrives is written out: enough for a storage device to be quick at it.
-const EARLY: u64 = 8 << 20;
 
 impl Store {
     /// A blob, open for reading, if there is one, of this size if one is given. Its bytes are still to be checked: one that
@@ -125,7 +115,7 @@ impl Store {
     /// # Errors
     /// When they are not, or when they can't be read or written: then there is no such blob, unless there was one.
     pub fn put_blob(&self, digest: &Digest, bytes: impl Read, on: &(dyn Fn(Event) + Sync)) -> Result<u64, Error> {
-        let mut partial = self.partial(digest, on)?;
+        let mut partial = self.partial(digest, Patience::new(None), on)?;
         partial.restart()?;
         let mut hasher = Hasher::new(digest.algorithm());
         let kept = copy(bytes, |piece| {
@@ -185,56 +175,6 @@ impl Store {
         self.place(BLOBS, &digest, &draft.path, draft.file)?;
         Ok((digest, len))
     }
-
-    /// The beginning of a blob, as far as there is one, for this process (this thread, in fact) alone; waits for others.
-    /// They may have finished the blob meanwhile: [`Store::blob`] tells.
-    ///
-    /// # Errors
-    /// When the file can't be made or locked.
-    pub fn partial(&self, digest: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<Partial, Error> {
-        let dir = self.root.subdir(PARTIAL)?;
-        let name = OsString::from(format!("{}-{}", digest.algorithm(), digest.hex()));
-        let path = dir.join(&name);
-        let mut told = false;
-        loop {
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-            let mode = Mode::from_raw_mode(PRIVATE_FILE);
-            let opened = match rustix::fs::openat(&dir.fd, &name, flags | OFlags::CLOEXEC, mode) {
-                Ok(file) => kind(&file).map(|kind| (kind, Some(File::from(file)))),
-                Err(Errno::LOOP) => Ok((FileType::Symlink, None)),
-                Err(Errno::ISDIR) => Ok((FileType::Directory, None)),
-                // A socket, or a device without a driver.
-                Err(Errno::NXIO | Errno::NODEV) => Ok((FileType::Socket, None)),
-                Err(error) => Err(error),
-            };
-            let opened = opened.map_err(|source| Error::Create { path: path.clone(), source: source.into() })?;
-            let (FileType::RegularFile, Some(file)) = opened else {
-                // Whatever it is, nobody holds it as a partial blob.
-                dir.remove(&name).map_err(|source| Error::Create { path: path.clone(), source })?;
-                on(Event::Damaged {
-                    path: path.clone(),
-                    damage: Damage::Kind { found: describe(opened.0) },
-                    kept: None,
-                });
-                continue;
-            };
-            crate::lock::wait(&file, || {
-                if !told {
-                    on(Event::WaitingForBlob { blob: *digest });
-                    told = true;
-                }
-            })
-            .map_err(|source| Error::Lock { path: path.clone(), source })?;
-            // The holder before us finished the blob or removed the file: nobody else will find this one.
-            if dir.names_file(&name, &file) {
-                let metadata = file.metadata().map_err(|source| Error::Read { path: path.clone(), source })?;
-                let root = self.root.clone();
-                let len = metadata.len();
-                let later = Arc::clone(&self.later);
-                return Ok(Partial { file, len, on_its_way: len, digest: *digest, dir, name, root, later });
-            }
-        }
-    }
 }
 
 /// Why bytes can't be passed on.
@@ -258,7 +198,7 @@ fn copy(mut from: impl Read, mut to: impl FnMut(&[u8]) -> Result<(), Error>) -> 
 }
 
 /// The directory of blobs, made if there is none.
-fn blobs_dir(root: &Dir) -> Result<Dir, Error> {
+pub(crate) fn blobs_dir(root: &Dir) -> Result<Dir, Error> {
     // Before the first blob: blobs without it mean that it was lost.
     if !root.exists(BLOBS)? {
         root.subdir(REPOSITORIES)?;
@@ -274,123 +214,5 @@ fn mark_layout(root: &Dir) -> Result<(), Error> {
     match options.open(&path).and_then(|mut file| file.write_all(LAYOUT_TEXT)) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         written => written.map_err(|source| Error::Write { path, source }),
-    }
-}
-
-fn kind(file: impl std::os::fd::AsFd) -> Result<FileType, Errno> {
-    Ok(FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode))
-}
-
-/// The beginning of a blob, to which nobody else adds. Dropped, it stays for whoever goes on with it.
-#[derive(Debug)]
-pub struct Partial {
-    file: File,
-    len: u64,
-    /// Up to where the kernel was told to write it out.
-    on_its_way: u64,
-    digest: Digest,
-    dir: Dir,
-    name: OsString,
-    root: Dir,
-    later: Arc<Later>,
-}
-
-impl Partial {
-    /// How many bytes there are.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The file, for reading what is there.
-    #[must_use]
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Whether an error about reading the file is about the file, and not about this process.
-    #[must_use]
-    pub fn is_of_medium(source: &io::Error) -> bool {
-        !is_ours(source)
-    }
-
-    /// An error about reading the file.
-    #[must_use]
-    pub fn unreadable(&self, source: io::Error) -> Error {
-        Error::Read { path: self.dir.join(&self.name), source }
-    }
-
-    /// Adds bytes.
-    ///
-    /// # Errors
-    /// When they can't be written; how many were is told by [`Partial::len`].
-    pub fn append(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            match (&self.file).write(bytes) {
-                Ok(0) => return Err(self.failed(io::ErrorKind::WriteZero.into())),
-                Ok(count) => {
-                    self.len += count as u64;
-                    bytes = &bytes[count..];
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(error)),
-            }
-        }
-        if self.len >= self.on_its_way + EARLY && self.later.is_wanted() {
-            self.write_out_early();
-        }
-        Ok(())
-    }
-
-    /// Has the kernel begin to write out what was added, which it would put off until somebody has to wait for all of it.
-    fn write_out_early(&mut self) {
-        // To bytes that are not written out yet this advice means just that. What it does to others is no loss: they are not read again.
-        let advice = rustix::fs::Advice::DontNeed;
-        let _ = rustix::fs::fadvise(&self.file, self.on_its_way, NonZero::new(self.len - self.on_its_way), advice);
-        self.on_its_way = self.len;
-    }
-
-    /// Throws away what is there.
-    ///
-    /// # Errors
-    /// When the file can't be cut.
-    pub fn restart(&mut self) -> Result<(), Error> {
-        clear(&self.file).map_err(|error| self.failed(error))?;
-        (self.len, self.on_its_way) = (0, 0);
-        Ok(())
-    }
-
-    /// Keeps the file as the blob that it is by now, which the caller has checked.
-    ///
-    /// # Errors
-    /// When it can't be moved or synced.
-    pub fn commit(self) -> Result<(), Error> {
-        let blobs = blobs_dir(&self.root)?;
-        let dir = blobs.subdir(self.digest.algorithm().name())?;
-        let file = self.file.try_clone().map_err(|error| self.failed(error))?;
-        let name = OsString::from(self.digest.hex());
-        dir.take(&self.dir.join(&self.name), &name)?;
-        self.later.sync(&dir, name, file)
-    }
-
-    fn failed(&self, source: io::Error) -> Error {
-        Error::Write { path: self.dir.join(&self.name), source }
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // While it is locked, so that whoever waits for it sees that it is gone; and never a file of somebody else's.
-        if self.len == 0 && self.dir.names_file(&self.name, &self.file) {
-            let _ = self.dir.remove(&self.name);
-        }
-        // The lock goes with the descriptor; said here because a child process may have inherited that.
-        let _ = self.file.unlock();
     }
 }

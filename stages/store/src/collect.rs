@@ -10,11 +10,10 @@ use std::time::SystemTime;
 use cvbake_verify::Digest;
 use rustix::fs::Stat;
 
-use crate::blob::PARTIAL;
-use crate::dir::Dir;
 use crate::entry::{Fault, len_bytes, open, times};
 use crate::layout::INDEX_JSON;
 use crate::links::{Documents, Need};
+use crate::partial::{PARTIAL, blob_of, remove_partial};
 use crate::plan::{Beginning, Image, Inventory, Removal, Rules, Unpacked, plan};
 use crate::reference::REPOSITORIES;
 use crate::{BLOBS, Error, Event, INDEXES, PACKS, Store, Sweep};
@@ -170,8 +169,7 @@ impl Store {
         for (name, stat, held) in self.partials()? {
             // Not a name that we give; nobody else's either.
             let Ok(name) = name.into_string() else { continue };
-            let digest = name.replacen('-', ":", 1).parse::<Digest>();
-            let pinned = held || digest.is_ok_and(|digest| pinned.contains(&digest));
+            let pinned = held || blob_of(&name).is_some_and(|digest| pinned.contains(&digest));
             inventory.partials.push(Beginning { name, pinned, bytes: len_bytes(&stat), used: times(&stat).0 });
         }
         Ok(inventory)
@@ -211,22 +209,6 @@ impl Store {
         }
         Ok(partials)
     }
-}
-
-/// Removes the beginning of a blob, unless somebody took it up meanwhile.
-fn remove_partial(dir: &Dir, name: &OsStr) -> Result<(), Error> {
-    let file: Option<File> = match open(dir, name) {
-        Ok(Some((file, _))) => Some(file),
-        Ok(None) => return Ok(()),
-        Err(Fault::Damage(_)) => None,
-        Err(Fault::Error(source)) => return Err(Error::Read { path: dir.join(name), source }),
-    };
-    if let Some(file) = &file
-        && (file.try_lock().is_err() || !dir.names_file(name, file))
-    {
-        return Ok(());
-    }
-    dir.remove(name).map_err(|source| Error::Write { path: dir.join(name), source })
 }
 
 /// A pack has holes.

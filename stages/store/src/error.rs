@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cvbake_verify::Digest;
 
@@ -175,6 +176,24 @@ pub enum Event {
         /// The blob.
         blob: Digest,
     },
+    /// Another process works on this layer, too slowly to be waited for: now we do, too.
+    Waited {
+        /// The layer.
+        layer: Digest,
+        /// How long we waited.
+        waited: Duration,
+        /// How many bytes it has unpacked.
+        found: u64,
+    },
+    /// Another process gets this blob, too slowly to be waited for: now we do, too.
+    WaitedForBlob {
+        /// The blob.
+        blob: Digest,
+        /// How long we waited.
+        waited: Duration,
+        /// How many bytes it has.
+        found: u64,
+    },
     /// What a document points to can't be told, so nothing but itself is kept for it.
     NotUnderstood {
         /// The document.
@@ -208,6 +227,22 @@ impl fmt::Display for Event {
             Event::FoundDamaged { path, damage } => write!(f, "not using {}: {damage}", path.display()),
             Event::Waiting { layer } => write!(f, "waiting for another process that works on layer {layer}"),
             Event::WaitingForBlob { blob } => write!(f, "waiting for another process that downloads {blob}"),
+            Event::Waited { layer, waited, found } => {
+                let seconds = waited.as_secs_f64();
+                write!(
+                    f,
+                    "not waiting any longer for another process, which has unpacked {found} bytes of layer {layer} after "
+                )?;
+                write!(f, "{seconds:.1} s: working on it here, too")
+            }
+            Event::WaitedForBlob { blob, waited, found } => {
+                let seconds = waited.as_secs_f64();
+                write!(
+                    f,
+                    "not waiting any longer for another process, which has {found} bytes of {blob} after {seconds:.1} s: "
+                )?;
+                f.write_str("downloading it here, too")
+            }
             Event::NotUnderstood { document, damage } => {
                 write!(f, "what the manifest {document} needs is not known: {damage}")
             }

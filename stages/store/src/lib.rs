@@ -24,7 +24,8 @@
 //! * **What the medium can't give back is damaged**, too: an index or pack is made again. A blob is removed by who can have it
 //!   from elsewhere ([`Store::give_up_blob`]) and stays, with an error, for who can't: the next attempt may read it.
 //! * **Any number of processes share a store.** The only coordination is `flock`, which the kernel releases however a
-//!   process ends, so a killed process blocks nobody; what it left in `scratch` is removed by the next one.
+//!   process ends, so a killed process blocks nobody; what it left in `scratch` is removed by the next one. Nor does one that comes
+//!   to no end: who waits for what another makes has some patience ([`Patience`]), and then makes it, too.
 //! * **Nothing is removed that somebody uses.** A process pins what it is going to read or write ([`Store::pin`]); who removes
 //!   something has the store alone meanwhile ([`Store::sweep`]), and leaves what is pinned. Both hold a lock for a moment only.
 //! * **What names point to is all that is told in words.** All else follows from the blobs' own documents, so nothing goes out
@@ -51,6 +52,8 @@ mod lock;
 mod look;
 mod note;
 mod pack;
+mod partial;
+mod patience;
 mod pin;
 mod plan;
 mod reference;
@@ -62,7 +65,6 @@ use std::sync::{Arc, Mutex, Weak};
 
 use cvbake_verify::Digest;
 
-pub use crate::blob::Partial;
 pub use crate::check::Object;
 pub use crate::collect::{Amount, Stats};
 use crate::dir::Dir;
@@ -72,6 +74,8 @@ use crate::later::Later;
 pub use crate::lock::LayerLock;
 pub use crate::look::Names;
 pub use crate::pack::{PIECE, PackSeal};
+pub use crate::partial::Partial;
+pub use crate::patience::Patience;
 use crate::pin::PINS;
 pub use crate::pin::Pin;
 pub use crate::plan::{Removal, Rules, Unused};
@@ -155,15 +159,16 @@ impl Store {
         &self.root.path
     }
 
-    /// Makes this process (this thread, in fact) the only one that works on a layer; waits for others to finish.
+    /// Makes this process (this thread, in fact) the only one that works on a layer; waits for others to finish, as long as it is
+    /// worth while. Afterwards several may work on it, each for himself.
     ///
     /// A thread must not take a second lock while it holds one, nor run other threads' work meanwhile: two processes
-    /// that wait for each other wait forever.
+    /// that wait for each other wait until both have had enough.
     ///
     /// # Errors
     /// When the lock file can't be made or locked.
-    pub fn lock(&self, layer: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<LayerLock, Error> {
-        LayerLock::wait(self.root.subdir(LOCKS)?, layer, on)
+    pub fn lock(&self, layer: &Digest, patience: Patience, on: &(dyn Fn(Event) + Sync)) -> Result<LayerLock, Error> {
+        LayerLock::wait(self.root.subdir(LOCKS)?, layer, patience, on)
     }
 }
 

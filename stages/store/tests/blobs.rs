@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-use cvbake_store::{Event, Reference, Store};
+use cvbake_store::{Event, Patience, Reference, Store};
 use cvbake_verify::Digest;
 
 fn quiet(event: Event) {
@@ -29,7 +29,7 @@ fn blob_path(store: &Store, digest: &Digest) -> PathBuf {
 
 fn put(store: &Store, bytes: &[u8]) -> Digest {
     let digest = Digest::sha256(bytes);
-    let mut partial = store.partial(&digest, &quiet).unwrap();
+    let mut partial = store.partial(&digest, Patience::new(None), &quiet).unwrap();
     partial.append(bytes).unwrap();
     partial.commit().unwrap();
     digest
@@ -73,7 +73,7 @@ fn a_blob_grows_and_is_kept() {
     assert!(get(&store, &digest).is_none());
     store.remove_blob(&digest).unwrap();
 
-    let mut partial = store.partial(&digest, &quiet).unwrap();
+    let mut partial = store.partial(&digest, Patience::new(None), &quiet).unwrap();
     assert!(partial.is_empty());
     partial.append(b"hello ").unwrap();
     assert_eq!(partial.len(), 6);
@@ -82,7 +82,7 @@ fn a_blob_grows_and_is_kept() {
 
     // Another run goes on.
     let store = Store::open(store.path(), &quiet).unwrap();
-    let mut partial = store.partial(&digest, &quiet).unwrap();
+    let mut partial = store.partial(&digest, Patience::new(None), &quiet).unwrap();
     assert_eq!(partial.len(), 6);
     let mut start = [0; 6];
     partial.file().read_exact_at(&mut start, 0).unwrap();
@@ -114,7 +114,7 @@ fn a_partial_blob_without_bytes_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
     let digest = Digest::sha256(b"x");
-    drop(store.partial(&digest, &quiet).unwrap());
+    drop(store.partial(&digest, Patience::new(None), &quiet).unwrap());
     assert_eq!(names(&store.path().join("partial")), [""; 0]);
 }
 
@@ -149,7 +149,7 @@ fn other_things_in_the_place_of_entries_give_way() {
             if path == named {
                 assert!(store.reference("r.io/a:b", &on).unwrap().is_none());
             } else if path.starts_with(store.path().join("partial")) {
-                assert!(store.partial(&digest, &on).unwrap().is_empty());
+                assert!(store.partial(&digest, Patience::new(None), &on).unwrap().is_empty());
             } else {
                 assert!(store.blob(&digest, None, &on).unwrap().is_none());
             }
@@ -248,7 +248,7 @@ fn the_bytes_of_a_killed_process_stay_and_it_blocks_nobody() {
         let killed = rustix::process::Pid::from_child(&killed);
         rustix::process::kill_process(killed, rustix::process::Signal::KILL).unwrap();
     };
-    let partial = store.partial(&Digest::sha256(b"a whole"), &waits).unwrap();
+    let partial = store.partial(&Digest::sha256(b"a whole"), Patience::new(None), &waits).unwrap();
     assert_eq!((partial.len(), *waiting.lock().unwrap()), (4, 1));
     killed.wait().unwrap();
 }
@@ -257,7 +257,7 @@ fn the_bytes_of_a_killed_process_stay_and_it_blocks_nobody() {
 #[ignore = "the process that the_bytes_of_a_killed_process_stay_and_it_blocks_nobody starts"]
 fn writes_half_and_holds_it() {
     let store = store_of_child();
-    let mut partial = store.partial(&Digest::sha256(b"a whole"), &quiet).unwrap();
+    let mut partial = store.partial(&Digest::sha256(b"a whole"), Patience::new(None), &quiet).unwrap();
     partial.append(b"a wh").unwrap();
     fs::write(store.path().join("ready"), "").unwrap();
     // Ends when the parent does, should it never be killed.
@@ -294,7 +294,7 @@ fn download(store: &Store) {
         let bytes = number.to_le_bytes().repeat(10_000);
         let digest = Digest::sha256(&bytes);
         if store.blob(&digest, None, &quiet).unwrap().is_none() {
-            let mut partial = store.partial(&digest, &|_| {}).unwrap();
+            let mut partial = store.partial(&digest, Patience::new(None), &|_| {}).unwrap();
             if store.blob(&digest, None, &quiet).unwrap().is_none() {
                 let work = store.path().join(format!("work-{number}"));
                 File::options().append(true).create(true).open(work).unwrap().write_all(b"x").unwrap();

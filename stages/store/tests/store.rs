@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cvbake_store::{Damage, Error, Event, Health, PIECE, PackSeal, Store};
+use cvbake_store::{Damage, Error, Event, Health, PIECE, PackSeal, Patience, Store};
 use cvbake_verify::Digest;
 
 fn quiet(event: Event) {
@@ -372,7 +372,7 @@ fn with_few_descriptors() {
 #[ignore = "the process that other tests start"]
 fn puts_something() {
     let store = store_of_child();
-    let _lock = store.lock(&layer("a"), &quiet).unwrap();
+    let _lock = store.lock(&layer("a"), Patience::new(None), &quiet).unwrap();
     for number in 0..100 {
         store.put_index(&layer(&number.to_string()), b"payload").unwrap();
     }
@@ -416,7 +416,7 @@ fn reads_but_cannot_write() {
     assert_eq!(store.index(&layer("a"), &quiet).unwrap().unwrap(), b"payload");
     let error = store.put_index(&layer("a"), b"").unwrap_err();
     assert!(matches!(&error, Error::Create { path, .. } if path.ends_with("scratch/0.lock")), "{error}");
-    let error = store.lock(&layer("a"), &quiet).unwrap_err();
+    let error = store.lock(&layer("a"), Patience::new(None), &quiet).unwrap_err();
     assert!(matches!(error, Error::Create { .. }), "{error}");
     // A damaged entry that can't be removed is not used all the same.
     set_mode(&index_path(&store, &layer("a")), 0o000);
@@ -492,7 +492,7 @@ fn what_a_killed_process_leaves_is_removed_and_blocks_nobody() {
         let killed = rustix::process::Pid::from_child(&killed);
         rustix::process::kill_process(killed, rustix::process::Signal::KILL).unwrap();
     };
-    drop(store.lock(&layer("a"), &waits).unwrap());
+    drop(store.lock(&layer("a"), Patience::new(None), &waits).unwrap());
     assert_eq!(waiting.into_inner().unwrap(), 1);
     killed.wait().unwrap();
     fs::write(path.join("scratch/2"), "a file, of whatever origin").unwrap();
@@ -514,7 +514,7 @@ fn what_a_killed_process_leaves_is_removed_and_blocks_nobody() {
 #[ignore = "the process that what_a_killed_process_leaves_is_removed_and_blocks_nobody starts"]
 fn holds_everything() {
     let store = store_of_child();
-    let _lock = store.lock(&layer("a"), &quiet).unwrap();
+    let _lock = store.lock(&layer("a"), Patience::new(None), &quiet).unwrap();
     let scratch = store.scratch().unwrap();
     let _other = store.scratch().unwrap();
     fs::create_dir_all(scratch.path().join("a/b")).unwrap();
@@ -552,7 +552,7 @@ fn bake_layers(store: &Store) {
         if store.index(&layer, &quiet).unwrap().is_some() {
             continue;
         }
-        let _lock = store.lock(&layer, &|_| {}).unwrap();
+        let _lock = store.lock(&layer, Patience::new(None), &|_| {}).unwrap();
         if store.index(&layer, &quiet).unwrap().is_none() {
             use std::io::Write;
             let work = store.path().join(format!("work-{number}"));

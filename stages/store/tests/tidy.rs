@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use cvbake_store::{Damage, Error, Event, Health, PackSeal, Reference, Removal, Rules, Store, Unused};
+use cvbake_store::{Damage, Error, Event, Health, PackSeal, Patience, Reference, Removal, Rules, Store, Unused};
 use cvbake_verify::Digest;
 
 fn quiet(event: Event) {
@@ -93,7 +93,7 @@ fn what_an_index_in_an_index_points_to_stays() {
     let outer = put_index(&store, &[inner]);
     name(&store, "r/a:t", outer, INDEX);
     name(&store, "r/b:t", other[0], MANIFEST);
-    let mut partial = store.partial(&Digest::sha256(b"half of it"), &quiet).unwrap();
+    let mut partial = store.partial(&Digest::sha256(b"half of it"), Patience::new(None), &quiet).unwrap();
     partial.append(b"half").unwrap();
     let lone = put(&store, b"nobody's");
 

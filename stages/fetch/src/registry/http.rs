@@ -1,17 +1,19 @@
-//! HTTP, one request at a time from any thread: no answer is waited for longer than something arrives, no redirect is followed blindly,
+//! HTTP, one request at a time from any thread: no answer is waited for longer than enough of it arrives, no redirect is followed blindly,
 //! and credentials stay with the server they are for.
 
 mod exchange;
+mod pace;
+mod reply;
 mod stream;
 
 use std::error::Error as _;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, Response, Url};
 use tokio::runtime::Runtime;
 
 use super::guard::{Guard, bare, is_loopback};
@@ -21,13 +23,16 @@ use super::proxy::Rules;
 use super::tls::{Reading, Tls, about_certificates, unusable};
 
 pub(super) use self::exchange::{Content, Exchange, upload_location};
+pub(super) use self::reply::Reply;
 pub(super) use self::stream::Stream;
+
+use self::pace::Pace;
 
 /// How many redirects lead from one request to its answer. Registries have one or two: to storage, and from there to a network of caches.
 const MAX_REDIRECTS: usize = 10;
 
-/// The most that is read of an answer that says why something failed.
-const MAX_ERROR_BYTES: u64 = 64 << 10;
+/// How many times as long as one answer all of them may take, with the last: who leads somewhere else is quick as a rule.
+const REDIRECTS_TAKE: u32 = 2;
 
 /// How long making a connection may take, if silence may not take even less.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -120,9 +125,14 @@ impl Http {
     pub(super) fn send(self: &Arc<Http>, request: &Request) -> Result<Reply, Problem> {
         let mut url = request.url.clone();
         let mut own = true;
+        let (start, limit) = (Instant::now(), self.stall * REDIRECTS_TAKE);
         for _ in 0..=MAX_REDIRECTS {
             self.guard.check(&url)?;
-            let reply = self.send_once(request, &url, own)?;
+            let left = limit.saturating_sub(start.elapsed());
+            let reply = self.send_once(request, &url, own, left.min(self.stall)).map_err(|problem| match problem {
+                Problem::Late { .. } if left < self.stall => Problem::Late { host: place(&request.url), limit },
+                problem => problem,
+            })?;
             let redirect = matches!(reply.status(), 301 | 302 | 303 | 307 | 308) && request.form.is_none();
             let Some(location) = reply.header(LOCATION.as_str()).filter(|_| redirect) else { return Ok(reply) };
             let next = follow(&url, location)?;
@@ -133,7 +143,7 @@ impl Http {
         Err(Problem::Redirect { host: place(&request.url), to: shown(&url), reason })
     }
 
-    fn send_once(self: &Arc<Http>, request: &Request, url: &Url, own: bool) -> Result<Reply, Problem> {
+    fn send_once(self: &Arc<Http>, request: &Request, url: &Url, own: bool, limit: Duration) -> Result<Reply, Problem> {
         let method = if request.form.is_some() { Method::POST } else { request.method.clone() };
         let mut builder = self.client(url).request(method, url.clone()).headers(request.headers.clone());
         if let Some(authorization) = request.authorization.as_ref().filter(|_| own) {
@@ -142,8 +152,7 @@ impl Http {
         if let Some(form) = &request.form {
             builder = builder.header("Content-Type", "application/x-www-form-urlencoded").body(form.clone());
         }
-        let host = place(url);
-        let response = self.wait(&host, "cannot reach", builder.send()).map_err(|problem| match problem {
+        let response = self.head(&place(url), limit, builder.send()).map_err(|problem| match problem {
             Problem::Transport { what, host, mut reason, connecting, foreign } => {
                 if let Some(proxy) = self.proxies.of(url) {
                     reason = format!("{reason} (through the proxy {})", place(proxy));
@@ -152,21 +161,42 @@ impl Http {
             }
             problem => problem,
         })?;
-        Ok(Reply { http: Arc::clone(self), response, host, own })
+        Ok(self.reply(url, response, own))
     }
 
-    /// Waits for the next thing to arrive.
+    /// An answer of which the head is there.
+    fn reply(self: &Arc<Http>, url: &Url, response: Response, own: bool) -> Reply {
+        // Behind a proxy, it is the proxy's address.
+        if self.is_own(url) && self.proxies.of(url).is_none() {
+            response.remote_addr().iter().for_each(|address| self.guard.answered_from(address.ip()));
+        }
+        Reply::new(Arc::clone(self), response, place(url), own)
+    }
+
+    /// Waits for the head of an answer: for all of it, so that one that comes byte by byte ends as well, and so that making the
+    /// connection counts.
+    fn head(
+        &self,
+        host: &str,
+        limit: Duration,
+        answer: impl Future<Output = Result<Response, reqwest::Error>>,
+    ) -> Result<Response, Problem> {
+        let head = self.wait(host, "cannot reach", limit, answer)?;
+        head.ok_or_else(|| Problem::Late { host: host.to_owned(), limit })
+    }
+
+    /// Waits for something to happen; nothing, if that takes longer.
     fn wait<T>(
         &self,
         host: &str,
         what: &'static str,
+        limit: Duration,
         future: impl Future<Output = Result<T, reqwest::Error>>,
-    ) -> Result<T, Problem> {
-        let (host, limit) = (host.to_owned(), self.stall);
+    ) -> Result<Option<T>, Problem> {
         match self.runtime.block_on(async { tokio::time::timeout(limit, future).await }) {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(explain(error, what, host)),
-            Err(_) => Err(Problem::Stalled { host, limit }),
+            Ok(Ok(value)) => Ok(Some(value)),
+            Ok(Err(error)) => Err(explain(error, what, host.to_owned())),
+            Err(_) => Ok(None),
         }
     }
 }
@@ -176,8 +206,8 @@ fn explain(error: reqwest::Error, what: &'static str, host: String) -> Problem {
     let mut foreign = false;
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if let Some(Problem::Address { host, address, registry }) = inner.downcast_ref() {
-            return Problem::Address { host: host.clone(), address: *address, registry: registry.clone() };
+        if let Some(Problem::Address { host, address, reason, registry }) = inner.downcast_ref() {
+            return Problem::Address { host: host.clone(), address: *address, reason, registry: registry.clone() };
         }
         let tls = peel(inner).downcast_ref();
         if let Some(problem) = tls.and_then(unusable) {
@@ -233,114 +263,15 @@ fn follow(from: &Url, location: &str) -> Result<Url, Problem> {
     Ok(to)
 }
 
-/// The host and port of a URL.
+/// The host and port of a URL, to be shown.
 pub(super) fn place(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    let host = shorten(url.host_str().unwrap_or_default());
+    url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
 }
 
 /// A URL without what may be secret or long.
 pub(super) fn shown(url: &Url) -> String {
     shorten(&format!("{}://{}{}", url.scheme(), place(url), url.path()))
-}
-
-/// An answer: its head, and then its body as it comes.
-#[derive(Debug)]
-pub(super) struct Reply {
-    http: Arc<Http>,
-    response: Response,
-    /// Who answered.
-    pub(super) host: String,
-    /// Whether that is the server that was asked.
-    pub(super) own: bool,
-}
-
-impl Reply {
-    pub(super) fn status(&self) -> u16 {
-        self.response.status().as_u16()
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name)?.to_str().ok()
-    }
-
-    /// All values of a header.
-    pub(super) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.response.headers().get_all(name).into_iter().filter_map(|value| value.to_str().ok())
-    }
-
-    /// The media type of the body, without parameters.
-    pub(super) fn content_type(&self) -> Option<String> {
-        let text = self.header("Content-Type")?.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        (!text.is_empty()).then_some(text)
-    }
-
-    pub(super) fn content_length(&self) -> Option<u64> {
-        self.header("Content-Length")?.parse().ok()
-    }
-
-    /// The next bytes of the body.
-    pub(super) fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
-        self.http.wait(&self.host, "lost the connection to", self.response.chunk())
-    }
-
-    /// The whole body.
-    pub(super) fn body(&mut self, limit: u64) -> Result<Vec<u8>, Problem> {
-        let too_large = |host: &str| Problem::TooLarge { host: host.to_owned(), limit };
-        if self.content_length().is_some_and(|length| length > limit) {
-            return Err(too_large(&self.host));
-        }
-        let mut body = Vec::new();
-        while let Some(bytes) = self.chunk()? {
-            if (body.len() + bytes.len()) as u64 > limit {
-                return Err(too_large(&self.host));
-            }
-            body.extend_from_slice(&bytes);
-        }
-        Ok(body)
-    }
-
-    /// What the server says about an error, if it says it in a way that can be shown.
-    pub(super) fn message(&mut self) -> String {
-        #[derive(serde::Deserialize)]
-        struct Errors {
-            errors: Option<Vec<Said>>,
-            error: Option<serde_json::Value>,
-            error_description: Option<String>,
-            details: Option<serde_json::Value>,
-            message: Option<String>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Said {
-            code: Option<String>,
-            message: Option<String>,
-        }
-        let Ok(body) = self.body(MAX_ERROR_BYTES) else { return String::new() };
-        let text = |value: serde_json::Value| value.as_str().map(str::to_owned);
-        let said = match serde_json::from_slice::<Errors>(&body) {
-            Ok(Errors { errors: Some(errors), .. }) if !errors.is_empty() => {
-                let Said { code, message } = &errors[0];
-                [code.as_deref(), message.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": ")
-            }
-            Ok(parsed) => parsed
-                .error_description
-                .or(parsed.message)
-                .or_else(|| parsed.details.and_then(text))
-                .or_else(|| parsed.error.and_then(text))
-                .unwrap_or_default(),
-            Err(_) if self.content_type().as_deref() == Some("text/plain") => {
-                String::from_utf8_lossy(&body).into_owned()
-            }
-            Err(_) => String::new(),
-        };
-        shorten(&said)
-    }
-
-    /// Whether the server speaks TLS and was not spoken to so.
-    pub(super) fn wants_tls(&mut self) -> bool {
-        let body = |reply: &mut Reply| reply.body(MAX_ERROR_BYTES).unwrap_or_default();
-        self.response.status() == StatusCode::BAD_REQUEST && String::from_utf8_lossy(&body(self)).contains("HTTPS")
-    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
-use cvbake_store::{Pin, Reference as Stored, Store};
+use cvbake_store::{Partial, Patience, Pin, Reference as Stored, Store};
 use cvbake_verify::{Blobs, Candidate, CheckedReader, Descriptor, Digest, Hasher, Layer, Root, json};
 use oci_spec::distribution::Reference;
 
@@ -32,6 +33,8 @@ pub(super) struct Image<'s> {
     place: Place,
     wanted: Wanted,
     pull: Pull,
+    /// How long nothing may come of what is waited for.
+    stall: Duration,
     root: Root,
     /// The manifest or index that the name points to, and its bytes.
     top: (Digest, Vec<u8>),
@@ -100,6 +103,7 @@ impl<'s> Image<'s> {
             pin,
             wanted,
             pull: options.pull,
+            stall: options.stall,
             root: Root::Candidates(Vec::new()),
             top: (Digest::sha256(b""), Vec::new()),
             endpoints: Arc::new(Endpoints::new(place.clone(), all, options, on)),
@@ -268,12 +272,17 @@ impl<'s> Image<'s> {
         if self.stored_blob(digest, bytes.len() as u64)?.is_some() {
             return Ok(());
         }
-        let on = |event| (self.on)(Event::Store(event));
-        let mut partial = store.partial(&digest, &on).map_err(store_problem)?;
+        let mut partial = self.partial(store, digest, bytes.len() as u64)?;
         partial.restart().and_then(|()| partial.append(bytes)).map_err(store_problem)?;
         partial.commit().map_err(store_problem)?;
         self.endpoints.arrived(&digest);
         Ok(())
+    }
+
+    /// Where a blob is kept while it arrives.
+    fn partial(&self, store: &Store, digest: Digest, size: u64) -> Result<Partial, Problem> {
+        let patience = Patience::new(Some(size)).stall(self.stall);
+        store.partial(&digest, patience, &|event| (self.on)(Event::Store(event))).map_err(store_problem)
     }
 
     fn blob(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
@@ -298,8 +307,7 @@ impl<'s> Image<'s> {
         }
         let download = |kept| Blob::Arriving(Box::new(Download::new(Arc::clone(&self.endpoints), digest, size, kept)));
         let Some(store) = self.store else { return Ok(download(None)) };
-        let on = |event| (self.on)(Event::Store(event));
-        let mut partial = store.partial(&digest, &on).map_err(store_problem)?;
+        let mut partial = self.partial(store, digest, size)?;
         // Whoever we waited for may have finished it.
         if let Some(file) = stored()? {
             return Ok(Blob::Stored(file));

@@ -43,7 +43,7 @@ pub struct Options {
     pub helper_timeout: Duration,
     /// The directory of the credential helpers, if they are not to be looked for as all programs are.
     pub helper_path: Option<PathBuf>,
-    /// How long a server may be silent.
+    /// How long a server may be silent, or bring next to nothing; and so may another process that gets the same.
     pub stall: Duration,
     /// How many attempts in a row may fail.
     pub attempts: u32,

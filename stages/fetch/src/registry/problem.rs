@@ -68,12 +68,36 @@ pub enum Problem {
         /// Whether what came is no HTTP.
         foreign: bool,
     },
-    /// Nothing comes any more.
-    #[error("{host} sent nothing for {} s", limit.as_secs_f32())]
+    /// Nothing moves any more.
+    #[error("{host} {did} nothing for {} s", limit.as_secs_f32())]
     Stalled {
         /// Who is silent.
         host: String,
+        /// What it should do: `sent`, or `took`.
+        did: &'static str,
         /// For how long.
+        limit: Duration,
+    },
+    /// Next to nothing moves.
+    #[error("{host} {did} {found} bytes in {} s; expected at least {expected}", limit.as_secs_f32())]
+    Slow {
+        /// Who is slow.
+        host: String,
+        /// What it does: `sent`, or `took`.
+        did: &'static str,
+        /// How many bytes there should be in this time.
+        expected: u64,
+        /// How many there were.
+        found: u64,
+        /// In which time.
+        limit: Duration,
+    },
+    /// No answer, or not even all of its head.
+    #[error("{host} did not answer; expected an answer within {} s", limit.as_secs_f32())]
+    Late {
+        /// Who was asked.
+        host: String,
+        /// How long an answer may take.
         limit: Duration,
     },
     /// A blob whose end came too early.
@@ -249,12 +273,14 @@ pub enum Problem {
         source: Box<Problem>,
     },
     /// A name that leads to an address that is nobody's business.
-    #[error("{}, to which the registry {registry} must not lead", whereabouts(host, address))]
+    #[error("{}, to which the registry {registry} must not lead", whereabouts(host, address, reason))]
     Address {
         /// The name.
         host: String,
         /// The address.
         address: IpAddr,
+        /// What such addresses are for.
+        reason: &'static str,
         /// The registry.
         registry: String,
     },
@@ -340,10 +366,10 @@ fn said(message: &str) -> String {
 const SHOWN_CHARS: usize = 200;
 
 /// Says where somebody is who must not be asked.
-fn whereabouts(host: &str, address: &IpAddr) -> String {
+fn whereabouts(host: &str, address: &IpAddr, reason: &str) -> String {
     match host.parse::<IpAddr>() {
-        Ok(_) => format!("{address} is a private address"),
-        Err(_) => format!("{host} is at the private address {address}"),
+        Ok(_) => format!("{address} is a private address ({reason})"),
+        Err(_) => format!("{} is at the private address {address} ({reason})", shorten(host)),
     }
 }
 

@@ -246,7 +246,7 @@ fn choose(http: &Arc<Http>, first: Url, second: Url) -> Result<Url, Problem> {
             Err(_) => first,
         }),
         // Whatever it is, the request itself will meet it, and try again.
-        Err(Problem::Address { host, address, registry }) => Err(Problem::Address { host, address, registry }),
+        Err(problem @ Problem::Address { .. }) => Err(problem),
         Err(_) => Ok(first),
     }
 }

@@ -4,6 +4,7 @@
 
 mod auth;
 mod distribution;
+mod drips;
 mod faults;
 mod hostile;
 mod login;
@@ -121,7 +122,7 @@ fn quick() -> Options {
         attempts: 4,
         first_wait: Duration::from_millis(2),
         longest_wait: Duration::from_secs(3),
-        stall: Duration::from_millis(400),
+        stall: Duration::from_secs(1),
         helper_timeout: Duration::from_millis(400),
         ..Options::default()
     }

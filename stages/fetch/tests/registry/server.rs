@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -57,9 +58,42 @@ pub(crate) struct Answer {
     pub(crate) stall_after: Option<usize>,
     /// How often the body is sent.
     pub(crate) repeat: usize,
+    /// What comes so slowly that it is as good as nothing.
+    pub(crate) drip: Option<Drip>,
+    /// How much of the body comes at once, and after which time the next.
+    pub(crate) pace: Option<(usize, Duration)>,
+}
+
+/// What comes byte by byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drip {
+    /// Answers that say that there will be one.
+    Hints,
+    /// The head.
+    Head,
+    /// The body, from this byte on.
+    Body(usize),
+}
+
+/// How long a byte takes of what drips.
+const DROP: Duration = Duration::from_millis(50);
+
+/// Writes so much at once, each time after a pause, as long as anybody reads it.
+pub(crate) fn write_slowly(stream: &mut impl Write, bytes: &[u8], at_once: usize, pause: Duration) -> Option<()> {
+    for piece in bytes.chunks(at_once) {
+        thread::sleep(pause);
+        stream.write_all(piece).ok()?;
+        stream.flush().ok()?;
+    }
+    Some(())
 }
 
 impl Answer {
+    /// Not all of it, as far as anybody can wait for it.
+    pub(crate) fn dripping(self, what: Drip) -> Answer {
+        Answer { drip: Some(what), ..self }
+    }
+
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Answer {
         Answer { status, body: body.into(), repeat: 1, ..Answer::default() }
     }
@@ -229,9 +263,22 @@ fn serve(
     if let Some(length) = answer.length.unwrap_or(Some(whole)) {
         head += &format!("Content-Length: {length}\r\n");
     }
-    stream.write_all((head + "\r\n").as_bytes()).ok()?;
+    head += "\r\n";
+    match answer.drip {
+        Some(Drip::Hints) => write_slowly(stream, "HTTP/1.1 103 x\r\n\r\n".repeat(1000).as_bytes(), 18, DROP)?,
+        Some(Drip::Head) => write_slowly(stream, head.as_bytes(), 1, DROP)?,
+        _ => stream.write_all(head.as_bytes()).ok()?,
+    }
     if request.method == "HEAD" {
         return None;
+    }
+    if let Some(Drip::Body(begin)) = answer.drip {
+        let (first, rest) = answer.body.split_at(begin.min(answer.body.len()));
+        stream.write_all(first).ok()?;
+        return write_slowly(stream, rest, 1, DROP);
+    }
+    if let Some((at_once, pause)) = answer.pace {
+        return write_slowly(stream, &answer.body, at_once, pause);
     }
     let end = answer.reset_after.or(answer.stall_after).unwrap_or(answer.body.len()).min(answer.body.len());
     for _ in 0..answer.repeat {

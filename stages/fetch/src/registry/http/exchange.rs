@@ -27,21 +27,21 @@ impl Http {
         let Exchange { method, url, headers, authorization, own, content } = exchange;
         self.guard.check(&url)?;
         let host = place(&url);
-        let mut builder = self.client(&url).request(method, url).headers(headers);
+        let mut builder = self.client(&url).request(method, url.clone()).headers(headers);
         if let Some(authorization) = authorization.filter(|_| own) {
             builder = builder.header(AUTHORIZATION, authorization);
         }
         let response = match content {
             Content::Bytes(bytes) => {
                 let builder = builder.header(CONTENT_LENGTH, bytes.len()).body(bytes);
-                self.wait(&host, "cannot reach", builder.send())?
+                self.head(&host, self.stall, builder.send())?
             }
             Content::Stream(stream) => {
                 let builder = builder.header(CONTENT_LENGTH, stream.bytes);
                 stream::send(self, &host, builder, stream)?
             }
         };
-        Ok(Reply { http: Arc::clone(self), response, host, own })
+        Ok(self.reply(&url, response, own))
     }
 }
 

@@ -14,14 +14,20 @@ use reqwest::{RequestBuilder, Response};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Http, explain};
+use super::{Http, Pace, explain};
 use crate::registry::problem::Problem;
 
 /// How much is read at once.
 const PIECE: usize = 256 << 10;
 
+/// How much is sent at once: small beside what a slow line brings away while nothing may move, or it would seem to stand.
+const FRAME: usize = 16 << 10;
+
 /// How many pieces wait to be sent.
 const AHEAD: usize = 2;
+
+/// How much of what is sent may still be on its way, in buffers of ours and the system's.
+const ON_ITS_WAY: u64 = 1 << 20;
 
 /// How often progress is told and looked for.
 const TICK: Duration = Duration::from_millis(100);
@@ -43,9 +49,13 @@ struct Sending<'a> {
     http: &'a Http,
     host: &'a str,
     task: JoinHandle<Result<Response, reqwest::Error>>,
+    /// How much is to be sent, how much has left, and how much of that was told.
+    total: u64,
     sent: Arc<AtomicU64>,
     told: u64,
-    silent_since: Instant,
+    pace: Pace,
+    /// How long the server was waited for, until all was taken.
+    waited: Duration,
     on_sent: &'a mut dyn FnMut(u64),
 }
 
@@ -54,15 +64,16 @@ pub(super) fn send(http: &Http, host: &str, builder: RequestBuilder, stream: Str
     let Stream { reader, bytes, on_sent } = stream;
     let (pieces, receiver) = mpsc::channel(AHEAD);
     let sent = Arc::<AtomicU64>::default();
-    let body = Body { pieces: receiver, left: bytes, sent: Arc::clone(&sent) };
+    let body = Body { pieces: receiver, piece: Bytes::new(), left: bytes, sent: Arc::clone(&sent) };
     let task = http.runtime.spawn(builder.body(reqwest::Body::wrap(body)).send());
-    let mut sending = Sending { http, host, task, sent, told: 0, silent_since: Instant::now(), on_sent };
+    let (pace, waited) = (Pace::new(http.stall), Duration::ZERO);
+    let mut sending = Sending { http, host, task, total: bytes, sent, told: 0, pace, waited, on_sent };
     let fed = sending.feed(reader, bytes, pieces);
     if fed.is_err() {
         sending.task.abort();
     }
     fed?;
-    sending.answer(bytes)
+    sending.answer()
 }
 
 impl Sending<'_> {
@@ -74,15 +85,14 @@ impl Sending<'_> {
         pieces: mpsc::Sender<Result<Bytes, Broken>>,
     ) -> Result<(), Problem> {
         while left > 0 && !self.task.is_finished() {
+            let start = Instant::now();
             let room = self.http.runtime.block_on(async { tokio::time::timeout(TICK, pieces.reserve()).await });
-            self.tell();
+            self.tell(start.elapsed());
             let permit = match room {
                 Ok(Ok(permit)) => permit,
                 Ok(Err(_)) => return Ok(()),
-                Err(_) => {
-                    self.check_silence(self.http.stall)?;
-                    continue;
-                }
+                Err(_) if self.pace.left().is_zero() => return Err(self.pace.problem(self.host, "took")),
+                Err(_) => continue,
             };
             match read_piece(reader, left) {
                 Ok(piece) => {
@@ -99,40 +109,55 @@ impl Sending<'_> {
         Ok(())
     }
 
-    fn answer(&mut self, total: u64) -> Result<Response, Problem> {
+    fn answer(&mut self) -> Result<Response, Problem> {
+        // Since all is on its way.
+        let mut silent = Duration::ZERO;
         loop {
-            let task = &mut self.task;
+            let (task, start) = (&mut self.task, Instant::now());
             let answer = self.http.runtime.block_on(async { tokio::time::timeout(TICK, task).await });
-            self.tell();
+            let waited = start.elapsed();
+            self.tell(waited);
             match answer {
                 Ok(Ok(answer)) => return answer.map_err(|error| explain(error, "cannot reach", self.host.to_owned())),
                 Ok(Err(error)) => return Err(Problem::Setup { reason: error.to_string() }),
-                Err(_) => {
-                    let digestion = if self.told == total { total / DIGESTION } else { 0 };
-                    let limit = self.http.stall + Duration::from_secs(digestion);
-                    if let Err(problem) = self.check_silence(limit) {
-                        self.task.abort();
-                        return Err(problem);
-                    }
-                }
+                Err(_) => {}
+            }
+            let problem = if self.told < self.total {
+                self.pace.left().is_zero().then(|| self.pace.problem(self.host, "took"))
+            } else {
+                silent += waited;
+                let limit = self.http.stall + self.digestion();
+                (silent >= limit).then(|| Problem::Late { host: self.host.to_owned(), limit })
+            };
+            if let Some(problem) = problem {
+                self.task.abort();
+                return Err(problem);
             }
         }
     }
 
-    /// Tells what is new.
-    fn tell(&mut self) {
-        let sent = self.sent.load(Ordering::Relaxed);
-        if sent > self.told {
-            (self.on_sent)(sent - self.told);
-            (self.told, self.silent_since) = (sent, Instant::now());
-        }
+    /// How long it may take until all that was sent is where it should be: as long as the same took on average, in whole tenths of a
+    /// second, and then as long as the registry needs.
+    fn digestion(&self) -> Duration {
+        let tenths =
+            self.waited.as_millis() * u128::from(self.total.min(ON_ITS_WAY)) / u128::from(self.total.max(1)) / 100;
+        Duration::from_millis(u64::try_from(tenths * 100).unwrap_or(u64::MAX))
+            + Duration::from_secs(self.total / DIGESTION)
     }
 
-    fn check_silence(&self, limit: Duration) -> Result<(), Problem> {
-        if self.silent_since.elapsed() < limit {
-            return Ok(());
+    /// Tells what is new, for which the server was waited for so long.
+    fn tell(&mut self, waited: Duration) {
+        // Behind the last byte, it is the answer that is waited for.
+        if self.told < self.total {
+            self.waited += waited;
         }
-        Err(Problem::Stalled { host: self.host.to_owned(), limit })
+        let sent = self.sent.load(Ordering::Relaxed);
+        let new = sent - self.told;
+        self.pace.moved(waited, new);
+        if new > 0 {
+            (self.on_sent)(new);
+            self.told = sent;
+        }
     }
 }
 
@@ -154,6 +179,8 @@ fn read_piece(reader: &mut dyn Read, left: u64) -> io::Result<Bytes> {
 /// The body of a request, whose length is known.
 struct Body {
     pieces: mpsc::Receiver<Result<Bytes, Broken>>,
+    /// What is left of the last one.
+    piece: Bytes,
     left: u64,
     sent: Arc<AtomicU64>,
 }
@@ -164,15 +191,17 @@ impl http_body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let body = self.get_mut();
-        Poll::Ready(match ready!(body.pieces.poll_recv(cx)) {
-            Some(Ok(bytes)) => {
-                body.left = body.left.saturating_sub(bytes.len() as u64);
-                body.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                Some(Ok(Frame::data(bytes)))
+        if body.piece.is_empty() {
+            match ready!(body.pieces.poll_recv(cx)) {
+                Some(Ok(piece)) => body.piece = piece,
+                None if body.left == 0 => return Poll::Ready(None),
+                Some(Err(Broken)) | None => return Poll::Ready(Some(Err(Broken))),
             }
-            None if body.left == 0 => None,
-            Some(Err(Broken)) | None => Some(Err(Broken)),
-        })
+        }
+        let frame = body.piece.split_to(body.piece.len().min(FRAME));
+        body.left = body.left.saturating_sub(frame.len() as u64);
+        body.sent.fetch_add(frame.len() as u64, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(frame))))
     }
 
     fn is_end_stream(&self) -> bool {

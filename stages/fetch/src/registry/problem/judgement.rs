@@ -43,7 +43,8 @@ impl Problem {
     pub(in crate::registry) fn is_passing(&self) -> bool {
         match self {
             Problem::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
-            Problem::Transport { .. } | Problem::Stalled { .. } | Problem::Cut { .. } => true,
+            Problem::Transport { .. } | Problem::Cut { .. } => true,
+            Problem::Stalled { .. } | Problem::Slow { .. } | Problem::Late { .. } => true,
             Problem::UploadLost { .. } | Problem::OutOfStep { .. } | Problem::Garbled { .. } => true,
             Problem::Token { source, .. } => source.is_passing(),
             _ => false,

@@ -338,7 +338,7 @@ fn answers(problem: &Problem) -> bool {
     match problem {
         Problem::GaveUp { source, .. } => answers(source),
         Problem::Transport { connecting, .. } => !connecting,
-        Problem::Stalled { .. } => false,
+        Problem::Stalled { .. } | Problem::Slow { .. } | Problem::Late { .. } => false,
         _ => true,
     }
 }

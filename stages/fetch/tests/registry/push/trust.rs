@@ -72,7 +72,7 @@ fn mounts(server: &Server, sample: &Sample, name: &str) -> Mounts {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store"), &|_| {}).unwrap();
     let digest = sample.digest();
-    let mut partial = store.partial(&digest, &|_| {}).unwrap();
+    let mut partial = store.partial(&digest, cvbake_store::Patience::new(None), &|_| {}).unwrap();
     partial.append(&sample.manifest).unwrap();
     partial.commit().unwrap();
     let stored =
