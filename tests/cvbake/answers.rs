@@ -57,7 +57,7 @@ fn what_is_said() {
             "/manifests/",
             Box::new(move || other(302, "Location: http://169.254.169.254/latest")),
             9,
-            "169.254.169.254 is a private address, to which the registry 127.0.0.1 must not lead",
+            "169.254.169.254 is a private address (link-local, where most clouds have their metadata), to which the registry",
             "tell who runs the registry",
         ),
         (
