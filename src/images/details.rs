@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::Read as _;
 
 use cvbake_store::{Health, Reference, Store};
-use cvbake_verify::{Candidate, CheckedReader, Descriptor, Digest, Links, MAX_DOCUMENTS, MAX_NESTING, json, links};
+use cvbake_verify::json::{self, Object};
+use cvbake_verify::{Candidate, CheckedReader, Descriptor, Digest, Links, MAX_DOCUMENTS, MAX_NESTING, links};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -86,7 +87,7 @@ struct Config {
     os: Option<String>,
     architecture: Option<String>,
     variant: Option<String>,
-    rootfs: Option<RootFs>,
+    rootfs: Option<Object<RootFs>>,
     history: Option<Vec<Step>>,
 }
 
@@ -197,7 +198,7 @@ fn image(
         None => None,
     };
     // What is malformed is told when the image is used; here it only says less.
-    let parsed: Option<Config> = config.as_ref().and_then(|bytes| json::parse("config", bytes).ok());
+    let parsed: Option<Object<Config>> = config.as_ref().and_then(|bytes| json::parse("config", bytes).ok());
     let listed = candidate.platform.as_ref().map(ToString::to_string);
     let mut details = ImageDetails {
         descriptor: candidate.descriptor.clone(),
@@ -211,14 +212,14 @@ fn image(
         chosen: candidate.platform.is_some(),
     };
     let mut diff_ids = Vec::new();
-    if let Some(Config { created, os, architecture, variant, rootfs, history }) = parsed {
+    if let Some(Object(Config { created, os, architecture, variant, rootfs, history })) = parsed {
         if let (Some(os), Some(architecture)) = (os, architecture) {
             let platform = cvbake_verify::Platform::new(&os, &architecture, &variant.unwrap_or_default());
             details.platform = Some(platform.to_string());
         }
         details.created = created;
         details.history = history.unwrap_or_default();
-        diff_ids = rootfs.and_then(|rootfs| rootfs.diff_ids).unwrap_or_default();
+        diff_ids = rootfs.and_then(|Object(rootfs)| rootfs.diff_ids).unwrap_or_default();
     }
     let mut diff_ids = diff_ids.into_iter();
     for descriptor in blobs {

@@ -1,6 +1,7 @@
 //! The configuration of an image: which platform it is for, and what its layers unpack to.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::json::Object;
 use crate::{Digest, Error, Platform, json, shorten};
@@ -19,12 +20,21 @@ pub struct Config {
     diff_ids: Vec<Digest>,
 }
 
+/// What begins with `_` is not read here but has its name in other programs, so that no other spelling of it may mean something to them.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RawConfig {
     os: Option<String>,
     architecture: Option<String>,
     variant: Option<String>,
     rootfs: Option<Object<RawRootfs>>,
+    #[serde(rename = "os.version")]
+    _os_version: Option<IgnoredAny>,
+    #[serde(rename = "os.features")]
+    _os_features: Option<IgnoredAny>,
+    _config: Option<IgnoredAny>,
+    _created: Option<IgnoredAny>,
+    _history: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]

@@ -28,7 +28,8 @@ pub(crate) struct Manifest {
 }
 
 /// Everything that tells the kinds of documents apart. Fields that are present and `null` are `Some(None)`: Go programs
-/// write an empty list so.
+/// write an empty list so. What begins with `_` is not read here but has its name in other programs, so that no other spelling of it may
+/// mean something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawDocument {
@@ -43,6 +44,8 @@ struct RawDocument {
     manifests: Option<Option<Vec<Object<RawDescriptor>>>>,
     #[serde(default, deserialize_with = "present")]
     fs_layers: Option<Option<IgnoredAny>>,
+    _annotations: Option<IgnoredAny>,
+    _subject: Option<IgnoredAny>,
 }
 
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {

@@ -3,6 +3,7 @@
 use cvbake_verify::json::{self, Object};
 use cvbake_verify::{Descriptor, MAX_INDEX_ENTRIES};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::Error;
 
@@ -31,6 +32,8 @@ impl Pointer {
     }
 }
 
+/// What begins with `_`, here and below, is not read but has its name in other programs, so that no other spelling of it may mean
+/// something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {
@@ -39,6 +42,10 @@ struct Raw {
     config: Option<Object<RawPointer>>,
     layers: Option<Vec<Object<RawPointer>>>,
     manifests: Option<Vec<Object<RawPointer>>>,
+    _artifact_type: Option<IgnoredAny>,
+    _fs_layers: Option<IgnoredAny>,
+    _annotations: Option<IgnoredAny>,
+    _subject: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +55,10 @@ struct RawPointer {
     digest: String,
     size: u64,
     platform: Option<Object<RawPlatform>>,
+    _artifact_type: Option<IgnoredAny>,
+    _annotations: Option<IgnoredAny>,
+    _urls: Option<IgnoredAny>,
+    _data: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +66,10 @@ struct RawPlatform {
     os: Option<String>,
     architecture: Option<String>,
     variant: Option<String>,
+    #[serde(rename = "os.version")]
+    _os_version: Option<IgnoredAny>,
+    #[serde(rename = "os.features")]
+    _os_features: Option<IgnoredAny>,
 }
 
 /// Reads a manifest or an index.

@@ -264,6 +264,9 @@ fn wrong_docker_archives() {
         (manifest("[[]]"), "expected an object"),
         (manifest("[{}]"), "manifest.json: missing field `Config`"),
         (manifest(r#"[{"Config":"a","Config":"b"}]"#), "duplicate key \"Config\""),
+        (manifest(r#"[{"Config":"a","config":"b"}]"#), r#"expected the key "Config" in this spelling, found "config""#),
+        (manifest(r#"[{"Config":"a","layers":[]}]"#), r#"expected the key "Layers" in this spelling, found "layers""#),
+        (manifest(r#"[{"Config":"a","RepoTagſ":[]}]"#), r#"expected the key "RepoTags" in this spelling"#),
         (manifest(&" ".repeat(cvbake_verify::json::MAX_BYTES + 1)), "manifest.json: larger than"),
     ];
     for (files, expected) in table {

@@ -140,6 +140,41 @@ fn wrong_manifests() {
     }
 }
 
+/// Programs in Go take each of these for the field that it is another spelling of.
+#[test]
+fn fields_in_another_spelling() {
+    let (document, descriptor) = (r#""schemaVersion":2"#, r#""size":9"#);
+    for (place, expected, found) in [
+        (document, "layers", "Layers"),
+        (document, "layers", "layer\u{17f}"),
+        (document, "layers", "layer\\u017f"),
+        (document, "config", "CONFIG"),
+        (document, "manifests", "Manifests"),
+        (document, "mediaType", "mediatype"),
+        (document, "schemaVersion", "SchemaVersion"),
+        (document, "artifactType", "ArtifactType"),
+        (document, "fsLayers", "FSLayers"),
+        (document, "subject", "Subject"),
+        (descriptor, "digest", "Digest"),
+        (descriptor, "size", "Size"),
+        (descriptor, "urls", "URLs"),
+        (descriptor, "data", "Data"),
+        (descriptor, "platform", "Platform"),
+    ] {
+        let to = format!(r#"{place},"{found}":null"#);
+        let error = chain(&edited(place, &to).unwrap_err());
+        let expected = format!(r#"expected the key "{expected}" in this spelling, found ""#);
+        assert!(error.starts_with("manifest sha256:") && error.contains(&expected), "{to}: {error}");
+    }
+    let error = parse_index("i", br#"{"schemaVersion":2,"manifests":[{"platform":{"os.Version":"1"}}]}"#).unwrap_err();
+    assert!(error.to_string().contains(r#"expected the key "os.version" in this spelling"#), "{error}");
+    // Annotations are data.
+    edited(r#""annotations":{"a":"b"}"#, r#""annotations":{"a":"b","A":"c","layers":"d","Layers":"e"}"#).unwrap();
+    let annotated =
+        r#""size":9,"annotations":{"org.opencontainers.image.ref.name":"a","Org.opencontainers.image.ref.name":"b"}"#;
+    edited(r#""size":9"#, annotated).unwrap();
+}
+
 #[test]
 fn blobs_are_held_to_their_descriptors() {
     let mut memory = Memory::new();
@@ -250,7 +285,11 @@ fn configs() {
         (&one, "[7]", "expected a string"),
         (r#""layers""#, r#""snapshot""#, r#"expected rootfs.type "layers", found "snapshot""#),
         (r#""type":"layers","#, "", "rootfs.type is missing"),
-        (r#""rootfs""#, r#""Rootfs""#, "rootfs is missing"),
+        (r#""rootfs""#, r#""rootFs""#, r#"expected the key "rootfs" in this spelling, found "rootFs""#),
+        (r#""rootfs""#, r#""x""#, "rootfs is missing"),
+        (&one, &format!(r#"{one},"Diff_ids":[]"#), r#"expected the key "diff_ids" in this spelling, found "Diff_ids""#),
+        (r#""os":"linux","#, r#""os":"linux","Config":{},"#, r#"expected the key "config" in this spelling"#),
+        (r#""os":"linux","#, r#""os":"linux","hiſtory":[],"#, r#"expected the key "history" in this spelling"#),
         (r#""os":"linux","#, "", "os is missing"),
         (r#""os":"linux""#, r#""os":null"#, "os is missing"),
         (r#""os":"linux""#, r#""os":["linux"]"#, "expected a string"),
