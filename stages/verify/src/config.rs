@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::json::Object;
-use crate::{Digest, Error, Platform, json, shorten};
+use crate::json::{Bounded, Object};
+use crate::{Digest, Error, MAX_LAYERS, Platform, json, shorten};
 
 /// The configuration of an image.
 ///
@@ -41,7 +41,7 @@ struct RawConfig {
 struct RawRootfs {
     #[serde(rename = "type")]
     kind: Option<String>,
-    diff_ids: Option<Vec<String>>,
+    diff_ids: Option<Bounded<String, MAX_LAYERS>>,
 }
 
 impl Config {
@@ -62,7 +62,7 @@ impl Config {
                 source,
             })
         };
-        let diff_ids = rootfs.diff_ids.unwrap_or_default();
+        let diff_ids = rootfs.diff_ids.unwrap_or_default().all(object, "diff_ids")?;
         let diff_ids = diff_ids.into_iter().enumerate().map(parse_diff_id).collect::<Result<_, _>>()?;
         let named = |text: Option<String>| text.filter(|text| !text.is_empty());
         let (os, architecture, variant) = (named(parsed.os), named(parsed.architecture), named(parsed.variant));

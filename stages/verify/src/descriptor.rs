@@ -3,11 +3,11 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::json::{Key, Object};
+use crate::json::{Key, Object, Size};
 use crate::media::{Role, role};
-use crate::{Digest, Error, Platform, shorten};
+use crate::{Digest, Error, Platform};
 
 /// A pointer to a blob: what it should be, which bytes, how many.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -139,37 +139,5 @@ impl RawPlatform {
         let os = self.os.filter(|text| !text.is_empty())?;
         let architecture = self.architecture.filter(|text| !text.is_empty())?;
         Some(Platform::new(&os, &architecture, &self.variant.unwrap_or_default()))
-    }
-}
-
-/// A count of bytes: a JSON integer that is not negative and that other implementations' signed 64 bits hold.
-struct Size(u64);
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Size;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a size in bytes")
-            }
-
-            fn visit_u64<E: de::Error>(self, size: u64) -> Result<Size, E> {
-                if i64::try_from(size).is_err() {
-                    return Err(E::invalid_value(de::Unexpected::Unsigned(size), &self));
-                }
-                Ok(Size(size))
-            }
-
-            fn visit_i64<E: de::Error>(self, size: i64) -> Result<Size, E> {
-                Err(E::invalid_value(de::Unexpected::Signed(size), &self))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
-                Err(E::invalid_type(de::Unexpected::Str(&shorten(text)), &self))
-            }
-        }
-        deserializer.deserialize_any(Bytes)
     }
 }

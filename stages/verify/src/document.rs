@@ -4,7 +4,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use crate::descriptor::RawDescriptor;
-use crate::json::Object;
+use crate::json::{Bounded, Object};
 use crate::media::{Role, describe, role};
 use crate::{Candidate, Descriptor, Error, json, shorten};
 
@@ -39,14 +39,18 @@ struct RawDocument {
     #[serde(default, deserialize_with = "present")]
     config: Option<Option<Object<RawDescriptor>>>,
     #[serde(default, deserialize_with = "present")]
-    layers: Option<Option<Vec<Object<RawDescriptor>>>>,
+    layers: Option<Option<Layers>>,
     #[serde(default, deserialize_with = "present")]
-    manifests: Option<Option<Vec<Object<RawDescriptor>>>>,
+    manifests: Option<Option<Entries>>,
     #[serde(default, deserialize_with = "present")]
     fs_layers: Option<Option<IgnoredAny>>,
     _annotations: Option<IgnoredAny>,
     _subject: Option<IgnoredAny>,
 }
+
+type Entries = Bounded<Object<RawDescriptor>, MAX_INDEX_ENTRIES>;
+
+type Layers = Bounded<Object<RawDescriptor>, MAX_LAYERS>;
 
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
@@ -127,8 +131,7 @@ pub fn links(object: &str, announced: &str, bytes: &[u8]) -> Result<Links, Error
     if let Some(Object(config)) = raw.config.flatten() {
         blobs.push(config.check(object, &|| "config".to_owned())?);
     }
-    let layers = raw.layers.flatten().unwrap_or_default();
-    limit(object, "layers", layers.len(), MAX_LAYERS)?;
+    let layers = raw.layers.flatten().unwrap_or_default().all(object, "layers")?;
     for (at, Object(layer)) in layers.into_iter().enumerate() {
         blobs.push(layer.check(object, &|| format!("layer {}", at + 1))?);
     }
@@ -165,8 +168,7 @@ impl RawDocument {
             }
             return Err(Error::Missing { object: object.to_owned(), field: "manifests".to_owned() });
         };
-        let entries = entries.unwrap_or_default();
-        limit(object, "entries", entries.len(), MAX_INDEX_ENTRIES)?;
+        let entries = entries.unwrap_or_default().all(object, "entries")?;
         let candidate = |(at, Object(raw)): (usize, Object<RawDescriptor>)| {
             raw.check_candidate(object, &|| format!("entry {}", at + 1))
         };
@@ -189,8 +191,7 @@ impl RawDocument {
             Some((_, Role::Config)) | None => {}
             Some((found, _)) => return Err(artifact(found)),
         }
-        let layers = self.layers.ok_or_else(|| missing("layers"))?.unwrap_or_default();
-        limit(object, "layers", layers.len(), MAX_LAYERS)?;
+        let layers = self.layers.ok_or_else(|| missing("layers"))?.unwrap_or_default().all(object, "layers")?;
         if let Some(found) = layers.iter().filter_map(|layer| layer.0.media_type()).find(|found| is_statement(found)) {
             return Err(artifact(found));
         }
@@ -205,11 +206,4 @@ impl RawDocument {
 /// Attestations and signatures come with the configuration of an image; only their layers tell what they are.
 fn is_statement(media_type: &str) -> bool {
     matches!(media_type, "application/vnd.in-toto+json" | "application/vnd.dev.cosign.simplesigning.v1+json")
-}
-
-pub(crate) fn limit(object: &str, what: &'static str, found: usize, limit: usize) -> Result<(), Error> {
-    if found > limit {
-        return Err(Error::TooMany { object: object.to_owned(), what, limit });
-    }
-    Ok(())
 }

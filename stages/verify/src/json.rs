@@ -4,6 +4,7 @@
 //! disagree about is refused here: duplicate keys anywhere, fields in another spelling ([`Object`]), bytes after the document, text
 //! that is not UTF-8, and depth and size that some parser gives up on.
 
+mod bounded;
 mod object;
 
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+pub use self::bounded::{Bounded, Size};
 pub use self::object::Object;
 use crate::{Error, shorten};
 

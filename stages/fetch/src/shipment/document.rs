@@ -1,7 +1,7 @@
 //! What manifests and indexes point to, whatever they are.
 
-use cvbake_verify::json::{self, Object};
-use cvbake_verify::{Descriptor, MAX_INDEX_ENTRIES};
+use cvbake_verify::json::{self, Bounded, Object};
+use cvbake_verify::{Descriptor, MAX_INDEX_ENTRIES, MAX_LAYERS};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -40,8 +40,8 @@ struct Raw {
     schema_version: Option<u64>,
     media_type: Option<String>,
     config: Option<Object<RawPointer>>,
-    layers: Option<Vec<Object<RawPointer>>>,
-    manifests: Option<Vec<Object<RawPointer>>>,
+    layers: Option<Bounded<Object<RawPointer>, MAX_LAYERS>>,
+    manifests: Option<Bounded<Object<RawPointer>, MAX_INDEX_ENTRIES>>,
     _artifact_type: Option<IgnoredAny>,
     _fs_layers: Option<IgnoredAny>,
     _annotations: Option<IgnoredAny>,
@@ -104,18 +104,16 @@ pub(crate) fn links(object: &str, bytes: &[u8]) -> Result<Links, Error> {
         Ok(Pointer { descriptor, platform })
     };
     let all = |pointers: Vec<Object<RawPointer>>| {
-        if pointers.len() > MAX_INDEX_ENTRIES {
-            let (what, limit) = ("pointers", MAX_INDEX_ENTRIES);
-            return Err(wrong(cvbake_verify::Error::TooMany { object: object(), what, limit }));
-        }
         pointers.into_iter().enumerate().map(pointer).collect::<Result<Vec<_>, _>>()
     };
     let has_config = raw.config.is_some();
-    let blobs = raw.config.into_iter().chain(raw.layers.unwrap_or_default()).collect();
+    let layers = raw.layers.unwrap_or_default().all(&object(), "layers").map_err(wrong)?;
+    let manifests = raw.manifests.unwrap_or_default().all(&object(), "entries").map_err(wrong)?;
+    let blobs = raw.config.into_iter().chain(layers).collect();
     Ok(Links {
         media_type: raw.media_type.filter(|text| !text.is_empty()),
         blobs: all(blobs)?,
         has_config,
-        manifests: all(raw.manifests.unwrap_or_default())?,
+        manifests: all(manifests)?,
     })
 }

@@ -31,6 +31,12 @@ fn simple() -> Files {
     files
 }
 
+/// A `manifest.json` of images with so many names.
+fn tagged_items(counts: &[usize]) -> String {
+    let item = |count: &usize| format!(r#"{{"Config":"c","RepoTags":[{}]}}"#, vec!["\"x:1\""; *count].join(","));
+    format!("[{}]", counts.iter().map(item).collect::<Vec<_>>().join(","))
+}
+
 fn leftovers(place: &Place) -> usize {
     fs::read_dir(place.scratch()).unwrap().count()
 }
@@ -267,6 +273,10 @@ fn wrong_docker_archives() {
         (manifest(r#"[{"Config":"a","config":"b"}]"#), r#"expected the key "Config" in this spelling, found "config""#),
         (manifest(r#"[{"Config":"a","layers":[]}]"#), r#"expected the key "Layers" in this spelling, found "layers""#),
         (manifest(r#"[{"Config":"a","RepoTagſ":[]}]"#), r#"expected the key "RepoTags" in this spelling"#),
+        (manifest(&tagged_items(&[1000, 1])), "manifest.json: more than 1000 RepoTags"),
+        (manifest(&tagged_items(&[1001])), "manifest.json: more than 1000 RepoTags"),
+        (manifest(&tagged_items(&[500, 500])), "holds several images"),
+        (manifest(&tagged_items(&[0; 10_001])), "manifest.json: more than 10000 images"),
         (manifest(&" ".repeat(cvbake_verify::json::MAX_BYTES + 1)), "manifest.json: larger than"),
     ];
     for (files, expected) in table {

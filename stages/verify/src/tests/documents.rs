@@ -257,6 +257,10 @@ fn counts_have_limits() {
     let root = memory.put(OCI_MANIFEST, format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]}}"#));
     let error = memory.verify(&root, &want("linux/amd64")).unwrap_err();
     assert!(matches!(error, Error::TooMany { limit: MAX_LAYERS, .. }), "{error}");
+    let diff_ids = vec!["\"\""; MAX_LAYERS + 1].join(",");
+    let text = format!(r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":[{diff_ids}]}}}}"#);
+    let error = with_config(&text).unwrap_err();
+    assert!(matches!(error, Error::TooMany { what: "diff_ids", .. }), "{error}");
 }
 
 /// An image of one layer with this text as its configuration.
