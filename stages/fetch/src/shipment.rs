@@ -15,7 +15,9 @@ use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
-use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Image, Layer, MAX_DOCUMENTS, MAX_NESTING, Root, json};
+use cvbake_verify::{
+    Blobs, CheckedReader, Descriptor, Digest, Image, Known, Layer, MAX_DOCUMENTS, MAX_NESTING, Root, json,
+};
 
 pub use self::docker::Packed;
 pub(crate) use self::document::links;
@@ -95,8 +97,8 @@ impl Shipment {
             Root::Docker { .. } | Root::Bare { .. } => return Err(not_pushable("it has no index and no manifest")),
         };
         let mut shipment = Shipment { blobs: Vec::new(), manifests: Vec::new(), absent: Vec::new() };
-        let mut walk = Walk { blobs, keep_private, on, seen: BTreeSet::new() };
-        match walk.document(&Pointer::plain(top), 0, &mut shipment)? {
+        let mut walk = Walk { blobs, keep_private, on, known: Known::default(), documents: 0 };
+        match walk.document(blobs.reference(), &Pointer::plain(top), 0, &mut shipment)? {
             true => Ok(shipment),
             false => Err(not_pushable("it is not here")),
         }
@@ -162,18 +164,25 @@ struct Walk<'a> {
     blobs: &'a dyn Blobs,
     keep_private: bool,
     on: &'a (dyn Fn(Event) + Sync),
-    seen: BTreeSet<Digest>,
+    known: Known,
+    documents: usize,
 }
 
 impl Walk<'_> {
-    /// Adds a document and all below it; whether it is there.
-    fn document(&mut self, pointer: &Pointer, depth: usize, shipment: &mut Shipment) -> Result<bool, Error> {
+    /// Adds a document that another one, `above`, points to, and all below it; whether it is there.
+    fn document(
+        &mut self,
+        above: &str,
+        pointer: &Pointer,
+        depth: usize,
+        shipment: &mut Shipment,
+    ) -> Result<bool, Error> {
         let descriptor = &pointer.descriptor;
-        if !self.seen.insert(descriptor.digest) {
-            return Ok(true);
-        }
         let object = format!("manifest {}", descriptor.digest);
         let wrong = |source| Error::Document { place: self.blobs.reference().to_owned(), source: Box::new(source) };
+        if !self.known.add(above, descriptor).map_err(wrong)? {
+            return Ok(true);
+        }
         if depth > MAX_NESTING {
             return Err(wrong(cvbake_verify::Error::TooMany {
                 object,
@@ -181,7 +190,8 @@ impl Walk<'_> {
                 limit: MAX_NESTING,
             }));
         }
-        if self.seen.len() > MAX_DOCUMENTS {
+        self.documents += 1;
+        if self.documents > MAX_DOCUMENTS {
             let (what, limit) = ("documents to look through", MAX_DOCUMENTS);
             return Err(wrong(cvbake_verify::Error::TooMany { object, what, limit }));
         }
@@ -200,7 +210,7 @@ impl Walk<'_> {
             json::read(&object, CheckedReader::new(reader, descriptor.digest, descriptor.size)).map_err(wrong)?;
         let mut found = links(&object, &bytes)?;
         for below in std::mem::take(&mut found.manifests) {
-            self.document(&below, depth + 1, shipment)?;
+            self.document(&object, &below, depth + 1, shipment)?;
         }
         shipment.take(found, self.keep_private, self.on);
         shipment.manifests.push(Manifest { descriptor: descriptor.clone(), bytes });

@@ -1,12 +1,14 @@
 //! Indexes and manifests: what the documents between a reference and the layers say.
 
+use std::collections::BTreeMap;
+
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use crate::descriptor::RawDescriptor;
 use crate::json::{Bounded, Object};
 use crate::media::{Role, describe, role};
-use crate::{Candidate, Descriptor, Error, json, shorten};
+use crate::{Candidate, Descriptor, Digest, Error, json, shorten};
 
 /// The most entries of an index that are looked at; the largest known ones have some dozens.
 pub const MAX_INDEX_ENTRIES: usize = 10_000;
@@ -172,7 +174,10 @@ impl RawDocument {
         let candidate = |(at, Object(raw)): (usize, Object<RawDescriptor>)| {
             raw.check_candidate(object, &|| format!("entry {}", at + 1))
         };
-        entries.into_iter().enumerate().map(candidate).collect()
+        let candidates = entries.into_iter().enumerate().map(candidate).collect::<Result<Vec<_>, _>>()?;
+        let mut known = Known::default();
+        candidates.iter().try_for_each(|candidate| known.add(object, &candidate.descriptor).map(drop))?;
+        Ok(candidates)
     }
 
     fn manifest(self, object: &str) -> Result<Manifest, Error> {
@@ -200,6 +205,31 @@ impl RawDocument {
             |(at, Object(raw)): (usize, Object<RawDescriptor>)| raw.check(object, &|| format!("layer {}", at + 1));
         let layers = layers.into_iter().enumerate().map(layer).collect::<Result<_, _>>()?;
         Ok(Manifest { config, layers })
+    }
+}
+
+/// What documents say of others, each of which can be one thing only: who finds it under two media types takes one for the other, or
+/// leaves out what only one of them leads to.
+#[derive(Debug, Default)]
+pub struct Known(BTreeMap<Digest, (String, u64)>);
+
+impl Known {
+    /// Adds what the document `object` points to; whether it is new.
+    ///
+    /// # Errors
+    /// When it was something else before.
+    pub fn add(&mut self, object: &str, descriptor: &Descriptor) -> Result<bool, Error> {
+        let Descriptor { media_type, digest, size } = descriptor;
+        let Some((first_type, first_size)) = self.0.get(digest) else {
+            self.0.insert(*digest, (media_type.clone(), *size));
+            return Ok(true);
+        };
+        if (first_type, first_size) == (media_type, size) {
+            return Ok(false);
+        }
+        let what = |media_type: &str, size: u64| format!("{:?} of {size} bytes", shorten(media_type));
+        let (first, second) = (what(first_type, *first_size), what(media_type, *size));
+        Err(Error::Contradiction { object: object.to_owned(), digest: (*digest).into(), first, second })
     }
 }
 

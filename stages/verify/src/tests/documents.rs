@@ -263,6 +263,27 @@ fn counts_have_limits() {
     assert!(matches!(error, Error::TooMany { what: "diff_ids", .. }), "{error}");
 }
 
+#[test]
+fn a_digest_is_one_thing() {
+    let mut memory = Memory::new();
+    let image = memory.image("linux", "amd64", "");
+    let twice = memory.index(&[(&image, ""), (&image, r#","annotations":{"a":"b"}"#)]);
+    memory.verify(&twice, &want("linux/amd64")).unwrap();
+    let as_index = Descriptor { media_type: OCI_INDEX.to_owned(), ..image.clone() };
+    let longer = Descriptor { size: image.size + 1, ..image.clone() };
+    for (other, found) in [(&as_index, OCI_INDEX.to_owned()), (&longer, format!("of {} bytes", longer.size))] {
+        for entries in [[(&image, ""), (other, "")], [(other, ""), (&image, "")]] {
+            let index = memory.index(&entries);
+            let error = memory.verify(&index, &want("linux/amd64")).unwrap_err();
+            assert!(matches!(&error, Error::Contradiction { digest, .. } if **digest == image.digest), "{error}");
+            let error = error.to_string();
+            assert!(error.starts_with(&format!("manifest {}: lists", index.digest)), "{error}");
+            assert!(error.contains(OCI_MANIFEST) && error.contains(&found), "{error}");
+            assert!(crate::links("i", OCI_INDEX, &memory.blobs[&index.digest]).is_err());
+        }
+    }
+}
+
 /// An image of one layer with this text as its configuration.
 fn with_config(text: &str) -> Result<Image, Error> {
     let mut memory = Memory::new();
