@@ -128,6 +128,12 @@ impl Shipment {
         self.blobs.iter().filter(|blob| !blob.config).count()
     }
 
+    /// The length of all blobs in bytes, if what is claimed of them can be true.
+    #[must_use]
+    pub fn len_bytes(&self) -> Option<u64> {
+        self.blobs.iter().try_fold(0u64, |sum, blob| sum.checked_add(blob.size()))
+    }
+
     /// The digests of all blobs.
     #[must_use]
     pub fn digests(&self) -> BTreeSet<Digest> {

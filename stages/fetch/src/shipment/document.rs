@@ -1,6 +1,6 @@
 //! What manifests and indexes point to, whatever they are.
 
-use cvbake_verify::json::{self, Bounded, Object};
+use cvbake_verify::json::{self, Bounded, Object, Size};
 use cvbake_verify::{Descriptor, MAX_INDEX_ENTRIES, MAX_LAYERS};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -53,7 +53,7 @@ struct Raw {
 struct RawPointer {
     media_type: String,
     digest: String,
-    size: u64,
+    size: Size,
     platform: Option<Object<RawPlatform>>,
     _artifact_type: Option<IgnoredAny>,
     _annotations: Option<IgnoredAny>,
@@ -96,7 +96,7 @@ pub(crate) fn links(object: &str, bytes: &[u8]) -> Result<Links, Error> {
             .digest
             .parse()
             .map_err(|source| wrong(cvbake_verify::Error::Digest { object: object(), place, source }))?;
-        let descriptor = Descriptor { media_type: raw.media_type, digest, size: raw.size };
+        let descriptor = Descriptor { media_type: raw.media_type, digest, size: raw.size.0 };
         let platform = raw.platform.map(|Object(platform)| {
             let parts = [platform.os, platform.architecture, platform.variant];
             parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")

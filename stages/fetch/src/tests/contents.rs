@@ -81,3 +81,20 @@ fn a_layer_has_one_size_and_any_type_of_one() {
     let error = everything(&*opened(&place, files, &[&first, &longer])).unwrap_err();
     assert!(error.contains(&format!("lists {} as 3 bytes and as 4 bytes", Digest::sha256(b"one"))), "{error}");
 }
+
+#[test]
+fn claims_of_any_size_have_a_sum_or_none() {
+    let (place, mut files) = (Place::new(), Files::default());
+    let config = files.blob(CONFIG, config("amd64", &["1", "2", "3"]));
+    let layers =
+        ["1", "2", "3"].map(|layer| files.blob(LAYER, layer).replace("\"size\":1", "\"size\":9223372036854775807"));
+    let text =
+        |layers: &[String]| format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{}]}}"#, layers.join(","));
+    let (two, three) = (files.blob(MANIFEST, text(&layers[..1])), files.blob(MANIFEST, text(&layers)));
+    let too_large = files.blob(MANIFEST, text(&layers).replace("9223372036854775807", "9223372036854775808"));
+    let shipment = |image: &str| Shipment::all(&*opened(&place, files.clone(), &[image]), true, &|_| {});
+    assert!(shipment(&two).unwrap().len_bytes() > Some(i64::MAX as u64));
+    assert_eq!(shipment(&three).unwrap().len_bytes(), None);
+    let error = chain(&shipment(&too_large).unwrap_err());
+    assert!(error.contains("integer `9223372036854775808`, expected a size in bytes"), "{error}");
+}
