@@ -227,10 +227,15 @@ fn follow(from: &Url, location: &str) -> Result<Url, Problem> {
     if from.scheme() == "https" && to.scheme() != "https" {
         return Err(refused(shown(&to), "it leads from https to http"));
     }
-    if !to.username().is_empty() || to.password().is_some() {
+    if has_user(&to) {
         return Err(refused(shown(&to), "it contains a user name"));
     }
     Ok(to)
+}
+
+/// Whether a URL says who somebody is, as nobody should to whom we say that ourselves.
+pub(super) fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// The host and port of a URL.

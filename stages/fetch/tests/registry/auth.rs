@@ -114,6 +114,27 @@ fn challenges_that_are_refused() {
     }
 }
 
+/// What stands in a realm would be sent in the place of what we have for the registry.
+#[test]
+fn a_realm_says_nothing_of_who_we_are() {
+    let (sample, files) = (Sample::new(1000), Files::new());
+    let server = sample.server("/", |request, answer| match request.header("authorization") {
+        Some("Bearer good") => answer,
+        _ if request.path.starts_with("/token") => Answer::new(200, r#"{"token":"good"}"#),
+        _ => {
+            let realm = format!("Bearer realm=\"http://somebody:SECRET@{}/token\"", request.header("host").unwrap());
+            Answer::new(401, "").with("WWW-Authenticate", realm)
+        }
+    });
+    for options in [quick(), with_file(files.auth(&server, r#"{"auth":"dTpw"}"#))] {
+        let error = pull_from(&server, "a/b:v1", &options, None).unwrap_err();
+        let error = chain(&*error);
+        assert!(error.ends_with("/token\" is refused: it contains a user name"), "{error}");
+        assert!(!error.contains("SECRET"), "{error}");
+    }
+    assert!(server.requests("/token").is_empty());
+}
+
 struct Files(tempfile::TempDir);
 
 impl Files {
