@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::*;
 
@@ -239,8 +240,19 @@ fn helpers() {
     fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
     let slow = files.write("docker-credential-slow", "#!/bin/sh\nexec sleep 60\n");
     fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
+    let answer = "echo '{\"Username\":\"u\",\"Secret\":\"p\"}'";
+    let stays = files.write("docker-credential-stays", &format!("#!/bin/sh\n{answer}\nexec sleep 60 >&- 2>&-\n"));
+    fs::set_permissions(&stays, fs::Permissions::from_mode(0o755)).unwrap();
+    let lingers = files.write("docker-credential-lingers", &format!("#!/bin/sh\n{answer}\nexec sleep 0.1 >&-\n"));
+    fs::set_permissions(&lingers, fs::Permissions::from_mode(0o755)).unwrap();
+    let begun = Instant::now();
     for (config, expected) in [
         (r#"{"credsStore":"cvtest"}"#.to_owned(), None),
+        (r#"{"credsStore":"lingers"}"#.to_owned(), None),
+        (
+            r#"{"credsStore":"stays"}"#.to_owned(),
+            Some("docker-credential-stays: it answered, but did not end within 0.4 s"),
+        ),
         (format!(r#"{{"credHelpers":{{"{}":"cvtest"}},"credsStore":"slow"}}"#, server.address), None),
         (r#"{"credsStore":"slow"}"#.to_owned(), Some("no answer within 0.4 s")),
         (r#"{"credsStore":"../bin/sh"}"#.to_owned(), Some("not the name of a credential helper")),
@@ -254,4 +266,5 @@ fn helpers() {
             Some(text) => refused(pulled, &["cannot use the credentials in", "config.json", text]),
         }
     }
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
