@@ -7,7 +7,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::guard::bare;
 use super::helper::run_helper;
@@ -85,9 +85,17 @@ impl Credentials {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Config {
+    #[serde(deserialize_with = "or_null")]
     auths: BTreeMap<String, Option<Auth>>,
+    #[serde(deserialize_with = "or_null")]
     cred_helpers: BTreeMap<String, String>,
+    #[serde(deserialize_with = "or_null")]
     creds_store: String,
+}
+
+/// Programs in Go write `null` for what is empty, and read it so.
+fn or_null<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[derive(Deserialize, Default)]
@@ -286,7 +294,9 @@ mod tests {
         for (registry, repository, expected) in table {
             assert_eq!(find_in(text, registry, repository).as_deref(), expected, "{registry}/{repository}");
         }
-        assert_eq!(find_in("{}", "a.io", "b"), None);
+        for text in ["{}", r#"{"auths":null,"credHelpers":null,"credsStore":null}"#] {
+            assert_eq!(find_in(text, "a.io", "b"), None);
+        }
     }
 
     #[test]

@@ -220,7 +220,7 @@ fn chain(error: &reqwest::Error) -> String {
 /// Where a redirect leads, if it may be followed.
 fn follow(from: &Url, location: &str) -> Result<Url, Problem> {
     let refused = |to: String, reason: &str| Problem::Redirect { host: place(from), to, reason: reason.to_owned() };
-    let to = from.join(location).map_err(|error| refused(shorten(location), &error.to_string()))?;
+    let to = from.join(location).map_err(|error| refused(shown_text(location), &error.to_string()))?;
     if !matches!(to.scheme(), "http" | "https") {
         return Err(refused(shown(&to), "expected http or https"));
     }
@@ -247,6 +247,13 @@ pub(super) fn place(url: &Url) -> String {
 /// A URL without what may be secret or long.
 pub(super) fn shown(url: &Url) -> String {
     shorten(&format!("{}://{}{}", url.scheme(), place(url), url.path()))
+}
+
+/// The same of a text that should be a URL and is none.
+pub(super) fn shown_text(text: &str) -> String {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = text.find("//").map_or(("", text), |slashes| text.split_at(slashes + 2));
+    shorten(&format!("{scheme}{}", rest.rsplit('@').next().unwrap_or_default()))
 }
 
 /// An answer: its head, and then its body as it comes.
@@ -366,6 +373,22 @@ mod tests {
             (&https, "https://[/"),
         ] {
             assert!(matches!(follow(from, to), Err(Problem::Redirect { .. })), "{to}");
+        }
+    }
+
+    #[test]
+    fn what_is_secret_of_a_url_is_not_shown() {
+        let from = Url::parse("https://a.example/v2/x").unwrap();
+        for (location, expected) in [
+            ("https://[/x?sig=SECRET", "https://[/x"),
+            ("https://a b/x#SECRET", "https://a b/x"),
+            ("https://me:SECRET@[/", "https://[/"),
+            ("//me:SEC/RET@[/?x", "//[/"),
+            ("http://b.example/?SECRET", "http://b.example/"),
+        ] {
+            let Err(Problem::Redirect { to, reason, .. }) = follow(&from, location) else { panic!("{location}") };
+            assert_eq!(to, expected);
+            assert!(!reason.contains("SECRET"), "{reason}");
         }
     }
 }

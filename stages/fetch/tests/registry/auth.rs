@@ -103,6 +103,7 @@ fn challenges_that_are_refused() {
         ("Bearer realm=\"http://tokens.example/token\"", "expected https"),
         ("Bearer realm=\"ftp://127.0.0.1/\"", "expected https"),
         ("Bearer realm=\"nonsense\"", "is refused"),
+        ("Bearer realm=\"https://[/token?sig=SECRET\"", "the token server \"https://[/token\" is refused"),
         ("Negotiate", "and a realm, found \"Negotiate\""),
         ("", "the answer with status 401 is malformed: expected a header WWW-Authenticate"),
         ("Basic realm=\"x\"", "access denied (status 401) with no credentials"),
@@ -249,6 +250,7 @@ fn helpers() {
     for (config, expected) in [
         (r#"{"credsStore":"cvtest"}"#.to_owned(), None),
         (r#"{"credsStore":"lingers"}"#.to_owned(), None),
+        (r#"{"auths":null,"credHelpers":null,"credsStore":"cvtest"}"#.to_owned(), None),
         (
             r#"{"credsStore":"stays"}"#.to_owned(),
             Some("docker-credential-stays: it answered, but did not end within 0.4 s"),
