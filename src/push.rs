@@ -133,8 +133,8 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let digests = shipment.manifests().iter().map(Manifest::digest).chain(shipment.digests());
     let _pin = store.as_ref().map(|store| store.pin(digests)).transpose()?;
     let (last, others) = shipment.manifests().split_last().expect("a shipment has a manifest");
-    let bytes = shipment.blobs().iter().map(Blob::size).sum();
-    on(Event::Image { digest: Some(last.digest()), layers: shipment.layer_count(), bytes: Some(bytes) });
+    let bytes = shipment.len_bytes();
+    on(Event::Image { digest: Some(last.digest()), layers: shipment.layer_count(), bytes });
     let own: Option<Reference> = match &job.source {
         // A short name is one that the configuration knows.
         Source::Registry(_) => Name::new(blobs.reference()).map(|name| (*name).clone()),

@@ -114,7 +114,7 @@ fn text(pulled: &Pulled) -> String {
     let platform = pulled.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
     let image = pulled.image.map(|digest| digest.to_string()).unwrap_or_default();
     put("image", &format!("{image}{platform}"));
-    let bytes = pulled.layers.iter().map(|(_, bytes)| bytes).sum();
+    let bytes = pulled.layers.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
     put("layers", &format!("{}, {}", HumanCount(pulled.layers.len() as u64), BinaryBytes(bytes)));
     let total: f64 = pulled.times.iter().map(|(_, time)| time.as_secs_f64()).sum();
     put("time", &format!("{total:.2} s"));

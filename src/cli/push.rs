@@ -158,7 +158,7 @@ impl<'a> Item<'a> {
 /// How many blobs got there in a way, and how many bytes they have.
 fn count(pushed: &Pushed, is: impl Fn(&Put) -> bool) -> (u64, u64) {
     let chosen = pushed.blobs.iter().filter(|(.., put)| is(put));
-    chosen.fold((0, 0), |(count, sum), (_, bytes, _)| (count + 1, sum + bytes))
+    chosen.fold((0, 0), |(count, sum), (_, bytes, _)| (count + 1, sum.saturating_add(*bytes)))
 }
 
 fn json(pushed: &Pushed) -> String {

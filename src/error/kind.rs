@@ -175,7 +175,8 @@ fn of_fetch(error: &cvbake_fetch::Error) -> Kind {
         | E::NoLayer { .. }
         | E::NoMember { .. }
         | E::Member { .. }
-        | E::TooManyMembers { .. } => Kind::Image,
+        | E::TooManyMembers { .. }
+        | E::NamesTooLong { .. } => Kind::Image,
         _ => Kind::Source,
     }
 }

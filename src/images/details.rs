@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::Read as _;
 
 use cvbake_store::{Health, Reference, Store};
-use cvbake_verify::{Candidate, CheckedReader, Descriptor, Digest, Links, MAX_DOCUMENTS, MAX_NESTING, json, links};
+use cvbake_verify::json::Bounded;
+use cvbake_verify::json::{self, Object};
+use cvbake_verify::{Candidate, CheckedReader, Descriptor, Digest, Links, MAX_DOCUMENTS, MAX_NESTING, links};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -79,6 +81,9 @@ pub struct Step {
     pub empty_layer: Option<bool>,
 }
 
+/// The most steps that are told of: some for each of the layers that an image may have.
+const MAX_STEPS: usize = 20_000;
+
 /// What is looked at of a configuration.
 #[derive(Deserialize)]
 struct Config {
@@ -86,8 +91,8 @@ struct Config {
     os: Option<String>,
     architecture: Option<String>,
     variant: Option<String>,
-    rootfs: Option<RootFs>,
-    history: Option<Vec<Step>>,
+    rootfs: Option<Object<RootFs>>,
+    history: Option<Bounded<Step, MAX_STEPS>>,
 }
 
 #[derive(Deserialize)]
@@ -207,7 +212,7 @@ fn image(
         None => None,
     };
     // What is malformed is told when the image is used; here it only says less.
-    let parsed: Option<Config> = config.as_ref().and_then(|bytes| json::parse("config", bytes).ok());
+    let parsed: Option<Object<Config>> = config.as_ref().and_then(|bytes| json::parse("config", bytes).ok());
     let listed = candidate.platform.as_ref().map(ToString::to_string);
     let mut details = ImageDetails {
         descriptor: candidate.descriptor.clone(),
@@ -221,14 +226,14 @@ fn image(
         chosen: candidate.platform.is_some(),
     };
     let mut diff_ids = Vec::new();
-    if let Some(Config { created, os, architecture, variant, rootfs, history }) = parsed {
+    if let Some(Object(Config { created, os, architecture, variant, rootfs, history })) = parsed {
         if let (Some(os), Some(architecture)) = (os, architecture) {
             let platform = cvbake_verify::Platform::new(&os, &architecture, &variant.unwrap_or_default());
             details.platform = Some(platform.to_string());
         }
         details.created = created;
-        details.history = history.unwrap_or_default();
-        diff_ids = rootfs.and_then(|rootfs| rootfs.diff_ids).unwrap_or_default();
+        details.history = history.unwrap_or_default().first();
+        diff_ids = rootfs.and_then(|Object(rootfs)| rootfs.diff_ids).unwrap_or_default();
     }
     let mut diff_ids = diff_ids.into_iter();
     for descriptor in blobs {

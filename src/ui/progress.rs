@@ -37,22 +37,25 @@ impl Progress {
             }
             Event::Layer { number, event } if matches!(self.stage, Some(Stage::Pull | Stage::Unpack)) => match event {
                 // One that starts a second time came from a registry that sent something else.
-                LayerEvent::Started { .. } => self.bytes -= self.read.insert(*number, 0).unwrap_or(0),
+                LayerEvent::Started { .. } => {
+                    self.bytes = self.bytes.saturating_sub(self.read.insert(*number, 0).unwrap_or(0));
+                }
                 LayerEvent::Read { bytes } => {
-                    self.bytes += bytes;
+                    self.bytes = self.bytes.saturating_add(*bytes);
                     *self.read.entry(*number).or_default() += bytes;
                 }
                 LayerEvent::Finished { found, bytes, .. } => {
                     self.layers_done += 1;
                     if *found != Found::Nothing {
-                        self.bytes += bytes.unwrap_or(0);
+                        // What is not read is only claimed.
+                        self.bytes = self.bytes.saturating_add(bytes.unwrap_or(0));
                     }
                 }
             },
             Event::Planned { content_bytes, .. } => self.next_total = Some(*content_bytes),
             Event::Amount { bytes } => self.next_total = Some(*bytes),
             Event::Wrote { bytes } | Event::Checked { bytes } | Event::Sent { bytes } | Event::Spared { bytes } => {
-                self.bytes += bytes
+                self.bytes = self.bytes.saturating_add(*bytes);
             }
             _ => {}
         }
@@ -84,6 +87,20 @@ impl Every {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn claims_of_any_size_can_be_counted() {
+        let mut progress = Progress::default();
+        let claimed = Some(i64::MAX as u64);
+        progress.count(&Event::Stage(Stage::Unpack));
+        for number in 1..=3 {
+            let event = LayerEvent::Finished { found: Found::Index, entries: 1, bytes: claimed };
+            progress.count(&Event::Layer { number, event });
+        }
+        assert_eq!(progress.bytes, u64::MAX);
+        progress.count(&Event::Spared { bytes: 1 });
+        assert_eq!(progress.bytes, u64::MAX);
+    }
 
     #[test]
     fn bytes_are_those_of_the_stage() {

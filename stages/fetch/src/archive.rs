@@ -4,8 +4,10 @@
 //! with positioned reads. An archive that is compressed, or comes through a pipe, is first decompressed into an unnamed temporary file.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,7 +24,10 @@ pub(crate) const MAX_MEMBERS: usize = 200_000;
 
 /// The longest path of a file, or target of a link, that is remembered: about four times the longest that any tool
 /// writes, `blobs/sha512/` and 128 digits.
-const MAX_NAME: usize = 512;
+pub(crate) const MAX_NAME: usize = 512;
+
+/// The most bytes of all paths and targets together: twice what as many files have as there may be, named `blobs/sha256/` and 64 digits.
+pub(crate) const MAX_NAMES_BYTES: usize = 32 << 20;
 
 /// The most links that are followed to a file; Linux's own limit. `docker save` makes one.
 const MAX_LINKS: usize = 40;
@@ -38,7 +43,7 @@ pub(crate) struct Archive {
 
 struct Member {
     content: Content,
-    /// How many entries had this name; the last one counts.
+    /// How many entries had this name; the last one that is no directory counts.
     entries: usize,
 }
 
@@ -49,6 +54,8 @@ enum Content {
     },
     /// A normalised path.
     Link(Vec<u8>),
+    /// What no content is asked for of; programs that unpack the archive find it in the way of a file of its name.
+    Directory,
     /// Something else, and what to say about it.
     Unusable(&'static str),
 }
@@ -66,8 +73,9 @@ impl Archive {
         Ok(Archive { file: plain, place, members })
     }
 
-    /// The part of the archive that is the content of a file; links are followed within the archive.
-    pub(crate) fn part(&self, name: &[u8]) -> Result<Option<Part>, Error> {
+    /// The part of the archive that is the content of a file; links are followed within the archive. `once`: no name on the way may be
+    /// there twice.
+    fn part_of(&self, name: &[u8], once: bool) -> Result<Option<Part>, Error> {
         let problem =
             |problem| Error::Member { place: self.place.clone(), name: name.escape_ascii().to_string(), problem };
         if name.len() > MAX_NAME {
@@ -76,16 +84,26 @@ impl Archive {
         let Some(mut path) = normalise(b"", name) else { return Err(problem("is a path out of the archive")) };
         for _ in 0..=MAX_LINKS {
             let Some(member) = self.members.get(&path) else { return Ok(None) };
+            if once && member.entries > 1 {
+                let name = path.escape_ascii().to_string();
+                return Err(Error::Member { place: self.place.clone(), name, problem: "is there more than once" });
+            }
             match &member.content {
                 Content::File { offset, len } => {
                     let place = format!("{} in {}", name.escape_ascii(), self.place);
                     return Ok(Some(Part::new(Arc::clone(&self.file), place.into(), *offset, *len)));
                 }
                 Content::Link(target) => path.clone_from(target),
+                Content::Directory => return Ok(None),
                 Content::Unusable(what) => return Err(problem(what)),
             }
         }
         Err(problem("is a link with too many others behind it"))
+    }
+
+    /// The content of a file, of several of one name the last.
+    pub(crate) fn part(&self, name: &[u8]) -> Result<Option<Part>, Error> {
+        self.part_of(name, false)
     }
 }
 
@@ -95,12 +113,7 @@ impl Members for Archive {
     }
 
     fn document(&self, name: &str) -> Result<Option<Part>, Error> {
-        let member = normalise(b"", name.as_bytes()).and_then(|path| self.members.get(&path));
-        if member.is_some_and(|member| member.entries > 1) {
-            let problem = "is there more than once";
-            return Err(Error::Member { place: self.place.clone(), name: name.to_owned(), problem });
-        }
-        self.part(name.as_bytes())
+        self.part_of(name.as_bytes(), true)
     }
 
     fn blob(&self, name: &str) -> Result<Option<Part>, Error> {
@@ -117,27 +130,35 @@ fn is_compressed(file: &File, place: &str) -> Result<bool, Error> {
     Ok(Compression::detect(&prefix) != Compression::None)
 }
 
-/// The plain bytes of a stream in a file without a name, which is gone when it is closed, whatever happens.
+/// The plain bytes of a stream in a file without a name, which is gone when it is closed, whatever happens. Zeros take no room there: an
+/// archive may have any number of them, and hardly be longer for that.
 fn decompress(file: File, place: &str, scratch: &Path) -> Result<File, Error> {
     let write = |source| Error::Scratch { path: scratch.to_owned(), source };
     let read = |source| Error::Read { place: place.to_owned(), source };
-    let mut plain = tempfile::tempfile_in(scratch).map_err(write)?;
+    let plain = tempfile::tempfile_in(scratch).map_err(write)?;
     let mut reader = Decompressor::new(file).map_err(read)?;
+    let mut len = 0;
     loop {
         let bytes = match reader.fill_buf() {
-            Ok([]) => return Ok(plain),
+            Ok([]) => break,
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(read(error)),
         };
-        plain.write_all(bytes).map_err(write)?;
+        if bytes.iter().any(|&byte| byte != 0) {
+            plain.write_all_at(bytes, len).map_err(write)?;
+        }
         let count = bytes.len();
+        len += count as u64;
         reader.consume(count);
     }
+    plain.set_len(len).map_err(write)?;
+    Ok(plain)
 }
 
 fn read_members(stream: Part, place: &str) -> Result<BTreeMap<Vec<u8>, Member>, Error> {
     let mut members = BTreeMap::new();
+    let mut names_len = 0;
     let mut reader = Reader::new(BufReader::with_capacity(BUFFER, stream));
     let broken = |source| Error::Archive { place: place.to_owned(), source };
     while let Some(entry) = reader.next_entry().map_err(broken)? {
@@ -145,7 +166,7 @@ fn read_members(stream: Part, place: &str) -> Result<BTreeMap<Vec<u8>, Member>, 
         // What is too long, or would lie outside, has no name that anything could ask for.
         let Some(path) = normalise(b"", &header.path) else { continue };
         let content = match header.kind {
-            Kind::Directory => continue,
+            Kind::Directory => Content::Directory,
             Kind::File if header.sparse => Content::Unusable("is a sparse file"),
             Kind::File => Content::File { offset: header.data_offset, len: header.size },
             Kind::HardLink => link(normalise(b"", &header.link)),
@@ -153,13 +174,38 @@ fn read_members(stream: Part, place: &str) -> Result<BTreeMap<Vec<u8>, Member>, 
             Kind::CharDevice | Kind::BlockDevice => Content::Unusable("is a device"),
             Kind::Fifo => Content::Unusable("is a named pipe"),
         };
-        let entries = members.get(&path).map_or(1, |member: &Member| member.entries + 1);
-        members.insert(path, Member { content, entries });
+        match members.entry(path) {
+            Entry::Vacant(free) => {
+                names_len += free.key().len() + content.name_len();
+                free.insert(Member { content, entries: 1 });
+            }
+            Entry::Occupied(mut taken) => {
+                let member: &mut Member = taken.get_mut();
+                member.entries += 1;
+                if !matches!(content, Content::Directory) {
+                    names_len = names_len + content.name_len() - member.content.name_len();
+                    member.content = content;
+                }
+            }
+        }
         if members.len() > MAX_MEMBERS {
             return Err(Error::TooManyMembers { place: place.to_owned(), limit: MAX_MEMBERS });
         }
+        if names_len > MAX_NAMES_BYTES {
+            return Err(Error::NamesTooLong { place: place.to_owned(), limit: MAX_NAMES_BYTES });
+        }
     }
     Ok(members)
+}
+
+impl Content {
+    /// How much of the archive's names it keeps.
+    fn name_len(&self) -> usize {
+        match self {
+            Content::Link(target) => target.len(),
+            _ => 0,
+        }
+    }
 }
 
 fn link(target: Option<Vec<u8>>) -> Content {

@@ -2,9 +2,10 @@
 
 use std::io::{self, Read};
 
-use cvbake_verify::json::{self, Object};
-use cvbake_verify::{Blobs, Descriptor, Digest, DockerLayer, Layer, MAX_LAYERS, Root};
+use cvbake_verify::json::{self, Bounded, Object};
+use cvbake_verify::{Blobs, Descriptor, Digest, DockerLayer, Layer, MAX_INDEX_ENTRIES, MAX_LAYERS, Root};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::archive::Archive;
 use crate::file::Part;
@@ -14,13 +15,26 @@ use crate::{DockerSelect, Error};
 
 const MANIFEST: &str = "manifest.json";
 
-/// One image of an archive.
+/// The most names that the images of an archive have: `docker save` of everything that a machine has gives some hundreds.
+const MAX_TAGS: usize = 1000;
+
+/// One image of an archive, as it is written. What begins with `_` is not read but has its name in other programs, so that no other
+/// spelling of it may mean something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct RawItem {
+    config: String,
+    repo_tags: Option<Bounded<String, MAX_TAGS>>,
+    layers: Option<Bounded<String, MAX_LAYERS>>,
+    _parent: Option<IgnoredAny>,
+    _layer_sources: Option<IgnoredAny>,
+}
+
+/// One image of an archive.
 struct Item {
     config: String,
-    repo_tags: Option<Vec<String>>,
-    layers: Option<Vec<String>>,
+    tags: Vec<String>,
+    layers: Vec<String>,
 }
 
 /// An image in a Docker archive.
@@ -41,12 +55,7 @@ impl Docker {
         let config = archive.document(&item.config)?.ok_or_else(|| missing(&item.config))?;
         let config = json::read(&item.config.escape_debug().to_string(), config)
             .map_err(|source| document_error(archive, source))?;
-        let names = item.layers.unwrap_or_default();
-        if names.len() > MAX_LAYERS {
-            let source =
-                cvbake_verify::Error::TooMany { object: MANIFEST.to_owned(), what: "layers", limit: MAX_LAYERS };
-            return Err(document_error(archive, source));
-        }
+        let names = item.layers;
         let mut parts = Vec::with_capacity(names.len());
         let mut layers = Vec::with_capacity(names.len());
         for name in &names {
@@ -60,7 +69,7 @@ impl Docker {
 }
 
 /// What `manifest.json` lists.
-fn items(archive: &Archive) -> Result<Vec<Object<Item>>, Error> {
+fn items(archive: &Archive) -> Result<Vec<Item>, Error> {
     let place = archive.place().to_owned();
     let Some(manifest) = read_document(archive, MANIFEST)? else {
         let problem = match archive.document("oci-layout")? {
@@ -69,12 +78,25 @@ fn items(archive: &Archive) -> Result<Vec<Object<Item>>, Error> {
         };
         return Err(Error::NotADockerArchive { place, problem });
     };
-    json::parse(MANIFEST, &manifest).map_err(|source| document_error(archive, source))
+    parse(&manifest).map_err(|source| document_error(archive, source))
+}
+
+fn parse(manifest: &[u8]) -> Result<Vec<Item>, cvbake_verify::Error> {
+    let items: Bounded<Object<RawItem>, MAX_INDEX_ENTRIES> = json::parse(MANIFEST, manifest)?;
+    let item = |Object(raw): Object<RawItem>| {
+        let tags = raw.repo_tags.unwrap_or_default().all(MANIFEST, "RepoTags")?;
+        Ok(Item { config: raw.config, tags, layers: raw.layers.unwrap_or_default().all(MANIFEST, "Layers")? })
+    };
+    let items = items.all(MANIFEST, "images")?.into_iter().map(item).collect::<Result<Vec<_>, _>>()?;
+    match items.iter().map(|item| item.tags.len()).sum::<usize>() > MAX_TAGS {
+        true => Err(cvbake_verify::Error::TooMany { object: MANIFEST.to_owned(), what: "RepoTags", limit: MAX_TAGS }),
+        false => Ok(items),
+    }
 }
 
 /// The names of each image of an archive, in order.
 pub(crate) fn names(archive: &Archive) -> Result<Vec<Vec<String>>, Error> {
-    Ok(items(archive)?.into_iter().map(|item| item.0.repo_tags.unwrap_or_default()).collect())
+    Ok(items(archive)?.into_iter().map(|item| item.tags).collect())
 }
 
 impl Blobs for Docker {
@@ -109,15 +131,14 @@ fn config_digest(name: &str) -> Option<Digest> {
     format!("sha256:{}", name.strip_suffix(".json")?).parse().ok()
 }
 
-fn choose(place: &str, items: Vec<Object<Item>>, select: &DockerSelect) -> Result<Item, Error> {
+fn choose(place: &str, items: Vec<Item>, select: &DockerSelect) -> Result<Item, Error> {
     let place = || place.to_owned();
-    let names = |item: &Object<Item>| item.0.repo_tags.clone().unwrap_or_default();
-    let named = |(at, item): (usize, &Object<Item>)| match names(item) {
-        none if none.is_empty() => vec![format!("@{at}")],
-        names => names,
+    let named = |(at, item): (usize, &Item)| match item.tags.is_empty() {
+        true => vec![format!("@{at}")],
+        false => item.tags.clone(),
     };
     let available = items.iter().enumerate().flat_map(named).collect::<Vec<_>>();
-    let mut chosen: Vec<(usize, Item)> = items.into_iter().map(|item| item.0).enumerate().collect();
+    let mut chosen: Vec<(usize, Item)> = items.into_iter().enumerate().collect();
     let name = match select {
         DockerSelect::Only => None,
         DockerSelect::Index(index) => {
@@ -126,7 +147,7 @@ fn choose(place: &str, items: Vec<Object<Item>>, select: &DockerSelect) -> Resul
         }
         DockerSelect::Name(name) => {
             let same = |tag: &String| tag == name || normal_name(tag).as_ref() == Some(name);
-            chosen.retain(|(_, item)| item.repo_tags.iter().flatten().any(same));
+            chosen.retain(|(_, item)| item.tags.iter().any(same));
             Some(name.clone())
         }
     };

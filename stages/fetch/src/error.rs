@@ -279,6 +279,14 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// Longer names in an archive than any image needs.
+    #[error("{place}: more than {limit} bytes of names in the archive")]
+    NamesTooLong {
+        /// The archive.
+        place: String,
+        /// The limit.
+        limit: usize,
+    },
     /// Nothing where an archive should be: most likely what should have written it failed.
     #[error("{place}: is empty, expected a tar archive")]
     Empty {

@@ -16,12 +16,12 @@ mod docker;
 mod index;
 mod layout;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use cvbake_verify::{
-    Blobs, Candidate, CheckedReader, Descriptor, Digest, Error as VerifyError, Image, Links, MAX_DOCUMENTS,
-    MAX_NESTING, Root, json, links,
+    Blobs, Candidate, CheckedReader, Descriptor, Digest, Error as VerifyError, Image, Known, Links, MAX_DOCUMENT_BYTES,
+    MAX_DOCUMENTS, MAX_NESTING, Root, json, links,
 };
 
 use crate::Error;
@@ -49,7 +49,7 @@ impl Contents {
     pub fn of_image(image: &Image) -> Result<Option<Contents>, VerifyError> {
         let (Some(top), Some(manifest)) = (image.descriptor(), image.manifest()) else { return Ok(None) };
         let mut contents = Contents::from_top(top.clone());
-        contents.add(&document_name(top), &Candidate::new(top.clone()), manifest.to_vec(), &mut BTreeSet::new())?;
+        contents.add(&document_name(top), &Candidate::new(top.clone()), manifest.to_vec(), &mut Seen::default())?;
         Ok(Some(contents))
     }
 
@@ -62,8 +62,10 @@ impl Contents {
         let [top] = &candidates[..] else { return Ok(None) };
         let top = top.descriptor.clone();
         let mut contents = Contents::from_top(top.clone());
-        let mut seen = BTreeSet::from([top.digest]);
+        let mut seen = Seen::default();
+        seen.documents.add(blobs.reference(), &top)?;
         let mut left = vec![(Candidate::new(top), 0)];
+        let mut bytes_in_all = 0;
         while let Some((candidate, depth)) = left.pop() {
             let object = document_name(&candidate.descriptor);
             if depth > MAX_NESTING {
@@ -73,11 +75,16 @@ impl Contents {
                 let object = blobs.reference().to_owned();
                 return Err(VerifyError::TooMany { object, what: "documents", limit: MAX_DOCUMENTS });
             }
+            bytes_in_all += candidate.descriptor.size.min(json::MAX_BYTES as u64);
+            check_document_bytes(blobs, bytes_in_all)?;
             let bytes = read(blobs, &object, &candidate.descriptor)?;
             let below = contents.add(&object, &candidate, bytes, &mut seen)?;
             // In the order of the index, whatever it points to first.
             left.extend(below.into_iter().rev().map(|candidate| (candidate, depth + 1)));
         }
+        // What is both needs to be there once.
+        let documents: BTreeSet<Digest> = contents.documents.iter().map(|(digest, _)| *digest).collect();
+        contents.blobs.retain(|blob| !documents.contains(&blob.digest));
         Ok(Some(contents))
     }
 
@@ -91,20 +98,30 @@ impl Contents {
         object: &str,
         candidate: &Candidate,
         bytes: Vec<u8>,
-        seen: &mut BTreeSet<Digest>,
+        seen: &mut Seen,
     ) -> Result<Vec<Candidate>, VerifyError> {
         let descriptor = &candidate.descriptor;
         let found = links(object, &descriptor.media_type, &bytes)?;
         self.documents.push((descriptor.digest, bytes));
         Ok(match found {
             Links::Documents(candidates) => {
-                candidates.into_iter().filter(|candidate| seen.insert(candidate.descriptor.digest)).collect()
+                let mut new = Vec::new();
+                for candidate in candidates {
+                    if seen.documents.add(object, &candidate.descriptor)? {
+                        new.push(candidate);
+                    }
+                }
+                new
             }
             Links::Blobs(blobs) => {
                 if candidate.may_be_image() {
                     self.images.push(candidate.clone());
                 }
-                self.blobs.extend(blobs.into_iter().filter(|blob| seen.insert(blob.digest)));
+                for blob in blobs {
+                    if seen.is_new_blob(object, &blob)? {
+                        self.blobs.push(blob);
+                    }
+                }
                 Vec::new()
             }
             Links::Nothing => Vec::new(),
@@ -146,6 +163,37 @@ impl Contents {
         let documents: u64 = self.documents.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         self.blobs.iter().fold(documents, |sum, blob| sum.saturating_add(blob.size))
     }
+}
+
+/// What has been pointed to. A document and a blob of one digest are two things: the one is looked into, the other is not.
+#[derive(Default)]
+struct Seen {
+    documents: Known,
+    sizes: BTreeMap<Digest, u64>,
+}
+
+impl Seen {
+    /// Whether a blob is new. Its media type may be another one each time: a layer is in manifests of Docker's form and in others.
+    fn is_new_blob(&mut self, object: &str, blob: &Descriptor) -> Result<bool, VerifyError> {
+        let Descriptor { digest, size, .. } = blob;
+        match self.sizes.insert(*digest, *size) {
+            None => Ok(true),
+            Some(first) if first == *size => Ok(false),
+            Some(first) => {
+                let (first, second) = (format!("{first} bytes"), format!("{size} bytes"));
+                Err(VerifyError::Contradiction { object: object.to_owned(), digest: (*digest).into(), first, second })
+            }
+        }
+    }
+}
+
+/// Whether so many bytes of documents can be kept.
+pub(crate) fn check_document_bytes(blobs: &dyn Blobs, bytes: u64) -> Result<(), VerifyError> {
+    if bytes <= MAX_DOCUMENT_BYTES as u64 {
+        return Ok(());
+    }
+    let object = blobs.reference().to_owned();
+    Err(VerifyError::TooMany { object, what: "bytes of manifests and indexes", limit: MAX_DOCUMENT_BYTES })
 }
 
 fn document_name(descriptor: &Descriptor) -> String {

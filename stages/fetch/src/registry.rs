@@ -22,6 +22,7 @@ mod credentials;
 mod download;
 mod endpoints;
 mod guard;
+mod helper;
 mod http;
 mod image;
 mod login;

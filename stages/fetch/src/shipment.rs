@@ -15,11 +15,14 @@ use std::collections::BTreeSet;
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 
-use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Image, Layer, MAX_DOCUMENTS, MAX_NESTING, Root, json};
+use cvbake_verify::{
+    Blobs, CheckedReader, Descriptor, Digest, Image, Known, Layer, MAX_DOCUMENTS, MAX_NESTING, Root, json,
+};
 
 pub use self::docker::Packed;
 pub(crate) use self::document::links;
 use self::document::{Links, Pointer};
+use crate::export::check_document_bytes;
 use crate::file::Part;
 use crate::{Error, Event, Problem};
 
@@ -95,8 +98,8 @@ impl Shipment {
             Root::Docker { .. } | Root::Bare { .. } => return Err(not_pushable("it has no index and no manifest")),
         };
         let mut shipment = Shipment { blobs: Vec::new(), manifests: Vec::new(), absent: Vec::new() };
-        let mut walk = Walk { blobs, keep_private, on, seen: BTreeSet::new() };
-        match walk.document(&Pointer::plain(top), 0, &mut shipment)? {
+        let mut walk = Walk { blobs, keep_private, on, known: Known::default(), documents: 0, document_bytes: 0 };
+        match walk.document(blobs.reference(), &Pointer::plain(top), 0, &mut shipment)? {
             true => Ok(shipment),
             false => Err(not_pushable("it is not here")),
         }
@@ -124,6 +127,12 @@ impl Shipment {
     #[must_use]
     pub fn layer_count(&self) -> usize {
         self.blobs.iter().filter(|blob| !blob.config).count()
+    }
+
+    /// The length of all blobs in bytes, if what is claimed of them can be true.
+    #[must_use]
+    pub fn len_bytes(&self) -> Option<u64> {
+        self.blobs.iter().try_fold(0u64, |sum, blob| sum.checked_add(blob.size()))
     }
 
     /// The digests of all blobs.
@@ -162,18 +171,26 @@ struct Walk<'a> {
     blobs: &'a dyn Blobs,
     keep_private: bool,
     on: &'a (dyn Fn(Event) + Sync),
-    seen: BTreeSet<Digest>,
+    known: Known,
+    documents: usize,
+    document_bytes: u64,
 }
 
 impl Walk<'_> {
-    /// Adds a document and all below it; whether it is there.
-    fn document(&mut self, pointer: &Pointer, depth: usize, shipment: &mut Shipment) -> Result<bool, Error> {
+    /// Adds a document that another one, `above`, points to, and all below it; whether it is there.
+    fn document(
+        &mut self,
+        above: &str,
+        pointer: &Pointer,
+        depth: usize,
+        shipment: &mut Shipment,
+    ) -> Result<bool, Error> {
         let descriptor = &pointer.descriptor;
-        if !self.seen.insert(descriptor.digest) {
-            return Ok(true);
-        }
         let object = format!("manifest {}", descriptor.digest);
         let wrong = |source| Error::Document { place: self.blobs.reference().to_owned(), source: Box::new(source) };
+        if !self.known.add(above, descriptor).map_err(wrong)? {
+            return Ok(true);
+        }
         if depth > MAX_NESTING {
             return Err(wrong(cvbake_verify::Error::TooMany {
                 object,
@@ -181,13 +198,16 @@ impl Walk<'_> {
                 limit: MAX_NESTING,
             }));
         }
-        if self.seen.len() > MAX_DOCUMENTS {
+        self.documents += 1;
+        if self.documents > MAX_DOCUMENTS {
             let (what, limit) = ("documents to look through", MAX_DOCUMENTS);
             return Err(wrong(cvbake_verify::Error::TooMany { object, what, limit }));
         }
         if descriptor.size > json::MAX_BYTES as u64 {
             return Err(wrong(cvbake_verify::Error::JsonTooLarge { object, limit: json::MAX_BYTES }));
         }
+        self.document_bytes += descriptor.size;
+        check_document_bytes(self.blobs, self.document_bytes).map_err(wrong)?;
         let reader = match self.blobs.open(descriptor) {
             Ok(reader) => reader,
             Err(error) if is_absent(&error) => {
@@ -200,7 +220,7 @@ impl Walk<'_> {
             json::read(&object, CheckedReader::new(reader, descriptor.digest, descriptor.size)).map_err(wrong)?;
         let mut found = links(&object, &bytes)?;
         for below in std::mem::take(&mut found.manifests) {
-            self.document(&below, depth + 1, shipment)?;
+            self.document(&object, &below, depth + 1, shipment)?;
         }
         shipment.take(found, self.keep_private, self.on);
         shipment.manifests.push(Manifest { descriptor: descriptor.clone(), bytes });

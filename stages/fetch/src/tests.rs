@@ -1,6 +1,7 @@
 //! Layouts and archives on disk, written as text.
 
 mod archives;
+mod contents;
 mod layouts;
 
 use std::fs;

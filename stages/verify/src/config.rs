@@ -1,9 +1,10 @@
 //! The configuration of an image: which platform it is for, and what its layers unpack to.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use crate::json::Object;
-use crate::{Digest, Error, Platform, json, shorten};
+use crate::json::{Bounded, Object};
+use crate::{Digest, Error, MAX_LAYERS, Platform, json, shorten};
 
 /// The configuration of an image.
 ///
@@ -19,19 +20,28 @@ pub struct Config {
     diff_ids: Vec<Digest>,
 }
 
+/// What begins with `_` is not read here but has its name in other programs, so that no other spelling of it may mean something to them.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct RawConfig {
     os: Option<String>,
     architecture: Option<String>,
     variant: Option<String>,
     rootfs: Option<Object<RawRootfs>>,
+    #[serde(rename = "os.version")]
+    _os_version: Option<IgnoredAny>,
+    #[serde(rename = "os.features")]
+    _os_features: Option<IgnoredAny>,
+    _config: Option<IgnoredAny>,
+    _created: Option<IgnoredAny>,
+    _history: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct RawRootfs {
     #[serde(rename = "type")]
     kind: Option<String>,
-    diff_ids: Option<Vec<String>>,
+    diff_ids: Option<Bounded<String, MAX_LAYERS>>,
 }
 
 impl Config {
@@ -52,7 +62,7 @@ impl Config {
                 source,
             })
         };
-        let diff_ids = rootfs.diff_ids.unwrap_or_default();
+        let diff_ids = rootfs.diff_ids.unwrap_or_default().all(object, "diff_ids")?;
         let diff_ids = diff_ids.into_iter().enumerate().map(parse_diff_id).collect::<Result<_, _>>()?;
         let named = |text: Option<String>| text.filter(|text| !text.is_empty());
         let (os, architecture, variant) = (named(parsed.os), named(parsed.architecture), named(parsed.variant));

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::json::Object;
+use crate::json::{Key, Object, Size};
 use crate::media::{Role, role};
-use crate::{Digest, Error, Platform, shorten};
+use crate::{Digest, Error, Platform};
 
 /// A pointer to a blob: what it should be, which bytes, how many.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,7 +50,8 @@ impl Candidate {
     }
 }
 
-/// A descriptor as it stands in a document, before anything is believed.
+/// A descriptor as it stands in a document, before anything is believed. What begins with `_` is not read here but has its name in other
+/// programs, so that no other spelling of it may mean something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RawDescriptor {
@@ -60,6 +61,8 @@ pub(crate) struct RawDescriptor {
     platform: Option<Object<RawPlatform>>,
     artifact_type: Option<String>,
     annotations: Option<Object<RawAnnotations>>,
+    _urls: Option<IgnoredAny>,
+    _data: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -67,12 +70,42 @@ struct RawPlatform {
     os: Option<String>,
     architecture: Option<String>,
     variant: Option<String>,
+    #[serde(rename = "os.version")]
+    _os_version: Option<IgnoredAny>,
+    #[serde(rename = "os.features")]
+    _os_features: Option<IgnoredAny>,
 }
 
-#[derive(Deserialize)]
+/// Annotations are a map: what is read of them is no field, and its name in another spelling is another annotation.
 struct RawAnnotations {
-    #[serde(rename = "org.opencontainers.image.ref.name")]
     ref_name: Option<String>,
+}
+
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+impl<'de> Deserialize<'de> for RawAnnotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawAnnotations, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = RawAnnotations;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("annotations")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<RawAnnotations, A::Error> {
+                let mut ref_name = None;
+                while let Some(Key(key)) = entries.next_key()? {
+                    match &*key {
+                        REF_NAME => ref_name = entries.next_value()?,
+                        _ => drop(entries.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(RawAnnotations { ref_name })
+            }
+        }
+        deserializer.deserialize_map(All)
+    }
 }
 
 impl RawDescriptor {
@@ -106,37 +139,5 @@ impl RawPlatform {
         let os = self.os.filter(|text| !text.is_empty())?;
         let architecture = self.architecture.filter(|text| !text.is_empty())?;
         Some(Platform::new(&os, &architecture, &self.variant.unwrap_or_default()))
-    }
-}
-
-/// A count of bytes: a JSON integer that is not negative and that other implementations' signed 64 bits hold.
-struct Size(u64);
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Size;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a size in bytes")
-            }
-
-            fn visit_u64<E: de::Error>(self, size: u64) -> Result<Size, E> {
-                if i64::try_from(size).is_err() {
-                    return Err(E::invalid_value(de::Unexpected::Unsigned(size), &self));
-                }
-                Ok(Size(size))
-            }
-
-            fn visit_i64<E: de::Error>(self, size: i64) -> Result<Size, E> {
-                Err(E::invalid_value(de::Unexpected::Signed(size), &self))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
-                Err(E::invalid_type(de::Unexpected::Str(&shorten(text)), &self))
-            }
-        }
-        deserializer.deserialize_any(Bytes)
     }
 }

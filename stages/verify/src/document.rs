@@ -1,12 +1,14 @@
 //! Indexes and manifests: what the documents between a reference and the layers say.
 
+use std::collections::BTreeMap;
+
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use crate::descriptor::RawDescriptor;
-use crate::json::Object;
+use crate::json::{Bounded, Object};
 use crate::media::{Role, describe, role};
-use crate::{Candidate, Descriptor, Error, json, shorten};
+use crate::{Candidate, Descriptor, Digest, Error, json, shorten};
 
 /// The most entries of an index that are looked at; the largest known ones have some dozens.
 pub const MAX_INDEX_ENTRIES: usize = 10_000;
@@ -28,7 +30,8 @@ pub(crate) struct Manifest {
 }
 
 /// Everything that tells the kinds of documents apart. Fields that are present and `null` are `Some(None)`: Go programs
-/// write an empty list so.
+/// write an empty list so. What begins with `_` is not read here but has its name in other programs, so that no other spelling of it may
+/// mean something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawDocument {
@@ -38,12 +41,18 @@ struct RawDocument {
     #[serde(default, deserialize_with = "present")]
     config: Option<Option<Object<RawDescriptor>>>,
     #[serde(default, deserialize_with = "present")]
-    layers: Option<Option<Vec<Object<RawDescriptor>>>>,
+    layers: Option<Option<Layers>>,
     #[serde(default, deserialize_with = "present")]
-    manifests: Option<Option<Vec<Object<RawDescriptor>>>>,
+    manifests: Option<Option<Entries>>,
     #[serde(default, deserialize_with = "present")]
     fs_layers: Option<Option<IgnoredAny>>,
+    _annotations: Option<IgnoredAny>,
+    _subject: Option<IgnoredAny>,
 }
+
+type Entries = Bounded<Object<RawDescriptor>, MAX_INDEX_ENTRIES>;
+
+type Layers = Bounded<Object<RawDescriptor>, MAX_LAYERS>;
 
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
@@ -124,8 +133,7 @@ pub fn links(object: &str, announced: &str, bytes: &[u8]) -> Result<Links, Error
     if let Some(Object(config)) = raw.config.flatten() {
         blobs.push(config.check(object, &|| "config".to_owned())?);
     }
-    let layers = raw.layers.flatten().unwrap_or_default();
-    limit(object, "layers", layers.len(), MAX_LAYERS)?;
+    let layers = raw.layers.flatten().unwrap_or_default().all(object, "layers")?;
     for (at, Object(layer)) in layers.into_iter().enumerate() {
         blobs.push(layer.check(object, &|| format!("layer {}", at + 1))?);
     }
@@ -162,12 +170,14 @@ impl RawDocument {
             }
             return Err(Error::Missing { object: object.to_owned(), field: "manifests".to_owned() });
         };
-        let entries = entries.unwrap_or_default();
-        limit(object, "entries", entries.len(), MAX_INDEX_ENTRIES)?;
+        let entries = entries.unwrap_or_default().all(object, "entries")?;
         let candidate = |(at, Object(raw)): (usize, Object<RawDescriptor>)| {
             raw.check_candidate(object, &|| format!("entry {}", at + 1))
         };
-        entries.into_iter().enumerate().map(candidate).collect()
+        let candidates = entries.into_iter().enumerate().map(candidate).collect::<Result<Vec<_>, _>>()?;
+        let mut known = Known::default();
+        candidates.iter().try_for_each(|candidate| known.add(object, &candidate.descriptor).map(drop))?;
+        Ok(candidates)
     }
 
     fn manifest(self, object: &str) -> Result<Manifest, Error> {
@@ -186,8 +196,7 @@ impl RawDocument {
             Some((_, Role::Config)) | None => {}
             Some((found, _)) => return Err(artifact(found)),
         }
-        let layers = self.layers.ok_or_else(|| missing("layers"))?.unwrap_or_default();
-        limit(object, "layers", layers.len(), MAX_LAYERS)?;
+        let layers = self.layers.ok_or_else(|| missing("layers"))?.unwrap_or_default().all(object, "layers")?;
         if let Some(found) = layers.iter().filter_map(|layer| layer.0.media_type()).find(|found| is_statement(found)) {
             return Err(artifact(found));
         }
@@ -199,14 +208,32 @@ impl RawDocument {
     }
 }
 
+/// What documents say of others, each of which can be one thing only: who finds it under two media types takes one for the other, or
+/// leaves out what only one of them leads to.
+#[derive(Debug, Default)]
+pub struct Known(BTreeMap<Digest, (String, u64)>);
+
+impl Known {
+    /// Adds what the document `object` points to; whether it is new.
+    ///
+    /// # Errors
+    /// When it was something else before.
+    pub fn add(&mut self, object: &str, descriptor: &Descriptor) -> Result<bool, Error> {
+        let Descriptor { media_type, digest, size } = descriptor;
+        let Some((first_type, first_size)) = self.0.get(digest) else {
+            self.0.insert(*digest, (media_type.clone(), *size));
+            return Ok(true);
+        };
+        if (first_type, first_size) == (media_type, size) {
+            return Ok(false);
+        }
+        let what = |media_type: &str, size: u64| format!("{:?} of {size} bytes", shorten(media_type));
+        let (first, second) = (what(first_type, *first_size), what(media_type, *size));
+        Err(Error::Contradiction { object: object.to_owned(), digest: (*digest).into(), first, second })
+    }
+}
+
 /// Attestations and signatures come with the configuration of an image; only their layers tell what they are.
 fn is_statement(media_type: &str) -> bool {
     matches!(media_type, "application/vnd.in-toto+json" | "application/vnd.dev.cosign.simplesigning.v1+json")
-}
-
-pub(crate) fn limit(object: &str, what: &'static str, found: usize, limit: usize) -> Result<(), Error> {
-    if found > limit {
-        return Err(Error::TooMany { object: object.to_owned(), what, limit });
-    }
-    Ok(())
 }

@@ -139,6 +139,18 @@ pub enum Error {
         /// A key of a manifest.
         second: &'static str,
     },
+    /// Something that can't be all that is said of it.
+    #[error("{object}: lists {digest} as {first} and as {second}")]
+    Contradiction {
+        /// The document that says the second.
+        object: String,
+        /// What it is about.
+        digest: Box<Digest>,
+        /// The media type and size that were given first.
+        first: String,
+        /// Those that were given then.
+        second: String,
+    },
     /// More of something than any image needs.
     #[error("{object}: more than {limit} {what}")]
     TooMany {

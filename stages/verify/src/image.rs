@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use crate::media::{Compression, Role, role};
 use crate::resolve::{Found, Search};
-use crate::{Algorithm, Candidate, CheckedReader, Config, Descriptor, Digest, Error, Platform, document, shorten};
+use crate::{Algorithm, Candidate, CheckedReader, Config, Descriptor, Digest, Error, MAX_LAYERS, Platform, shorten};
 
 /// The platform that an image is wanted for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -244,7 +244,9 @@ impl Image {
         if let Some(expected) = claimed.filter(|&claimed| claimed != digest) {
             return Err(Error::BlobDigest { expected: expected.into(), found: digest.into() });
         }
-        document::limit(reference, "layers", layers.len(), document::MAX_LAYERS)?;
+        if layers.len() > MAX_LAYERS {
+            return Err(Error::TooMany { object: reference.to_owned(), what: "layers", limit: MAX_LAYERS });
+        }
         let config = Config::parse(digest, config.to_vec())?;
         let warnings = check_platform(&config, want, false)?;
         check_count(reference, layers.len(), &config)?;

@@ -1,19 +1,22 @@
 //! JSON that means one thing only.
 //!
 //! Two parsers that disagree about a document see two images in it, and one of them was never checked. What they are known to
-//! disagree about is refused here: duplicate keys anywhere, bytes after the document, text that is not UTF-8, and depth and size that
-//! some parser gives up on.
+//! disagree about is refused here: duplicate keys anywhere, fields in another spelling ([`Object`]), bytes after the document, text
+//! that is not UTF-8, and depth and size that some parser gives up on.
+
+mod bounded;
+mod object;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+pub use self::bounded::{Bounded, Size};
+pub use self::object::Object;
 use crate::{Error, shorten};
 
 /// The largest document, in bytes: what the distribution specification tells registries to accept for a manifest.
@@ -63,28 +66,6 @@ impl Error {
     }
 }
 
-/// A value that is written as an object and as nothing else: derived implementations also take an array of a structure's fields.
-#[derive(Debug)]
-pub struct Object<T>(pub T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
-        struct Entries<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(entries)).map(Object)
-            }
-        }
-        deserializer.deserialize_map(Entries(PhantomData))
-    }
-}
-
 /// Walks over a value and keeps nothing of it.
 struct Strict {
     /// How many more arrays and objects may be opened.
@@ -109,7 +90,7 @@ impl<'de> DeserializeSeed<'de> for Strict {
 /// A key, borrowed from the document where it has no escapes.
 #[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(transparent)]
-struct Key<'doc>(#[serde(borrow)] Cow<'doc, str>);
+pub(crate) struct Key<'doc>(#[serde(borrow)] pub(crate) Cow<'doc, str>);
 
 impl<'de> Visitor<'de> for Strict {
     type Value = ();

@@ -15,6 +15,7 @@
 //!   index is refused (CVE-2021-41190).
 //! - The bytes of manifest and configuration are kept as they came and never written anew: unknown fields would be lost and the digest with
 //!   them. That is also why the parsed shapes are our own, with only the fields that verification needs.
+//! - A digest that an index lists as two things, by media type or size, is refused: what it leads to would depend on which one is taken.
 //! - Limits are constants: [`json::MAX_BYTES`], [`json::MAX_DEPTH`], [`MAX_INDEX_ENTRIES`], [`MAX_LAYERS`], [`MAX_NESTING`],
 //!   [`MAX_DOCUMENTS`].
 
@@ -35,13 +36,13 @@ mod tests;
 pub use config::Config;
 pub use descriptor::{Candidate, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
-pub use document::{Links, MAX_INDEX_ENTRIES, MAX_LAYERS, links, parse_index};
+pub use document::{Known, Links, MAX_INDEX_ENTRIES, MAX_LAYERS, links, parse_index};
 pub use error::Error;
 pub use image::{Blobs, DockerLayer, Identity, Image, Layer, Root, Want, Warning};
 pub use media::Compression;
 pub use platform::{Platform, PlatformError};
 pub use reader::{CheckedReader, HashingReader};
-pub use resolve::{MAX_DOCUMENTS, MAX_NESTING};
+pub use resolve::{MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_NESTING};
 
 /// How much of a text that came from outside is shown in an error.
 const SHOWN_CHARS: usize = 160;

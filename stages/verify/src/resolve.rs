@@ -11,6 +11,10 @@ pub const MAX_NESTING: usize = 4;
 /// nested ones could otherwise ask for more reading than anybody would wait for.
 pub const MAX_DOCUMENTS: usize = 1000;
 
+/// The most bytes of documents that belong to one name, where all of them are kept until all are read. Real ones have some kilobytes each;
+/// padded ones compress to nothing.
+pub const MAX_DOCUMENT_BYTES: usize = 64 << 20;
+
 /// The most platforms that an error lists.
 const MAX_LISTED: usize = 32;
 

@@ -27,12 +27,15 @@ pub(super) fn check(place: &str, index: &[u8]) -> Result<(), Error> {
 /// An index with one image more, in the place of whatever had its tag; what else stands in it stays as it is.
 ///
 /// # Errors
-/// When it is no index.
+/// When it is no index, or would be none afterwards.
 pub(super) fn added(place: &str, index: &[u8], top: &Descriptor, tag: Option<&str>) -> Result<Vec<u8>, Error> {
     let document = |source| Error::Document { place: place.to_owned(), source: Box::new(source) };
     check(place, index)?;
     let json::Object(index): json::Object<Map<String, Value>> = json::parse(INDEX, index).map_err(document)?;
-    Ok(text(&with(index, top, tag)))
+    let index = text(&with(index, top, tag));
+    // It may be one too many, or contradict what is there.
+    cvbake_verify::parse_index(INDEX, &index).map_err(document)?;
+    Ok(index)
 }
 
 fn with(mut index: Map<String, Value>, top: &Descriptor, tag: Option<&str>) -> Map<String, Value> {

@@ -9,7 +9,7 @@ use reqwest::header::HeaderValue;
 
 use super::credentials::Credentials;
 use super::guard::{bare, is_loopback};
-use super::http::{Http, Reply, Request, place, shown};
+use super::http::{Http, Reply, Request, has_user, place, shown, shown_text};
 use super::options::Options;
 use super::problem::{Problem, shorten};
 use super::retry::{Attempts, Failure, retry_after};
@@ -170,7 +170,11 @@ impl TokenServer<'_> {
 
     fn check_realm(&self) -> Result<Url, Problem> {
         let refused = |realm: String, reason: &str| Problem::Realm { realm, reason: reason.to_owned() };
-        let realm = Url::parse(self.realm).map_err(|error| refused(shorten(self.realm), &error.to_string()))?;
+        let realm = Url::parse(self.realm).map_err(|error| refused(shown_text(self.realm), &error.to_string()))?;
+        // It would be sent in the place of ours.
+        if has_user(&realm) {
+            return Err(refused(shown(&realm), "it contains a user name"));
+        }
         let host = realm.host_str().unwrap_or_default();
         match realm.scheme() {
             "https" => Ok(realm),

@@ -250,17 +250,22 @@ fn chain(error: &reqwest::Error) -> String {
 /// Where a redirect leads, if it may be followed.
 fn follow(from: &Url, location: &str) -> Result<Url, Problem> {
     let refused = |to: String, reason: &str| Problem::Redirect { host: place(from), to, reason: reason.to_owned() };
-    let to = from.join(location).map_err(|error| refused(shorten(location), &error.to_string()))?;
+    let to = from.join(location).map_err(|error| refused(shown_text(location), &error.to_string()))?;
     if !matches!(to.scheme(), "http" | "https") {
         return Err(refused(shown(&to), "expected http or https"));
     }
     if from.scheme() == "https" && to.scheme() != "https" {
         return Err(refused(shown(&to), "it leads from https to http"));
     }
-    if !to.username().is_empty() || to.password().is_some() {
+    if has_user(&to) {
         return Err(refused(shown(&to), "it contains a user name"));
     }
     Ok(to)
+}
+
+/// Whether a URL says who somebody is, as nobody should to whom we say that ourselves.
+pub(super) fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// The host and port of a URL, to be shown.
@@ -272,6 +277,13 @@ pub(super) fn place(url: &Url) -> String {
 /// A URL without what may be secret or long.
 pub(super) fn shown(url: &Url) -> String {
     shorten(&format!("{}://{}{}", url.scheme(), place(url), url.path()))
+}
+
+/// The same of a text that should be a URL and is none.
+pub(super) fn shown_text(text: &str) -> String {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = text.find("//").map_or(("", text), |slashes| text.split_at(slashes + 2));
+    shorten(&format!("{scheme}{}", rest.rsplit('@').next().unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -292,6 +304,22 @@ mod tests {
             (&https, "https://[/"),
         ] {
             assert!(matches!(follow(from, to), Err(Problem::Redirect { .. })), "{to}");
+        }
+    }
+
+    #[test]
+    fn what_is_secret_of_a_url_is_not_shown() {
+        let from = Url::parse("https://a.example/v2/x").unwrap();
+        for (location, expected) in [
+            ("https://[/x?sig=SECRET", "https://[/x"),
+            ("https://a b/x#SECRET", "https://a b/x"),
+            ("https://me:SECRET@[/", "https://[/"),
+            ("//me:SEC/RET@[/?x", "//[/"),
+            ("http://b.example/?SECRET", "http://b.example/"),
+        ] {
+            let Err(Problem::Redirect { to, reason, .. }) = follow(&from, location) else { panic!("{location}") };
+            assert_eq!(to, expected);
+            assert!(!reason.contains("SECRET"), "{reason}");
         }
     }
 }

@@ -16,7 +16,8 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::credentials::{self, HUB, plain, run_helper};
+use super::credentials::{self, HUB, plain};
+use super::helper::run_helper;
 use super::problem::Problem;
 use super::push::endpoint;
 use super::retry::Attempts;

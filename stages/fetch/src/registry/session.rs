@@ -239,14 +239,16 @@ fn choose(http: &Arc<Http>, first: Url, second: Url) -> Result<Url, Problem> {
         Ok(mut reply) => Ok(if reply.wants_tls() { second } else { first }),
         Err(Problem::Transport { foreign, .. }) => Ok(match ping(&second) {
             Ok(_) => second,
+            // Ours, and nothing else will make them better.
+            Err(problem @ Problem::Certificates { .. }) => return Err(problem),
             // It does speak TLS, and the request will say what is wrong with that.
             Err(Problem::Untrusted { .. }) => second,
             // So does who answers plain HTTP with something else, even if it only hangs up when it does not like our certificate.
             Err(_) if foreign && second.scheme() == "https" => second,
             Err(_) => first,
         }),
+        Err(problem @ (Problem::Address { .. } | Problem::Certificates { .. })) => Err(problem),
         // Whatever it is, the request itself will meet it, and try again.
-        Err(problem @ Problem::Address { .. }) => Err(problem),
         Err(_) => Ok(first),
     }
 }

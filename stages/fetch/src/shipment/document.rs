@@ -1,8 +1,9 @@
 //! What manifests and indexes point to, whatever they are.
 
-use cvbake_verify::json::{self, Object};
-use cvbake_verify::{Descriptor, MAX_INDEX_ENTRIES};
+use cvbake_verify::json::{self, Bounded, Object, Size};
+use cvbake_verify::{Descriptor, MAX_INDEX_ENTRIES, MAX_LAYERS};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::Error;
 
@@ -31,14 +32,20 @@ impl Pointer {
     }
 }
 
+/// What begins with `_`, here and below, is not read but has its name in other programs, so that no other spelling of it may mean
+/// something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {
     schema_version: Option<u64>,
     media_type: Option<String>,
     config: Option<Object<RawPointer>>,
-    layers: Option<Vec<Object<RawPointer>>>,
-    manifests: Option<Vec<Object<RawPointer>>>,
+    layers: Option<Bounded<Object<RawPointer>, MAX_LAYERS>>,
+    manifests: Option<Bounded<Object<RawPointer>, MAX_INDEX_ENTRIES>>,
+    _artifact_type: Option<IgnoredAny>,
+    _fs_layers: Option<IgnoredAny>,
+    _annotations: Option<IgnoredAny>,
+    _subject: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -46,8 +53,12 @@ struct Raw {
 struct RawPointer {
     media_type: String,
     digest: String,
-    size: u64,
+    size: Size,
     platform: Option<Object<RawPlatform>>,
+    _artifact_type: Option<IgnoredAny>,
+    _annotations: Option<IgnoredAny>,
+    _urls: Option<IgnoredAny>,
+    _data: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +66,10 @@ struct RawPlatform {
     os: Option<String>,
     architecture: Option<String>,
     variant: Option<String>,
+    #[serde(rename = "os.version")]
+    _os_version: Option<IgnoredAny>,
+    #[serde(rename = "os.features")]
+    _os_features: Option<IgnoredAny>,
 }
 
 /// Reads a manifest or an index.
@@ -81,7 +96,7 @@ pub(crate) fn links(object: &str, bytes: &[u8]) -> Result<Links, Error> {
             .digest
             .parse()
             .map_err(|source| wrong(cvbake_verify::Error::Digest { object: object(), place, source }))?;
-        let descriptor = Descriptor { media_type: raw.media_type, digest, size: raw.size };
+        let descriptor = Descriptor { media_type: raw.media_type, digest, size: raw.size.0 };
         let platform = raw.platform.map(|Object(platform)| {
             let parts = [platform.os, platform.architecture, platform.variant];
             parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
@@ -89,18 +104,16 @@ pub(crate) fn links(object: &str, bytes: &[u8]) -> Result<Links, Error> {
         Ok(Pointer { descriptor, platform })
     };
     let all = |pointers: Vec<Object<RawPointer>>| {
-        if pointers.len() > MAX_INDEX_ENTRIES {
-            let (what, limit) = ("pointers", MAX_INDEX_ENTRIES);
-            return Err(wrong(cvbake_verify::Error::TooMany { object: object(), what, limit }));
-        }
         pointers.into_iter().enumerate().map(pointer).collect::<Result<Vec<_>, _>>()
     };
     let has_config = raw.config.is_some();
-    let blobs = raw.config.into_iter().chain(raw.layers.unwrap_or_default()).collect();
+    let layers = raw.layers.unwrap_or_default().all(&object(), "layers").map_err(wrong)?;
+    let manifests = raw.manifests.unwrap_or_default().all(&object(), "entries").map_err(wrong)?;
+    let blobs = raw.config.into_iter().chain(layers).collect();
     Ok(Links {
         media_type: raw.media_type.filter(|text| !text.is_empty()),
         blobs: all(blobs)?,
         has_config,
-        manifests: all(raw.manifests.unwrap_or_default())?,
+        manifests: all(manifests)?,
     })
 }

@@ -31,6 +31,12 @@ fn simple() -> Files {
     files
 }
 
+/// A `manifest.json` of images with so many names.
+fn tagged_items(counts: &[usize]) -> String {
+    let item = |count: &usize| format!(r#"{{"Config":"c","RepoTags":[{}]}}"#, vec!["\"x:1\""; *count].join(","));
+    format!("[{}]", counts.iter().map(item).collect::<Vec<_>>().join(","))
+}
+
 fn leftovers(place: &Place) -> usize {
     fs::read_dir(place.scratch()).unwrap().count()
 }
@@ -118,10 +124,71 @@ fn repeated_files() {
         let error = place.error("docker-archive", &place.file("twice", &twice.tar()), "");
         assert!(error.ends_with("is there more than once"), "{error}");
     }
+    // So is what a link leads to, and a directory in a file's way.
+    let links = |members: &[(&str, &str)]| {
+        let mut builder = tar::Builder::new(Vec::new());
+        append_link(&mut builder, EntryType::Symlink, "manifest.json", "./real.json");
+        append_link(&mut builder, EntryType::Symlink, "real.json", "m/manifest.json");
+        for (name, content) in members {
+            append(&mut builder, name, content.as_bytes());
+        }
+        for (name, content) in simple().without("manifest.json").0 {
+            append(&mut builder, &name, &content);
+        }
+        builder.into_inner().unwrap()
+    };
+    let manifest = String::from_utf8(simple().0[0].1.clone()).unwrap();
+    let once = links(&[("m/manifest.json", &manifest)]);
+    assert_eq!(place.layers("docker-archive", &place.file("once", &once), ""), ["one", "two"]);
+    let twice = links(&[("m/manifest.json", "[]"), ("m/manifest.json", &manifest)]);
+    let error = place.error("docker-archive", &place.file("twice", &twice), "");
+    assert!(error.ends_with("\"m/manifest.json\" in the archive is there more than once"), "{error}");
+    for directory_first in [true, false] {
+        let mut builder = tar::Builder::new(Vec::new());
+        let directory = |builder: &mut _| append_link(builder, EntryType::Directory, "manifest.json/", "");
+        if directory_first {
+            directory(&mut builder);
+        }
+        simple().0.iter().for_each(|(name, content)| append(&mut builder, name, content));
+        if !directory_first {
+            directory(&mut builder);
+            // Those on the way to files are often there several times.
+            (0..3).for_each(|_| append_link(&mut builder, EntryType::Directory, "a/", ""));
+        }
+        let error = place.error("docker-archive", &place.file("dir", &builder.into_inner().unwrap()), "");
+        assert!(error.ends_with("\"manifest.json\" in the archive is there more than once"), "{error}");
+    }
     // For a layer, the last one counts.
     let mut twice = simple();
     twice.add("a/layer.tar", "another");
     assert_eq!(place.layers("docker-archive", &place.file("twice", &twice.tar()), "")[0], "another");
+}
+
+#[test]
+fn names_have_a_largest_length_together() {
+    use crate::archive::{MAX_NAME, MAX_NAMES_BYTES};
+    let place = Place::new();
+    // The parent is a part of where a link leads to.
+    let (parent, target) = ("p/".repeat(100), "t/".repeat(MAX_NAME / 2));
+    let count = |more: usize| MAX_NAMES_BYTES / (206 + 200 + MAX_NAME - 1) + more;
+    let build = |links: usize| {
+        let mut builder = tar::Builder::new(Vec::new());
+        for number in 0..links {
+            append_link(&mut builder, EntryType::Symlink, &format!("{parent}{number:06}"), &target);
+        }
+        place.file("x.tar", &builder.into_inner().unwrap())
+    };
+    let error = place.error("docker-archive", &build(count(1)), "");
+    assert!(error.ends_with("more than 33554432 bytes of names in the archive"), "{error}");
+    let error = place.error("docker-archive", &build(count(0) - 100), "");
+    assert!(error.ends_with("manifest.json is missing"), "{error}");
+    // Those of one name are kept once.
+    let mut builder = tar::Builder::new(Vec::new());
+    for _ in 0..count(1) {
+        append_link(&mut builder, EntryType::Symlink, &format!("{parent}000000"), &target);
+    }
+    let error = place.error("docker-archive", &place.file("x.tar", &builder.into_inner().unwrap()), "");
+    assert!(error.ends_with("manifest.json is missing"), "{error}");
 }
 
 #[test]
@@ -264,6 +331,13 @@ fn wrong_docker_archives() {
         (manifest("[[]]"), "expected an object"),
         (manifest("[{}]"), "manifest.json: missing field `Config`"),
         (manifest(r#"[{"Config":"a","Config":"b"}]"#), "duplicate key \"Config\""),
+        (manifest(r#"[{"Config":"a","config":"b"}]"#), r#"expected the key "Config" in this spelling, found "config""#),
+        (manifest(r#"[{"Config":"a","layers":[]}]"#), r#"expected the key "Layers" in this spelling, found "layers""#),
+        (manifest(r#"[{"Config":"a","RepoTagſ":[]}]"#), r#"expected the key "RepoTags" in this spelling"#),
+        (manifest(&tagged_items(&[1000, 1])), "manifest.json: more than 1000 RepoTags"),
+        (manifest(&tagged_items(&[1001])), "manifest.json: more than 1000 RepoTags"),
+        (manifest(&tagged_items(&[500, 500])), "holds several images"),
+        (manifest(&tagged_items(&[0; 10_001])), "manifest.json: more than 10000 images"),
         (manifest(&" ".repeat(cvbake_verify::json::MAX_BYTES + 1)), "manifest.json: larger than"),
     ];
     for (files, expected) in table {

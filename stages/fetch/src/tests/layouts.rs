@@ -120,6 +120,14 @@ fn what_is_no_layout() {
         (marker("{}"), "oci-layout has no imageLayoutVersion"),
         (marker(r#"{"imageLayoutVersion":"2.0.0"}"#), r#"expected imageLayoutVersion "1.0.0", found "2.0.0""#),
         (marker(r#"{"imageLayoutVersion":"1.0.0","imageLayoutVersion":"1.0.0"}"#), "duplicate key"),
+        (
+            marker(r#"{"imageLayoutVersion":"1.0.0","ImageLayoutVersion":"2.0.0"}"#),
+            r#"oci-layout: expected the key "imageLayoutVersion" in this spelling, found "ImageLayoutVersion""#,
+        ),
+        (
+            index(r#"{"schemaVersion":2,"Manifests":[],"manifests":[]}"#),
+            r#"index.json: expected the key "manifests" in this spelling, found "Manifests""#,
+        ),
         (marker(&large), "oci-layout: larger than the 4194304 bytes"),
         (index(&large), "index.json: larger than the 4194304 bytes"),
         (index(""), "index.json: EOF"),

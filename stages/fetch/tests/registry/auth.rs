@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::*;
 
@@ -102,6 +103,7 @@ fn challenges_that_are_refused() {
         ("Bearer realm=\"http://tokens.example/token\"", "expected https"),
         ("Bearer realm=\"ftp://127.0.0.1/\"", "expected https"),
         ("Bearer realm=\"nonsense\"", "is refused"),
+        ("Bearer realm=\"https://[/token?sig=SECRET\"", "the token server \"https://[/token\" is refused"),
         ("Negotiate", "and a realm, found \"Negotiate\""),
         ("", "the answer with status 401 is malformed: expected a header WWW-Authenticate"),
         ("Basic realm=\"x\"", "access denied (status 401) with no credentials"),
@@ -112,6 +114,27 @@ fn challenges_that_are_refused() {
         });
         refused(pull(&server), &[expected]);
     }
+}
+
+/// What stands in a realm would be sent in the place of what we have for the registry.
+#[test]
+fn a_realm_says_nothing_of_who_we_are() {
+    let (sample, files) = (Sample::new(1000), Files::new());
+    let server = sample.server("/", |request, answer| match request.header("authorization") {
+        Some("Bearer good") => answer,
+        _ if request.path.starts_with("/token") => Answer::new(200, r#"{"token":"good"}"#),
+        _ => {
+            let realm = format!("Bearer realm=\"http://somebody:SECRET@{}/token\"", request.header("host").unwrap());
+            Answer::new(401, "").with("WWW-Authenticate", realm)
+        }
+    });
+    for options in [quick(), with_file(files.auth(&server, r#"{"auth":"dTpw"}"#))] {
+        let error = pull_from(&server, "a/b:v1", &options, None).unwrap_err();
+        let error = chain(&*error);
+        assert!(error.ends_with("/token\" is refused: it contains a user name"), "{error}");
+        assert!(!error.contains("SECRET"), "{error}");
+    }
+    assert!(server.requests("/token").is_empty());
 }
 
 struct Files(tempfile::TempDir);
@@ -218,8 +241,20 @@ fn helpers() {
     fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
     let slow = files.write("docker-credential-slow", "#!/bin/sh\nexec sleep 60\n");
     fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
+    let answer = "echo '{\"Username\":\"u\",\"Secret\":\"p\"}'";
+    let stays = files.write("docker-credential-stays", &format!("#!/bin/sh\n{answer}\nexec sleep 60 >&- 2>&-\n"));
+    fs::set_permissions(&stays, fs::Permissions::from_mode(0o755)).unwrap();
+    let lingers = files.write("docker-credential-lingers", &format!("#!/bin/sh\n{answer}\nexec sleep 0.1 >&-\n"));
+    fs::set_permissions(&lingers, fs::Permissions::from_mode(0o755)).unwrap();
+    let begun = Instant::now();
     for (config, expected) in [
         (r#"{"credsStore":"cvtest"}"#.to_owned(), None),
+        (r#"{"credsStore":"lingers"}"#.to_owned(), None),
+        (r#"{"auths":null,"credHelpers":null,"credsStore":"cvtest"}"#.to_owned(), None),
+        (
+            r#"{"credsStore":"stays"}"#.to_owned(),
+            Some("docker-credential-stays: it answered, but did not end within 0.4 s"),
+        ),
         (format!(r#"{{"credHelpers":{{"{}":"cvtest"}},"credsStore":"slow"}}"#, server.address), None),
         (r#"{"credsStore":"slow"}"#.to_owned(), Some("no answer within 0.4 s")),
         (r#"{"credsStore":"../bin/sh"}"#.to_owned(), Some("not the name of a credential helper")),
@@ -233,4 +268,5 @@ fn helpers() {
             Some(text) => refused(pulled, &["cannot use the credentials in", "config.json", text]),
         }
     }
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }

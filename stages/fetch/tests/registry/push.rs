@@ -126,5 +126,5 @@ fn an_index_and_all_that_is_there() {
     let malformed = index.replace("\"size\":", "\"size\":-");
     fs::write(dir.path().join("blobs/sha256").join(Digest::sha256(malformed.as_bytes()).hex()), &malformed).unwrap();
     let error = Shipment::all(&*open(&descriptor(INDEX, malformed.as_bytes())), true, &|_| {}).unwrap_err();
-    assert!(chain(&error).contains("expected u64"), "{}", chain(&error));
+    assert!(chain(&error).contains("expected a size in bytes"), "{}", chain(&error));
 }

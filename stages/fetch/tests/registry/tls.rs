@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use cvbake_fetch::{Certificates, Insecure};
@@ -371,6 +372,57 @@ fn authorities_are_read_when_somebody_shows_a_certificate() {
         }
         fs::write(&file, authority.pem()).unwrap();
         assert_eq!(pull_with(&secure, &options).unwrap(), sample.layer);
+    }
+}
+
+/// A server that hangs up on who does not speak TLS, and hands everybody else on to another one.
+fn hangs_up_without_tls(behind: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+    const HANDSHAKE: u8 = 22;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, handshakes) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&handshakes);
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, mut first) = (client.unwrap(), [0]);
+            // With something left to read, the end of a connection is a reset.
+            if !matches!(client.peek(&mut first), Ok(1)) || first[0] != HANDSHAKE {
+                continue;
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+            let server = TcpStream::connect(behind).unwrap();
+            for (mut from, mut to) in [
+                (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                (server.try_clone().unwrap(), client.try_clone().unwrap()),
+            ] {
+                thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    (address, handshakes)
+}
+
+/// What is wrong with our own authorities is said at once, and not that a registry on this machine hung up when it was asked without
+/// TLS.
+#[test]
+fn authorities_that_cannot_be_used_are_named() {
+    let (sample, authority, dir) = (Sample::new(1000), Authority::new("ours"), tempfile::tempdir().unwrap());
+    let secure = sample.tls_server(authority.issue("127.0.0.1").server_config());
+    let (address, handshakes) = hangs_up_without_tls(secure.address);
+    let pull = |path: &Path| {
+        let certificates = Certificates { roots_file: Some(path.to_owned()), ..Certificates::default() };
+        pull_reference(&format!("{address}/a/b:v1").parse().unwrap(), &Options { certificates, ..quick() }, None)
+    };
+    let (good, fifo) = (dir.path().join("good.pem"), dir.path().join("fifo"));
+    fs::write(&good, authority.pem()).unwrap();
+    assert_eq!(pull(&good).unwrap(), sample.layer);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    for path in [&*fifo, Path::new("/dev/zero"), Path::new("/etc/passwd")] {
+        handshakes.store(0, Ordering::Relaxed);
+        refused(pull(path), &[&format!("cannot use the certificates in {}: expected", path.display())]);
+        assert_eq!(handshakes.load(Ordering::Relaxed), 1, "{}", path.display());
     }
 }
 

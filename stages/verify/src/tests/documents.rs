@@ -140,6 +140,41 @@ fn wrong_manifests() {
     }
 }
 
+/// Programs in Go take each of these for the field that it is another spelling of.
+#[test]
+fn fields_in_another_spelling() {
+    let (document, descriptor) = (r#""schemaVersion":2"#, r#""size":9"#);
+    for (place, expected, found) in [
+        (document, "layers", "Layers"),
+        (document, "layers", "layer\u{17f}"),
+        (document, "layers", "layer\\u017f"),
+        (document, "config", "CONFIG"),
+        (document, "manifests", "Manifests"),
+        (document, "mediaType", "mediatype"),
+        (document, "schemaVersion", "SchemaVersion"),
+        (document, "artifactType", "ArtifactType"),
+        (document, "fsLayers", "FSLayers"),
+        (document, "subject", "Subject"),
+        (descriptor, "digest", "Digest"),
+        (descriptor, "size", "Size"),
+        (descriptor, "urls", "URLs"),
+        (descriptor, "data", "Data"),
+        (descriptor, "platform", "Platform"),
+    ] {
+        let to = format!(r#"{place},"{found}":null"#);
+        let error = chain(&edited(place, &to).unwrap_err());
+        let expected = format!(r#"expected the key "{expected}" in this spelling, found ""#);
+        assert!(error.starts_with("manifest sha256:") && error.contains(&expected), "{to}: {error}");
+    }
+    let error = parse_index("i", br#"{"schemaVersion":2,"manifests":[{"platform":{"os.Version":"1"}}]}"#).unwrap_err();
+    assert!(error.to_string().contains(r#"expected the key "os.version" in this spelling"#), "{error}");
+    // Annotations are data.
+    edited(r#""annotations":{"a":"b"}"#, r#""annotations":{"a":"b","A":"c","layers":"d","Layers":"e"}"#).unwrap();
+    let annotated =
+        r#""size":9,"annotations":{"org.opencontainers.image.ref.name":"a","Org.opencontainers.image.ref.name":"b"}"#;
+    edited(r#""size":9"#, annotated).unwrap();
+}
+
 #[test]
 fn blobs_are_held_to_their_descriptors() {
     let mut memory = Memory::new();
@@ -222,6 +257,31 @@ fn counts_have_limits() {
     let root = memory.put(OCI_MANIFEST, format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]}}"#));
     let error = memory.verify(&root, &want("linux/amd64")).unwrap_err();
     assert!(matches!(error, Error::TooMany { limit: MAX_LAYERS, .. }), "{error}");
+    let diff_ids = vec!["\"\""; MAX_LAYERS + 1].join(",");
+    let text = format!(r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":[{diff_ids}]}}}}"#);
+    let error = with_config(&text).unwrap_err();
+    assert!(matches!(error, Error::TooMany { what: "diff_ids", .. }), "{error}");
+}
+
+#[test]
+fn a_digest_is_one_thing() {
+    let mut memory = Memory::new();
+    let image = memory.image("linux", "amd64", "");
+    let twice = memory.index(&[(&image, ""), (&image, r#","annotations":{"a":"b"}"#)]);
+    memory.verify(&twice, &want("linux/amd64")).unwrap();
+    let as_index = Descriptor { media_type: OCI_INDEX.to_owned(), ..image.clone() };
+    let longer = Descriptor { size: image.size + 1, ..image.clone() };
+    for (other, found) in [(&as_index, OCI_INDEX.to_owned()), (&longer, format!("of {} bytes", longer.size))] {
+        for entries in [[(&image, ""), (other, "")], [(other, ""), (&image, "")]] {
+            let index = memory.index(&entries);
+            let error = memory.verify(&index, &want("linux/amd64")).unwrap_err();
+            assert!(matches!(&error, Error::Contradiction { digest, .. } if **digest == image.digest), "{error}");
+            let error = error.to_string();
+            assert!(error.starts_with(&format!("manifest {}: lists", index.digest)), "{error}");
+            assert!(error.contains(OCI_MANIFEST) && error.contains(&found), "{error}");
+            assert!(crate::links("i", OCI_INDEX, &memory.blobs[&index.digest]).is_err());
+        }
+    }
 }
 
 /// An image of one layer with this text as its configuration.
@@ -250,7 +310,11 @@ fn configs() {
         (&one, "[7]", "expected a string"),
         (r#""layers""#, r#""snapshot""#, r#"expected rootfs.type "layers", found "snapshot""#),
         (r#""type":"layers","#, "", "rootfs.type is missing"),
-        (r#""rootfs""#, r#""Rootfs""#, "rootfs is missing"),
+        (r#""rootfs""#, r#""rootFs""#, r#"expected the key "rootfs" in this spelling, found "rootFs""#),
+        (r#""rootfs""#, r#""x""#, "rootfs is missing"),
+        (&one, &format!(r#"{one},"Diff_ids":[]"#), r#"expected the key "diff_ids" in this spelling, found "Diff_ids""#),
+        (r#""os":"linux","#, r#""os":"linux","Config":{},"#, r#"expected the key "config" in this spelling"#),
+        (r#""os":"linux","#, r#""os":"linux","hiſtory":[],"#, r#"expected the key "history" in this spelling"#),
         (r#""os":"linux","#, "", "os is missing"),
         (r#""os":"linux""#, r#""os":null"#, "os is missing"),
         (r#""os":"linux""#, r#""os":["linux"]"#, "expected a string"),

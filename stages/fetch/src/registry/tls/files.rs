@@ -40,6 +40,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let file = match crate::file::open_regular(path) {
         Ok(file) => file,
         Err(crate::Error::Open { source, .. }) => return Err(problem(path, source)),
+        Err(crate::Error::Kind { expected, found, .. }) => {
+            return Err(problem(path, format!("expected {expected}, found {found}")));
+        }
         Err(error) => return Err(problem(path, error)),
     };
     let mut bytes = Vec::new();
