@@ -45,4 +45,5 @@ mod reuse;
 mod scale;
 mod store;
 mod support;
+mod terminal;
 mod unreadable;
