@@ -10,6 +10,7 @@ mod image;
 mod login;
 mod logout;
 mod man;
+mod output;
 mod prompt;
 mod pull;
 mod push;
@@ -22,12 +23,10 @@ mod values;
 mod work;
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use cvbake::error::Error;
 
 use self::config::Settings;
 use crate::interrupt;
@@ -133,15 +132,6 @@ impl Command {
                 Mode::None { colours: environment::colours() }
             }
         }
-    }
-}
-
-/// Writes to standard output. Nobody reading it is no error.
-fn print(bytes: &[u8]) -> Result<(), Error> {
-    let mut out = io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|source| Error::Tell { source }),
     }
 }
 

@@ -12,10 +12,9 @@ mod tests;
 use std::io;
 use std::path::PathBuf;
 
-use cvbake_verify::{Digest, Layer};
+use cvbake_verify::{Digest, Layer, shorten};
 
 pub(crate) use advice::of as advice;
-pub(crate) use chain::printable;
 pub use kind::Kind;
 
 /// Why a bake failed.
@@ -76,7 +75,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] cvbake_store::Error),
     /// An image that the store does not have.
-    #[error("the store has no image {name:?}")]
+    #[error("the store has no image {:?}", shorten(name))]
     NoSuchImage {
         /// What was asked for.
         name: String,
@@ -84,7 +83,7 @@ pub enum Error {
         similar: Vec<String>,
     },
     /// A beginning that several digests have.
-    #[error("several images of the store begin with {text:?}: {}", digests.join(", "))]
+    #[error("several images of the store begin with {:?}: {}", shorten(text), digests.join(", "))]
     AmbiguousImage {
         /// What was asked for.
         text: String,
@@ -92,7 +91,7 @@ pub enum Error {
         digests: Vec<String>,
     },
     /// An image without the documents that are wanted of it.
-    #[error("{name} has no manifest")]
+    #[error("{} has no manifest", shorten(name))]
     NoManifest {
         /// The image.
         name: String,
@@ -106,13 +105,13 @@ pub enum Error {
         names: Vec<String>,
     },
     /// An image that a running process uses.
-    #[error("the image {name:?} is in use")]
+    #[error("the image {:?} is in use", shorten(name))]
     InUse {
         /// What was asked for.
         name: String,
     },
     /// An image of which the store does not have what is wanted.
-    #[error("the store does not have all of {name:?}")]
+    #[error("the store does not have all of {:?}", shorten(name))]
     Incomplete {
         /// What was asked for.
         name: String,
@@ -125,7 +124,8 @@ pub enum Error {
     },
     /// A text that an image can't be called.
     #[error(
-        "{name:?} is no name for an image: expected one as registries have them, such as team/app:v1, without a digest"
+        "{:?} is no name for an image: expected one as registries have them, such as team/app:v1, without a digest",
+        shorten(name)
     )]
     ImageName {
         /// The text.
@@ -200,7 +200,8 @@ impl Error {
         chain::chain(self).any(|cause| cause.is::<T>())
     }
 
-    /// Everything on one line: from the image down to the cause. Control characters are escaped, and nothing is said twice.
+    /// Everything on one line: from the image down to the cause. What a terminal would act on is escaped,
+    /// what is very long is cut, and nothing is said twice.
     #[must_use]
     pub fn line(&self) -> String {
         chain::line(self)

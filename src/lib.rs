@@ -53,6 +53,7 @@ mod pull;
 mod push;
 mod readahead;
 mod reuse;
+pub mod text;
 mod workplace;
 
 pub use bake::{Baked, Engine, Job, Output, Plan, bake, plan};

@@ -18,5 +18,5 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::man::with_words(Cli::command()), "cvbake", &mut script);
-    super::print(&script)
+    super::output::bytes(&script)
 }

@@ -171,6 +171,11 @@ pub(super) fn draws() -> bool {
     io::stderr().is_terminal() && env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
+/// Whether standard output is a terminal, and no file or pipe to a program.
+pub(super) fn is_read_by_a_person() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Whether the terminal on standard error is to be coloured (<https://no-color.org>).
 pub(super) fn colours() -> bool {
     draws() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -88,18 +88,6 @@ fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// JSON in which nothing moves a cursor: serde_json escapes the control characters of ASCII only, and others have some too.
-fn calm(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character {
-            '\u{7f}'..='\u{9f}' => text.push_str(&format!("\\u{:04x}", u32::from(character))),
-            _ => text.push(character),
-        }
-    }
-    text
-}
-
 /// The first digits of a digest, as many as nobody has two of.
 fn short(digest: &Digest) -> String {
     const SHOWN: usize = 12;
@@ -123,14 +111,6 @@ mod tests {
         ] {
             assert_eq!(date(moment), shown, "{moment:?}");
         }
-    }
-
-    #[test]
-    fn calm_json_means_the_same() {
-        let value = serde_json::json!({ "\u{9b}": ["\u{7f}\u{85}\u{a0}\u{e9}\n"] });
-        let text = calm(&value.to_string());
-        assert!(!text.chars().any(char::is_control), "{text}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

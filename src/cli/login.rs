@@ -8,10 +8,12 @@ use clap::ValueHint;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::fetch::{Account, Checked, Credentials, Logins};
+use cvbake::text;
+use cvbake::verify::shorten;
 
-use super::environment;
 use super::prompt::Terminal;
 use super::registry::{Secret, Trust};
+use super::{environment, output};
 use crate::ui::Ui;
 
 /// The most that is read of standard input for a password: tokens have some kilobytes.
@@ -73,7 +75,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     logins.store(&account, &name, &password, &options)?;
     match args.quiet {
         true => Ok(()),
-        false => super::print(format!("logged in to {} as {name}\n", account.name()).as_bytes()),
+        false => output::lines(&format!("logged in to {} as {}\n", text::line(&account.name()), text::line(&name))),
     }
 }
 
@@ -96,11 +98,11 @@ fn ask(args: &Args, account: &Account) -> Result<(String, String), Error> {
         Some(name) => name.clone(),
         None => {
             let terminal = terminal.as_mut().ok_or_else(|| unasked("name"))?;
-            terminal.ask(&format!("Username for {}", account.name())).map_err(unread)?
+            terminal.ask(&format!("Username for {}", text::line(&account.name()))).map_err(unread)?
         }
     };
     if name.is_empty() || name.contains(':') {
-        let problem = format!("{name:?} is not a name: expected at least one character, and no colon");
+        let problem = format!("{:?} is not a name: expected at least one character, and no colon", shorten(&name));
         return Err(Error::Usage { problem, hint: None });
     }
     let password = match &args.password {

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::ValueHint;
 use cvbake::error::Error;
 use cvbake::fetch::{Account, Logins, Options};
+use cvbake::text;
 
 use super::login::file;
+use super::output;
 
 /// Forgets who you are to a registry
 #[derive(Debug, clap::Args)]
@@ -34,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     let logins = Logins::open(&file(args.authfile.clone())?)?;
     let options = Options::default();
     let said = if args.all {
-        let path = logins.path().display().to_string();
+        let path = text::line(&logins.path().display().to_string());
         match logins.erase_all(&options)? {
             0 => format!("{path} has no credentials\n"),
             1 => format!("logged out of 1 registry in {path}\n"),
@@ -43,7 +45,7 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     } else {
         let account = Account::parse(&args.registry)?;
         logins.erase(&account, &options)?;
-        format!("logged out of {}\n", account.name())
+        format!("logged out of {}\n", text::line(&account.name()))
     };
-    if args.quiet { Ok(()) } else { super::print(said.as_bytes()) }
+    if args.quiet { Ok(()) } else { output::lines(&said) }
 }

@@ -20,7 +20,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
-    super::print(page(&args.command)?.as_bytes())
+    super::output::bytes(page(&args.command)?.as_bytes())
 }
 
 /// The page about a subcommand, or one below it.

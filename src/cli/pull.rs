@@ -10,6 +10,7 @@ use clap::ValueHint;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::fetch::Pull;
+use cvbake::text::line;
 use cvbake::verify::Platform;
 use cvbake::{PullJob, Pulled};
 use indicatif::{BinaryBytes, HumanCount};
@@ -109,8 +110,9 @@ fn json(pulled: &Pulled) -> String {
 }
 
 fn text(pulled: &Pulled) -> String {
-    let mut text = format!("{} is in the store\n", pulled.reference);
-    let mut put = |name: &str, value: &str| writeln!(text, "  {name:<8}{value}").expect("a string takes everything");
+    let mut text = format!("{} is in the store\n", line(&pulled.reference));
+    let mut put =
+        |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
     let platform = pulled.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
     let image = pulled.image.map(|digest| digest.to_string()).unwrap_or_default();
     put("image", &format!("{image}{platform}"));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use clap::ValueHint;
 use cvbake::error::Error;
 use cvbake::fetch::{Pull, Put, Reference, Source};
+use cvbake::text::line;
 use cvbake::verify::Platform;
 use cvbake::{PushJob, PushSelect, Pushed};
 use indicatif::{BinaryBytes, HumanCount};
@@ -175,7 +176,7 @@ fn json(pushed: &Pushed) -> String {
 }
 
 fn text(pushed: &Pushed) -> String {
-    let mut text = format!("{} is in the registry\n", pushed.target);
+    let mut text = format!("{} is in the registry\n", line(&pushed.target));
     let mut put = |name: &str, value: &str| writeln!(text, "  {name:<9}{value}").expect("a string takes everything");
     put("image", &pushed.image.to_string());
     if pushed.manifests.len() > 1 {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use cvbake::event::Found;
+use cvbake::text::line;
 use cvbake::{Baked, LayerReport, Plan};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
@@ -99,13 +100,14 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let Disk { path, bytes, used_bytes, .. } = &self.disk;
         let (bytes, used) = (BinaryBytes(*bytes), BinaryBytes(*used_bytes));
+        let (reference, path) = (line(&self.reference), path.as_deref().map(line));
         let mut text = match (self.dry_run, path) {
-            (true, Some(path)) => format!("{} would become {path}\n", self.reference),
-            (true, None) => format!("{} would become a disk\n", self.reference),
-            (false, path) => format!("{} is now {}\n", self.reference, path.as_deref().unwrap_or_default()),
+            (true, Some(path)) => format!("{reference} would become {path}\n"),
+            (true, None) => format!("{reference} would become a disk\n"),
+            (false, path) => format!("{reference} is now {}\n", path.unwrap_or_default()),
         };
         let mut put =
-            |name: &str, value: &str| writeln!(text, "  {name:<8}{value}").expect("a string takes everything");
+            |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
         let platform = self.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
         put("image", &format!("{}{platform}", self.image));
         put("layers", &self.layers_text());

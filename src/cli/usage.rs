@@ -1,10 +1,11 @@
 //! What is wrong with a command line, in the form of all other errors.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use cvbake::error::Error;
+use cvbake::text;
 
 use super::environment;
 use crate::ui::{Mode, Ui};
@@ -35,7 +36,13 @@ pub(super) fn is_help(error: &clap::Error) -> bool {
 
 /// Prints a help. Nobody reading it is no error.
 fn print(error: &clap::Error) -> ExitCode {
-    match error.print() {
+    // The defaults in it may be those of a configuration.
+    let help = text::lines(&error.render().to_string());
+    let printed = match error.use_stderr() {
+        true => io::stderr().lock().write_all(help.as_bytes()),
+        false => io::stdout().lock().write_all(help.as_bytes()),
+    };
+    match printed {
         Err(source) if source.kind() != io::ErrorKind::BrokenPipe => fail(&Error::Tell { source }),
         _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX)),
     }
@@ -48,8 +55,8 @@ pub(super) fn fail(error: &Error) -> ExitCode {
 }
 
 /// The parser's text has one or more lines about the problem, paragraphs of tips, and the usage.
-fn lower(text: &str) -> Error {
-    let mut paragraphs = text.split("\n\n");
+fn lower(said: &str) -> Error {
+    let mut paragraphs = said.split("\n\n");
     let problem = joined(paragraphs.next().unwrap_or_default());
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem).to_owned();
     // What is no option is hardly meant as the name of an image.

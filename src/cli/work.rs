@@ -12,7 +12,7 @@ use cvbake::event::Event;
 use cvbake::verify::{Platform, Want};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::environment;
+use super::{environment, output};
 use crate::interrupt;
 use crate::ui::{Mode, Ui};
 
@@ -45,9 +45,9 @@ impl Telling {
     /// Prints a result in the form that was asked for.
     pub(super) fn print(&self, json: impl FnOnce() -> String, text: impl FnOnce() -> String) -> Result<(), Error> {
         match (self.json, self.quiet) {
-            (true, _) => super::print(json().as_bytes()),
+            (true, _) => output::json(&json()),
             (false, true) => Ok(()),
-            (false, false) => super::print(text().as_bytes()),
+            (false, false) => output::lines(&text()),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What the user can do about what is told, but is no error.
 
-use super::chain::printable;
 use super::hint::{FETCH_MISSING, REPAIR};
 use crate::event::{Archive, Finding};
+use crate::text;
 
 /// Advice about a finding.
 pub(crate) fn of(finding: &Finding) -> String {
@@ -18,7 +18,7 @@ pub(crate) fn of(finding: &Finding) -> String {
             };
             match source.strip_prefix("tar:").unwrap_or(source) {
                 "-" => format!("the image in it is {transport}:FILE, once it is in a file"),
-                file => format!("the image in it is {transport}:{}", printable(file)),
+                file => format!("the image in it is {transport}:{}", text::line(file)),
             }
         }
         Finding::Incomplete { .. } => FETCH_MISSING.to_owned(),

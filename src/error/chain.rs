@@ -6,6 +6,7 @@ use std::iter;
 use std::sync::Arc;
 
 use super::Error;
+use crate::text;
 
 /// An error of any type.
 pub(super) type Cause<'a> = &'a (dyn StdError + 'static);
@@ -82,7 +83,7 @@ fn peel(cause: Cause<'_>) -> Cause<'_> {
 pub(super) fn line(error: &Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     for cause in chain(error) {
-        let text = text(cause);
+        let text = words(cause);
         let mut new = text.as_str();
         for part in &parts {
             // A stage that does not know what stands before it names the same object again: `layer 2: …` after
@@ -95,10 +96,10 @@ pub(super) fn line(error: &Error) -> String {
             parts.push(new.to_owned());
         }
     }
-    printable(&parts.join(": "))
+    text::message(&parts.join(": "))
 }
 
-fn text(cause: Cause<'_>) -> String {
+fn words(cause: Cause<'_>) -> String {
     let mut text = cause.to_string();
     // The number means nothing to most users, and the words say the same.
     if let Some(code) = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error)
@@ -107,23 +108,6 @@ fn text(cause: Cause<'_>) -> String {
         text.truncate(words.len());
     }
     text
-}
-
-/// A text that stays on its line and cannot steer a terminal, whatever names it has in it.
-pub(crate) fn printable(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for character in text.trim_end().chars() {
-        match character {
-            '\n' | '\r' | '\t' => line.push(' '),
-            // Beside the control characters, those that change the direction of what follows.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' => {
-                line.extend(character.escape_default());
-            }
-            character if character.is_control() => line.extend(character.escape_default()),
-            character => line.push(character),
-        }
-    }
-    line
 }
 
 #[cfg(test)]

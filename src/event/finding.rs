@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error;
+use crate::{error, text};
 
 /// Something that is no error, but not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Finding {
 /// On one line, whatever names are in it.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
+        let said = match self {
             Finding::Damaged { what, problem } => format!("{what} is damaged: {problem}"),
             Finding::NamesLost { path, known } => {
                 let path = path.display();
@@ -84,6 +84,6 @@ impl fmt::Display for Finding {
             Finding::Unnamed { images: 1 } => "an image in the store has no name".to_owned(),
             Finding::Unnamed { images } => format!("{images} images in the store have no name"),
         };
-        f.write_str(&error::printable(&text))
+        f.write_str(&text::message(&said))
     }
 }

@@ -81,8 +81,8 @@ pub struct Step {
     pub empty_layer: Option<bool>,
 }
 
-/// The most steps that are told of: some for each of the layers that an image may have.
-const MAX_STEPS: usize = 20_000;
+/// The most steps that are told of: ten for each of the layers that an image may have.
+const MAX_STEPS: usize = 100_000;
 
 /// What is looked at of a configuration.
 #[derive(Deserialize)]

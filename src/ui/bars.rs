@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cvbake::event::{Event, LayerEvent, Stage};
+use cvbake::text;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::plain::{message_lines, waiting};
@@ -70,7 +71,7 @@ impl Reporter for Bar {
                 self.bar.set_message(waiting(host, *wait));
                 self.waiting = true;
             }
-            Event::Note(text) => self.bar.suspend(|| write(&format!("cvbake: {text}\n"))),
+            Event::Note(note) => self.bar.suspend(|| write(&format!("cvbake: {}\n", text::message(note)))),
             Event::Layer { event: LayerEvent::Finished { .. }, .. } => {
                 self.bar.set_prefix(layers(Stage::Unpack, progress));
                 self.bar.set_position(progress.bytes);

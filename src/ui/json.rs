@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cvbake::event::{Event, LayerEvent};
+use cvbake::text;
 use serde_json::{Value, json};
 
 use super::progress::{Every, Progress};
@@ -37,7 +38,11 @@ impl Reporter for Json {
 }
 
 fn put(value: &Value) {
-    write(&format!("{value}\n"));
+    write(&line(value));
+}
+
+fn line(value: &Value) -> String {
+    text::json(&value.to_string()) + "\n"
 }
 
 /// An event that is reported whenever it happens.
@@ -120,5 +125,13 @@ mod tests {
             message_object(&Message::Error(&error)).to_string(),
             r#"{"event":"error","message":"d exists already","hint":"--force replaces it","exit_status":6}"#
         );
+    }
+
+    #[test]
+    fn lines_are_for_terminals_too() {
+        let value = message_object(&Message::Warning("a\u{202e}\u{9b}\u{e0001}\nb"));
+        let line = line(&value);
+        assert_eq!(line, "{\"event\":\"warning\",\"message\":\"a\\u202e\\u009b\\udb40\\udc01\\nb\"}\n");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), value);
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cvbake::error::Error;
 use cvbake::event::{Event, Found, LayerEvent, Stage};
+use cvbake::text;
 use indicatif::{BinaryBytes, HumanCount};
 
 use super::progress::{Every, Progress};
@@ -77,16 +78,16 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
         }
         Event::Stage(Stage::Write) => Some("writing the disk".to_owned()),
         Event::Stage(Stage::Commit) => Some("finishing the disk".to_owned()),
-        Event::Waiting { host, wait, problem } => Some(format!("{problem}; {}", waiting(host, *wait))),
+        Event::Waiting { host, wait, problem } => Some(format!("{}; {}", text::message(problem), waiting(host, *wait))),
         Event::Stage(Stage::Check) => Some(format!("reading {}", BinaryBytes(progress.total.unwrap_or(0)))),
-        Event::Note(text) => Some(text.clone()),
+        Event::Note(note) => Some(text::message(note)),
         _ => None,
     }
 }
 
 /// What is being waited for.
 pub(super) fn waiting(host: &str, wait: Duration) -> String {
-    format!("trying {host} again in {:.1} s", wait.as_secs_f64())
+    format!("trying {} again in {:.1} s", text::message(host), wait.as_secs_f64())
 }
 
 /// A number of things, in words.
@@ -101,10 +102,10 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
         false => format!("cvbake: {word}:"),
     };
     match message {
-        Message::Warning(text) => format!("{} {text}\n", label("warning", "33")),
+        Message::Warning(warning) => format!("{} {}\n", label("warning", "33"), text::message(warning)),
         Message::Finding(finding) => {
             let (warning, hint) = (label("warning", "33"), label("hint", "36"));
-            format!("{warning} {finding}\n{hint} {}\n", finding.hint())
+            format!("{warning} {finding}\n{hint} {}\n", text::message(&finding.hint()))
         }
         Message::Error(error) => error_lines(error, &label("error", "31"), &label("hint", "36")),
         Message::Interrupted => "cvbake: interrupted\n".to_owned(),
@@ -112,7 +113,7 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
 }
 
 fn error_lines(error: &Error, error_label: &str, hint_label: &str) -> String {
-    let hint = error.hint().map(|hint| format!("{hint_label} {hint}\n")).unwrap_or_default();
+    let hint = error.hint().map(|hint| format!("{hint_label} {}\n", text::message(&hint))).unwrap_or_default();
     format!("{error_label} {}\n{hint}", error.line())
 }
 
@@ -144,6 +145,23 @@ mod tests {
         assert_eq!(plain(Message::Interrupted), "cvbake: interrupted\n");
         let coloured = message_lines(&Message::Warning("odd"), true);
         assert_eq!(coloured, "cvbake: \x1b[1;33mwarning:\x1b[0m odd\n");
+    }
+
+    #[test]
+    fn what_is_quoted_stays_on_its_line() {
+        const EVIL: &str = "a\u{1b}[2J\u{9b}\u{202e}\nb";
+        const SHOWN: &str = "a\\u{1b}[2J\\u{9b}\\u{202e} b";
+        let usage = Error::Usage { problem: EVIL.to_owned(), hint: Some(EVIL.to_owned()) };
+        let (warning, error) = (Message::Warning(EVIL), Message::Error(&usage));
+        assert_eq!(message_lines(&warning, false), format!("cvbake: warning: {SHOWN}\n"));
+        assert_eq!(message_lines(&error, false), format!("cvbake: error: {SHOWN}\ncvbake: hint: {SHOWN}\n"));
+        let wait = Duration::from_secs(1);
+        let waiting = Event::Waiting { host: EVIL.to_owned(), wait, problem: EVIL.to_owned() };
+        let expected = format!("{SHOWN}; trying {SHOWN} again in 1.0 s");
+        assert_eq!(line(&waiting, &Progress::default()), Some(expected));
+        assert_eq!(line(&Event::Note(EVIL.to_owned()), &Progress::default()).as_deref(), Some(SHOWN));
+        let long = "x".repeat(1 << 20);
+        assert!(message_lines(&Message::Warning(&long), false).len() < 4000);
     }
 
     #[test]

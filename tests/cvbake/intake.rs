@@ -24,6 +24,41 @@ fn counts(outcome: &Outcome) -> (u64, u64) {
     (image["layers"].as_u64().unwrap(), image["present_layers"].as_u64().unwrap())
 }
 
+/// Blanks compress to nothing, and all documents of an index are kept until all are read.
+#[test]
+fn documents_that_are_padded() {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let place = Place::with(&small("x"));
+    let dir = place.path().join("image");
+    let blob = |bytes: &[u8], media: &str| {
+        let digest = crate::support::image::digest("sha256", bytes);
+        fs::write(dir.join("blobs/sha256").join(&digest["sha256:".len()..]), bytes).unwrap();
+        format!(r#"{{"mediaType":"{media}","digest":"{digest}","size":{}}}"#, bytes.len())
+    };
+    let config = blob(b"{}", "application/vnd.oci.image.config.v1+json");
+    let padded = |number: usize| {
+        let annotations = format!(r#"{{"number":"{number}"}}"#);
+        let text = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[],"annotations":{annotations}}}"#);
+        let mut bytes = text.into_bytes();
+        bytes.resize(4 << 20, b' ');
+        blob(&bytes, MANIFEST)
+    };
+    let list = |entries: &[String]| format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+    let index = blob(list(&(0..40).map(padded).collect::<Vec<_>>()).as_bytes(), INDEX);
+    fs::write(dir.join("index.json"), list(&[index])).unwrap();
+    let from = format!("oci:{}", dir.display());
+    let into = place.path().join("out/layout");
+    for run in [
+        import(&place, &[&from, "a:1"]),
+        image(&place, &["export", &from, &format!("oci:{}", into.display()), "--all"]),
+    ] {
+        let outcome = run.run();
+        assert!(outcome.error(&[4]).contains("67108864 bytes of manifests"), "{}", outcome.describe());
+        assert!(outcome.peak_kib < 120 << 10, "{} KiB", outcome.peak_kib);
+    }
+}
+
 #[test]
 fn what_is_there_is_not_copied_again() {
     let images = varied();

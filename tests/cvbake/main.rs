@@ -45,5 +45,7 @@ mod registry;
 mod reuse;
 mod scale;
 mod store;
+mod stress;
 mod support;
+mod terminal;
 mod unreadable;

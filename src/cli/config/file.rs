@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use cvbake::error::Error;
+use cvbake::verify::shorten;
 use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
@@ -73,7 +74,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(&'static str, Settin
         let Some(key) = KEYS.iter().find(|key| key.name == name) else {
             let near = KEYS.iter().find(|key| key.name.replace('-', "") == name.replace(['-', '_'], "").to_lowercase());
             let near = near.map(|key| format!(", expected {}", key.name)).unwrap_or_default();
-            return Err(wrong(format!("there is no key {name:?}{near}")));
+            return Err(wrong(format!("there is no key {:?}{near}", shorten(name))));
         };
         let one = |value: &DeValue<'_>| match value {
             DeValue::String(text) => Some(text.clone().into_owned()),
@@ -98,7 +99,33 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(&'static str, Settin
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Keys that there are, with the line where they stand, or one short line that says where it goes wrong.
+        #[test]
+        fn whatever_a_file_says(
+            any in "\\PC{0,300}",
+            lines in proptest::collection::vec("(size|jobs|no-journal|insecure|x{1,2000}|\"\u{202e}\")( ?= ?(true|1|\"a\"|\\[\"a\"\\]|\u{9b})?)?", 0..5),
+        ) {
+            for text in [any, lines.join("\n")] {
+                let count = text.matches('\n').count() + 1;
+                match parse(Path::new("c.toml"), &text) {
+                    Ok(settings) => for (key, setting) in settings {
+                        prop_assert!(KEYS.iter().any(|known| known.name == key), "{}", key);
+                        prop_assert!((1..=count).contains(&setting.line), "line {} of {}", setting.line, count);
+                    },
+                    Err(error) => {
+                        let line = error.line();
+                        prop_assert!(line.starts_with("the configuration c.toml, line "), "{}", line);
+                        prop_assert!(line.len() < 4000 && cvbake::text::line(&line) == line, "{}", line);
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_is_wrong_is_named() {

@@ -2,10 +2,11 @@
 
 use clap::{Arg, Command, CommandFactory as _};
 use cvbake::error::Error;
+use cvbake::text;
 use serde::Serialize;
 
 use super::{KEYS, Key, Settings, Shape};
-use crate::cli::{Cli, environment};
+use crate::cli::{Cli, environment, output};
 
 /// Shows the configuration
 ///
@@ -47,11 +48,10 @@ pub(in crate::cli) fn run(args: &Args, settings: &Settings) -> Result<(), Error>
     let Subcommand::Show(ShowArgs { json }) = &args.command;
     let command = Cli::command();
     let rows: Vec<Row> = KEYS.iter().map(|key| row(key, settings, &command)).collect();
-    let text = match json {
-        true => format!("{}\n", serde_json::to_string(&rows).expect("texts in a list")),
-        false => table(&rows, settings),
-    };
-    crate::cli::print(text.as_bytes())
+    match json {
+        true => output::json(&format!("{}\n", serde_json::to_string(&rows).expect("texts in a list"))),
+        false => output::lines(&table(&rows, settings)),
+    }
 }
 
 fn row(key: &Key, settings: &Settings, command: &Command) -> Row {
@@ -83,16 +83,16 @@ fn option<'c>(key: &Key, command: &'c Command) -> Option<&'c Arg> {
 }
 
 fn table(rows: &[Row], settings: &Settings) -> String {
-    let shown = |row: &Row| row.value.clone().unwrap_or_else(|| "-".to_owned()).escape_debug().to_string();
+    let shown = |row: &Row| row.value.as_deref().map_or_else(|| "-".to_owned(), text::line);
     let width = |length: &dyn Fn(&Row) -> usize| rows.iter().map(length).max().unwrap_or(0);
     let (keys, values) = (width(&|row| row.key.len()), width(&|row| shown(row).chars().count()));
     let mut lines: Vec<String> = rows
         .iter()
-        .map(|row| format!("{:keys$}  {:values$}  {}", row.key, shown(row), row.from.escape_debug()))
+        .map(|row| format!("{:keys$}  {:values$}  {}", row.key, shown(row), text::line(&row.from)))
         .collect();
     for (path, there) in &settings.files {
         let there = if *there { "" } else { " (not there)" };
-        lines.push(format!("file  {}{there}", path.display()));
+        lines.push(format!("file  {}{there}", text::line(&path.display().to_string())));
     }
     lines.join("\n") + "\n"
 }

@@ -12,6 +12,7 @@ use cvbake::archive::Compression;
 use cvbake::error::Error;
 use cvbake::fetch::{DockerSelect, Pull, Select, Source, TarSource};
 use cvbake::images::{ExportJob, Exported, From, Target};
+use cvbake::text::line;
 use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
 use serde::Serialize;
@@ -247,8 +248,9 @@ fn json(exported: &Exported, target: &str, format: &'static str) -> String {
 }
 
 fn text(exported: &Exported, target: &str, format: &str) -> String {
-    let mut text = format!("{} is in {target}\n", exported.reference);
-    let mut put = |name: &str, value: &str| writeln!(text, "  {name:<8}{value}").expect("a string takes everything");
+    let mut text = format!("{} is in {}\n", line(&exported.reference), line(target));
+    let mut put =
+        |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
     if let Some(digest) = exported.digest {
         let platform = exported.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
         put("image", &format!("{digest}{platform}"));

@@ -8,7 +8,8 @@ use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use super::{calm, date, short, table};
+use super::{date, short, table};
+use crate::cli::output;
 use crate::cli::work::{InStore, want};
 use crate::ui::Ui;
 
@@ -46,13 +47,11 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let image = inspected.image.filter(|image| image.config.is_some()).ok_or_else(incomplete)?;
     let mut rows = image.steps();
     rows.reverse();
-    let text = if args.json {
-        let items: Vec<Item<'_>> = rows.iter().map(Item::of).collect();
-        format!("{}\n", calm(&serde_json::to_string(&items).expect("numbers, texts and lists of them")))
-    } else {
-        text(&rows, args.no_trunc)
-    };
-    super::super::print(text.as_bytes())
+    if !args.json {
+        return output::lines(&text(&rows, args.no_trunc));
+    }
+    let items: Vec<Item<'_>> = rows.iter().map(Item::of).collect();
+    output::json(&format!("{}\n", serde_json::to_string(&items).expect("numbers, texts and lists of them")))
 }
 
 fn text(rows: &[Row<'_>], whole: bool) -> String {
@@ -77,14 +76,7 @@ fn shown(text: &str, whole: bool) -> String {
     let mut characters = spaced.chars();
     let start: String = characters.by_ref().take(if whole { usize::MAX } else { SHOWN }).collect();
     let more = if characters.next().is_some() { "…" } else { "" };
-    let escaped: String = start
-        .chars()
-        .flat_map(|character| match character {
-            '"' | '\'' | '\\' => vec![character],
-            _ => character.escape_debug().collect(),
-        })
-        .collect();
-    format!("{escaped}{more}")
+    cvbake::text::line(&start) + more
 }
 
 /// An element of the list.

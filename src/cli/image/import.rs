@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cvbake::error::Error;
 use cvbake::fetch::Source;
 use cvbake::images::{ImportJob, Imported, RunConfig};
+use cvbake::text::line;
 use cvbake::verify::Platform;
 use indicatif::HumanCount;
 use serde::Serialize;
@@ -200,12 +201,12 @@ fn json(imported: &[Imported]) -> String {
 
 fn text(imported: &[Imported]) -> String {
     let mut text = String::new();
-    let mut put = |line: String| writeln!(text, "{line}").expect("a string takes everything");
+    let mut put = |row: String| writeln!(text, "{row}").expect("a string takes everything");
     for image in imported {
-        put(format!("{} is in the store", image.names.join(", ")));
+        put(format!("{} is in the store", line(&image.names.join(", "))));
         let platforms = match &image.platforms[..] {
             [] => String::new(),
-            platforms => format!(" ({})", platforms.join(", ").escape_debug()),
+            platforms => format!(" ({})", line(&platforms.join(", "))),
         };
         put(format!("  image   {}{platforms}", image.digest));
         let present = match image.present_layers {

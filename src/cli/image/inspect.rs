@@ -8,7 +8,7 @@ use cvbake::verify::{Platform, json};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::calm;
+use crate::cli::output;
 use crate::cli::work::{InStore, want};
 use crate::ui::Ui;
 
@@ -27,11 +27,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
-    /// Print the bytes of the manifest and nothing else; of the index, if that is what the name points to and no platform is named
+    /// Print the bytes of the manifest and nothing else; of the index, if that is what the name points to and no platform is named.
+    /// On a terminal, characters that it would act on are escaped; in a file or a pipe are the bytes
     #[arg(long, conflicts_with = "raw_config")]
     raw: bool,
 
-    /// Print the bytes of the configuration and nothing else
+    /// Print the bytes of the configuration and nothing else, escaped in the same way on a terminal
     #[arg(long)]
     raw_config: bool,
 
@@ -47,11 +48,11 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let named = args.names.iter().zip(&inspected);
     if args.raw || args.raw_config {
         let bytes = named.map(|(name, inspected)| args.bytes(name, inspected)).collect::<Result<Vec<_>, _>>()?;
-        return super::super::print(&bytes.concat());
+        return output::document(&bytes.concat());
     }
     let items: Vec<Item<'_>> = named.map(|(name, inspected)| Item::of(name, inspected)).collect();
     let text = serde_json::to_string_pretty(&items).expect("numbers, texts, and what was read as JSON");
-    super::super::print(format!("{}\n", calm(&text)).as_bytes())
+    output::json(&format!("{text}\n"))
 }
 
 impl Args {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use cvbake::error::Error;
 use cvbake::images::Listed;
+use cvbake::text::line;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use super::{calm, date, short, table};
+use super::{date, short, table};
+use crate::cli::output;
 use crate::cli::work::InStore;
 use crate::ui::Ui;
 
@@ -51,17 +53,19 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     };
     let matching = |image: &&Listed| args.pattern.as_ref().is_none_or(|pattern| matches(pattern, image));
     let listed: Vec<&Listed> = listed.iter().filter(matching).collect();
-    let text = if args.json {
+    if args.json {
         let items: Vec<Item<'_>> = listed.iter().map(|image| Item::of(image)).collect();
-        format!("{}\n", calm(&serde_json::to_string(&items).expect("numbers, texts and lists of them")))
-    } else if let Some(template) = &args.format {
+        let items = serde_json::to_string(&items).expect("numbers, texts and lists of them");
+        return output::json(&format!("{items}\n"));
+    }
+    let text = if let Some(template) = &args.format {
         listed.iter().map(|image| template.fill(image) + "\n").collect()
     } else if args.quiet {
         listed.iter().map(|image| format!("{}\n", image.details.reference.digest)).collect()
     } else {
         text(&listed, args.digests)
     };
-    super::super::print(text.as_bytes())
+    output::lines(&text)
 }
 
 fn text(listed: &[&Listed], digests: bool) -> String {
@@ -146,7 +150,7 @@ impl Field {
 
     /// What images and files of the store say is escaped: nothing here moves a cursor.
     fn of(self, image: &Listed) -> String {
-        let part = |text: Option<&str>| text.unwrap_or("<none>").escape_debug().to_string();
+        let part = |text: Option<&str>| line(text.unwrap_or("<none>"));
         match self {
             Field::Name => part(image.repository.as_ref().map(|_| image.name.as_str())),
             Field::Repository => part(image.repository.as_deref()),
@@ -164,7 +168,7 @@ impl Field {
 fn platforms(image: &Listed) -> String {
     const SHOWN: usize = 3;
     let all: Vec<&str> = image.details.images.iter().filter_map(|image| image.platform.as_deref()).collect();
-    let shown: Vec<String> = all.iter().take(SHOWN).map(|platform| platform.escape_debug().to_string()).collect();
+    let shown: Vec<String> = all.iter().take(SHOWN).map(|platform| line(platform)).collect();
     match all.len().saturating_sub(SHOWN) {
         _ if all.is_empty() => "-".to_owned(),
         0 => shown.join(","),

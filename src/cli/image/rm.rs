@@ -7,6 +7,7 @@ use cvbake::images::Removed;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
+use crate::cli::output;
 use crate::cli::work::InStore;
 use crate::ui::Ui;
 
@@ -34,20 +35,18 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let (removed, freed) =
         cvbake::images::remove(&args.store.needed()?, &args.names, args.force, &|event| ui.on(&event))?;
-    let text = if args.json {
-        let report = Report { images: removed.iter().map(Item::of).collect(), freed_bytes: freed };
-        format!("{}\n", serde_json::to_string(&report).expect("a number, texts and lists of them"))
-    } else {
-        text(&removed, freed)
-    };
-    super::super::print(text.as_bytes())
+    if !args.json {
+        return output::lines(&text(&removed, freed));
+    }
+    let report = Report { images: removed.iter().map(Item::of).collect(), freed_bytes: freed };
+    output::json(&format!("{}\n", serde_json::to_string(&report).expect("a number, texts and lists of them")))
 }
 
 fn text(removed: &[Removed], freed: u64) -> String {
     let mut text = String::new();
     for removed in removed {
         for name in &removed.untagged {
-            text.push_str(&format!("untagged {}\n", name.escape_debug()));
+            text.push_str(&format!("untagged {}\n", cvbake::text::line(name)));
         }
         if removed.gone {
             text.push_str(&format!("removed  {}\n", removed.digest));

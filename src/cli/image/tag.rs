@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cvbake::error::Error;
 use serde::Serialize;
 
+use crate::cli::output;
 use crate::cli::work::InStore;
 use crate::ui::Ui;
 
@@ -36,7 +37,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         return Ok(());
     }
     let report = serde_json::to_string(&Report { names: &names }).expect("a list of texts");
-    super::super::print(format!("{report}\n").as_bytes())
+    output::json(&format!("{report}\n"))
 }
 
 /// The JSON object.

@@ -8,12 +8,13 @@ use cvbake::Checked;
 use cvbake::error::Error;
 use cvbake::event::{Event, Finding};
 use cvbake::images::{Incomplete, Lack};
+use cvbake::text::line;
 use cvbake::verify::Digest;
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
-use crate::cli::values;
 use crate::cli::work::{InStore, Telling, allowed_jobs};
+use crate::cli::{output, values};
 use crate::ui::{Mode, Ui};
 
 /// Reads everything in the store and compares it with its digests
@@ -53,9 +54,10 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let store = args.store.open(&on)?;
     let checked = cvbake::check(&store, args.repair, allowed_jobs(args.jobs), &on)?;
     ui.finish();
-    let text =
-        if args.telling.json { json(&checked, args.repair) } else { text(&checked, args.repair, args.telling.quiet) };
-    crate::cli::print(text.as_bytes())?;
+    match args.telling.json {
+        true => output::json(&json(&checked, args.repair))?,
+        false => output::lines(&text(&checked, args.repair, args.telling.quiet))?,
+    }
     checked.findings().into_iter().for_each(|finding| ui.on(&Event::Finding(finding)));
     match checked.damaged.len() {
         0 => Ok(()),
@@ -129,7 +131,7 @@ fn json(checked: &Checked, repaired: bool) -> String {
 fn text(checked: &Checked, repaired: bool, quiet: bool) -> String {
     let mut text = String::new();
     for (path, damage) in &checked.damaged {
-        let line = printable(&format!("{}: {damage}", path.display()));
+        let line = line(&format!("{}: {damage}", path.display()));
         writeln!(text, "{line}").expect("a string takes everything");
     }
     for image in &checked.incomplete {
@@ -139,7 +141,7 @@ fn text(checked: &Checked, repaired: bool, quiet: bool) -> String {
             format!("{} ({}, {}{damaged})", lack.part, lack.digest, BinaryBytes(lack.bytes))
         };
         let lacks: Vec<String> = image.lacks.iter().map(lack).collect();
-        let line = printable(&format!("{}{platform}: incomplete: lacks {}", image.name, lacks.join(", ")));
+        let line = line(&format!("{}{platform}: incomplete: lacks {}", image.name, lacks.join(", ")));
         writeln!(text, "{line}").expect("a string takes everything");
     }
     for digest in &checked.unnamed {
@@ -163,13 +165,4 @@ fn text(checked: &Checked, repaired: bool, quiet: bool) -> String {
             .expect("a string takes everything");
     }
     text
-}
-
-/// A name of a file may be anything; it stays on its line.
-fn printable(text: &str) -> String {
-    let escape = |character: char| match character.is_control() {
-        true => character.escape_default().to_string(),
-        false => character.to_string(),
-    };
-    text.chars().map(escape).collect()
 }

@@ -5,6 +5,7 @@ use cvbake::event::Event;
 use cvbake::store::{Rules, Store, Unused};
 
 use super::{removal, usual_rules};
+use crate::cli::output;
 use crate::cli::work::InStore;
 
 /// Removes what nothing needs
@@ -60,9 +61,9 @@ impl How {
         }
         drop(sweep);
         match (self.json, self.quiet) {
-            (true, _) => crate::cli::print(removal::json(&removal, self.dry_run).as_bytes()),
+            (true, _) => output::json(&removal::json(&removal, self.dry_run)),
             (false, true) => Ok(()),
-            (false, false) => crate::cli::print(removal::text(&removal, self.dry_run).as_bytes()),
+            (false, false) => output::lines(&removal::text(&removal, self.dry_run)),
         }
     }
 }

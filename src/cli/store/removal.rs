@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use cvbake::store::Removal;
+use cvbake::text::line;
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ pub(super) fn json(removal: &Removal, dry_run: bool) -> String {
 pub(super) fn text(removal: &Removal, dry_run: bool) -> String {
     let mut text = String::new();
     for name in &removal.images {
-        writeln!(text, "{name}").expect("a string takes everything");
+        writeln!(text, "{}", line(name)).expect("a string takes everything");
     }
     let verb = if dry_run { "would remove" } else { "removed" };
     let left = BinaryBytes(removal.left_bytes);

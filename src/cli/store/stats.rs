@@ -6,12 +6,13 @@ use std::time::SystemTime;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::store::{Amount, Stats};
+use cvbake::text::line;
 use indicatif::{BinaryBytes, HumanCount, HumanDuration};
 use serde::Serialize;
 
 use super::usual_rules;
-use crate::cli::environment;
 use crate::cli::work::InStore;
+use crate::cli::{environment, output};
 
 /// Shows how much is in the store
 ///
@@ -32,8 +33,10 @@ pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error>
     let store = args.store.open(on)?;
     let stats = store.stats(&usual_rules(), &|event| on(event.into()))?;
     let path = store.path().display().to_string();
-    let text = if args.json { json(&path, &stats) } else { text(&path, &stats, environment::now()) };
-    crate::cli::print(text.as_bytes())
+    match args.json {
+        true => output::json(&json(&path, &stats)),
+        false => output::lines(&text(&path, &stats, environment::now())),
+    }
 }
 
 /// The JSON object.
@@ -87,7 +90,7 @@ fn json(path: &str, stats: &Stats) -> String {
 }
 
 fn text(path: &str, stats: &Stats, now: SystemTime) -> String {
-    let mut text = format!("{path}\n");
+    let mut text = line(path) + "\n";
     let mut put = |name: &str, value: String| writeln!(text, "  {name:<13}{value}").expect("a string takes everything");
     let count = |count: usize| HumanCount(count as u64);
     let amount = |Amount { count, bytes }: Amount| format!("{}, {}", HumanCount(count as u64), BinaryBytes(bytes));

@@ -132,7 +132,7 @@ fn is_compressed(file: &File, place: &str) -> Result<bool, Error> {
 
 /// The plain bytes of a stream in a file without a name, which is gone when it is closed, whatever happens. Zeros take no room there: an
 /// archive may have any number of them, and hardly be longer for that.
-fn decompress(file: File, place: &str, scratch: &Path) -> Result<File, Error> {
+pub(crate) fn decompress(file: File, place: &str, scratch: &Path) -> Result<File, Error> {
     let write = |source| Error::Scratch { path: scratch.to_owned(), source };
     let read = |source| Error::Read { place: place.to_owned(), source };
     let plain = tempfile::tempfile_in(scratch).map_err(write)?;

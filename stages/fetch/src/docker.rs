@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use cvbake_verify::json::{self, Bounded, Object};
-use cvbake_verify::{Blobs, Descriptor, Digest, DockerLayer, Layer, MAX_INDEX_ENTRIES, MAX_LAYERS, Root};
+use cvbake_verify::{Blobs, Descriptor, Digest, DockerLayer, Layer, MAX_INDEX_ENTRIES, MAX_LAYERS, Root, shorten};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -51,9 +51,10 @@ impl Docker {
         let items = items(archive)?;
         let item = choose(&place, items, select)?;
 
-        let missing = |name: &str| Error::NoMember { place: place.clone(), name: name.escape_debug().to_string() };
+        let missing =
+            |name: &str| Error::NoMember { place: place.clone(), name: shorten(name).escape_debug().to_string() };
         let config = archive.document(&item.config)?.ok_or_else(|| missing(&item.config))?;
-        let config = json::read(&item.config.escape_debug().to_string(), config)
+        let config = json::read(&shorten(&item.config).escape_debug().to_string(), config)
             .map_err(|source| document_error(archive, source))?;
         let names = item.layers;
         let mut parts = Vec::with_capacity(names.len());

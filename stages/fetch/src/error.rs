@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use cvbake_verify::Digest;
+use cvbake_verify::{Digest, shorten};
 
 use crate::Problem;
 
@@ -12,7 +12,7 @@ use crate::Problem;
 #[non_exhaustive]
 pub enum Error {
     /// A text that names no source.
-    #[error("{text:?} is not an image source: {problem}")]
+    #[error("{:?} is not an image source: {problem}", shorten(text))]
     Source {
         /// The text.
         text: String,
@@ -32,7 +32,7 @@ pub enum Error {
         source: Box<Problem>,
     },
     /// A short name that stands for no image.
-    #[error("{name:?} says no registry: {problem}")]
+    #[error("{:?} says no registry: {problem}", shorten(name))]
     ShortName {
         /// The name.
         name: String,
@@ -70,7 +70,10 @@ pub enum Error {
         source: Box<Problem>,
     },
     /// A text that names no registry.
-    #[error("{text:?} is not a registry: expected localhost, or a host with a dot or a port, perhaps with a path")]
+    #[error(
+        "{:?} is not a registry: expected localhost, or a host with a dot or a port, perhaps with a path",
+        shorten(text)
+    )]
     Registrar {
         /// The text.
         text: String,
@@ -101,7 +104,8 @@ pub enum Error {
     },
     /// A transport that other tools have.
     #[error(
-        "{text:?}: the transport {transport:?} is not supported: expected a name in a registry, oci:, oci-archive:, docker-archive: or tar:"
+        "{:?}: the transport {transport:?} is not supported: expected a name in a registry, oci:, oci-archive:, docker-archive: or tar:",
+        shorten(text)
     )]
     Transport {
         /// The source.
@@ -212,7 +216,7 @@ pub enum Error {
         place: String,
     },
     /// None of the images has the name that was asked for.
-    #[error("{place}: no image {name:?}; available: {}", list(available))]
+    #[error("{place}: no image {:?}; available: {}", shorten(name), list(available))]
     NoSuchImage {
         /// The layout or archive.
         place: String,
@@ -254,7 +258,7 @@ pub enum Error {
         number: usize,
     },
     /// A file that should be in an archive and isn't.
-    #[error("{place}: no file {name:?} in the archive")]
+    #[error("{place}: no file {:?} in the archive", shorten(name))]
     NoMember {
         /// The archive.
         place: String,
@@ -262,7 +266,7 @@ pub enum Error {
         name: String,
     },
     /// A file in an archive that can't be used.
-    #[error("{place}: {name:?} in the archive {problem}")]
+    #[error("{place}: {:?} in the archive {problem}", shorten(name))]
     Member {
         /// The archive.
         place: String,
@@ -305,7 +309,7 @@ pub enum Error {
 const MAX_LISTED: usize = 32;
 
 fn list(names: &[String]) -> String {
-    let shown = names.iter().take(MAX_LISTED).map(|name| name.escape_debug().to_string()).collect::<Vec<_>>();
+    let shown = names.iter().take(MAX_LISTED).map(|name| shorten(name).escape_debug().to_string()).collect::<Vec<_>>();
     match names.len().checked_sub(shown.len()) {
         _ if names.is_empty() => "none".to_owned(),
         None | Some(0) => shown.join(", "),

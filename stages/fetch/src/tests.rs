@@ -4,8 +4,9 @@ mod archives;
 mod contents;
 mod layouts;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cvbake_verify::{Blobs, Descriptor, Digest, Image, Want};

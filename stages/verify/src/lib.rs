@@ -48,7 +48,8 @@ pub use resolve::{MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_NESTING};
 const SHOWN_CHARS: usize = 160;
 
 /// A text from outside, cut to what an error message should hold.
-fn shorten(text: &str) -> String {
+#[must_use]
+pub fn shorten(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

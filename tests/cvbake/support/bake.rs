@@ -284,7 +284,7 @@ impl Bake {
 }
 
 /// The program, where the ordinary user can reach it: a build below a private home directory is copied.
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<(PathBuf, Option<tempfile::TempDir>)> = OnceLock::new();
     let found = BINARY.get_or_init(|| {
         // CVBAKE_BIN: another build of the program, such as the optimised one.

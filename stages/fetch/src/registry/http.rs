@@ -288,7 +288,26 @@ pub(super) fn shown_text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Wherever a redirect leads, TLS stays, no password comes along, and what is refused is told in short.
+        #[test]
+        fn wherever_redirects_lead(any in "\\PC{0,400}", url in "(https?|ftp|file)?:?/{0,2}[a-z0-9@:.%?#/\\[\\]]{0,300}") {
+            let from = Url::parse("https://a.example/v2/x").unwrap();
+            for location in [any, url] {
+                match follow(&from, &location) {
+                    Ok(to) => {
+                        prop_assert!(to.scheme() == "https" && to.host_str().is_some(), "{:?}: {}", location, to);
+                        prop_assert!(to.username().is_empty() && to.password().is_none(), "{:?}: {}", location, to);
+                    }
+                    Err(problem) => prop_assert!(problem.line().len() < 4000, "{:?}", location),
+                }
+            }
+        }
+    }
 
     #[test]
     fn redirects() {

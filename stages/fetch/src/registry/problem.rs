@@ -362,9 +362,6 @@ fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(", {message:?}") }
 }
 
-/// How much of a server's text is shown.
-const SHOWN_CHARS: usize = 200;
-
 /// Says where somebody is who must not be asked.
 fn whereabouts(host: &str, address: &IpAddr, reason: &str) -> String {
     match host.parse::<IpAddr>() {
@@ -375,11 +372,7 @@ fn whereabouts(host: &str, address: &IpAddr, reason: &str) -> String {
 
 /// A server's text, fit for an error message.
 pub(super) fn shorten(text: &str) -> String {
-    let text = text.trim();
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    cvbake_verify::shorten(text.trim())
 }
 
 /// The text of an error of the system, without its number, which means nothing to most users.

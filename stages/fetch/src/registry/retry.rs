@@ -119,6 +119,8 @@ pub(super) fn now() -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -135,6 +137,20 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(retry_after(text, now), expected.map(Duration::from_secs), "{text:?}");
+        }
+    }
+
+    proptest! {
+        /// Only a number and a date mean something, and a date is never waited for longer than there are dates.
+        #[test]
+        fn whatever_servers_write(text in "\\PC*", number: u64, seconds in 0..4_000_000_000u64) {
+            let (then, now) = (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds), SystemTime::UNIX_EPOCH);
+            prop_assert_eq!(retry_after(&httpdate::fmt_http_date(then), now), Some(Duration::from_secs(seconds)));
+            prop_assert_eq!(retry_after(&number.to_string(), now), Some(Duration::from_secs(number)));
+            if let Some(wait) = retry_after(&text, now) {
+                let is_number = text.trim().trim_start_matches('+').bytes().all(|byte| byte.is_ascii_digit());
+                prop_assert!(is_number || wait < Duration::from_secs(1 << 40), "{:?}: {:?}", text, wait);
+            }
         }
     }
 

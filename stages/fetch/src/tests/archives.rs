@@ -41,6 +41,20 @@ fn leftovers(place: &Place) -> usize {
     fs::read_dir(place.scratch()).unwrap().count()
 }
 
+/// A megabyte of archive may say anything of gigabytes of zeros.
+#[test]
+fn zeros_of_compressed_archives_take_no_room() {
+    const ZEROS: usize = 256 << 20;
+    let mut tar = simple().tar();
+    tar.resize(tar.len() + ZEROS, 0);
+    let place = Place::new();
+    let (path, len) = (place.file("zeros", &zstd::encode_all(&tar[..], 1).unwrap()), tar.len() as u64);
+    let file = File::open(path).unwrap();
+    let plain = crate::archive::decompress(file, "zeros", &place.scratch()).unwrap().metadata().unwrap();
+    assert_eq!(plain.len(), len);
+    assert!(plain.blocks() * 512 < 16 << 20, "{} blocks", plain.blocks());
+}
+
 #[test]
 fn compressed_archives() {
     let mut oci = Files::default();

@@ -359,7 +359,25 @@ fn parse_range(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// What the registry says it has begins at its beginning, and is no more than a number can say.
+        #[test]
+        fn whatever_registries_write(text in "(bytes=)?[0-9]{0,21}-?[0-9]{0,21}", any in "\\PC*", last in 1..u64::MAX) {
+            prop_assert_eq!(parse_range(&format!("0-{last}")), Some(last + 1));
+            prop_assert_eq!(parse_range(&format!("1-{last}")), None);
+            for text in [text, any] {
+                if let Some(end) = parse_range(&text) {
+                    let said = text.trim().trim_start_matches("bytes=");
+                    prop_assert!(said.starts_with("0-") && end > 1, "{:?}: {}", text, end);
+                    prop_assert_eq!(parse_range(&format!("0-{}", end - 1)), Some(end));
+                }
+            }
+        }
+    }
 
     #[test]
     fn ranges() {

@@ -1,0 +1,35 @@
+//! The ways to standard output. Nobody reading it is no error.
+
+use std::io::{self, Write as _};
+
+use cvbake::error::Error;
+use cvbake::text;
+
+use super::environment;
+
+/// A result for people. Names in it stay on their lines by [`text::line`] already: here it is too late.
+pub(super) fn lines(lines: &str) -> Result<(), Error> {
+    bytes(text::lines(lines).as_bytes())
+}
+
+/// A result for programs, which may end up on a terminal, too.
+pub(super) fn json(json: &str) -> Result<(), Error> {
+    bytes(text::json(json).as_bytes())
+}
+
+/// A document that has a digest: byte for byte, but for a person.
+pub(super) fn document(document: &[u8]) -> Result<(), Error> {
+    match environment::is_read_by_a_person() {
+        true => bytes(text::document(document).as_bytes()),
+        false => bytes(document),
+    }
+}
+
+/// What we have made ourselves.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|source| Error::Tell { source }),
+    }
+}
