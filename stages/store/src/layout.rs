@@ -3,7 +3,7 @@
 //! It follows from the files below `repositories` and is made anew whenever one of them changes. Should they be lost, it is
 //! where the names are restored from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 
@@ -105,7 +105,11 @@ impl Store {
 
 fn document(references: &[(String, Reference)]) -> String {
     let known = references.iter().filter(|(_, reference)| !reference.media_type.is_empty());
-    let manifests: Vec<Value> = known.take(MAX_NAMES).map(|(name, reference)| descriptor(name, reference)).collect();
+    // What does not say itself what it is may be called differently by each registry; in one index it is one thing.
+    let mut first = BTreeMap::new();
+    let known = known.take(MAX_NAMES);
+    let manifests: Vec<Value> =
+        known.map(|(name, reference)| descriptor(name, first.entry(reference.digest).or_insert(reference))).collect();
     json!({ "schemaVersion": 2, "mediaType": MEDIA_TYPE, "manifests": manifests }).to_string()
 }
 
@@ -127,4 +131,22 @@ fn named(candidate: Candidate) -> (String, Reference) {
 /// What an image is called that nobody gave a name: its digest in no repository.
 fn untagged(descriptor: &cvbake_verify::Descriptor) -> String {
     format!("@{}", descriptor.digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use cvbake_verify::Digest;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let reference =
+            |media_type: &str| Reference { digest: Digest::sha256(b""), media_type: media_type.to_owned(), size: 0 };
+        let references = [("a.io/x:1", "a/b"), ("b.io/x:1", "c/d"), ("c.io/x:1", "")];
+        let references = references.map(|(name, media_type)| (name.to_owned(), reference(media_type)));
+        let read = parse_index(INDEX_JSON, document(&references).as_bytes()).unwrap();
+        let read: Vec<(String, Reference)> = read.into_iter().map(named).collect();
+        assert_eq!(read, [("a.io/x:1".to_owned(), reference("a/b")), ("b.io/x:1".to_owned(), reference("a/b"))]);
+    }
 }
