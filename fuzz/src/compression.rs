@@ -1,12 +1,15 @@
-//! Decompression: the same bytes or the same error however the input arrives, the bytes that the libraries themselves give,
-//! and no stream accepted that is not whole.
+//! Decompression, and which one it is.
+//!
+//! For any bytes: the same bytes or the same kind of error however they arrive; an error is a line. For accepted input: the bytes that
+//! the libraries themselves give. For a gzip member around any deflated data: whole it is accepted, and cut, changed or with something
+//! behind it, it is not.
 
 use std::io::Read;
 
 use cvbake_archive::{Compression, Decompressor};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use crate::{Chunks, chain};
+use crate::{Chunks, line};
 
 /// A few bytes can stand for gigabytes; what lies behind this many is not looked at.
 const LIMIT: usize = 1 << 20;
@@ -98,7 +101,7 @@ fn crc(bytes: &[u8]) -> u32 {
 fn decompress(input: &[u8], step: usize) -> (Vec<u8>, Option<String>) {
     match Decompressor::new(Chunks::new(input, step)) {
         Ok(mut reader) => read(&mut reader),
-        Err(error) => (Vec::new(), Some(chain(&error))),
+        Err(error) => (Vec::new(), Some(line(&error))),
     }
 }
 
@@ -110,6 +113,6 @@ fn kind(error: Option<&str>) -> Option<&str> {
 /// Up to [`LIMIT`] bytes, and the error behind them.
 fn read(reader: &mut dyn Read) -> (Vec<u8>, Option<String>) {
     let mut bytes = Vec::new();
-    let error = reader.take(LIMIT as u64).read_to_end(&mut bytes).err().map(|error| chain(&error));
+    let error = reader.take(LIMIT as u64).read_to_end(&mut bytes).err().map(|error| line(&error));
     (bytes, error)
 }

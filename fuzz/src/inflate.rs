@@ -1,11 +1,14 @@
-//! Inflating: any deflate data means what zlib-rs says that it means, in whatever pieces it arrives, or is refused by both.
+//! Inflating.
+//!
+//! For any bytes as deflate data: they mean what zlib-rs says that they mean, in whatever pieces they arrive, or are refused by both,
+//! with the same bytes before the error, which is a line.
 
 use std::io::{BufRead, Read};
 
 use cvbake_inflate::{Code, CodeFault, Error, GzipReader, Problem};
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use crate::Chunks;
+use crate::{Chunks, line};
 
 /// A few bytes can stand for gigabytes; inputs that do are left alone.
 const LIMIT: usize = 1 << 20;
@@ -31,7 +34,9 @@ pub fn check(input: &[u8]) {
         return;
     }
     let (found, error) = inflate(&[&HEADER[..], input].concat());
-    let problem = error.expect("zlib-rs refuses it").problem;
+    let error = error.expect("zlib-rs refuses it");
+    line(&error);
+    let problem = error.problem;
     let is_truncated = matches!(problem, Problem::Truncated { inside: "a member's data" });
     // zlib-rs goes on with an empty code of code lengths, and may meet the end before it finds fault with what comes of it.
     let early = matches!(problem, Problem::Code { code: Code::Lengths, fault: CodeFault::Incomplete });

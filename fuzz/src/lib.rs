@@ -3,6 +3,7 @@
 //! A check panics when something does not hold; an error that the code under test returns is no failure. `seeds` (a
 //! program beside this library) writes first inputs made of the fixtures.
 
+pub mod archives;
 pub mod auth_file;
 pub mod challenge;
 pub mod compression;
@@ -14,6 +15,7 @@ pub mod netrc;
 pub mod registries;
 pub mod source;
 pub mod tar;
+pub mod text;
 
 use std::io::{self, Read, Write};
 
@@ -66,9 +68,16 @@ fn credentials(options: &Options, registry: &str) -> Result<Option<Credentials>,
     found
 }
 
-/// An error as text, which has to be one that a person can read.
-fn line(error: &dyn std::error::Error) -> String {
+/// The longest error, in characters: it may list 32 names of 160 each, and quote some more.
+const MAX_ERROR: usize = 8000;
+
+/// An error as text, which has to be one that a person can read: neither empty nor a dump of what it is about, and a single line as
+/// the program shows it.
+pub fn line(error: &dyn std::error::Error) -> String {
     let text = chain(error);
-    assert!(!text.is_empty() && text.len() < 10_000, "an error is a line, not a dump: {} bytes", text.len());
+    let count = text.chars().count();
+    assert!((1..MAX_ERROR).contains(&count), "an error is a line, not a dump: {count} characters");
+    let shown = text::shown(&text);
+    assert!(!shown.chars().any(char::is_control), "{shown:?}");
     text
 }

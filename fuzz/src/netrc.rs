@@ -1,4 +1,7 @@
-//! `.netrc`: a host gets what the file says about it, or about everybody, and nothing that it says about others.
+//! `.netrc`: who we are to hosts.
+//!
+//! For any bytes: what is no text is an error, which is a line and says nothing that is in the file. For accepted input: a host gets
+//! what the file says about it, or about everybody, nothing that it says about others, and the same again.
 
 use cvbake_fetch::{Credentials, Options};
 

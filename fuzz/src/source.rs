@@ -1,9 +1,13 @@
-//! Sources and names: what is read can be written, and is the same when it is read again.
+//! Sources, names, platforms, and registries to log in to: what command lines say.
+//!
+//! For any bytes: an error is a short line. For accepted input: what is read can be written, and is the same when it is read again; a
+//! registry is a host that anybody could have, and nothing behind it becomes a part of it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use cvbake_fetch::{Name, Source};
+use cvbake_fetch::{Account, Name, Source};
+use cvbake_verify::Platform;
 
 use crate::line;
 
@@ -24,11 +28,15 @@ pub fn check(input: &[u8]) {
             }
         }
         Err(error) => {
-            let text = line(&error);
-            assert!(!text.contains('\n'), "{text:?}");
+            short(&error);
         }
     }
     let Ok(text) = std::str::from_utf8(input) else { return };
+    account(text);
+    match text.parse::<Platform>() {
+        Ok(platform) => assert_eq!(platform.to_string().parse().as_ref(), Ok(&platform), "{platform}"),
+        Err(error) => short(&error),
+    }
     let Some(name) = Name::new(text) else { return };
     let whole = Name::new(&name.whole()).expect("a whole name is one");
     assert_eq!((whole.registry(), whole.repository()), (name.registry(), name.repository()));
@@ -38,4 +46,27 @@ pub fn check(input: &[u8]) {
         Some(short) => assert_eq!(format!("{short}{}", name.suffix()), text),
         None => assert!(text.ends_with(name.suffix())),
     }
+}
+
+/// A password goes to this registry and to nobody else.
+fn account(text: &str) {
+    let account = match Account::parse(text) {
+        Ok(account) => account,
+        Err(error) => return short(&error),
+    };
+    let (registry, name) = (account.registry(), account.name());
+    assert!(registry == "localhost" || registry.contains(['.', ':']), "{registry}");
+    assert!(
+        !registry.contains(['/', '@', '?', '#', '\\']) && registry.is_ascii() && !registry.ends_with(':'),
+        "{registry}"
+    );
+    assert!(name == registry || name[registry.len()..].starts_with('/'), "{name}");
+    let again = Account::parse(&name).expect("a name of one");
+    assert_eq!((again.registry(), again.name()), (registry, name.clone()));
+}
+
+/// These errors quote one thing, and list nothing.
+fn short(error: &dyn std::error::Error) {
+    let said = line(error);
+    assert!(said.chars().count() < 2000, "{said}");
 }

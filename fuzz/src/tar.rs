@@ -1,10 +1,14 @@
-//! The tar grammar: what is read does not depend on how the bytes arrive, nor on whether content is read or passed over.
+//! The tar grammar, PAX records and sparse maps in it.
+//!
+//! For any bytes, with the checksums of headers put right: what is read does not depend on how they arrive, nor on whether content is
+//! read or passed over; an error is a line, and nothing comes after it. For accepted input: names have no NUL, extents ascend and lie
+//! inside their file, extended attributes are sorted and unique, and no more content comes than the header says.
 
 use std::io::{BufRead, BufReader, Read};
 
 use cvbake_archive::tar::{BLOCK_SIZE, Header, Reader};
 
-use crate::{Chunks, chain};
+use crate::{Chunks, line};
 
 /// Files up to this size are also read with their holes.
 const READ_WHOLE: u64 = 1 << 20;
@@ -49,7 +53,7 @@ fn read<R: BufRead>(mut reader: Reader<R>, contents: bool) -> Outcome {
                 assert!(reader.into_inner().fill_buf().expect("memory").is_empty(), "the end is the end of the input");
                 return outcome;
             }
-            Err(error) => break chain(&error),
+            Err(error) => break line(&error),
             Ok(Some(mut entry)) => {
                 invariants(entry.header);
                 outcome.headers.push(format!("{:?}", entry.header));
@@ -63,7 +67,7 @@ fn read<R: BufRead>(mut reader: Reader<R>, contents: bool) -> Outcome {
                             assert_eq!(bytes.len() as u64, entry.header.size);
                             outcome.contents.push(hash(HASH_START, &bytes));
                         }
-                        Err(error) => break chain(&error),
+                        Err(error) => break line(&error),
                     }
                     continue;
                 }
@@ -71,7 +75,7 @@ fn read<R: BufRead>(mut reader: Reader<R>, contents: bool) -> Outcome {
                 let failure = loop {
                     match entry.data.next_piece() {
                         Ok(None) => break None,
-                        Err(error) => break Some(chain(&error)),
+                        Err(error) => break Some(line(&error)),
                         Ok(Some(piece)) => {
                             assert!(!piece.bytes.is_empty() && piece.offset >= end, "pieces ascend");
                             // Where a hole is must not depend on the pieces either.

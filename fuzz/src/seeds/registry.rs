@@ -55,4 +55,26 @@ pub(crate) const SEEDS: &[(&str, &str, &str)] = &[
     ("source", "tar", "tar:-"),
     ("source", "other", "containers-storage:x"),
     ("source", "capitals", "https://A.example/B"),
+    ("source", "account", "https://quay.io/team/a"),
+    ("source", "platform", "linux/arm64/v8"),
+    ("text", "controls", "a\u{1b}[2J\u{7f}\u{9b}\u{2028}\u{202e}b\u{2066}\u{feff}\u{e0041}\r\n\té"),
+    ("text", "joiners", "می\u{200c}خواهم 👩\u{200d}💻 ❤\u{fe0f}\u{200d}🔥 a\u{200d}b"),
+    ("text", "json", "{\"a\u{202e}\": [\"\u{9b}\", 1.5, null],\r\n\t\"b\": {}}"),
+    (
+        "archives",
+        "docker",
+        r#"[{"Config":"config.json","RepoTags":["a:1","docker.io/library/b:latest"],"Layers":["layer.tar"]}]"#,
+    ),
+    (
+        "archives",
+        "docker-several",
+        r#"[{"Config":"blobs/sha256/x","Layers":["../layer.tar"]},{"Config":"config.json","RepoTags":null,"Layers":null}]"#,
+    ),
+    (
+        "archives",
+        "oci",
+        r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json",
+"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0,
+"annotations":{"org.opencontainers.image.ref.name":"docker.io/library/a:1"},"platform":{"os":"linux","architecture":"amd64"}}]}"#,
+    ),
 ];

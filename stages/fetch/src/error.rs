@@ -309,7 +309,7 @@ pub enum Error {
 const MAX_LISTED: usize = 32;
 
 fn list(names: &[String]) -> String {
-    let shown = names.iter().take(MAX_LISTED).map(|name| shorten(name).escape_debug().to_string()).collect::<Vec<_>>();
+    let shown = names.iter().take(MAX_LISTED).map(|name| shorten(&name.escape_debug().to_string())).collect::<Vec<_>>();
     match names.len().checked_sub(shown.len()) {
         _ if names.is_empty() => "none".to_owned(),
         None | Some(0) => shown.join(", "),

@@ -142,11 +142,17 @@ impl FromStr for Platform {
         let valid = |part: &&str| {
             !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         };
-        match parts[..] {
-            [os, architecture] if parts.iter().all(valid) => Ok(Platform::new(os, architecture, "")),
-            [os, architecture, variant] if parts.iter().all(valid) => Ok(Platform::new(os, architecture, variant)),
-            _ => Err(PlatformError { text: crate::shorten(text) }),
-        }
+        let platform = match parts[..] {
+            [os, architecture] if parts.iter().all(valid) => Some(Platform::new(os, architecture, "")),
+            [os, architecture, variant] if parts.iter().all(valid) => Some(Platform::new(os, architecture, variant)),
+            _ => None,
+        };
+        // What is shown of a platform can be asked for.
+        let is_shown_whole = |platform: &Platform| {
+            let parts = [&platform.os, &platform.architecture, &platform.variant];
+            parts.iter().all(|part| part.len() <= crate::SHOWN_CHARS)
+        };
+        platform.filter(is_shown_whole).ok_or_else(|| PlatformError { text: crate::shorten(text) })
     }
 }
 
@@ -181,6 +187,11 @@ mod tests {
         for (text, normal) in table {
             assert_eq!(platform(text).to_string(), normal);
             assert_eq!(platform(normal), platform(text));
+        }
+        let longest = format!("linux/{}", "a".repeat(crate::SHOWN_CHARS));
+        assert_eq!(platform(&longest).to_string(), longest);
+        for text in [format!("{longest}a"), format!("linux/arm/{}", "7".repeat(crate::SHOWN_CHARS))] {
+            assert!(text.parse::<Platform>().is_err(), "{text}");
         }
         for text in [
             "",

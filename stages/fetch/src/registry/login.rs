@@ -50,9 +50,13 @@ impl Account {
     pub fn parse(text: &str) -> Result<Account, Error> {
         let wrong = || Error::Registrar { text: text.to_owned() };
         let name = plain(text.trim());
+        // Written in the file, it has to be found there again.
+        if plain(name) != name {
+            return Err(wrong());
+        }
         let (registry, path) = name.split_at(name.find('/').unwrap_or(name.len()));
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-        if !registry.bytes().all(allowed) || registry.starts_with(['-', ':']) {
+        if !registry.bytes().all(allowed) || registry.starts_with('-') || !has_port_of_its_own(registry) {
             return Err(wrong());
         }
         // In the name of an image, anything else would be a part of Docker Hub, and so would the password go there.
@@ -125,6 +129,18 @@ impl Account {
             session.failed(&mut attempts, failure)?;
         }
     }
+}
+
+/// Whether the colons of a host are those of an address in brackets, or stand before a port: the host of `docker://quay.io` is not
+/// `docker:`.
+fn has_port_of_its_own(registry: &str) -> bool {
+    let (host, port) = match registry.rsplit_once(':').filter(|_| !registry.ends_with(']')) {
+        Some((host, port)) => (host, port),
+        None => (registry, "0"),
+    };
+    let is_address = host.starts_with('[') && host.ends_with(']');
+    let is_host = !host.is_empty() && (is_address || !host.contains([':', '[', ']']));
+    is_host && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A file of credentials, to be changed.

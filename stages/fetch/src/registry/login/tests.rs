@@ -57,6 +57,16 @@ fn accounts() {
         "quay",
         "library/x",
         "https://",
+        "docker://quay.io",
+        "docker://v2/",
+        "a.example:",
+        "a.example:x",
+        "a:b:1",
+        "[::1",
+        "[::1]:",
+        "a.example//v2/",
+        "a.example/v1/v2",
+        "https://https://a.example",
     ] {
         assert!(matches!(Account::parse(text), Err(Error::Registrar { .. })), "{text:?}");
     }
