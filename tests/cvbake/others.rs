@@ -118,26 +118,25 @@ fn a_directory_of_ours_is_not_taken_for_a_stale_one() {
 /// What stands in a layout that an image is exported to is for its owner to say.
 #[test]
 fn a_layout_of_theirs_is_read_and_written_with_care() {
-    let cases: [(&str, &str, &dyn Fn(&Path)); 7] = [
-        ("index.json is a pipe", "found a named pipe", &|layout| {
+    type Spoil = fn(&Path);
+    let cases: [(&str, &str, Spoil); 7] = [
+        ("index.json is a pipe", "found a named pipe", |layout| {
             fs::remove_file(layout.join("index.json")).unwrap();
             let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o666));
             rustix::fs::mknodat(rustix::fs::CWD, layout.join("index.json"), kind, mode, 0).unwrap();
         }),
-        ("index.json is a link to a device", "found a symbolic link", &|layout| {
-            link(layout, "index.json", "/dev/zero")
-        }),
-        ("oci-layout is a link", "found a symbolic link", &|layout| link(layout, "oci-layout", "/etc/passwd")),
-        ("index.json is endless", "larger than the 4194304 bytes", &|layout| {
+        ("index.json is a link to a device", "found a symbolic link", |layout| link(layout, "index.json", "/dev/zero")),
+        ("oci-layout is a link", "found a symbolic link", |layout| link(layout, "oci-layout", "/etc/passwd")),
+        ("index.json is endless", "larger than the 4194304 bytes", |layout| {
             fs::remove_file(layout.join("index.json")).unwrap();
             File::create(layout.join("index.json")).unwrap().set_len(1 << 40).unwrap();
         }),
-        ("index.json is no index", "index.json", &|layout| fs::write(layout.join("index.json"), "[").unwrap()),
-        ("blobs is a link", "found a symbolic link", &|layout| {
+        ("index.json is no index", "index.json", |layout| fs::write(layout.join("index.json"), "[").unwrap()),
+        ("blobs is a link", "found a symbolic link", |layout| {
             fs::rename(layout.join("blobs"), layout.join("../elsewhere")).unwrap();
             symlink("../elsewhere", layout.join("blobs")).unwrap();
         }),
-        ("blobs/sha256 is a link", "found a symbolic link", &|layout| {
+        ("blobs/sha256 is a link", "found a symbolic link", |layout| {
             fs::rename(layout.join("blobs/sha256"), layout.join("../elsewhere")).unwrap();
             symlink("../../elsewhere", layout.join("blobs/sha256")).unwrap();
         }),
