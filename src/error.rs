@@ -187,6 +187,11 @@ impl Error {
         Error::Layer { number: layer.number(), digest, source: Box::new(source) }
     }
 
+    /// About a temporary file, by its name rather than by the descriptor that leads to it.
+    pub(crate) fn scratch(path: &std::path::Path, source: io::Error) -> Error {
+        Error::Scratch { path: cvbake_durable::shown(path), source }
+    }
+
     /// Adds the image it is about. Errors of the output and the store are about themselves.
     pub(crate) fn image(reference: String, error: Error) -> Error {
         match error {

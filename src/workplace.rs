@@ -55,7 +55,7 @@ impl Workplace {
     /// A new directory in it.
     pub(crate) fn subdirectory(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.path().join(name);
-        std::fs::create_dir(&path).map_err(|source| Error::Scratch { path: path.clone(), source })?;
+        std::fs::create_dir(&path).map_err(|source| Error::scratch(&path, source))?;
         Ok(path)
     }
 

@@ -125,10 +125,9 @@ impl Intake<'_> {
 
     /// What goes wrong with a file in the store is the store's fault.
     fn failed(&self, path: &Path, source: io::Error) -> Error {
-        let path = path.to_owned();
         match self.place {
-            Workplace::Store(_) => cvbake_store::Error::Write { path, source }.into(),
-            Workplace::Draft(_) | Workplace::Temporary(_) => Error::Scratch { path, source },
+            Workplace::Store(_) => cvbake_store::Error::Write { path: path.to_owned(), source }.into(),
+            Workplace::Draft(_) | Workplace::Temporary(_) => Error::scratch(path, source),
         }
     }
 

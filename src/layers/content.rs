@@ -95,9 +95,7 @@ impl Layers<'_> {
             return Ok(Some(pack));
         }
         match (content, self.shop.store, &unpacked.index) {
-            (Content::Scratch(path), _, _) => {
-                File::open(path).map(Some).map_err(|source| Error::Scratch { path: path.clone(), source })
-            }
+            (Content::Scratch(path), _, _) => File::open(path).map(Some).map_err(|source| Error::scratch(path, source)),
             (Content::Store | Content::Kept, Some(store), Some(index)) => {
                 let seal = PackSeal { len: index.seal().len, crcs: &index.seal().crcs };
                 let pack = store.pack(&unpacked.diff_id, &seal, &tell)?;

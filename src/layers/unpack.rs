@@ -69,7 +69,7 @@ pub(super) fn unpack<'a>(
         (_, Purpose::Plan) => {}
         (None, Purpose::Content) => {
             let path = index_path(shop.scratch, layer);
-            std::fs::write(&path, index.encode()).map_err(|source| Error::Scratch { path, source })?;
+            std::fs::write(&path, index.encode()).map_err(|source| Error::scratch(&path, source))?;
         }
         (Some((store, _)), Purpose::Content) => {
             store.put_index(&diff_id, &index.encode())?;
@@ -156,13 +156,18 @@ impl Scratch {
     pub(super) fn create(dir: &Path, layer: &Layer) -> Result<Scratch, Error> {
         let path = dir.join(format!("pack-{}", layer.number()));
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
-        let file = file.map_err(|source| Error::Scratch { path: path.clone(), source })?;
+        let file = file.map_err(|source| Error::scratch(&path, source))?;
         Ok(Scratch { file, path })
     }
 
     /// Makes a part of another file its content.
     pub(super) fn fill_from(&self, from: &File, range: Range<u64>) -> Result<(), Error> {
-        Raw::new(&self.file, &self.path).copy_at(0, from, range.start, range.end - range.start)?;
+        Raw::new(&self.file, &cvbake_durable::shown(&self.path)).copy_at(
+            0,
+            from,
+            range.start,
+            range.end - range.start,
+        )?;
         Ok(())
     }
 
@@ -171,6 +176,6 @@ impl Scratch {
     }
 
     fn name_error(&self, error: io::Error) -> io::Error {
-        io::Error::new(error.kind(), Error::Scratch { path: self.path.clone(), source: error })
+        io::Error::new(error.kind(), Error::scratch(&self.path, error))
     }
 }

@@ -18,7 +18,7 @@ mod temporary;
 use std::ffi::OsString;
 use std::io;
 
-pub use private::PrivateDir;
+pub use private::{PrivateDir, shown};
 pub use remove::remove_dir;
 pub use temporary::Temporary;
 

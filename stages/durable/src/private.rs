@@ -161,9 +161,21 @@ fn is_empty(dir: &OwnedFd) -> Result<bool, Errno> {
     Ok(true)
 }
 
+/// Where a process has paths to what it has open.
+const DESCRIPTORS: &str = "/proc/self/fd";
+
+/// A path as a person should see it: one that begins with that of a [`PrivateDir`] begins with the directory's name instead.
+#[must_use]
+pub fn shown(path: &Path) -> PathBuf {
+    let Ok(below) = path.strip_prefix(DESCRIPTORS) else { return path.to_owned() };
+    let mut parts = below.components();
+    let named = parts.next().and_then(|number| std::fs::read_link(Path::new(DESCRIPTORS).join(number)).ok());
+    named.map_or_else(|| path.to_owned(), |dir| dir.join(parts.as_path()))
+}
+
 /// A path that leads to an open directory.
 fn path_of(dir: &OwnedFd) -> io::Result<PathBuf> {
-    let path = Path::new("/proc/self/fd").join(OsString::from(dir.as_raw_fd().to_string()));
+    let path = Path::new(DESCRIPTORS).join(OsString::from(dir.as_raw_fd().to_string()));
     let (there, here) = (rustix::fs::stat(&path), rustix::fs::fstat(dir)?);
     match there {
         Ok(there) if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) => Ok(path),
@@ -192,6 +204,11 @@ mod tests {
         fs::create_dir(at("ours")).unwrap();
         fs::write(dir.path().join("file"), "x").unwrap();
         assert!(at("moved/file").exists() && !at("ours/file").exists());
+        assert_eq!(shown(&dir.path().join("a/b")), at("moved/a/b"));
+        assert_eq!(shown(dir.path()), at("moved"));
+        for other in ["/proc/self/fd/99999/x", "/proc/self/fd", "/tmp/x", "x", ""] {
+            assert_eq!(shown(Path::new(other)), Path::new(other));
+        }
         drop(dir);
         // The name is another directory's.
         assert!(at("ours").exists());

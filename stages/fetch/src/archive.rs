@@ -133,7 +133,7 @@ fn is_compressed(file: &File, place: &str) -> Result<bool, Error> {
 /// The plain bytes of a stream in a file without a name, which is gone when it is closed, whatever happens. Zeros take no room there: an
 /// archive may have any number of them, and hardly be longer for that.
 pub(crate) fn decompress(file: File, place: &str, scratch: &Path) -> Result<File, Error> {
-    let write = |source| Error::Scratch { path: scratch.to_owned(), source };
+    let write = |source| Error::scratch(scratch, source);
     let read = |source| Error::Read { place: place.to_owned(), source };
     let plain = tempfile::tempfile_in(scratch).map_err(write)?;
     let mut reader = Decompressor::new(file).map_err(read)?;

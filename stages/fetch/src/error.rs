@@ -318,6 +318,11 @@ fn list(names: &[String]) -> String {
 }
 
 impl Error {
+    /// About a directory for temporary files, by its name rather than by the descriptor that leads to it.
+    pub(crate) fn scratch(dir: &std::path::Path, source: io::Error) -> Error {
+        Error::Scratch { path: cvbake_durable::shown(dir), source }
+    }
+
     /// As the reason of an [`io::Error`], for readers.
     pub(crate) fn into_io(self) -> io::Error {
         let kind = match &self {

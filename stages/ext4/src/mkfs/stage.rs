@@ -103,7 +103,7 @@ pub(super) fn stage(tree: &Tree, packs: &dyn Packs, scratch: &Path) -> Result<St
         let path = Place::of(tree, tree.inode(ino));
         match source {
             Failure::Content(source) => Error::Content { path, source },
-            Failure::Host(source) => Error::Stage { path, dir: scratch.to_owned(), source },
+            Failure::Host(source) => Error::Stage { path, dir: cvbake_durable::shown(scratch), source },
         }
     })?;
     Ok(stage.staged)

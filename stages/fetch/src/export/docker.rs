@@ -95,7 +95,7 @@ impl<'b> Plain<'b> {
         if let (Compression::None, Some(len)) = (compression, layer.size()) {
             return Ok(Plain { reader: PlainReader::Stream(Box::new(reader)), len });
         }
-        let write = |source| Error::Scratch { path: scratch.to_owned(), source };
+        let write = |source| Error::scratch(scratch, source);
         let mut file = tempfile::tempfile_in(scratch).map_err(write)?;
         let mut failed = Counted::new(&mut reader, &|_| {});
         let copied = io::copy(&mut BufReader::with_capacity(256 << 10, &mut failed), &mut file);

@@ -66,7 +66,7 @@ impl Packed {
         let compression = plain.compression();
         let mut plain = HashingReader::new(plain, layer.algorithm());
         let (digest, size, content, compression) = if compression == Compression::None {
-            let unwritable = |source| Error::Scratch { path: scratch.to_owned(), source };
+            let unwritable = |source| Error::scratch(scratch, source);
             let mut gzip = Gzip::start(scratch).map_err(unwritable)?;
             loop {
                 let piece = match plain.fill_buf() {
