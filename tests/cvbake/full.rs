@@ -5,7 +5,7 @@ use crate::registry::{Registry, cvbake, pull_and_build};
 use crate::support::bake::{Bake, Place, assert_tidy, mode, names};
 use crate::support::mount::Small;
 use crate::support::server::{Answer, Server};
-use crate::support::tools::needs_root;
+use crate::support::tools::needs_mounts;
 use crate::support::{ext4, sample};
 
 const SIZES: [&str; 9] = ["8k", "64k", "300k", "1m", "3m", "5m", "10m", "20m", "28m"];
@@ -18,7 +18,7 @@ fn expected() -> String {
 
 #[test]
 fn the_outputs_filesystem_is_full() {
-    if !needs_root("a filesystem that is full") {
+    if !needs_mounts("a filesystem that is full") {
         return;
     }
     let expected = expected();
@@ -46,7 +46,7 @@ fn the_outputs_filesystem_is_full() {
 /// Neither half an export nor an image that is half imported.
 #[test]
 fn there_is_no_room_for_an_export_or_an_import() {
-    if !needs_root("a filesystem that is full") {
+    if !needs_mounts("a filesystem that is full") {
         return;
     }
     let place = Place::with(&sample::large());
@@ -81,7 +81,7 @@ fn there_is_no_room_for_an_export_or_an_import() {
 
 #[test]
 fn the_stores_filesystem_is_full() {
-    if !needs_root("a filesystem that is full") {
+    if !needs_mounts("a filesystem that is full") {
         return;
     }
     let expected = expected();
@@ -113,7 +113,7 @@ fn the_stores_filesystem_is_full() {
 
 #[test]
 fn a_full_store_can_be_pruned() {
-    if !needs_root("a filesystem that is full") {
+    if !needs_mounts("a filesystem that is full") {
         return;
     }
     let place = Place::with(&sample::varied());
@@ -141,7 +141,7 @@ fn a_full_store_can_be_pruned() {
 
 #[test]
 fn the_stores_filesystem_is_full_while_pulling() {
-    if !needs_root("a filesystem that is full") {
+    if !needs_mounts("a filesystem that is full") {
         return;
     }
     let expected = expected();
@@ -193,7 +193,7 @@ fn the_stores_filesystem_is_full_while_pulling() {
 
 #[test]
 fn the_stores_quota_is_exceeded() {
-    if !needs_root("a filesystem with a quota") {
+    if !needs_mounts("a filesystem with a quota") {
         return;
     }
     let expected = expected();
