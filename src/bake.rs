@@ -72,7 +72,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     clock.next(Stage::Merge);
     let tree = layers.merge(job.epoch)?;
     clock.next(Stage::Plan);
-    let options = job.options(&image, &layers);
+    let options = job.options(&layers);
     let (numbers, standing) = match &job.engine {
         Engine::Native => {
             let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
@@ -167,13 +167,13 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
     clock.next(Stage::Merge);
     let tree = layers.merge(job.epoch)?;
     clock.next(Stage::Plan);
-    let options = job.options(&image, &layers);
+    let options = job.options(&layers);
     let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
     Ok(Plan::new(&image, &layers, &tree, &options, Numbers::planned(&layout)))
 }
 
 pub(crate) fn announce(image: &Image, on: &(dyn Fn(Event) + Sync)) {
-    let (digest, bytes) = (image.identity().digest(), image.layers_len_bytes());
+    let (digest, bytes) = (image.descriptor().map(|manifest| manifest.digest), image.layers_len_bytes());
     on(Event::Image { digest, layers: image.layers().len(), bytes });
     for warning in image.warnings() {
         on(Event::Warning(warning.to_string()));

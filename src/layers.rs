@@ -18,7 +18,7 @@ use cvbake_ext4::{Place, Placement};
 use cvbake_store::Store;
 use cvbake_tree::{Time, Tree};
 use cvbake_unpack::{Index, PACK_PIECE, Provenance};
-use cvbake_verify::{Blobs, Digest, Image, Layer};
+use cvbake_verify::{Blobs, Digest, Image, Layer, chain_id};
 
 use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
@@ -313,9 +313,10 @@ impl<'a> Layers<'a> {
         by_layer
     }
 
-    /// The digest of what the lowest layer unpacks to.
-    pub(crate) fn first_diff_id(&self) -> Option<Digest> {
-        self.unpacked.first().map(|unpacked| unpacked.diff_id)
+    /// What all of them are, once they were read.
+    pub(crate) fn chain_id(&self) -> Digest {
+        let diff_ids: Vec<Digest> = self.positions.iter().map(|&at| self.unpacked[at].diff_id).collect();
+        chain_id(&diff_ids)
     }
 
     pub(crate) fn reports(&self) -> Vec<LayerReport> {
