@@ -13,7 +13,7 @@ use cvbake_store::Store;
 use cvbake_tree::Tree;
 use cvbake_verify::{Algorithm, Digest, Hasher, Image};
 
-use self::plan::Numbers;
+use self::plan::{Numbers, content_bytes};
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -79,6 +79,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
             let numbers = Numbers::planned(&layout);
             numbers.announce(on);
+            draft.check_room(content_bytes(&tree))?;
             clock.next(Stage::Write);
             layers.settle(&layout, &draft)?;
             if let Some(reuse) = &reuse {
@@ -92,6 +93,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             (numbers, if is_noted { layers.standing(layout.placements()) } else { Standing::default() })
         }
         Engine::Mkfs(programs) => {
+            draft.check_room(content_bytes(&tree))?;
             clock.next(Stage::Write);
             let scratch = place.subdirectory("mkfs")?;
             let disk = mkfs::Disk { file: draft.file(), path: draft.path() };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cvbake_ext4::{Layout, Options, mkfs};
-use cvbake_tree::Tree;
+use cvbake_tree::{Inode, Kind, Tree};
 use cvbake_verify::{Config, Digest, Image};
 
 use super::job::named_by;
@@ -75,6 +75,15 @@ impl Plan {
             uuid: options.uuid,
         }
     }
+}
+
+/// How many bytes of file content a disk has at least, whoever writes it: holes are left out.
+pub(super) fn content_bytes(tree: &Tree) -> u64 {
+    let blocks = |inode: Inode<'_>| match inode.kind() {
+        Kind::File(data) => data.segments.iter().map(|segment| u64::from(segment.blocks)).sum(),
+        _ => 0,
+    };
+    tree.inodes().map(blocks).sum::<u64>() * u64::from(cvbake_tree::BLOCK_SIZE)
 }
 
 /// What there is to count in a filesystem.
