@@ -9,6 +9,7 @@ use cvbake::{Baked, LayerReport, Plan};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
+use super::store::Pruned;
 use super::values::uuid_text;
 
 /// What is told of a bake, in the form of the JSON object.
@@ -23,6 +24,9 @@ pub(super) struct Report {
     layers: Vec<Layer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reused: Option<String>,
+    /// What went from the store so that it is small enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pruned: Option<Pruned>,
     times_ms: serde_json::Map<String, serde_json::Value>,
     engine: &'static str,
     dry_run: bool,
@@ -74,6 +78,7 @@ impl Report {
             files: plan.files,
             layers: plan.layers.iter().map(Layer::new).collect(),
             reused: None,
+            pruned: None,
             times_ms: serde_json::Map::new(),
             engine,
             dry_run: true,
@@ -123,6 +128,9 @@ impl Report {
         put("uuid", &self.disk.uuid);
         if let Some(sha256) = &self.disk.sha256 {
             put("sha256", sha256);
+        }
+        if let Some(removed) = self.pruned.as_ref().and_then(Pruned::words) {
+            put("removed", &removed);
         }
         if !self.dry_run {
             let total: f64 = self.times_ms.values().filter_map(serde_json::Value::as_f64).sum();
@@ -203,6 +211,7 @@ mod tests {
             files: 24,
             layers: vec![layer],
             reused: None,
+            pruned: None,
             times_ms: [("unpack".to_owned(), milliseconds(Duration::from_micros(1500)))].into_iter().collect(),
             engine: "native",
             dry_run,
