@@ -86,15 +86,19 @@ fn epochs() {
 #[test]
 fn one_changed_byte_changes_the_disk() {
     assert_ne!(baked(&sample::small("content 1"), &[]), baked(&sample::small("content 2"), &[]));
-    // The same files in other blobs: another manifest, so another filesystem UUID, and the same tree.
-    let place = |compression| {
-        let place = Place::with(&Images::of(vec![sample::layer("file f \"f\"", compression)]));
+    // The same layers in other blobs are another manifest, and the same disk. The same files in other layers are another one.
+    let place = |layers: &[&str], compression| {
+        let layers = layers.iter().map(|text| sample::layer(text, compression)).collect();
+        let place = Place::with(&Images::of(layers));
         place.bake().ok();
         place
     };
-    let (gzip, zstd) = (place(Compression::Gzip), place(Compression::Zstd));
-    assert_eq!(ext4::listing(&gzip.disk()), ext4::listing(&zstd.disk()));
-    assert_ne!(ext4::Ext4::open(&gzip.disk()).uuid(), ext4::Ext4::open(&zstd.disk()).uuid());
+    let files = ["file f \"f\"", "file g \"g\""];
+    let [gzip, zstd] = [Compression::Gzip, Compression::Zstd].map(|compression| place(&files, compression));
+    assert_eq!(bytes_of(&gzip.disk()), bytes_of(&zstd.disk()));
+    let one = place(&[&files.join("\n")], Compression::Gzip);
+    assert_eq!(ext4::listing(&one.disk()), ext4::listing(&gzip.disk()));
+    assert_ne!(ext4::Ext4::open(&one.disk()).uuid(), ext4::Ext4::open(&gzip.disk()).uuid());
 }
 
 #[test]

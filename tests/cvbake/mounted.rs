@@ -55,6 +55,28 @@ fn filled_and_emptied() {
     }
 }
 
+/// WSL asks for `data=ordered`, whatever it mounts. Linux grants that without a journal only where it is the default that the disk says.
+#[test]
+fn mounted_in_order_with_and_without_a_journal() {
+    const USER_XATTR_ACL_AND_ORDERED: u32 = 0x4 | 0x8 | 0x40;
+    for engine in ["native", "mkfs"] {
+        for journal in ["--journal", "--no-journal"] {
+            let place = Place::with(&sample::small("in order"));
+            place.bake().args(["--engine", engine, journal]).ok();
+            let found = ext4::Ext4::open(&place.disk()).default_mount_options();
+            assert_eq!(found, USER_XATTR_ACL_AND_ORDERED, "{engine} {journal}");
+            if needs_root("a disk, mounted with an option") {
+                for options in ["loop,data=ordered", "loop"] {
+                    let mount = Mount::with(&place.disk(), options);
+                    assert_eq!(fs::read(mount.root.join("file")).unwrap(), b"in order", "{engine} {journal}");
+                    mount.unmount();
+                }
+                fsck(&place.disk());
+            }
+        }
+    }
+}
+
 #[test]
 fn grown_and_shrunk() {
     for options in
