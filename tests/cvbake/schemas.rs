@@ -70,25 +70,24 @@ fn what_is_not_as_promised_is_refused() {
 }
 
 /// A row for each key, those of inner objects behind a dot.
-fn rows(file: &str, schema: &Value, prefix: &str, text: &mut String) {
+fn rows(schema: &Value, prefix: &str, text: &mut String) {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let (other, pointer) = reference.split_once('#').unwrap_or((reference, ""));
         let found = all()[other].pointer(pointer).unwrap();
-        return rows(other, found, prefix, text);
+        return rows(found, prefix, text);
     }
     if let Some(items) = schema.get("items") {
-        return rows(file, items, &format!("{prefix}[]"), text);
+        return rows(items, &format!("{prefix}[]"), text);
     }
     let required = |key: &str| schema["required"].as_array().is_some_and(|keys| keys.iter().any(|name| name == key));
     for (key, part) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         let optional = if required(key) { "" } else { ", optional" };
+        let meaning = part.get("description").and_then(Value::as_str);
         // What says nothing of itself is said by the object that it is in.
-        let Some(meaning) = part.get("description").or_else(|| part.get("const")).and_then(Value::as_str) else {
-            continue;
-        };
+        let Some(meaning) = meaning.or(part.get("const").map(|_| "")) else { continue };
         text.push_str(&format!("| `{path}` | {}{optional} | {meaning} |\n", kind(part)));
-        rows(file, part, &path, text);
+        rows(part, &path, text);
     }
 }
 
@@ -103,7 +102,8 @@ fn kind(schema: &Value) -> String {
             _ => "string".to_owned(),
         };
     }
-    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+    let values = schema.get("enum").and_then(Value::as_array).map(Vec::as_slice);
+    if let Some(values) = values.or(schema.get("const").map(std::slice::from_ref)) {
         return values.iter().map(|value| format!("`{}`", name(value))).collect::<Vec<_>>().join(" or ");
     }
     match schema.get("type") {
@@ -127,12 +127,12 @@ fn tables() -> String {
         for part in parts.into_iter().flatten() {
             let what = part["description"].as_str().unwrap();
             text.push_str(&format!("\n\n{what}:\n\n| key | type | meaning |\n|---|---|---|\n"));
-            rows(file, part, "", &mut text);
+            rows(part, "", &mut text);
             text.truncate(text.trim_end().len());
         }
         if parts.is_none() {
             text.push_str("\n\n| key | type | meaning |\n|---|---|---|\n");
-            rows(file, schema, "", &mut text);
+            rows(schema, "", &mut text);
         } else {
             text.push('\n');
         }
