@@ -14,6 +14,8 @@ mod output;
 mod prompt;
 mod pull;
 mod push;
+#[cfg(test)]
+mod reference;
 mod registry;
 mod report;
 mod source;

@@ -1,11 +1,12 @@
-//! A reference to an OCI image → a disk that boots, in userspace and without root.
+//! A reference to an OCI image → an ext4 root disk, in userspace and without root.
 //!
 //! ```text
 //! reference ─fetch→ blobs ─verify→ image ─unpack→ packs + indexes ─merge→ tree ─ext4→ blocks → disk
 //! ```
 //!
-//! Every stage is a crate of its own and does one thing: first a pure plan, then an effect as dumb as can be. What stands
-//! between the stages is a value that can be printed, compared and tested.
+//! Every stage is a crate of its own and does one thing: first a plan without side effects, then what the plan says. What one stage
+//! hands to the next is a value that can be printed, compared and tested. The words used here are listed in `docs/architecture.md`;
+//! `docs/library.md` shows how to call the library.
 //!
 //! | crate | what | may use |
 //! |---|---|---|

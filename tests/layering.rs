@@ -85,3 +85,23 @@ fn only_those_who_may() {
         }
     }
 }
+
+/// `docs/dependencies.md` says of each crate what it is for, and of none that is not there.
+#[test]
+fn every_dependency_is_explained() {
+    let page = include_str!("../docs/dependencies.md");
+    let (used, _) = page.split_once("## Considered and not used").expect("the last section");
+    let rows = used.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
+    let explained: BTreeSet<&str> = rows
+        .flat_map(|names| names.split(['`', ',', ' ']))
+        .filter(|name| !name.is_empty() && *name != "with")
+        .collect();
+    let packages = packages();
+    let all = packages.values().flatten().map(|dependency| dependency.name.as_str());
+    let foreign: BTreeSet<&str> = all.filter(|name| !packages.contains_key(*name)).collect();
+    let missing: Vec<_> = foreign.difference(&explained).collect();
+    // Said beside the crate that has it as a feature or a part.
+    let parts = ["zlib-rs", "rustls"];
+    let gone: Vec<_> = explained.difference(&foreign).filter(|name| !parts.contains(name)).collect();
+    assert!(missing.is_empty() && gone.is_empty(), "docs/dependencies.md lacks {missing:?}, and has {gone:?} too many");
+}

@@ -293,6 +293,17 @@ mod tests {
     }
 
     #[test]
+    fn the_example_in_the_documents_is_understood() {
+        let page = include_str!("../../docs/configuration.md");
+        let (_, rest) = page.split_once("```toml\n").unwrap();
+        let mut settings = Settings::default();
+        settings.add(Path::new("example.toml"), rest.split_once("```").unwrap().0).unwrap();
+        assert!(settings.by_key.len() > 3);
+        let args = ["cvbake", "bake", "tar:x", "-o", "y"];
+        settings.apply(Cli::command()).try_get_matches_from(args).unwrap();
+    }
+
+    #[test]
     fn a_wrong_value_is_said_to_be_the_files() {
         let mut settings = Settings::default();
         settings.add(Path::new("c.toml"), "jobs = 1\n\nsize = \"huge\"\n").unwrap();

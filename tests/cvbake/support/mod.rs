@@ -10,6 +10,7 @@ pub(crate) mod mount;
 pub(crate) mod oracle;
 pub(crate) mod run;
 pub(crate) mod sample;
+pub(crate) mod schema;
 pub(crate) mod seen;
 pub(crate) mod server;
 pub(crate) mod tar;

@@ -7,6 +7,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use super::schema;
+
 /// Far beyond what any test needs: who takes longer hangs.
 const HANG: Duration = Duration::from_secs(300);
 
@@ -16,6 +18,8 @@ pub(crate) struct Running {
     child: Child,
     stdout: File,
     stderr: File,
+    /// The arguments, if it is ours.
+    args: Vec<String>,
     text: String,
     peak_kib: u64,
 }
@@ -27,7 +31,9 @@ impl Running {
         let (stdout, stderr) = (file(), file());
         command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Running { child, stdout, stderr, text: format!("{command:?}"), peak_kib: 0 }
+        let args = command.get_args().map(|arg| arg.to_string_lossy().into_owned());
+        let args = args.skip_while(|arg| !arg.ends_with("/cvbake")).skip(1).collect();
+        Running { child, stdout, stderr, args, text: format!("{command:?}"), peak_kib: 0 }
     }
 
     /// Sends a signal, if the process is still there.
@@ -82,6 +88,7 @@ impl Running {
             text: self.text,
         };
         assert!(code != Some(101) && !outcome.stderr.contains("panicked"), "a panic: {}", outcome.describe());
+        schema::check(&self.args, code, &outcome.stdout, &outcome.stderr);
         outcome
     }
 }
