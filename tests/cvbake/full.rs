@@ -46,7 +46,7 @@ fn the_outputs_filesystem_is_full() {
 /// As soon as there is a plan, it is known that there is no room: nothing is written then.
 #[test]
 fn there_is_no_room_for_what_is_planned() {
-    if !needs_root("a filesystem that is too small") {
+    if !needs_mounts("a filesystem that is too small") {
         return;
     }
     let place = Place::with(&sample::large());
