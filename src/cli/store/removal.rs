@@ -33,9 +33,9 @@ pub(super) fn text(removal: &Removal, dry_run: bool) -> String {
     for name in &removal.images {
         writeln!(text, "{}", line(name)).expect("a string takes everything");
     }
-    let verb = if dry_run { "would remove" } else { "removed" };
+    let verb = if dry_run { "Would remove" } else { "Removed" };
     let left = BinaryBytes(removal.left_bytes);
-    writeln!(text, "{verb} {}; {left} stay", words(removal)).expect("a string takes everything");
+    writeln!(text, "{verb} {}; {left} left", words(removal)).expect("a string takes everything");
     text
 }
 
@@ -64,12 +64,12 @@ mod tests {
     #[test]
     fn reports() {
         let mut removal = Removal::default();
-        assert_eq!(text(&removal, false), "removed nothing; 0 B stay\n");
+        assert_eq!(text(&removal, false), "Removed nothing; 0 B left\n");
         removal.images = vec!["docker.io/library/alpine:3.20".to_owned()];
         removal.partials = vec!["a".to_owned(), "b".to_owned()];
         (removal.bytes, removal.left_bytes) = (2048, 1024);
         let expected = "docker.io/library/alpine:3.20\n\
-                        would remove 1 image, 2 partial downloads: 2.00 KiB; 1.00 KiB stay\n";
+                        Would remove 1 image, 2 partial downloads: 2.00 KiB; 1.00 KiB left\n";
         assert_eq!(text(&removal, true), expected);
         let expected = concat!(
             r#"{"images":["docker.io/library/alpine:3.20"],"blobs":0,"layers":0,"partials":2,"#,
