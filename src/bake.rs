@@ -3,6 +3,7 @@
 mod job;
 mod plan;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -176,7 +177,14 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
 }
 
 pub(crate) fn announce(image: &Image, on: &(dyn Fn(Event) + Sync)) {
-    let (digest, bytes) = (image.descriptor().map(|manifest| manifest.digest), image.layers_len_bytes());
+    // One that an image has twice is worked on once.
+    let mut seen = BTreeSet::new();
+    let mut distinct = image.layers().iter().filter(|layer| {
+        let key = layer.digest().or(layer.diff_id());
+        key.is_none_or(|key| seen.insert(key))
+    });
+    let bytes = distinct.try_fold(0u64, |sum, layer| sum.checked_add(layer.size()?));
+    let digest = image.descriptor().map(|manifest| manifest.digest);
     on(Event::Image { digest, layers: image.layers().len(), bytes });
     for warning in image.warnings() {
         on(Event::Warning(warning.to_string()));

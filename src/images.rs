@@ -16,6 +16,7 @@ mod time;
 pub use details::{Details, ImageDetails, LayerDetails, Step};
 pub use documents::RunConfig;
 pub use export::{ExportJob, Exported, From, Target, export};
+pub use find::{begins, calls};
 pub use import::{ImportJob, Imported, import};
 pub(crate) use lack::incomplete;
 pub use lack::{Incomplete, Lack};

@@ -6,12 +6,12 @@ use cvbake::error::Error;
 
 use super::Cli;
 
-/// Prints completions for a shell
+/// Print completions for a shell
 ///
-/// For bash, for example: cvbake completions bash > ~/.local/share/bash-completion/completions/cvbake
+/// For bash: cvbake completions bash > ~/.local/share/bash-completion/completions/cvbake
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The shell
+    /// Shell to print completions for
     shell: Shell,
 }
 

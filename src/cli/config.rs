@@ -217,7 +217,9 @@ pub(super) fn option() -> Arg {
         .hide_env_values(true)
         .action(ArgAction::Set)
         .help_heading("Configuration")
-        .help("The configuration file, instead of those at the usual places; `cvbake config show` names them")
+        .help(
+            "Read only this configuration file, instead of those at the usual places, which `cvbake config show` lists",
+        )
 }
 
 /// The file that the arguments name. It is needed before they can be parsed.

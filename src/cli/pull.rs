@@ -21,34 +21,34 @@ use super::work::{Telling, allowed_jobs, want, watch};
 use super::{environment, registry, store, values};
 use crate::ui::{Mode, Ui};
 
-/// Fetches an image from a registry into the store
+/// Fetch an image from a registry into the store
 ///
-/// Afterwards it can be baked without a network. What is in the store already is not fetched again, and an interrupted
-/// download goes on where it stopped.
+/// The image can then be baked without a network. Blobs that are in the store are not fetched again, and an interrupted
+/// download is resumed.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "cvbake pull [OPTIONS] <REF>")]
+#[command(override_usage = "cvbake pull [OPTIONS] <REF>", after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The name of the image, such as alpine:3.20 or localhost:5000/a/b@sha256:…
+    /// Name of the image, such as alpine:3.20 or localhost:5000/a/b@sha256:…
     #[arg(value_name = "REF")]
     reference: OsString,
 
-    /// The platform of the image, as os/arch[/variant]
+    /// Choose the image for this platform, os/arch[/variant]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
-    /// Where the image goes [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
+    /// Use the store in this directory [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
 
-    /// How large the store may be afterwards: images that were used least recently go, and imported ones stay
+    /// Shrink the store to this size afterwards, removing the least recently used images; imported images stay
     #[arg(long, value_name = "SIZE", value_parser = values::store_size)]
     max_store_size: Option<u64>,
 
-    /// With --max-store-size: imported images go, too, when nothing else is left
+    /// With --max-store-size, remove imported images, too, when nothing else is left to remove
     #[arg(long)]
     prune_imported: bool,
 
-    /// How many layers are fetched at once [default: as many as there are processors]
+    /// Set the number of layers that are fetched at once [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
 
@@ -59,10 +59,15 @@ pub(super) struct Args {
     telling: Telling,
 }
 
+const EXAMPLES: &str = "Examples:
+  cvbake pull alpine:3.20
+  cvbake pull --platform linux/arm64 ghcr.io/team/app:v1
+  cvbake pull --insecure localhost:5000/app";
+
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let no_home = || Error::Usage {
         problem: "there is no store to pull into: there is no home directory".to_owned(),
-        hint: Some("--store DIR says where".to_owned()),
+        hint: Some("--store DIR names a directory for it".to_owned()),
     };
     let job = PullJob {
         source: registry::reference(&args.reference)?,
@@ -118,7 +123,7 @@ fn json(pulled: &Pulled, pruned: Option<&Pruned>) -> String {
 }
 
 fn text(pulled: &Pulled, pruned: Option<&Pruned>) -> String {
-    let mut text = format!("{} is in the store\n", line(&pulled.reference));
+    let mut text = format!("Pulled {}\n", line(&pulled.reference));
     let mut put =
         |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
     let platform = pulled.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();

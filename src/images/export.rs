@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use cvbake_archive::{Compression, Compressor};
 use cvbake_disk::Draft;
 use cvbake_fetch::export::{Contents, Layout, docker_archive, oci_archive};
-use cvbake_fetch::{Options, Source, open_stored};
+use cvbake_fetch::{Options, Pull, Source, open_stored, stored_name};
 use cvbake_store::{Pin, Reference, Store};
 use cvbake_verify::{Blobs, Digest, Image, Root, Want};
 
 use super::documents::RunConfig;
-use super::find::find;
+use super::find::{find, find_by_end, names};
 use super::import::convert;
 use super::layer::Intake;
 use super::stream::Stream;
@@ -132,7 +132,10 @@ fn try_export(
     // What it is borrowed from outlives it.
     let converted;
     let mut blobs = match (&job.from, &store) {
-        (From::Source(source), _) => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
+        (From::Source(source), store) => match stored_by_end(source, job.registry.pull, store.as_ref(), on)? {
+            Some((store, found)) => open_stored(store, &found.0, &found.1, &tell),
+            None => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
+        },
         (From::Store(name), None) => return Err(Error::NoSuchImage { name: name.clone(), similar: Vec::new() }),
         (From::Store(name), Some(store)) => {
             let found = find(store, name, on)?;
@@ -166,6 +169,25 @@ fn try_export(
             if stream.is_unread { Err(Error::Unread) } else { exported }
         }
     }
+}
+
+/// The image of the store that a short name is the end of. One that the store has under that very name, or that is to be asked for in
+/// any case, is left to the registries.
+fn stored_by_end<'s>(
+    source: &Source,
+    pull: Pull,
+    store: Option<&'s Store>,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<Option<(&'s Store, (String, Reference))>, Error> {
+    let (Source::Registry(name), Some(store), false) = (source, store, pull == Pull::Always) else { return Ok(None) };
+    let Some(short) = name.short() else { return Ok(None) };
+    let names = names(store, on)?;
+    if names.iter().any(|(known, _)| *known == stored_name(name)) {
+        return Ok(None);
+    }
+    let Some(found) = find_by_end(&names, &format!("{short}{}", name.suffix()))? else { return Ok(None) };
+    on(Event::Note(format!("{short}{} is {} in the store", name.suffix(), found.0)));
+    Ok(Some((store, found.clone())))
 }
 
 impl Target {
@@ -205,7 +227,7 @@ fn convert_into(
 }
 
 fn waiting_for(path: &Path) -> String {
-    format!("waiting for another process that exports to {}", path.display())
+    format!("waiting for another process that is exporting to {}", path.display())
 }
 
 /// How much is written at once.

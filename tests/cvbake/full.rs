@@ -169,9 +169,9 @@ fn a_full_store_can_be_pruned() {
         let bake = Bake::of(&["store"]).args(args).store(&place.store()).env("HOME", &home);
         bake.inside(small.holder.id()).ok()
     };
-    assert!(store(&["gc"]).stdout.starts_with("removed nothing"));
+    assert!(store(&["gc"]).stdout.starts_with("Removed nothing"));
     let pruned = store(&["prune", "--keep-size", "0"]);
-    assert!(pruned.stdout.contains("removed 1 image, 5 blobs: "), "{}", pruned.describe());
+    assert!(pruned.stdout.contains("Removed 1 image, 5 blobs: "), "{}", pruned.describe());
     assert!(store(&["check", "--progress", "none"]).stdout.ends_with("nothing damaged\n"));
     let listed = std::fs::read_to_string(small.outside().join("store/index.json")).unwrap();
     assert!(listed.contains(r#""manifests":[]"#), "{listed}");
@@ -200,7 +200,11 @@ fn the_stores_filesystem_is_full_while_pulling() {
             }
             // What is unpacked for the disk only is not the store's, though it stands there.
             let line = outcome.error(&[6, 7]);
-            let hint = if outcome.code == Some(7) { "`cvbake store gc`" } else { "-o says where" };
+            let hint = if outcome.code == Some(7) {
+                "`cvbake store gc`"
+            } else {
+                "--store DIR keeps the store and its temporary files elsewhere"
+            };
             assert!(line.contains(&home.display().to_string()) && line.contains("No space left"), "{size}: {line}");
             assert!(outcome.stderr.contains(hint), "{}", outcome.describe());
             assert_eq!(names(&place.path().join("out")), [""; 0], "{size}");

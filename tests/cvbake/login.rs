@@ -89,7 +89,7 @@ fn where_it_is_kept() {
         login(&place, &registry).env(variable, &value).ok();
         assert!(fs::read_to_string(&file).unwrap().contains("dXNlcjpzZWNyZXQ="), "{}", file.display());
         let out = command(&place, &["logout", "--all"]).env(variable, &value).ok();
-        assert!(out.stdout.contains("logged out of 1 registry"), "{}", out.describe());
+        assert!(out.stdout.contains("Logged out of 1 registry"), "{}", out.describe());
         assert!(!fs::read_to_string(&file).unwrap().contains(&registry.host));
     }
     let shown = command(&place, &["login", "-u", "user", "-p", "secret", &registry.host]).ok();

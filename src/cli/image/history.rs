@@ -13,20 +13,20 @@ use crate::cli::output;
 use crate::cli::work::{InStore, want};
 use crate::ui::Ui;
 
-/// Shows how an image was made, the last step first
+/// Show how an image was built, the last step first
 ///
-/// What an image says of itself: nobody checks it.
+/// This is what the image says of itself; nothing verifies it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The image: a name, a digest or the beginning of one
+    /// Image to show: a name, the end of a name, a digest or the beginning of one
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// The platform, as os/arch[/variant]
+    /// Choose the image for this platform, os/arch[/variant]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
-    /// Whole commands
+    /// Show whole commands
     #[arg(long)]
     no_trunc: bool,
 
@@ -81,7 +81,6 @@ fn shown(text: &str, whole: bool) -> String {
 
 /// An element of the list.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Item<'a> {
     created: Option<&'a str>,
     created_by: Option<&'a str>,

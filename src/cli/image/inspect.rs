@@ -12,27 +12,27 @@ use crate::cli::output;
 use crate::cli::work::{InStore, want};
 use crate::ui::Ui;
 
-/// Shows everything that is known of images, as a JSON list
+/// Show images in detail, as a JSON list
 ///
-/// Manifest and configuration are shown whole, with what cvbake does not know. Of an image for several platforms the one for
-/// this machine is shown, or the one of --platform. The objects have name, names, digest, mediaType, index, manifestDigest, platform,
-/// created, bytes, complete, layers (digest, mediaType, bytes, diffId and stored), manifest and config.
+/// The manifest and the configuration are shown in full, including fields that cvbake does not know. Of an image for several
+/// platforms, the one for this machine or for --platform is shown. The objects have name, names, digest, media_type, index, manifest_digest, platform,
+/// created, bytes, complete, layers (digest, media_type, bytes, diff_id and stored), manifest and config.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The images: names, digests or beginnings of those
+    /// Images to show: names, ends of names, digests or beginnings of digests
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 
-    /// The platform, as os/arch[/variant]
+    /// Choose the image for this platform, os/arch[/variant]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
-    /// Print the bytes of the manifest and nothing else; of the index, if that is what the name points to and no platform is named.
-    /// On a terminal, characters that it would act on are escaped; in a file or a pipe are the bytes
+    /// Print only the bytes of the manifest, or of the index if the name points to one and no platform is given; on a terminal,
+    /// control characters are escaped
     #[arg(long, conflicts_with = "raw_config")]
     raw: bool,
 
-    /// Print the bytes of the configuration and nothing else, escaped in the same way on a terminal
+    /// Print only the bytes of the configuration; on a terminal, control characters are escaped
     #[arg(long)]
     raw_config: bool,
 
@@ -71,7 +71,6 @@ impl Args {
 
 /// An element of the list.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Item<'a> {
     name: &'a str,
     names: &'a [String],
@@ -90,7 +89,6 @@ struct Item<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Layer<'a> {
     digest: String,
     media_type: &'a str,

@@ -27,6 +27,7 @@ mod http;
 mod image;
 mod login;
 mod manifest;
+mod nearby;
 mod netrc;
 mod options;
 mod problem;
@@ -93,7 +94,10 @@ pub fn open_name<'s>(
     store: Option<&'s Store>,
     on: &'s (dyn Fn(Event) + Sync),
 ) -> Result<Box<dyn Blobs + Send + 's>, Error> {
-    let registries = Registries::load(&options.registries, on)?;
+    let registries = match name.short() {
+        Some(_) => Registries::load(&options.registries, on)?,
+        None => Registries::load(&options.registries.for_full_names(), on)?,
+    };
     let names = registries.resolve(name)?;
     let image = |reference| Image::new(reference, &registries, options, store, on);
     if names.len() > 1 && options.pull != Pull::Always {
@@ -113,7 +117,7 @@ pub fn open_name<'s>(
                 let (host, next) = (reference.registry().to_owned(), next.registry().to_owned());
                 on(Event::Elsewhere { host, next, problem: source.line(), missing: true });
             }
-            (Err(error), _) => return Err(error),
+            (Err(error), _) => return Err(image.with_tags(error)),
         }
     }
     unreachable!("a name stands for one at least")

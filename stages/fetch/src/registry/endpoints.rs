@@ -99,6 +99,11 @@ impl<'s> Endpoints<'s> {
         &self.sessions[turns.current()]
     }
 
+    /// The registry that the image is named after.
+    pub(super) fn last(&self) -> &Session<'s> {
+        self.sessions.last().expect("a name leads to one at least")
+    }
+
     /// It answered: it is asked first from now on.
     pub(super) fn prefer(&self, turns: &Turns) {
         self.first.store(turns.current(), Ordering::Relaxed);
@@ -109,7 +114,7 @@ impl<'s> Endpoints<'s> {
         if problem.is_ours() {
             return Err(problem);
         }
-        let (current, host) = (turns.current(), self.session(turns).host().to_owned());
+        let (current, host) = (turns.current(), self.called(turns.current()));
         let Some(&next) = turns.order.get(turns.at + 1) else { return Err(turns.give_up(host, problem)) };
         let missing = matches!(problem, Problem::NotFound { .. });
         if !missing {
@@ -117,11 +122,18 @@ impl<'s> Endpoints<'s> {
             let _ = self.first.compare_exchange(current, next, Ordering::Relaxed, Ordering::Relaxed);
         }
         let text = problem.line();
-        let next = self.sessions[next].host().to_owned();
+        let next = self.called(next);
         (self.on)(Event::Elsewhere { host: host.clone(), next, problem: text.clone(), missing });
         turns.failed.push(format!("{host}: {text}"));
         turns.at += 1;
         Ok(())
+    }
+
+    /// What messages call one: its host, and the path where another has the same host.
+    fn called(&self, at: usize) -> String {
+        let session = &self.sessions[at];
+        let alike = self.sessions.iter().filter(|other| other.host() == session.host()).count();
+        if alike > 1 { session.repository() } else { session.host().to_owned() }
     }
 
     fn suspicions(&self) -> MutexGuard<'_, BTreeMap<Digest, Suspicion>> {

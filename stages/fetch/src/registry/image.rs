@@ -15,7 +15,7 @@ use super::manifest::{check_claim, own_media_type};
 use super::options::{Options, Pull};
 use super::problem::Problem;
 use super::session::Session;
-use super::{Place, retry::Attempts};
+use super::{Place, nearby, retry::Attempts};
 use crate::stored::Kept;
 use crate::{Error, Event};
 
@@ -118,6 +118,17 @@ impl<'s> Image<'s> {
         let found = self.manifest().map_err(|problem| self.place.error(&self.wanted.object(), problem))?;
         self.set_top(found);
         Ok(())
+    }
+
+    /// The same error, with the tags that there are, if it is that there is no such tag.
+    pub(super) fn with_tags(&self, error: Error) -> Error {
+        match (error, &self.wanted) {
+            (Error::Registry { registry, repository, object, source }, Wanted::Tag(tag)) => {
+                let source = Box::new(nearby::instead_of(tag, *source, self.endpoints.last()));
+                Error::Registry { registry, repository, object, source }
+            }
+            (error, _) => error,
+        }
     }
 
     /// Whether the store knows what the name points to; then it is that.

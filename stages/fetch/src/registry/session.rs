@@ -70,6 +70,11 @@ impl<'s> Session<'s> {
         &self.place.registry
     }
 
+    /// The registry with the path in it.
+    pub(super) fn repository(&self) -> String {
+        format!("{}/{}", self.place.registry, self.place.repository)
+    }
+
     /// The tag that an image has there.
     pub(super) fn tag(&self) -> Option<&str> {
         self.place.tag.as_deref()
