@@ -18,6 +18,7 @@ mod registry;
 mod report;
 mod source;
 mod store;
+mod tags;
 mod usage;
 mod values;
 mod work;
@@ -56,6 +57,7 @@ enum Command {
     Bake(Box<bake::Args>),
     Pull(Box<pull::Args>),
     Push(Box<push::Args>),
+    Tags(Box<tags::Args>),
     Login(Box<login::Args>),
     Logout(logout::Args),
     Image(image::Args),
@@ -77,6 +79,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Bake(args) => bake::run(&args, &ui),
         Command::Pull(args) => pull::run(&args, &ui),
         Command::Push(args) => push::run(&args, &ui),
+        Command::Tags(args) => tags::run(&args, &ui),
         Command::Login(args) => login::run(&args, &ui),
         Command::Logout(args) => logout::run(&args),
         Command::Image(args) => image::run(&args, &ui),
@@ -128,9 +131,12 @@ impl Command {
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
             Command::Image(args) => args.mode(),
-            Command::Login(_) | Command::Logout(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
-                Mode::None { colours: environment::colours() }
-            }
+            Command::Tags(_)
+            | Command::Login(_)
+            | Command::Logout(_)
+            | Command::Config(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Mode::None { colours: environment::colours() },
         }
     }
 }

@@ -82,6 +82,14 @@ pub enum Error {
         /// Names that are alike.
         similar: Vec<String>,
     },
+    /// The same where a registry may be asked as well.
+    #[error("the store has no image {:?}", shorten(name))]
+    NotInStore {
+        /// What was asked for.
+        name: String,
+        /// Names that are alike.
+        similar: Vec<String>,
+    },
     /// A beginning that several digests have.
     #[error("several images of the store begin with {:?}: {}", shorten(text), digests.join(", "))]
     AmbiguousImage {

@@ -9,6 +9,7 @@ mod import;
 mod lack;
 mod layer;
 mod list;
+mod look;
 mod names;
 mod time;
 
@@ -19,4 +20,5 @@ pub use import::{ImportJob, Imported, import};
 pub(crate) use lack::incomplete;
 pub use lack::{Incomplete, Lack};
 pub use list::{Inspected, Listed, inspect, list};
+pub use look::{Document, Look, Looked, LookedLayer};
 pub use names::{Removed, remove, tag};

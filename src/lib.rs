@@ -46,6 +46,7 @@ pub mod cleanup;
 mod clock;
 pub mod error;
 pub mod event;
+mod everything;
 pub mod images;
 mod layers;
 mod parallel;
@@ -53,6 +54,7 @@ mod pull;
 mod push;
 mod readahead;
 mod reuse;
+mod seats;
 pub mod text;
 mod workplace;
 

@@ -58,6 +58,7 @@ const KEYS: &[Key] = &[
     key("keep-packs", Shape::Text),
     key("max-store-size", Shape::Text),
     Key { built_in: built_in_jobs, ..key("jobs", Shape::Text) },
+    Key { built_in: || Some(cvbake::fetch::CONNECTIONS.to_string()), ..key("connections", Shape::Text) },
     Key { built_in: || Some(cvbake::verify::Platform::host().to_string()), ..key("platform", Shape::Text) },
     key("size", Shape::Text),
     key("inodes", Shape::Text),

@@ -16,7 +16,7 @@ use cvbake::{PullJob, Pulled};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
-use super::work::{Telling, allowed_jobs, want, watch};
+use super::work::{Telling, want, watch};
 use super::{environment, registry, store, values};
 use crate::ui::{Mode, Ui};
 
@@ -32,8 +32,14 @@ pub(super) struct Args {
     reference: OsString,
 
     /// The platform of the image, as os/arch[/variant]
-    #[arg(long, value_name = "PLATFORM")]
+    #[arg(long, value_name = "PLATFORM", conflicts_with = "all")]
     platform: Option<Platform>,
+
+    /// Fetch the images for all platforms, with whatever else their index lists
+    ///
+    /// Afterwards cvbake push --all and cvbake image export --all work without a network.
+    #[arg(short, long)]
+    all: bool,
 
     /// Where the image goes [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -43,8 +49,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", value_parser = values::store_size)]
     max_store_size: Option<u64>,
 
-    /// How many layers are fetched at once [default: as many as there are processors]
-    #[arg(short, long, value_name = "N", value_parser = values::jobs)]
+    /// How many threads work at once, of which fetching needs none: --connections says how much is fetched at once
+    #[arg(short, long, value_name = "N", value_parser = values::jobs, hide = true)]
     jobs: Option<NonZeroUsize>,
 
     #[command(flatten)]
@@ -63,8 +69,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         source: registry::reference(&args.reference)?,
         registry: args.registry.options(Pull::Always)?,
         want: want(args.platform.as_ref()),
+        all: args.all,
         store: args.store.clone().or_else(environment::store).ok_or_else(no_home)?,
-        jobs: allowed_jobs(args.jobs),
     };
     let on = |event: Event| ui.on(&event);
     let pulled = cvbake::pull(&job, watch(ui), &on)?;
@@ -73,7 +79,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         store::limit(&job.store, max, layers.chain(pulled.image), &on);
     }
     ui.finish();
-    args.telling.print(|| json(&pulled), || text(&pulled))
+    args.telling.print(|| json(&pulled, args.all), || text(&pulled))
 }
 
 impl Args {
@@ -88,6 +94,7 @@ struct Report<'a> {
     image: Option<String>,
     reference: &'a str,
     platform: Option<&'a str>,
+    platforms: &'a [String],
     layers: Vec<Layer>,
 }
 
@@ -97,12 +104,13 @@ struct Layer {
     bytes: u64,
 }
 
-fn json(pulled: &Pulled) -> String {
+fn json(pulled: &Pulled, all: bool) -> String {
     let layers = pulled.layers.iter().map(|(digest, bytes)| Layer { digest: digest.to_string(), bytes: *bytes });
     let report = Report {
         image: pulled.image.map(|digest| digest.to_string()),
         reference: &pulled.reference,
-        platform: pulled.platform.as_deref(),
+        platform: pulled.platforms.first().filter(|_| !all).map(String::as_str),
+        platforms: &pulled.platforms,
         layers: layers.collect(),
     };
     let object = serde_json::to_string(&report).expect("numbers, texts and lists of them");
@@ -113,7 +121,8 @@ fn text(pulled: &Pulled) -> String {
     let mut text = format!("{} is in the store\n", line(&pulled.reference));
     let mut put =
         |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
-    let platform = pulled.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
+    let platforms = pulled.platforms.join(", ");
+    let platform = if platforms.is_empty() { platforms } else { format!(" ({platforms})") };
     let image = pulled.image.map(|digest| digest.to_string()).unwrap_or_default();
     put("image", &format!("{image}{platform}"));
     let bytes = pulled.layers.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::ValueHint;
 use cvbake::error::Error;
-use cvbake::fetch::{Pull, Put, Reference, Source};
+use cvbake::fetch::{Options, Pull, Put, Reference, Source};
 use cvbake::text::line;
 use cvbake::verify::Platform;
 use cvbake::{PushJob, PushSelect, Pushed};
@@ -51,7 +51,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
 
-    /// How many blobs are sent at once [default: as many as there are processors]
+    /// How many layers are compressed at once that are not [default: as many as there are processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
 
@@ -65,6 +65,9 @@ pub(super) struct Args {
     allow_nondistributable_artifacts: bool,
 
     #[command(flatten)]
+    connections: registry::Connections,
+
+    #[command(flatten)]
     access: registry::Access,
 
     #[command(flatten)]
@@ -75,7 +78,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let source = source::parse(&args.source)?;
     let job = PushJob {
         target: target(&source, args.target.as_deref())?,
-        registry: args.access.options(Pull::Never)?,
+        registry: Options { connections: args.connections.count(), ..args.access.options(Pull::Never)? },
         select: match (&args.platform, args.all) {
             (_, true) => PushSelect::All,
             (platform, false) => PushSelect::One(want(platform.as_ref())),

@@ -19,8 +19,8 @@ use crate::parallel::Stop;
 
 pub(super) fn unpack<'a>(
     layer: &'a Layer,
-    blobs: &'a dyn Blobs,
-    shop: Workshop<'a>,
+    blobs: &dyn Blobs,
+    shop: Workshop<'_>,
     purpose: Purpose,
     stop: &Stop,
 ) -> Result<Unpacked<'a>, Error> {
@@ -29,7 +29,7 @@ pub(super) fn unpack<'a>(
     let tell = |event: cvbake_store::Event| (shop.on)(event.into());
     let mut lock = match kept {
         Some((store, diff_id)) if purpose == Purpose::Content => {
-            Some(store.lock(&diff_id, Patience::new(layer.size()), &tell)?)
+            Some(shop.apart(|| store.lock(&diff_id, Patience::new(layer.size()), &tell))?)
         }
         _ => None,
     };

@@ -26,6 +26,8 @@ struct State {
     log: Mutex<Vec<Asked>>,
     gate: Mutex<Gate>,
     bell: Condvar,
+    /// Blobs that are being sent, and the most that were at once.
+    blobs_under_way: Mutex<(usize, usize)>,
 }
 
 #[derive(Default)]
@@ -68,7 +70,8 @@ impl Server {
             (format!("{algorithm}:{name}"), std::fs::read(&path).unwrap())
         });
         let (log, gate, bell) = (Mutex::default(), Mutex::default(), Condvar::new());
-        let state = State { blobs: blobs.collect(), top, handler: Box::new(handler), log, gate, bell };
+        let blobs_under_way = Mutex::default();
+        let state = State { blobs: blobs.collect(), top, handler: Box::new(handler), log, gate, bell, blobs_under_way };
         let state = Arc::new(state);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -95,6 +98,11 @@ impl Server {
         self.state.log.lock().unwrap().iter().filter(|asked| asked.path.contains(part)).cloned().collect()
     }
 
+    /// The most blobs that were sent at once.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.state.blobs_under_way.lock().unwrap().1
+    }
+
     /// Waits until so many answers are held.
     pub(crate) fn wait_held(&self, count: usize) {
         let gate = self.state.gate.lock().unwrap();
@@ -110,7 +118,14 @@ impl Server {
 }
 
 impl State {
-    fn serve(&self, mut stream: &TcpStream) -> Option<()> {
+    fn serve(&self, stream: &TcpStream) -> Option<()> {
+        let mut is_blob = false;
+        let served = self.answer(stream, &mut is_blob);
+        self.blobs_under_way.lock().unwrap().0 -= usize::from(is_blob);
+        served
+    }
+
+    fn answer(&self, mut stream: &TcpStream, is_blob: &mut bool) -> Option<()> {
         let mut lines = BufReader::new(stream).lines();
         let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
         let mut from = 0;
@@ -122,6 +137,12 @@ impl State {
         }
         let asked = Asked { path, from };
         self.log.lock().unwrap().push(asked.clone());
+        if asked.path.contains("/blobs/") {
+            *is_blob = true;
+            let (now, most) = &mut *self.blobs_under_way.lock().unwrap();
+            *now += 1;
+            *most = (*most).max(*now);
+        }
         let (answer, held) = match (self.handler)(&asked) {
             Answer::Right => (self.right(&asked), usize::MAX),
             Answer::Held(after) => (self.right(&asked), after),

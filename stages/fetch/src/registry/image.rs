@@ -305,7 +305,10 @@ impl<'s> Image<'s> {
         if self.pull == Pull::Never {
             return Err(Problem::NotStored);
         }
-        let download = |kept| Blob::Arriving(Box::new(Download::new(Arc::clone(&self.endpoints), digest, size, kept)));
+        // Before anything is locked: nobody who has a lock waits for a slot, in this process or in another.
+        let slot = self.endpoints.slots().take();
+        let endpoints = Arc::clone(&self.endpoints);
+        let download = |kept| Blob::Arriving(Box::new(Download::new(endpoints, digest, size, kept, slot)));
         let Some(store) = self.store else { return Ok(download(None)) };
         let mut partial = self.partial(store, digest, size)?;
         // Whoever we waited for may have finished it.
