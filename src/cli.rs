@@ -31,13 +31,17 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use self::config::Settings;
 use crate::interrupt;
-use crate::ui::{Mode, Ui};
+use crate::ui::{Mode, Ui, show_trace};
 
 /// Turns any OCI image into a disk, in userspace and without root
 #[derive(Debug, clap::Parser)]
 #[command(name = "cvbake", version, max_term_width = 100, args_override_self = true)]
 #[command(arg = config::option())]
 struct Cli {
+    /// Say what is done, on standard error; twice (-vv), what is asked of registries and what they answer, without secrets
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = work::OUTPUT)]
+    verbose: u8,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -69,11 +73,16 @@ enum Command {
 
 /// Everything from the arguments to the exit status.
 pub(crate) fn main() -> ExitCode {
-    let (command, settings) = match parse() {
+    if let Some(status) = completions::answer() {
+        return status;
+    }
+    let (Cli { verbose, command }, settings) = match parse() {
         Ok(parsed) => parsed,
         Err(status) => return status,
     };
     let ui = Arc::new(Ui::new(command.mode()));
+    show_trace(verbose, &ui);
+    settings.trace();
     let result = match command {
         Command::PullAndBuild(args) => bake::run_registry(&args, &ui),
         Command::Bake(args) => bake::run(&args, &ui),
@@ -101,11 +110,11 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// What the arguments say, on top of what is configured; or the exit status, where that is said already.
-fn parse() -> Result<(Command, Settings), ExitCode> {
+fn parse() -> Result<(Cli, Settings), ExitCode> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let parse = |command: clap::Command| {
         let matches = command.try_get_matches_from(&args)?;
-        Ok::<_, clap::Error>(Cli::from_arg_matches(&matches)?.command)
+        Cli::from_arg_matches(&matches)
     };
     let settings = Settings::load(&args).map_err(|error| match parse(Cli::command()) {
         // Who asks for help gets it, whatever the configuration says.
@@ -114,7 +123,7 @@ fn parse() -> Result<(Command, Settings), ExitCode> {
     })?;
     let configured = settings.apply(Cli::command());
     match parse(configured.clone()) {
-        Ok(command) => Ok((command, settings)),
+        Ok(cli) => Ok((cli, settings)),
         Err(error) if usage::is_help(&error) => {
             let with_variables = parse(config::with_variables(configured)).err();
             Err(usage::explain(&with_variables.unwrap_or(error), None))

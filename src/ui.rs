@@ -6,6 +6,7 @@ mod bars;
 mod json;
 mod plain;
 mod progress;
+mod trace;
 
 use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +15,7 @@ use cvbake::error::Error;
 use cvbake::event::{Event, Finding};
 
 use self::progress::Progress;
+pub(crate) use self::trace::show as show_trace;
 
 /// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,8 @@ enum Message<'a> {
     Warning(&'a str),
     Finding(&'a Finding),
     Error(&'a Error),
+    /// What was asked for by `-v`.
+    Trace(&'a str),
     Interrupted,
 }
 
@@ -97,6 +101,11 @@ impl Ui {
     /// Says why the program fails.
     pub(crate) fn fail(&self, error: &Error) {
         self.with(|state| state.reporter.say(&Message::Error(error)));
+    }
+
+    /// Says what is done, for who wants to know.
+    fn trace(&self, text: &str) {
+        self.with(|state| state.reporter.say(&Message::Trace(text)));
     }
 
     /// Says that a signal ends the program.

@@ -141,6 +141,19 @@ impl Settings {
         Ok(())
     }
 
+    /// The store that is set.
+    pub(super) fn store(&self) -> Option<PathBuf> {
+        let set = || Some(self.by_key.get("store")?.values.first()?.into());
+        environment::variable("CVBAKE_STORE").map(PathBuf::from).or_else(set)
+    }
+
+    /// Tells which files were read.
+    pub(super) fn trace(&self) {
+        for (path, _) in self.files.iter().filter(|(_, there)| *there) {
+            tracing::debug!("read the configuration {}", path.display());
+        }
+    }
+
     /// Makes the values that are set the defaults of the options: what is set conflicts with no argument.
     pub(super) fn apply(&self, command: Command) -> Command {
         each_option(command, &|key, arg| {

@@ -46,10 +46,13 @@ pub(super) fn unpack<'a>(
         let has_pack = store.has_pack(&diff_id);
         let content = if has_pack { Content::Store } else { Content::Layer };
         let found = content.found();
+        let what = if has_pack { "list of files and content are" } else { "list of files is" };
+        tracing::debug!("layer {}: its {what} in the store, under {diff_id}", layer.number());
         let entries = index.entry_count();
         let pack = pack_name(&diff_id, &index);
         return Ok(Unpacked { layer, diff_id, pack, index: Some(index), content, found, entries });
     }
+    tracing::debug!("layer {}: unpacking it", layer.number());
     let mut target = match (purpose, shop.disk) {
         (Purpose::Plan, _) => Target::Nothing,
         (Purpose::Content, Some(disk)) => Target::on(disk)?,

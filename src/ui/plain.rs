@@ -108,6 +108,7 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
             format!("{warning} {finding}\n{hint} {}\n", text::message(&finding.hint()))
         }
         Message::Error(error) => error_lines(error, &label("error", "31"), &label("hint", "36")),
+        Message::Trace(text) => format!("cvbake: {}\n", text::message(text)),
         Message::Interrupted => "cvbake: interrupted\n".to_owned(),
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct Args {
 
 /// What was found under a name.
 enum Found {
-    InStore(Inspected),
+    InStore(Box<Inspected>),
     Elsewhere(Box<Looked>),
     /// Nothing else was asked for.
     Document(Option<Document>),
@@ -77,7 +77,7 @@ impl Args {
         let on = |event| ui.on(&event);
         let Some(source) = elsewhere(name)? else {
             let inspected = cvbake::images::inspect(&self.store.needed()?, &name.to_string_lossy(), &want, &on);
-            return inspected.map(Found::InStore).map_err(|error| or_elsewhere(name, error));
+            return inspected.map(Box::new).map(Found::InStore).map_err(|error| or_elsewhere(name, error));
         };
         let registry = self.access.options(Pull::Always)?;
         let (temporary, cleanup) = (environment::temporary(), watch(ui));

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use cvbake_hash::Stream;
@@ -48,6 +49,7 @@ pub(super) struct Download<'s> {
     state: State,
     /// Held as long as there may be a connection.
     slot: Option<Slot>,
+    begun: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +95,7 @@ impl<'s> Download<'s> {
             no_ranges: false,
             state: State::Running,
             slot: Some(slot),
+            begun: Instant::now(),
         }
     }
 
@@ -277,6 +280,7 @@ impl<'s> Download<'s> {
             self.restart()?;
             return Err(Problem::Digest { host, expected: Box::new(self.digest), found: Box::new(found) });
         }
+        tracing::debug!("{} from {host}: {} bytes in {} ms", self.digest, self.size, self.begun.elapsed().as_millis());
         if let Some(kept) = self.kept.take() {
             kept.commit().map_err(store)?;
             self.endpoints.arrived(&self.digest);

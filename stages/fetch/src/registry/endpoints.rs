@@ -127,6 +127,7 @@ impl<'s> Endpoints<'s> {
         }
         let text = problem.line();
         let next = self.sessions[next].host().to_owned();
+        tracing::debug!("{host}: {text}; asking {next}");
         (self.on)(Event::Elsewhere { host: host.clone(), next, problem: text.clone(), missing });
         turns.failed.push(format!("{host}: {text}"));
         turns.at += 1;

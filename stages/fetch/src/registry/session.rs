@@ -12,7 +12,7 @@ use super::auth::{Challenge, TokenServer, basic, bearer, unexpected};
 use super::config::Endpoint;
 use super::credentials::Credentials;
 use super::guard::{bare, is_loopback};
-use super::http::{Http, Reply, Request};
+use super::http::{Http, Reply, Request, shown_text};
 use super::options::Options;
 use super::problem::Problem;
 use super::retry::{Attempts, Failure};
@@ -201,6 +201,11 @@ impl<'s> Session<'s> {
                 Some(given) => Some(given.clone()),
                 None => Credentials::find(&self.options, &self.place.registry, &self.place.repository)?,
             };
+            if self.options.credentials.is_some() {
+                tracing::debug!("{}: using the credentials that were given", self.host());
+            } else if found.is_none() {
+                tracing::debug!("{}: there are no credentials for it", self.host());
+            }
             state.credentials = Some(found);
         }
         let credentials = state.credentials.as_ref().and_then(Option::as_ref);
@@ -222,6 +227,12 @@ impl<'s> Session<'s> {
                 }
             }
         };
+        match challenge {
+            Challenge::Basic => tracing::debug!("{} wants a password", self.host()),
+            Challenge::Bearer { realm, .. } => {
+                tracing::debug!("{} wants a token, which {} gives", self.host(), shown_text(realm));
+            }
+        }
         // The same again would be refused again.
         if state.authorization.as_ref() == Some(&fresh) {
             return Ok(None);
