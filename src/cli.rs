@@ -21,6 +21,7 @@ mod registry;
 mod report;
 mod source;
 mod store;
+mod tags;
 mod usage;
 mod values;
 mod work;
@@ -34,13 +35,17 @@ use cvbake::error::Kind;
 use self::advice::Options;
 use self::config::Settings;
 use crate::interrupt;
-use crate::ui::{Mode, Ui};
+use crate::ui::{Mode, Ui, show_trace};
 
 /// Turn OCI images into ext4 disks, in userspace and without root
 #[derive(Debug, clap::Parser)]
 #[command(name = "cvbake", version, max_term_width = 100, args_override_self = true)]
 #[command(arg = config::option())]
 struct Cli {
+    /// Say what is done, on standard error; twice (-vv), what is asked of registries and what they answer, without secrets
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = work::OUTPUT)]
+    verbose: u8,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -60,6 +65,7 @@ enum Command {
     Bake(Box<bake::Args>),
     Pull(Box<pull::Args>),
     Push(Box<push::Args>),
+    Tags(Box<tags::Args>),
     Login(Box<login::Args>),
     Logout(logout::Args),
     Image(image::Args),
@@ -71,16 +77,22 @@ enum Command {
 
 /// Everything from the arguments to the exit status.
 pub(crate) fn main() -> ExitCode {
-    let (command, options, settings) = match parse() {
+    if let Some(status) = completions::answer() {
+        return status;
+    }
+    let (Cli { verbose, command }, options, settings) = match parse() {
         Ok(parsed) => parsed,
         Err(status) => return status,
     };
     let ui = Ui::start(command.mode(), Some(Box::new(move |hint: &str| options.fit(hint))));
+    show_trace(verbose, &ui);
+    settings.trace();
     let result = match command {
         Command::PullAndBuild(args) => bake::run_registry(&args, &ui),
         Command::Bake(args) => bake::run(&args, &ui),
         Command::Pull(args) => pull::run(&args, &ui),
         Command::Push(args) => push::run(&args, &ui),
+        Command::Tags(args) => tags::run(&args, &ui),
         Command::Login(args) => login::run(&args, &ui),
         Command::Logout(args) => logout::run(&args),
         Command::Image(args) => image::run(&args, &ui),
@@ -105,12 +117,12 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// What the arguments say, on top of what is configured; or the exit status, where that is said already.
-fn parse() -> Result<(Command, Options, Settings), ExitCode> {
+fn parse() -> Result<(Cli, Options, Settings), ExitCode> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let parse = |command: clap::Command| {
         let matches = command.clone().try_get_matches_from(&args)?;
         let options = Options::of(&command, &words(&matches));
-        Ok::<_, clap::Error>((Cli::from_arg_matches(&matches)?.command, options))
+        Ok::<_, clap::Error>((Cli::from_arg_matches(&matches)?, options))
     };
     let settings = Settings::load(&args).map_err(|error| match parse(Cli::command()) {
         // Who asks for help gets it, whatever the configuration says.
@@ -119,7 +131,7 @@ fn parse() -> Result<(Command, Options, Settings), ExitCode> {
     })?;
     let configured = settings.apply(Cli::command());
     match parse(configured.clone()) {
-        Ok((command, options)) => Ok((command, options, settings)),
+        Ok((cli, options)) => Ok((cli, options, settings)),
         Err(error) if usage::is_help(&error) => {
             let with_variables = parse(config::with_variables(configured)).err();
             Err(usage::explain(&with_variables.unwrap_or(error), &args, None))
@@ -142,9 +154,12 @@ impl Command {
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
             Command::Image(args) => args.mode(),
-            Command::Login(_) | Command::Logout(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
-                Mode::None { colours: environment::colours() }
-            }
+            Command::Tags(_)
+            | Command::Login(_)
+            | Command::Logout(_)
+            | Command::Config(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Mode::None { colours: environment::colours() },
         }
     }
 }

@@ -82,6 +82,14 @@ pub enum Error {
         /// Names that are alike.
         similar: Vec<String>,
     },
+    /// The same where a registry may be asked as well.
+    #[error("the store has no image {:?}", shorten(name))]
+    NotInStore {
+        /// What was asked for.
+        name: String,
+        /// Names that are alike.
+        similar: Vec<String>,
+    },
     /// The end of several names, or the beginning of several digests.
     #[error("several images in the store match {:?}: {}", shorten(text), found.join(", "))]
     AmbiguousImage {

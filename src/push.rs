@@ -31,7 +31,7 @@ pub struct PushJob {
     pub store: Option<PathBuf>,
     /// Where temporary files go when there is no store.
     pub temporary: PathBuf,
-    /// How many blobs are worked on at once.
+    /// How many layers are compressed at once that are not.
     pub jobs: NonZeroUsize,
     /// How many bytes are sent at once; a whole blob, if nothing says otherwise.
     pub chunk: Option<NonZeroU64>,
@@ -162,7 +162,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     clock.next(Stage::Push);
     let mut order: Vec<&Blob> = shipment.blobs().iter().collect();
     order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
-    let mut put = in_parallel(job.jobs.get(), &order, &|blob, stop| {
+    let mut put = in_parallel(job.registry.connections.get(), &order, &|blob, stop| {
         put_blob(&target, blob, &Stopping { blobs: &*blobs, stop, read: &|_| {} }, on).map_err(|error| match error {
             Error::Fetch(error @ cvbake_fetch::Error::Blob { .. }) => of_source(&job.source, error.into()),
             error => error,

@@ -6,6 +6,7 @@ mod bars;
 mod json;
 mod plain;
 mod progress;
+mod trace;
 
 use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use cvbake::error::Error;
 use cvbake::event::{Event, Finding};
 
 use self::progress::Progress;
+pub(crate) use self::trace::show as show_trace;
 
 /// How often something may be shown without an event.
 const TICK: Duration = Duration::from_secs(1);
@@ -79,6 +81,8 @@ enum Message<'a> {
     Finding(&'a Finding),
     /// With what can be done about it.
     Error(&'a Error, Option<String>),
+    /// What was asked for by `-v`.
+    Trace(&'a str),
     Interrupted,
 }
 
@@ -149,6 +153,11 @@ impl Ui {
             None => error.hint(),
         };
         self.with(|state| state.reporter.say(&Message::Error(error, hint)));
+    }
+
+    /// Says what is done, for who wants to know.
+    fn trace(&self, text: &str) {
+        self.with(|state| state.reporter.say(&Message::Trace(text)));
     }
 
     /// Says that a signal ends the program.

@@ -59,6 +59,7 @@ const KEYS: &[Key] = &[
     key("max-store-size", Shape::Text),
     key("prune-imported", Shape::Flag),
     Key { built_in: built_in_jobs, ..key("jobs", Shape::Text) },
+    Key { built_in: || Some(cvbake::fetch::CONNECTIONS.to_string()), ..key("connections", Shape::Text) },
     Key { built_in: || Some(cvbake::verify::Platform::host().to_string()), ..key("platform", Shape::Text) },
     key("size", Shape::Text),
     key("inodes", Shape::Text),
@@ -139,6 +140,19 @@ impl Settings {
         }
         self.files.push((path.to_owned(), true));
         Ok(())
+    }
+
+    /// The store that is set.
+    pub(super) fn store(&self) -> Option<PathBuf> {
+        let set = || Some(self.by_key.get("store")?.values.first()?.into());
+        environment::variable("CVBAKE_STORE").map(PathBuf::from).or_else(set)
+    }
+
+    /// Tells which files were read.
+    pub(super) fn trace(&self) {
+        for (path, _) in self.files.iter().filter(|(_, there)| *there) {
+            tracing::debug!("read the configuration {}", path.display());
+        }
     }
 
     /// Makes the values that are set the defaults of the options: what is set conflicts with no argument.

@@ -17,7 +17,7 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::store::Pruned;
-use super::work::{Telling, allowed_jobs, want, watch};
+use super::work::{Telling, want, watch};
 use super::{environment, registry, store, values};
 use crate::ui::{Mode, Ui};
 
@@ -33,8 +33,14 @@ pub(super) struct Args {
     reference: OsString,
 
     /// Choose the image for this platform, os/arch[/variant]
-    #[arg(long, value_name = "PLATFORM")]
+    #[arg(long, value_name = "PLATFORM", conflicts_with = "all")]
     platform: Option<Platform>,
+
+    /// Fetch the images for all platforms, with everything else that their index lists
+    ///
+    /// Afterwards cvbake push --all and cvbake image export --all work without a network.
+    #[arg(short, long)]
+    all: bool,
 
     /// Use the store in this directory [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -48,8 +54,8 @@ pub(super) struct Args {
     #[arg(long)]
     prune_imported: bool,
 
-    /// Set the number of layers that are fetched at once [default: the number of processors]
-    #[arg(short, long, value_name = "N", value_parser = values::jobs)]
+    /// Set the number of threads; --connections sets how much is fetched at once
+    #[arg(short, long, value_name = "N", value_parser = values::jobs, hide = true)]
     jobs: Option<NonZeroUsize>,
 
     #[command(flatten)]
@@ -73,8 +79,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         source: registry::reference(&args.reference)?,
         registry: args.registry.options(Pull::Always)?,
         want: want(args.platform.as_ref()),
+        all: args.all,
         store: args.store.clone().or_else(environment::store).ok_or_else(no_home)?,
-        jobs: allowed_jobs(args.jobs),
     };
     let on = |event: Event| ui.on(&event);
     let pulled = cvbake::pull(&job, watch(ui), &on)?;
@@ -83,7 +89,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         store::Limit { bytes, with_imported: args.prune_imported }.keep(&job.store, used, &on)
     });
     ui.finish();
-    args.telling.print(|| json(&pulled, pruned.as_ref()), || text(&pulled, pruned.as_ref()))
+    args.telling.print(|| json(&pulled, args.all, pruned.as_ref()), || text(&pulled, pruned.as_ref()))
 }
 
 impl Args {
@@ -98,6 +104,7 @@ struct Report<'a> {
     image: Option<String>,
     reference: &'a str,
     platform: Option<&'a str>,
+    platforms: &'a [String],
     layers: Vec<Layer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pruned: Option<&'a Pruned>,
@@ -109,12 +116,13 @@ struct Layer {
     bytes: u64,
 }
 
-fn json(pulled: &Pulled, pruned: Option<&Pruned>) -> String {
+fn json(pulled: &Pulled, all: bool, pruned: Option<&Pruned>) -> String {
     let layers = pulled.layers.iter().map(|(digest, bytes)| Layer { digest: digest.to_string(), bytes: *bytes });
     let report = Report {
         image: pulled.image.map(|digest| digest.to_string()),
         reference: &pulled.reference,
-        platform: pulled.platform.as_deref(),
+        platform: pulled.platforms.first().filter(|_| !all).map(String::as_str),
+        platforms: &pulled.platforms,
         layers: layers.collect(),
         pruned,
     };
@@ -126,7 +134,8 @@ fn text(pulled: &Pulled, pruned: Option<&Pruned>) -> String {
     let mut text = format!("Pulled {}\n", line(&pulled.reference));
     let mut put =
         |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
-    let platform = pulled.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
+    let platforms = pulled.platforms.join(", ");
+    let platform = if platforms.is_empty() { platforms } else { format!(" ({platforms})") };
     let image = pulled.image.map(|digest| digest.to_string()).unwrap_or_default();
     put("image", &format!("{image}{platform}"));
     let bytes = pulled.layers.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::ValueHint;
 use cvbake::error::Error;
-use cvbake::fetch::{Pull, Put, Reference, Source};
+use cvbake::fetch::{Options, Pull, Put, Reference, Source};
 use cvbake::text::line;
 use cvbake::verify::Platform;
 use cvbake::{PushJob, PushSelect, Pushed};
@@ -49,7 +49,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
 
-    /// Set the number of blobs that are sent at once [default: the number of processors]
+    /// Set the number of layers that are compressed at once [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
 
@@ -60,6 +60,9 @@ pub(super) struct Args {
     /// Push layers as well whose media types say that they must not be distributed; otherwise only the manifest says where they are
     #[arg(long)]
     allow_nondistributable_artifacts: bool,
+
+    #[command(flatten)]
+    connections: registry::Connections,
 
     #[command(flatten)]
     access: registry::Access,
@@ -77,7 +80,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let source = source::parse(&args.source)?;
     let job = PushJob {
         target: target(&source, args.target.as_deref())?,
-        registry: args.access.options(Pull::Never)?,
+        registry: Options { connections: args.connections.count(), ..args.access.options(Pull::Never)? },
         select: match (&args.platform, args.all) {
             (_, true) => PushSelect::All,
             (platform, false) => PushSelect::One(want(platform.as_ref())),

@@ -2,13 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ValueEnum, ValueHint};
 use cvbake::error::Error;
 use cvbake::fetch::{Credentials, Insecure, Options, Pull, Source};
 
-use super::{environment, source};
+use super::work::allowed_connections;
+use super::{environment, source, values};
 
 const REGISTRY: &str = "Registry";
 
@@ -21,7 +23,26 @@ pub(super) struct Args {
     pull: Option<When>,
 
     #[command(flatten)]
+    connections: Connections,
+
+    #[command(flatten)]
     access: Access,
+}
+
+/// How much is under way at once.
+#[derive(Debug, clap::Args)]
+#[group(id = "under_way")]
+pub(super) struct Connections {
+    /// How many blobs are fetched or sent at once, whatever the number of threads [default: 6]
+    #[arg(long, value_name = "N", value_parser = values::jobs, help_heading = REGISTRY)]
+    connections: Option<NonZeroUsize>,
+}
+
+impl Connections {
+    /// As many as were asked for, or as there are by default.
+    pub(super) fn count(&self) -> NonZeroUsize {
+        allowed_connections(self.connections)
+    }
 }
 
 /// Options about who we are to registries, and how to talk to them.
@@ -96,7 +117,7 @@ impl Args {
             Some(When::Missing) => Pull::Missing,
             Some(When::Never) => Pull::Never,
         };
-        self.access.options(pull)
+        Ok(Options { connections: self.connections.count(), ..self.access.options(pull)? })
     }
 }
 

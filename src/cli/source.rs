@@ -130,6 +130,25 @@ impl Found {
     }
 }
 
+/// What a source begins with that is certainly not the name of something in the store.
+const TRANSPORTS: [&[u8]; 5] = [b"docker://", b"oci:", b"oci-archive:", b"docker-archive:", b"tar:"];
+
+/// A source that says what it is, where a mere name is one in the store.
+pub(super) fn elsewhere(text: &OsStr) -> Result<Option<Source>, Error> {
+    let says = TRANSPORTS.iter().any(|transport| text.as_bytes().starts_with(transport));
+    Ok(says.then(|| Source::parse(text)).transpose()?)
+}
+
+/// What is not in the store by this name may be somewhere else: a file here, or an image in the registry.
+pub(super) fn or_elsewhere(text: &OsStr, error: Error) -> Error {
+    let Error::NoSuchImage { name, similar } = error else { return error };
+    match parse(text) {
+        Ok(Source::Registry(_)) => Error::NotInStore { name, similar },
+        Err(error @ Error::Usage { .. }) => error,
+        Ok(_) | Err(_) => Error::NoSuchImage { name, similar },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -9,6 +9,7 @@ use clap::{ValueEnum, ValueHint};
 use cvbake::cleanup::Cleanup;
 use cvbake::error::Error;
 use cvbake::event::Event;
+use cvbake::fetch::CONNECTIONS;
 use cvbake::verify::{Platform, Want};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -120,10 +121,18 @@ pub(super) fn want(platform: Option<&Platform>) -> Want {
 
 /// As many threads as were asked for, or as there are processors, but no more than have files to work with.
 pub(super) fn allowed_jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
-    /// How many files are open whatever the number of threads, and how many more for each.
+    allowed(asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN))
+}
+
+/// As many downloads and uploads as were asked for, or as there are by default, but no more than have files to work with.
+pub(super) fn allowed_connections(asked: Option<NonZeroUsize>) -> NonZeroUsize {
+    allowed(asked.unwrap_or(CONNECTIONS))
+}
+
+fn allowed(wanted: NonZeroUsize) -> NonZeroUsize {
+    /// How many files are open whatever is done at once, and how many more for each thread, or for each layer that arrives.
     const FILES: u64 = 40;
     const FILES_PER_JOB: u64 = 8;
-    let wanted = asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let Some(files) = allow_open_files() else { return wanted };
     let possible = usize::try_from(files.saturating_sub(FILES) / FILES_PER_JOB).unwrap_or(usize::MAX);
     wanted.min(NonZeroUsize::new(possible).unwrap_or(NonZeroUsize::MIN))

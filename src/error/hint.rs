@@ -56,10 +56,17 @@ pub(super) fn of(error: &Error) -> Option<String> {
         return Some(hint.to_owned());
     }
     let is_part = |cause: &Cause<'_>| match cause.downcast_ref() {
-        Some(cvbake_fetch::Error::Registry { object, .. }) => !object.starts_with("manifest"),
+        Some(cvbake_fetch::Error::Registry { object, .. }) => !object.starts_with("manifest") && object != TAGS,
+        _ => false,
+    };
+    let is_of_tags = |cause: &Cause<'_>| match cause.downcast_ref() {
+        Some(cvbake_fetch::Error::Registry { object, .. }) => object == TAGS,
         _ => false,
     };
     let is_absent = |cause: &Cause<'_>| matches!(cause.downcast_ref(), Some(Problem::NotFound { .. }));
+    if causes.iter().any(is_of_tags) && causes.iter().any(is_absent) {
+        return Some(NO_REPOSITORY.to_owned());
+    }
     if causes.iter().any(is_part) && causes.iter().any(is_absent) {
         return Some(PART_LOST.to_owned());
     }
@@ -74,6 +81,10 @@ pub(super) fn of(error: &Error) -> Option<String> {
     causes.iter().rev().find_map(|&cause| one(cause, reference, registry.as_deref()))
 }
 
+/// What an error calls the tags of a repository.
+const TAGS: &str = "the tags";
+
+const NO_REPOSITORY: &str = "check the name of the repository; some registries list no tags";
 const BROKEN: &str =
     "the disk that holds it, or the connection to it, may be failing: `dmesg` shows what the kernel says";
 const BROKEN_STORE: &str = "the disk that holds the store may be failing: `dmesg` shows what the kernel says; `cvbake store check --repair` \
@@ -137,6 +148,10 @@ fn of_ours(error: &Error) -> Option<String> {
         Error::NoSuchImage { .. } => {
             Some("`cvbake image ls` lists the images in the store, `cvbake pull` fetches others".to_owned())
         }
+        Error::NotInStore { name, similar } => Some(match &similar[..] {
+            [] => format!("docker://{name} asks the registry for it; `cvbake image ls` lists the images in the store"),
+            similar => format!("there is {}; docker://{name} asks the registry for it", similar.join(", ")),
+        }),
         Error::AmbiguousImage { .. } => Some("give more of the name or of the digest".to_owned()),
         Error::SeveralNames { .. } => Some("name the ones to remove, or use --force for all of them".to_owned()),
         Error::InUse { .. } => Some("wait until whatever uses it is done, or use --force".to_owned()),

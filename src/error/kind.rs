@@ -157,6 +157,7 @@ fn of_ours(error: &Error) -> Option<Kind> {
         }
         Error::Read(_)
         | Error::NoSuchImage { .. }
+        | Error::NotInStore { .. }
         | Error::AmbiguousImage { .. }
         | Error::Incomplete { .. }
         | Error::NoManifest { .. } => Some(Kind::Source),

@@ -91,6 +91,12 @@ fn kinds_and_hints() {
         (Error::Usage { problem: text(), hint: Some("do".to_owned()) }, Kind::Usage, "do"),
         (Error::NoSuchImage { name: text(), similar: Vec::new() }, Kind::Source, "cvbake image ls"),
         (Error::NoSuchImage { name: text(), similar: vec!["r/a:1".to_owned()] }, Kind::Source, "there is r/a:1"),
+        (Error::NotInStore { name: text(), similar: Vec::new() }, Kind::Source, "docker://"),
+        (
+            Error::NotInStore { name: text(), similar: vec!["r/a:1".to_owned()] },
+            Kind::Source,
+            "there is r/a:1; docker://",
+        ),
         (
             Error::AmbiguousImage { text: text(), found: vec![text()] },
             Kind::Source,

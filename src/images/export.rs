@@ -21,8 +21,7 @@ use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::{Layers, Purpose, Workshop};
-use crate::readahead::Turn;
+use crate::layers::{Layers, Purpose, Way, Workshop};
 use crate::workplace::{Workplace, open_source, open_store, pin};
 
 /// What to export, and where to.
@@ -316,10 +315,11 @@ impl<'a> Work<'a> {
     fn tar(&self, out: &mut dyn Write) -> Result<Exported, Error> {
         let (image, exported, _pin) = self.image()?;
         (self.on)(Event::Stage(Stage::Unpack));
-        let jobs = self.job.jobs.get();
-        let scratch = self.place.path();
-        let (store, on) = (self.store, self.on);
-        let shop = Workshop { store, scratch, keep_packs: false, disk: None, jobs, turn: Turn::First, on };
+        let way = match &self.job.from {
+            From::Source(source) => Way::from(source, &self.job.registry, self.job.jobs),
+            From::Store(_) => Way::of(self.job.jobs),
+        };
+        let shop = Workshop::new(self.store, self.place.path(), way, self.on);
         let mut layers = Layers::unpack(&image, self.blobs, shop, Purpose::Content)?;
         (self.on)(Event::Stage(Stage::Merge));
         let tree = layers.merge(self.job.epoch)?;

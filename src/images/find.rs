@@ -61,15 +61,15 @@ fn by_config(store: &Store, all: &[(String, Reference)], text: &str) -> Result<O
     for reference in distinct.into_values() {
         let details = Details::of(store, reference, &|_| {})?;
         let configs = details.images.iter().filter_map(|image| image.config_descriptor.as_ref());
-        if configs.into_iter().any(|config| begins_with(&config.digest, text)) {
+        if configs.into_iter().any(|config| begins(&config.digest, text)) {
             found.push(reference.clone());
         }
     }
     match found.len() {
         0 | 1 => Ok(found.pop()),
         _ => {
-            let digests = found.iter().take(MAX_SIMILAR).map(|reference| reference.digest.to_string()).collect();
-            Err(Error::AmbiguousImage { text: text.to_owned(), digests })
+            let found = found.iter().take(MAX_SIMILAR).map(|reference| reference.digest.to_string()).collect();
+            Err(Error::AmbiguousImage { text: text.to_owned(), found })
         }
     }
 }

@@ -95,6 +95,7 @@ fn message_object(message: &Message<'_>) -> Value {
             "hint": hint,
             "exit_status": error.kind().exit_code(),
         }),
+        Message::Trace(text) => json!({ "event": "trace", "message": text }),
         Message::Interrupted => json!({ "event": "interrupted" }),
     }
 }

@@ -148,6 +148,7 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
             let hint = hint.as_ref().map(|hint| format!("{} {}\n", label("hint", "36"), text::message(hint)));
             format!("{} {}\n{}", label("error", "31"), error.line(), hint.unwrap_or_default())
         }
+        Message::Trace(text) => format!("cvbake: {}\n", text::message(text)),
         Message::Interrupted => "cvbake: interrupted\n".to_owned(),
     }
 }

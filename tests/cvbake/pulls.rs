@@ -57,7 +57,7 @@ fn partial(store: &Path) -> BTreeMap<String, u64> {
 }
 
 /// Looks until it is so.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(120), "never: {what}");

@@ -12,6 +12,7 @@
 //! - Mirrors stand in for a registry, they don't replace it: what is kept and said has the name that was asked for.
 //! - The client is asynchronous, nothing else is: each request waits on its own thread, with limits on silence and on slowness, and none
 //!   on duration.
+//! - So many blobs are received at once as [`Options::connections`] says, however many threads read them.
 //! - A layer is asked for when somebody reads it, not before. To ask for the largest while the configuration is on its way saved a bake
 //!   of a small image 5 ms of 36 on the loopback interface; with TLS it would cost a second connection, which takes longer than waiting
 //!   for the first. And who holds the lock of a blob that nobody works on yet makes processes wait for each other.
@@ -35,6 +36,8 @@ mod proxy;
 mod push;
 mod retry;
 mod session;
+mod slots;
+mod tags;
 mod tls;
 
 use cvbake_store::Store;
@@ -45,10 +48,11 @@ pub use self::auth::Challenge;
 pub use self::config::{Endpoint, Registries, RegistriesFiles};
 pub use self::credentials::Credentials;
 pub use self::login::{Account, Checked, Logins};
-pub use self::options::{Insecure, Options, Pull};
+pub use self::options::{CONNECTIONS, Insecure, Options, Pull};
 pub use self::problem::Problem;
 pub use self::proxy::Proxies;
 pub use self::push::{Mounts, Put, Target};
+pub use self::tags::{Tags, tags};
 pub use self::tls::Certificates;
 
 use self::image::Image;

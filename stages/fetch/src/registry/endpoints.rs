@@ -14,6 +14,7 @@ use super::config::Endpoint;
 use super::problem::Problem;
 use super::retry::Attempts;
 use super::session::Session;
+use super::slots::Slots;
 use super::{Options, Place};
 use crate::{Error, Event};
 
@@ -30,6 +31,8 @@ pub(super) struct Endpoints<'s> {
     suspicions: Mutex<BTreeMap<Digest, Suspicion>>,
     /// Blobs of the store that can't be read, until others have taken their places.
     given_up: Mutex<BTreeSet<Digest>>,
+    /// For the blobs that are received.
+    slots: Arc<Slots>,
     on: &'s (dyn Fn(Event) + Sync),
 }
 
@@ -66,8 +69,14 @@ impl<'s> Endpoints<'s> {
             first: AtomicUsize::new(0),
             suspicions: Mutex::default(),
             given_up: Mutex::default(),
+            slots: Slots::new(options.connections),
             on,
         }
+    }
+
+    /// Those for the blobs that are received at once.
+    pub(super) fn slots(&self) -> &Arc<Slots> {
+        &self.slots
     }
 
     /// An error about something of the image.
@@ -123,6 +132,7 @@ impl<'s> Endpoints<'s> {
         }
         let text = problem.line();
         let next = self.called(next);
+        tracing::debug!("{host}: {text}; asking {next}");
         (self.on)(Event::Elsewhere { host: host.clone(), next, problem: text.clone(), missing });
         turns.failed.push(format!("{host}: {text}"));
         turns.at += 1;
