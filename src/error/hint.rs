@@ -161,7 +161,8 @@ fn of_io(error: &IoError) -> Option<String> {
     let code = error.raw_os_error()?;
     if [Errno::MFILE, Errno::NFILE].iter().any(|errno| errno.raw_os_error() == code) {
         return Some(
-            "allow more open files with `ulimit -n`, or work on fewer layers at once with --jobs 1".to_owned(),
+            "allow more open files with `ulimit -n`, or work on fewer layers at once with --jobs 1 and --connections 1"
+                .to_owned(),
         );
     }
     if error.kind() == ErrorKind::FileTooLarge {
