@@ -33,7 +33,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(id = "under_way")]
 pub(super) struct Connections {
-    /// How many blobs are fetched or sent at once, whatever the number of threads [default: 6]
+    /// How many blobs are fetched or sent at once, whatever the number of threads [default: 8]
     #[arg(long, value_name = "N", value_parser = values::jobs, help_heading = REGISTRY)]
     connections: Option<NonZeroUsize>,
 }

@@ -165,7 +165,10 @@ fn of_ours(error: &Error) -> Option<String> {
 fn of_io(error: &IoError) -> Option<String> {
     let code = error.raw_os_error()?;
     if [Errno::MFILE, Errno::NFILE].iter().any(|errno| errno.raw_os_error() == code) {
-        return Some("allow more open files with `ulimit -n`; --jobs 1 works on fewer layers at once".to_owned());
+        return Some(
+            "allow more open files with `ulimit -n`; --jobs 1 and --connections 1 work on fewer layers at once"
+                .to_owned(),
+        );
     }
     if error.kind() == ErrorKind::FileTooLarge {
         return Some(

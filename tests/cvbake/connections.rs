@@ -37,9 +37,9 @@ fn as_many_as_wanted_are_fetched_at_once_and_no_more() {
     place.bake().args(["--size", "min"]).ok();
     let expected = bytes_of(&place.disk());
     for (options, variable, count) in [
-        (&[][..], "", 6),
-        (&["--jobs", "1"], "", 6),
-        (&["--jobs", "16"], "", 6),
+        (&[][..], "", 8),
+        (&["--jobs", "1"], "", 8),
+        (&["--jobs", "16"], "", 8),
         (&["--connections", "1", "--jobs", "16"], "", 1),
         (&["--connections", "11", "--jobs", "1"], "", 11),
         (&[], "13", 13),

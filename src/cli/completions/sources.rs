@@ -103,7 +103,8 @@ mod tests {
     fn files_that_begin_alike() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        for name in ["a.tar", "b.tar", ".hidden", "a:b"] {
+        // What would act on a terminal is not offered.
+        for name in ["a.tar", "b.tar", ".hidden", "a:b", "a\u{1b}[2J", "a\u{202e}"] {
             fs::write(at(name), "").unwrap();
         }
         for name in ["apples", "layout"] {
