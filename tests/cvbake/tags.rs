@@ -35,7 +35,7 @@ fn what_names_no_repository() {
     for (name, hint) in [
         ("alpine:3.20", "`cvbake tags alpine`"),
         ("docker://localhost:1/a/b:v1", "`cvbake tags docker://localhost:1/a/b`"),
-        ("oci:dir", "`cvbake bake oci:dir`"),
+        ("oci:dir", "`cvbake bake oci:dir "),
     ] {
         let outcome = tags(&place, &[name]).run();
         outcome.error(&[2]);
