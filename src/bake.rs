@@ -8,11 +8,12 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
-use cvbake_ext4::{Layout, mkfs};
+use cvbake_ext4::{Layout, LeftOut, mkfs};
 use cvbake_store::Store;
+use cvbake_tree::Tree;
 use cvbake_verify::{Algorithm, Digest, Hasher, Image};
 
-use self::plan::Numbers;
+use self::plan::{Numbers, content_bytes};
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -70,14 +71,15 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     clock.next(Stage::Unpack);
     let mut layers = Layers::unpack(&image, &*blobs, shop, Purpose::Content)?;
     clock.next(Stage::Merge);
-    let tree = layers.merge(job.epoch)?;
+    let tree = readable(layers.merge(job.epoch)?, on);
     clock.next(Stage::Plan);
-    let options = job.options(&image, &layers);
+    let options = job.options(&layers);
     let (numbers, standing) = match &job.engine {
         Engine::Native => {
             let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
             let numbers = Numbers::planned(&layout);
             numbers.announce(on);
+            draft.check_room(content_bytes(&tree))?;
             clock.next(Stage::Write);
             layers.settle(&layout, &draft)?;
             if let Some(reuse) = &reuse {
@@ -91,6 +93,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             (numbers, if is_noted { layers.standing(layout.placements()) } else { Standing::default() })
         }
         Engine::Mkfs(programs) => {
+            draft.check_room(content_bytes(&tree))?;
             clock.next(Stage::Write);
             let scratch = place.subdirectory("mkfs")?;
             let disk = mkfs::Disk { file: draft.file(), path: draft.path() };
@@ -165,19 +168,32 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
     clock.next(Stage::Unpack);
     let mut layers = Layers::unpack(&image, &*blobs, shop, Purpose::Plan)?;
     clock.next(Stage::Merge);
-    let tree = layers.merge(job.epoch)?;
+    let tree = readable(layers.merge(job.epoch)?, on);
     clock.next(Stage::Plan);
-    let options = job.options(&image, &layers);
+    let options = job.options(&layers);
     let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
     Ok(Plan::new(&image, &layers, &tree, &options, Numbers::planned(&layout)))
 }
 
 pub(crate) fn announce(image: &Image, on: &(dyn Fn(Event) + Sync)) {
-    let (digest, bytes) = (image.identity().digest(), image.layers_len_bytes());
+    let (digest, bytes) = (image.descriptor().map(|manifest| manifest.digest), image.layers_len_bytes());
     on(Event::Image { digest, layers: image.layers().len(), bytes });
     for warning in image.warnings() {
         on(Event::Warning(warning.to_string()));
     }
+}
+
+/// The tree without the extended attributes that nobody could read on the disk.
+fn readable(mut tree: Tree, on: &(dyn Fn(Event) + Sync)) -> Tree {
+    if let Some(LeftOut { first, kind, name, inodes }) = cvbake_ext4::leave_out_unreadable(&mut tree) {
+        let others = match inodes - 1 {
+            0 => String::new(),
+            1 => ", and so is another one's".to_owned(),
+            others => format!(", and so are those of {others} others"),
+        };
+        on(Event::Warning(format!("{first}: {name} is left out, which Linux does not let {kind} have{others}")));
+    }
+    tree
 }
 
 /// The SHA-256 of a whole disk.

@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use cvbake::error::Kind;
 
 use self::config::Settings;
 use crate::interrupt;
@@ -93,7 +94,10 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => {
             // A signal takes from under the work what it stands on: then that is no news.
             interrupt::settle(&ui);
-            ui.fail(&error);
+            // Nor is that nobody reads on.
+            if error.kind() != Kind::Unread {
+                ui.fail(&error);
+            }
             error.kind().exit_code().into()
         }
     }

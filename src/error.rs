@@ -162,6 +162,10 @@ pub enum Error {
         /// What to do instead, if that is known.
         hint: Option<String>,
     },
+    /// Whoever was to read the result, which is a stream, has stopped before its end. That is theirs to decide, and no news to anybody:
+    /// the exit status says it, and nothing else.
+    #[error("nobody reads standard output to its end")]
+    Unread,
     /// The result can't be told, though the work is done.
     #[error("cannot write to standard output")]
     Tell {

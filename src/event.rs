@@ -23,7 +23,7 @@ pub enum Event {
     },
     /// The image is known.
     Image {
-        /// Its digest, where its source gives it one before it was read.
+        /// The digest of its manifest, if it has one: an archive of Docker's gets one when it is imported, exported or pushed.
         digest: Option<Digest>,
         /// How many layers it has.
         layers: usize,

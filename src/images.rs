@@ -10,6 +10,7 @@ mod lack;
 mod layer;
 mod list;
 mod names;
+mod stream;
 mod time;
 
 pub use details::{Details, ImageDetails, LayerDetails, Step};

@@ -18,7 +18,7 @@ use cvbake_ext4::{Place, Placement};
 use cvbake_store::Store;
 use cvbake_tree::{Time, Tree};
 use cvbake_unpack::{Index, PACK_PIECE, Provenance};
-use cvbake_verify::{Blobs, Digest, Image, Layer};
+use cvbake_verify::{Blobs, Digest, Image, Layer, chain_id};
 
 use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
@@ -28,7 +28,7 @@ use crate::reuse::Standing;
 use crate::reuse::content::{Disks, Earlier, RUNS, layout_name};
 use crate::workplace::Workplace;
 
-use foundation::{FOUNDATION_LAYER_MIN, FOUNDATION_MIN};
+use foundation::{FOUNDATION_LAYER_MIN, FOUNDATION_MIN, is_scratch_better};
 pub(crate) use stream::with_another;
 
 const _: () = assert!(PACK_PIECE as u64 == cvbake_store::PIECE, "one seal fits both");
@@ -192,7 +192,8 @@ impl<'a> Layers<'a> {
             let layer = distinct[at];
             // The largest layer will have the largest pack, mostly. Content that is to be kept needs a file of its own.
             let large = at == order[0] && layer.size().is_none_or(|size| size >= FOUNDATION_LAYER_MIN);
-            let disk = shop.disk.filter(|_| large && !shop.keep_packs);
+            let disk =
+                shop.disk.filter(|disk| large && !shop.keep_packs && !is_scratch_better(disk, shop.scratch, layer));
             let shop = Workshop { disk, turn: Turn::of(&at, &order), ..shop };
             let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, shop, purpose, stop))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
@@ -313,9 +314,10 @@ impl<'a> Layers<'a> {
         by_layer
     }
 
-    /// The digest of what the lowest layer unpacks to.
-    pub(crate) fn first_diff_id(&self) -> Option<Digest> {
-        self.unpacked.first().map(|unpacked| unpacked.diff_id)
+    /// What all of them are, once they were read.
+    pub(crate) fn chain_id(&self) -> Digest {
+        let diff_ids: Vec<Digest> = self.positions.iter().map(|&at| self.unpacked[at].diff_id).collect();
+        chain_id(&diff_ids)
     }
 
     pub(crate) fn reports(&self) -> Vec<LayerReport> {

@@ -31,8 +31,9 @@
 //! * **The layout is planned before a data byte is placed**, and is a function of the tree and the options. Data that an
 //!   upper layer deleted or replaced is nowhere on the disk.
 //! * **The output is a function of the image and the options**: the same bytes on any machine, with any number of threads,
-//!   whether a layer was unpacked now or found in the store. Identities derive from the image's digest; times come from
-//!   the image or from the caller.
+//!   whether a layer was unpacked now or found in the store. Identities derive from what the layers unpack to (the `ChainID` of
+//!   the image specification), so the same files are the same disk, however they are compressed and whatever documents lead to
+//!   them; times come from the image or from the caller.
 //! * **Everything is hostile until checked.** Bytes are believed when their digest was; every length, count and depth has a
 //!   named limit; memory follows what is kept, not what is claimed.
 //! * **Nothing half-made is ever visible.** Outputs have temporary names until they are whole and on stable storage. A run that

@@ -1,4 +1,4 @@
-//! Disks that were made before: the same image and options give the same bytes, so they need not be made again.
+//! Disks that were made before: the same layers and options give the same bytes, so they need not be made again.
 //!
 //! Where a disk stands, and what could be told of it, is noted in the store. It counts as the same as long as nobody has
 //! touched the file: its length, inode and both times of change are what they were, the last one can't be set, and the machine was not
@@ -15,7 +15,7 @@ use cvbake_disk::Draft;
 use cvbake_ext4::Placement;
 use cvbake_fetch::Source;
 use cvbake_store::Store;
-use cvbake_verify::{Digest, Image, Layer};
+use cvbake_verify::{Config, Digest, Image, Layer, chain_id};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +26,8 @@ use crate::layers::{KeepPacks, LayerReport};
 
 use place::{Place, settled, whole_path};
 
-/// Changes whenever the same image and options give other bytes than they did.
-const GENERATION: u32 = 2;
+/// Changes whenever the same layers and options give other bytes than they did.
+const GENERATION: u32 = 3;
 
 /// How many places of the same disk are remembered.
 const PLACES: usize = 4;
@@ -36,7 +36,7 @@ const PLACES: usize = 4;
 pub(crate) struct Reuse<'a> {
     store: &'a Store,
     image: &'a Image,
-    /// What names the image and the options.
+    /// What names the content of all layers, and the options.
     key: Digest,
     uuid: [u8; 16],
     /// Whether a disk may be used again; where it stands is noted in any case.
@@ -76,16 +76,16 @@ struct Note {
 }
 
 impl<'a> Reuse<'a> {
-    /// What is known of a bake's result; `None` where nothing can be, because nothing is kept, or nothing names the image.
+    /// What is known of a bake's result; `None` where nothing can be, because nothing is kept, or nothing says what the layers are.
     pub(crate) fn of(job: &Job, image: &'a Image, store: Option<&'a Store>) -> Option<Reuse<'a>> {
-        let digest = image.identity().digest()?;
+        let content = chain_id(&image.layers().iter().map(Layer::diff_id).collect::<Option<Vec<_>>>()?);
         let store = store.filter(|_| job.engine == Engine::Native)?;
         let wanted = job.reuse && job.keep_packs != KeepPacks::Always;
         let Job { size, inodes, label, hash_seed, journal, epoch, .. } = job;
-        let uuid = job.uuid.unwrap_or_else(|| derived_uuid(&digest, "filesystem"));
+        let uuid = job.uuid.unwrap_or_else(|| derived_uuid(&content, "filesystem"));
         let version = env!("CARGO_PKG_VERSION");
         let text = format!(
-            "cvbake {version} disk {GENERATION} of {digest}: {size:?} {inodes:?} {label:?} {uuid:?} {hash_seed:?} {journal} {epoch}"
+            "cvbake {version} disk {GENERATION} of {content}: {size:?} {inodes:?} {label:?} {uuid:?} {hash_seed:?} {journal} {epoch}"
         );
         let stored = matches!(job.source, Source::Registry(_));
         Some(Reuse { store, image, key: Digest::sha256(text.as_bytes()), uuid, wanted, stored })
@@ -144,6 +144,7 @@ impl<'a> Reuse<'a> {
         let plan = Plan {
             reference: self.image.reference().to_owned(),
             image,
+            config: self.image.config().map(Config::digest),
             platform: self.image.config().and_then(|config| config.platform()).map(|platform| platform.to_string()),
             layers: reports,
             files: note.files,

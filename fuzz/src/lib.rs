@@ -1,7 +1,8 @@
-//! What must hold for any input: one module for each target of libFuzzer, with one function `check`.
+//! What must hold for any input: one module for each target, with one function `check`.
 //!
-//! A check panics when something does not hold; an error that the code under test returns is no failure. `seeds` (a
-//! program beside this library) writes first inputs made of the fixtures.
+//! A check panics when something does not hold; an error that the code under test returns is no failure. [`seeds`] makes
+//! first inputs of the fixtures. `scripts/test` tries these and simple variants of them (`tests/variants.rs`), compiled as
+//! everything is; `scripts/fuzz` has libFuzzer find more, compiled with coverage instrumentation (the feature `libfuzzer`).
 
 pub mod archives;
 pub mod auth_file;
@@ -13,6 +14,7 @@ pub mod inflate;
 pub mod merge;
 pub mod netrc;
 pub mod registries;
+pub mod seeds;
 pub mod source;
 pub mod tar;
 pub mod text;
@@ -21,6 +23,26 @@ use std::io::{self, Read, Write};
 
 use cvbake_fetch::{Credentials, Options, Problem};
 use tempfile::NamedTempFile;
+
+/// What is checked for an input; panics where it does not hold.
+pub type Check = fn(&[u8]);
+
+/// The targets, by name.
+pub const TARGETS: &[(&str, Check)] = &[
+    ("archives", archives::check),
+    ("auth_file", auth_file::check),
+    ("challenge", challenge::check),
+    ("compression", compression::check),
+    ("documents", documents::check),
+    ("index", index::check),
+    ("inflate", inflate::check),
+    ("merge", merge::check),
+    ("netrc", netrc::check),
+    ("registries", registries::check),
+    ("source", source::check),
+    ("tar", tar::check),
+    ("text", text::check),
+];
 
 /// A reader that gives its bytes in pieces of at most `step`: what comes over a pipe or a network.
 pub struct Chunks<'a> {

@@ -26,9 +26,9 @@ pub struct Job {
     pub inodes: Inodes,
     /// The filesystem's name, at most 16 bytes.
     pub label: Vec<u8>,
-    /// The filesystem's identity; derived from the image where none is given.
+    /// The filesystem's identity; derived from what the image's layers unpack to where none is given.
     pub uuid: Option<[u8; 16]>,
-    /// What the hashes of names in large directories start from; derived from the image where none is given.
+    /// What the hashes of names in large directories start from; derived like the identity where none is given.
     pub hash_seed: Option<[u8; 16]>,
     /// Whether the filesystem has a journal.
     pub journal: bool,
@@ -70,14 +70,14 @@ pub enum Engine {
 }
 
 impl Job {
-    pub(super) fn options(&self, image: &Image, layers: &Layers<'_>) -> Options {
-        let image = named_by(image, layers);
+    pub(super) fn options(&self, layers: &Layers<'_>) -> Options {
+        let content = layers.chain_id();
         Options {
             size: self.size,
             inodes: self.inodes,
             label: self.label.clone(),
-            uuid: self.uuid.unwrap_or_else(|| derived_uuid(&image, "filesystem")),
-            hash_seed: self.hash_seed.unwrap_or_else(|| derived_uuid(&image, "directory hash seed")),
+            uuid: self.uuid.unwrap_or_else(|| derived_uuid(&content, "filesystem")),
+            hash_seed: self.hash_seed.unwrap_or_else(|| derived_uuid(&content, "directory hash seed")),
             journal: self.journal,
             epoch: self.epoch,
             foundation: layers.foundation(),
@@ -87,13 +87,15 @@ impl Job {
 
 /// The digest that names an image; that of an image of nothing but a layer is known when the layer was read.
 pub(super) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
-    let digest = image.identity().digest().or_else(|| layers.first_diff_id());
-    digest.expect("an image without manifest and configuration is a layer")
+    image.identity().digest().unwrap_or_else(|| layers.chain_id())
 }
 
-/// A UUID (version 8 of RFC 9562) that is a function of the image and of what it is for.
-pub(crate) fn derived_uuid(image: &Digest, purpose: &str) -> [u8; 16] {
-    let hash = Digest::of(Algorithm::Sha256, format!("cvbake {purpose} {image}").as_bytes());
+/// A UUID (version 8 of RFC 9562) that is a function of what the image's layers unpack to, and of what it is for.
+///
+/// Not of the manifest: that of an archive without one would be known only when all its layers were compressed, and an image that
+/// is imported, pushed or compressed in another way stays the same files.
+pub(crate) fn derived_uuid(content: &Digest, purpose: &str) -> [u8; 16] {
+    let hash = Digest::of(Algorithm::Sha256, format!("cvbake {purpose} {content}").as_bytes());
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&hash.bytes()[..16]);
     uuid[6] = 0x80 | uuid[6] & 0x0f;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cvbake_ext4::{Layout, Options, mkfs};
-use cvbake_tree::Tree;
-use cvbake_verify::{Digest, Image};
+use cvbake_tree::{Inode, Kind, Tree};
+use cvbake_verify::{Config, Digest, Image};
 
 use super::job::named_by;
 use crate::event::{Event, Stage};
@@ -38,6 +38,8 @@ pub struct Plan {
     /// What names it: the digest of its manifest, of its configuration if it has no manifest, of its layer if it has
     /// neither.
     pub image: Digest,
+    /// The digest of its configuration, if it has one. It stays the same when an archive without a manifest is given one.
+    pub config: Option<Digest>,
     /// The platform in its configuration, if it says one.
     pub platform: Option<String>,
     /// Its layers, lowest first.
@@ -62,6 +64,7 @@ impl Plan {
         Plan {
             reference: image.reference().to_owned(),
             image: named_by(image, layers),
+            config: image.config().map(Config::digest),
             platform,
             layers: layers.reports(),
             files: tree.inode_count(),
@@ -72,6 +75,15 @@ impl Plan {
             uuid: options.uuid,
         }
     }
+}
+
+/// How many bytes of file content a disk has at least, whoever writes it: holes are left out.
+pub(super) fn content_bytes(tree: &Tree) -> u64 {
+    let blocks = |inode: Inode<'_>| match inode.kind() {
+        Kind::File(data) => data.segments.iter().map(|segment| u64::from(segment.blocks)).sum(),
+        _ => 0,
+    };
+    tree.inodes().map(blocks).sum::<u64>() * u64::from(cvbake_tree::BLOCK_SIZE)
 }
 
 /// What there is to count in a filesystem.

@@ -112,9 +112,14 @@ pub(super) struct Args {
 
     /// How large the store may be afterwards: images that were used least recently go
     ///
-    /// What running bakes use stays, and so does the image that was just baked. cvbake store prune does the same at any time.
+    /// What running bakes use stays, and so does the image that was just baked. Imported images stay as well, unless
+    /// --prune-imported is given: no registry gives them back. cvbake store prune makes room at any time.
     #[arg(long, value_name = "SIZE", value_parser = values::store_size, help_heading = WORK)]
     max_store_size: Option<u64>,
+
+    /// With --max-store-size: imported images go, too, when nothing else is left
+    #[arg(long, help_heading = WORK)]
+    prune_imported: bool,
 
     /// How many threads work at once [default: as many as there are processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs, help_heading = WORK)]
@@ -229,11 +234,14 @@ impl Args {
                 let sync = self.sync == SyncDisk::Always;
                 let output = Output { path: path.to_owned(), replace: self.force, digest: self.digest, sync };
                 let baked = cvbake::bake(job, &output, cleanup, on)?;
-                if let (Some(store), Some(max)) = (&job.store, self.max_store_size) {
+                let mut report = Report::baked(&baked, engine);
+                if let (Some(store), Some(bytes)) = (&job.store, self.max_store_size) {
                     let layers = baked.plan.layers.iter().flat_map(|layer| [layer.digest, Some(layer.diff_id)]);
-                    store::limit(store, max, layers.chain([Some(baked.plan.image)]).flatten(), on);
+                    let used = layers.chain([Some(baked.plan.image)]).flatten();
+                    let limit = store::Limit { bytes, with_imported: self.prune_imported };
+                    report.pruned = limit.keep(store, used, on);
                 }
-                Ok(Report::baked(&baked, engine))
+                Ok(report)
             }
             output => {
                 let path = output.map(|path| path.display().to_string());

@@ -57,6 +57,7 @@ const KEYS: &[Key] = &[
     key("no-cache", Shape::Flag),
     key("keep-packs", Shape::Text),
     key("max-store-size", Shape::Text),
+    key("prune-imported", Shape::Flag),
     Key { built_in: built_in_jobs, ..key("jobs", Shape::Text) },
     Key { built_in: || Some(cvbake::verify::Platform::host().to_string()), ..key("platform", Shape::Text) },
     key("size", Shape::Text),

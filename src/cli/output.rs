@@ -1,4 +1,5 @@
-//! The ways to standard output. Nobody reading it is no error.
+//! The ways to standard output. Nobody reading it is no error: what was asked for is done, and this only tells of it. (What is asked for of
+//! `image export NAME tar:-` is the stream itself: see [`Kind::Unread`](cvbake::error::Kind::Unread).)
 
 use std::io::{self, Write as _};
 

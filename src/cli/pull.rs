@@ -16,6 +16,7 @@ use cvbake::{PullJob, Pulled};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
+use super::store::Pruned;
 use super::work::{Telling, allowed_jobs, want, watch};
 use super::{environment, registry, store, values};
 use crate::ui::{Mode, Ui};
@@ -39,9 +40,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
 
-    /// How large the store may be afterwards: images that were used least recently go
+    /// How large the store may be afterwards: images that were used least recently go, and imported ones stay
     #[arg(long, value_name = "SIZE", value_parser = values::store_size)]
     max_store_size: Option<u64>,
+
+    /// With --max-store-size: imported images go, too, when nothing else is left
+    #[arg(long)]
+    prune_imported: bool,
 
     /// How many layers are fetched at once [default: as many as there are processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
@@ -68,12 +73,12 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     };
     let on = |event: Event| ui.on(&event);
     let pulled = cvbake::pull(&job, watch(ui), &on)?;
-    if let Some(max) = args.max_store_size {
-        let layers = pulled.layers.iter().map(|(digest, _)| *digest);
-        store::limit(&job.store, max, layers.chain(pulled.image), &on);
-    }
+    let pruned = args.max_store_size.and_then(|bytes| {
+        let used = pulled.layers.iter().map(|(digest, _)| *digest).chain(pulled.image);
+        store::Limit { bytes, with_imported: args.prune_imported }.keep(&job.store, used, &on)
+    });
     ui.finish();
-    args.telling.print(|| json(&pulled), || text(&pulled))
+    args.telling.print(|| json(&pulled, pruned.as_ref()), || text(&pulled, pruned.as_ref()))
 }
 
 impl Args {
@@ -89,6 +94,8 @@ struct Report<'a> {
     reference: &'a str,
     platform: Option<&'a str>,
     layers: Vec<Layer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pruned: Option<&'a Pruned>,
 }
 
 #[derive(Serialize)]
@@ -97,19 +104,20 @@ struct Layer {
     bytes: u64,
 }
 
-fn json(pulled: &Pulled) -> String {
+fn json(pulled: &Pulled, pruned: Option<&Pruned>) -> String {
     let layers = pulled.layers.iter().map(|(digest, bytes)| Layer { digest: digest.to_string(), bytes: *bytes });
     let report = Report {
         image: pulled.image.map(|digest| digest.to_string()),
         reference: &pulled.reference,
         platform: pulled.platform.as_deref(),
         layers: layers.collect(),
+        pruned,
     };
     let object = serde_json::to_string(&report).expect("numbers, texts and lists of them");
     format!("{object}\n")
 }
 
-fn text(pulled: &Pulled) -> String {
+fn text(pulled: &Pulled, pruned: Option<&Pruned>) -> String {
     let mut text = format!("{} is in the store\n", line(&pulled.reference));
     let mut put =
         |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
@@ -118,6 +126,9 @@ fn text(pulled: &Pulled) -> String {
     put("image", &format!("{image}{platform}"));
     let bytes = pulled.layers.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
     put("layers", &format!("{}, {}", HumanCount(pulled.layers.len() as u64), BinaryBytes(bytes)));
+    if let Some(removed) = pruned.and_then(Pruned::words) {
+        put("removed", &removed);
+    }
     let total: f64 = pulled.times.iter().map(|(_, time)| time.as_secs_f64()).sum();
     put("time", &format!("{total:.2} s"));
     text

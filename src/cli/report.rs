@@ -9,12 +9,14 @@ use cvbake::{Baked, LayerReport, Plan};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
+use super::store::Pruned;
 use super::values::uuid_text;
 
 /// What is told of a bake, in the form of the JSON object.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     image: String,
+    config: Option<String>,
     reference: String,
     platform: Option<String>,
     disk: Disk,
@@ -22,6 +24,9 @@ pub(super) struct Report {
     layers: Vec<Layer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reused: Option<String>,
+    /// What went from the store so that it is small enough.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pruned: Option<Pruned>,
     times_ms: serde_json::Map<String, serde_json::Value>,
     engine: &'static str,
     dry_run: bool,
@@ -56,6 +61,7 @@ impl Report {
     pub(super) fn planned(plan: &Plan, path: Option<String>, engine: &'static str) -> Report {
         Report {
             image: plan.image.to_string(),
+            config: plan.config.map(|config| config.to_string()),
             reference: plan.reference.clone(),
             platform: plan.platform.clone(),
             disk: Disk {
@@ -72,6 +78,7 @@ impl Report {
             files: plan.files,
             layers: plan.layers.iter().map(Layer::new).collect(),
             reused: None,
+            pruned: None,
             times_ms: serde_json::Map::new(),
             engine,
             dry_run: true,
@@ -109,7 +116,7 @@ impl Report {
         let mut put =
             |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
         let platform = self.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
-        put("image", &format!("{}{platform}", self.image));
+        put(self.image_kind(), &format!("{}{platform}", self.image));
         put("layers", &self.layers_text());
         put("files", &HumanCount(self.files as u64).to_string());
         let format = self.disk.format;
@@ -122,11 +129,24 @@ impl Report {
         if let Some(sha256) = &self.disk.sha256 {
             put("sha256", sha256);
         }
+        if let Some(removed) = self.pruned.as_ref().and_then(Pruned::words) {
+            put("removed", &removed);
+        }
         if !self.dry_run {
             let total: f64 = self.times_ms.values().filter_map(serde_json::Value::as_f64).sum();
             put("time", &format!("{:.2} s", total / 1000.0));
         }
         text
+    }
+
+    /// What the image's digest is one of: people are told of one image by one digest only, and the manifest that an archive lacks gives
+    /// it another once it has one.
+    fn image_kind(&self) -> &'static str {
+        match &self.config {
+            Some(config) if *config == self.image => "config",
+            Some(_) => "image",
+            None => "layer",
+        }
     }
 
     fn layers_text(&self) -> String {
@@ -184,12 +204,14 @@ mod tests {
         };
         Report {
             image: "sha256:i".to_owned(),
+            config: Some("sha256:c".to_owned()),
             reference: "oci:d:t".to_owned(),
             platform: Some("linux/amd64".to_owned()),
             disk,
             files: 24,
             layers: vec![layer],
             reused: None,
+            pruned: None,
             times_ms: [("unpack".to_owned(), milliseconds(Duration::from_micros(1500)))].into_iter().collect(),
             engine: "native",
             dry_run,
@@ -199,7 +221,7 @@ mod tests {
     #[test]
     fn the_object() {
         let expected = concat!(
-            r#"{"image":"sha256:i","reference":"oci:d:t","platform":"linux/amd64","disk":{"path":"disk.ext4","#,
+            r#"{"image":"sha256:i","config":"sha256:c","reference":"oci:d:t","platform":"linux/amd64","disk":{"path":"disk.ext4","#,
             r#""format":"ext4","bytes":1048576,"used_bytes":524288,"allocated_bytes":262144,"#,
             r#""uuid":"11111111-1111-1111-1111-111111111111","inodes":1024,"free_inodes":1000,"sha256":"ab"},"#,
             r#""files":24,"layers":[{"digest":null,"diff_id":"sha256:d","bytes":7,"entries":3,"cached":"index"}],"#,
@@ -225,5 +247,9 @@ oci:d:t is now disk.ext4
 ";
         assert_eq!(report(false).text(), expected);
         assert!(report(true).text().starts_with("oci:d:t would become disk.ext4\n"));
+        for (config, row) in [(Some("sha256:i"), "\n  config  sha256:i ("), (None, "\n  layer   sha256:i (")] {
+            let text = Report { config: config.map(str::to_owned), ..report(false) }.text();
+            assert!(text.contains(row), "{text}");
+        }
     }
 }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use cvbake::error::Error;
-use cvbake::event::Event;
-use cvbake::store::{Rules, Store, Unused};
+use cvbake::event::{Event, Finding};
+use cvbake::store::{Imported, Removal, Rules, Store, Unused};
 use cvbake::verify::Digest;
 use indicatif::BinaryBytes;
+use serde::Serialize;
 
 use super::environment;
 use super::work::InStore;
@@ -78,15 +79,57 @@ fn unused_for(age: Duration) -> Unused {
     Unused::Since(environment::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
-/// Removes what was used least recently until the store is no larger than that. What the run that just ended has used stays;
-/// that run has succeeded whatever comes of this.
-pub(super) fn limit(path: &Path, keep_bytes: u64, used: impl IntoIterator<Item = Digest>, on: &(dyn Fn(Event) + Sync)) {
+/// How large the store may be after a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    pub(super) bytes: u64,
+    /// Whether imported images go as well, when nothing else is left.
+    pub(super) with_imported: bool,
+}
+
+/// What went so that the store is small enough.
+#[derive(Debug, Serialize)]
+pub(super) struct Pruned {
+    images: Vec<String>,
+    imported: Vec<String>,
+    bytes: u64,
+}
+
+impl Pruned {
+    /// The images that went, for people; nothing if there are none.
+    pub(super) fn words(&self) -> Option<String> {
+        (!self.images.is_empty()).then(|| format!("from the store: {}", removal::names(&self.images)))
+    }
+}
+
+impl Limit {
+    /// Removes what was used least recently until the store is no larger than that. What the run that just ended has used stays;
+    /// that run has succeeded whatever comes of this.
+    pub(super) fn keep(
+        self,
+        path: &Path,
+        used: impl IntoIterator<Item = Digest>,
+        on: &(dyn Fn(Event) + Sync),
+    ) -> Option<Pruned> {
+        let imported = if self.with_imported { Imported::Last } else { Imported::Stay };
+        let Removal { images, imported, bytes, .. } = limit(path, self.bytes, imported, used, on)?;
+        Some(Pruned { images, imported, bytes })
+    }
+}
+
+fn limit(
+    path: &Path,
+    keep_bytes: u64,
+    imported: Imported,
+    used: impl IntoIterator<Item = Digest>,
+    on: &(dyn Fn(Event) + Sync),
+) -> Option<Removal> {
     let tell = |event: cvbake::store::Event| on(event.into());
     let tidy = || -> Result<_, Error> {
         let store = Store::open(path, &tell)?;
         let _pin = store.pin(used)?;
         let sweep = store.sweep(&tell)?;
-        let removal = sweep.plan(&Rules { keep_bytes: Some(keep_bytes), ..Rules::default() }, &tell)?;
+        let removal = sweep.plan_room(keep_bytes, imported, &tell)?;
         // What nothing needs may stay as long as there is room.
         let larger = removal.bytes + removal.left_bytes > keep_bytes;
         if larger {
@@ -96,14 +139,28 @@ pub(super) fn limit(path: &Path, keep_bytes: u64, used: impl IntoIterator<Item =
     };
     let max = BinaryBytes(keep_bytes);
     match tidy() {
-        Ok(None) => {}
+        Ok(None) => None,
         Ok(Some(removal)) => {
             let left = BinaryBytes(removal.left_bytes);
-            on(Event::Note(format!("the store was larger than {max}: removed {}", removal::words(&removal))));
+            let names = match &removal.images[..] {
+                [] => String::new(),
+                images => format!(" ({})", removal::names(images)),
+            };
+            on(Event::Note(format!("the store was larger than {max}: removed {}{names}", removal::words(&removal))));
             if removal.left_bytes > keep_bytes {
-                on(Event::Warning(format!("the store still has {left}, more than {max}: all of it is in use")));
+                on(match &removal.spared[..] {
+                    [] => Event::Warning(format!("the store still has {left}, more than {max}: all of it is in use")),
+                    images => Event::Finding(Finding::Spared {
+                        problem: format!("the store still has {left}, more than {max}"),
+                        images: removal::names(images),
+                    }),
+                });
             }
+            Some(removal)
         }
-        Err(error) => on(Event::Warning(format!("the store may be larger than {max}: {}", error.line()))),
+        Err(error) => {
+            on(Event::Warning(format!("the store may be larger than {max}: {}", error.line())));
+            None
+        }
     }
 }

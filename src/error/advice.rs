@@ -22,6 +22,9 @@ pub(crate) fn of(finding: &Finding) -> String {
             }
         }
         Finding::Incomplete { .. } => FETCH_MISSING.to_owned(),
+        Finding::Spared { .. } => {
+            "--prune-imported lets them go, too; `cvbake image export` keeps one elsewhere, `cvbake image rm` removes it".to_owned()
+        }
         Finding::Unnamed { .. } => {
             "`cvbake image tag DIGEST NAME` gives it one, `cvbake store gc` removes what has none".to_owned()
         }

@@ -46,7 +46,8 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::SeveralNames { .. }
             | Error::InUse { .. }
             | Error::ImageName { .. }
-            | Error::Unnamed => None,
+            | Error::Unnamed
+            | Error::Unread => None,
         };
     }
     if let Some(cvbake_ext4::mkfs::Error::Plan(error)) = cause.downcast_ref() {

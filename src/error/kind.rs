@@ -30,10 +30,12 @@ pub enum Kind {
     Program,
     /// A registry can't be reached, or does not do what registries do.
     Network,
+    /// Nobody reads the stream that is the result.
+    Unread,
 }
 
 impl Kind {
-    /// All kinds, with what a table for the user says of them.
+    /// All kinds that an error message belongs to, with what a table for the user says of them.
     pub const ALL: [(Kind, &str); 9] = [
         (Kind::Other, "anything else"),
         (Kind::Usage, "the command line makes no sense"),
@@ -59,6 +61,8 @@ impl Kind {
             Kind::Store => 7,
             Kind::Program => 8,
             Kind::Network => 9,
+            // As a shell shows a process that SIGPIPE has ended, which others end by.
+            Kind::Unread => 141,
         }
     }
 }
@@ -156,6 +160,7 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::AmbiguousImage { .. }
         | Error::Incomplete { .. }
         | Error::NoManifest { .. } => Some(Kind::Source),
+        Error::Unread => Some(Kind::Unread),
         Error::NoStore { .. } | Error::DamagedStore { .. } => Some(Kind::Store),
         Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
         _ => None,

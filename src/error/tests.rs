@@ -98,6 +98,7 @@ fn kinds_and_hints() {
         (cvbake_rootfs::Error::Entry { path: text(), problem: cvbake_rootfs::Problem::Socket }.into(), Kind::Image, ""),
         (cvbake_rootfs::Error::Write { source: os(Errno::NOSPC) }.into(), Kind::Output, full),
         (Error::Tell { source: os(Errno::NOSPC) }, Kind::Output, ""),
+        (Error::image(text(), Error::Unread), Kind::Unread, ""),
         (Error::Scratch { path: path(), source: os(Errno::IO) }, Kind::Output, "dmesg"),
         (Error::Scratch { path: path(), source: os(Errno::MFILE) }, Kind::Output, "ulimit -n"),
         // A full disk, wherever it is met.

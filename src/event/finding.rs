@@ -35,6 +35,13 @@ pub enum Finding {
         /// How many.
         images: usize,
     },
+    /// The store is larger than it may be, because images are in it that no registry gives back.
+    Spared {
+        /// How large it is.
+        problem: String,
+        /// Their names.
+        images: String,
+    },
     /// The store has images that no name leads to.
     Unnamed {
         /// How many.
@@ -79,6 +86,7 @@ impl fmt::Display for Finding {
                 };
                 format!("{source} looks like {archive} of an image, but is taken for a root filesystem")
             }
+            Finding::Spared { problem, images } => format!("{problem}: images that were imported stay: {images}"),
             Finding::Incomplete { images: 1 } => "an image in the store is incomplete".to_owned(),
             Finding::Incomplete { images } => format!("{images} images in the store are incomplete"),
             Finding::Unnamed { images: 1 } => "an image in the store has no name".to_owned(),

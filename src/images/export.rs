@@ -16,6 +16,7 @@ use super::documents::RunConfig;
 use super::find::find;
 use super::import::convert;
 use super::layer::Intake;
+use super::stream::Stream;
 use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
@@ -160,11 +161,9 @@ fn try_export(
             Ok(Exported { bytes: Some(bytes), ..exported })
         }
         Target::Tar { path: None } => {
-            let write = |source| Error::Tell { source };
-            let mut out = Compressor::new(BufWriter::with_capacity(BUFFER, stream), job.compression).map_err(write)?;
-            let exported = work.tar(&mut out)?;
-            out.finish().and_then(|mut out| out.flush()).map_err(write)?;
-            Ok(exported)
+            let mut stream = Stream { inner: stream, is_unread: false };
+            let exported = work.tar_into(&mut stream);
+            if stream.is_unread { Err(Error::Unread) } else { exported }
         }
     }
 }
@@ -307,6 +306,15 @@ impl<'a> Work<'a> {
         (self.on)(Event::Amount { bytes });
         (self.on)(Event::Stage(Stage::Export));
         cvbake_rootfs::tar::write(&tree, &packs, out, &|bytes| (self.on)(Event::Wrote { bytes }))?;
+        Ok(exported)
+    }
+
+    fn tar_into(&self, stream: &mut dyn Write) -> Result<Exported, Error> {
+        let write = |source| Error::Tell { source };
+        let out = BufWriter::with_capacity(BUFFER, stream);
+        let mut out = Compressor::new(out, self.job.compression).map_err(write)?;
+        let exported = self.tar(&mut out)?;
+        out.finish().and_then(|mut out| out.flush()).map_err(write)?;
         Ok(exported)
     }
 

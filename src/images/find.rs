@@ -1,11 +1,13 @@
-//! An image of the store by what somebody types: a name, a digest, or the beginning of one.
+//! An image of the store by what somebody types: a name, a digest, or the beginning of one. The digest may also be that of its
+//! configuration, by which Docker and Podman know an image, and which is all that names one in an archive of theirs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cvbake_fetch::{Source, stored_name};
 use cvbake_store::{Names, Reference, Store};
 use cvbake_verify::Digest;
 
+use super::details::Details;
 use crate::error::Error;
 use crate::event::{Event, Finding};
 
@@ -31,9 +33,45 @@ pub(crate) fn full_name(text: &str) -> Option<String> {
     }
 }
 
-/// Finds an image. A name goes before a digest that starts alike.
+/// Finds an image. A name goes before a digest that starts alike, and that of a manifest or index before that of a configuration.
 pub(crate) fn find(store: &Store, text: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Found, Error> {
-    find_in(&names(store, on)?, text)
+    find_among(store, &names(store, on)?, text)
+}
+
+/// As [`find`], where the names are known.
+pub(crate) fn find_among(store: &Store, all: &[(String, Reference)], text: &str) -> Result<Found, Error> {
+    match find_in(all, text) {
+        Err(error @ Error::NoSuchImage { .. }) => match by_config(store, all, text)? {
+            Some(reference) => Ok(Found { name: None, reference }),
+            None => Err(error),
+        },
+        found => found,
+    }
+}
+
+/// Finds the only image that has such a configuration. All manifests are read for it.
+fn by_config(store: &Store, all: &[(String, Reference)], text: &str) -> Result<Option<Reference>, Error> {
+    let hex = text.rsplit(':').next().unwrap_or_default();
+    if hex.len() < MIN_PREFIX || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(None);
+    }
+    let distinct: BTreeMap<Digest, &Reference> =
+        all.iter().map(|(_, reference)| (reference.digest, reference)).collect();
+    let mut found = Vec::new();
+    for reference in distinct.into_values() {
+        let details = Details::of(store, reference, &|_| {})?;
+        let configs = details.images.iter().filter_map(|image| image.config_descriptor.as_ref());
+        if configs.into_iter().any(|config| begins_with(&config.digest, text)) {
+            found.push(reference.clone());
+        }
+    }
+    match found.len() {
+        0 | 1 => Ok(found.pop()),
+        _ => {
+            let digests = found.iter().take(MAX_SIMILAR).map(|reference| reference.digest.to_string()).collect();
+            Err(Error::AmbiguousImage { text: text.to_owned(), digests })
+        }
+    }
 }
 
 /// Finds an image that no name leads to, by its digest or the beginning of that.

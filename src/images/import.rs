@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use cvbake_archive::Compression;
 use cvbake_fetch::export::Contents;
 use cvbake_fetch::{Options, Source};
-use cvbake_store::Reference;
+use cvbake_store::{Origin, Reference};
 use cvbake_verify::{
     Blobs, Candidate, CheckedReader, Descriptor, Digest, Error as VerifyError, Image, Layer, Platform, Root, Want,
 };
@@ -103,7 +103,7 @@ fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -
         };
         // What can't be had again is safe before it has a name.
         store.settle()?;
-        store.set_references(names.iter().map(String::as_str), &kept.reference)?;
+        store.set_references(names.iter().map(String::as_str), &kept.reference, Origin::Import)?;
         let Kept { reference, platforms, layers, present_layers } = kept;
         imported.push(Imported { names, digest: reference.digest, platforms, layers, present_layers });
     }

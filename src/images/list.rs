@@ -7,7 +7,7 @@ use cvbake_store::{Reference, Store};
 use cvbake_verify::{Digest, Want};
 
 use super::details::{self, Details, ImageDetails};
-use super::find::{find_in, names, split};
+use super::find::{find_among, names, split};
 use crate::error::Error;
 use crate::event::Event;
 
@@ -68,7 +68,7 @@ pub fn inspect(store: &Path, name: &str, want: &Want, on: &(dyn Fn(Event) + Sync
     let missing = || Error::NoSuchImage { name: name.to_owned(), similar: Vec::new() };
     let store = Store::open_to_look(store)?.ok_or_else(missing)?;
     let references = names(&store, on)?;
-    let found = find_in(&references, name)?;
+    let found = find_among(&store, &references, name)?;
     let details = Details::of(&store, &found.reference, on)?;
     let same = |(_, reference): &(String, Reference)| reference.digest == found.reference.digest;
     let names = references.into_iter().filter(same).map(|(name, _)| name).collect();

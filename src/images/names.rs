@@ -43,9 +43,10 @@ pub fn tag(store: &Path, name: &str, new: &[String], on: &(dyn Fn(Event) + Sync)
     if !matches!(store.look_at_blob(&reference.digest, reference.size)?, Health::Whole(_)) {
         return Err(Error::Incomplete { name: name.to_owned() });
     }
-    for name in &new {
-        store.set_reference(name, &reference)?;
-    }
+    // It is the same image: what gives it back by another name gives it back.
+    let same = store.images(&|event| on(event.into()))?.into_iter().filter(|named| named.reference == reference);
+    let origin = same.map(|named| named.origin).min().unwrap_or_default();
+    store.set_references(new.iter().map(String::as_str), &reference, origin)?;
     store.settle()?;
     Ok(new)
 }

@@ -5,11 +5,15 @@
 //! moved. The plan is the same when the pack is not there, because it is kept in the store or its layer is inflated again: then it
 //! is written to the same blocks.
 
+use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
-use cvbake_disk::{Draft, Sink};
+use cvbake_disk::{Draft, Sink, free_bytes};
 use cvbake_ext4::{FOUNDATION_BLOCK, Layout, Placement};
 use cvbake_tree::BLOCK_SIZE;
+use cvbake_verify::Layer;
 
 use super::unpack::Scratch;
 use super::{Content, Layers};
@@ -64,6 +68,19 @@ impl Layers<'_> {
         (self.shop.on)(Event::Wrote { bytes });
         Ok(())
     }
+}
+
+/// Whether a layer might fill the filesystem of the disk before there is a plan that says so, and there is certainly room for it elsewhere.
+/// The disk becomes the same either way.
+pub(super) fn is_scratch_better(disk: &Draft, scratch: &Path, layer: &Layer) -> bool {
+    let Some(most) = layer.size().map(|size| size.saturating_mul(FOUNDATION_MIN / FOUNDATION_LAYER_MIN)) else {
+        return false;
+    };
+    let Some(scratch) = File::open(scratch).ok() else { return false };
+    let device = |file: &File| file.metadata().map(|metadata| metadata.dev()).ok();
+    disk.free_bytes().is_some_and(|free| free < most)
+        && free_bytes(&scratch).is_some_and(|free| free >= most)
+        && device(disk.file()) != device(&scratch)
 }
 
 /// What sorted ranges leave of another.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::support::bake::{Place, USER};
 use crate::support::oracle::{Mount, fsck, listing_of};
 use crate::support::seen;
-use crate::support::tools::{needs_root, succeed, tool};
+use crate::support::tools::{needs_mounts, succeed, tool};
 
 /// A minimal system, fetched once per build directory.
 fn debian() -> PathBuf {
@@ -87,7 +87,7 @@ fn without_other_times(listing: &str) -> String {
 
 #[test]
 fn debian_by_others() {
-    if !needs_root("debootstrap, and umoci with all owners") {
+    if !needs_mounts("debootstrap, and umoci with all owners") {
         return;
     }
     let place = Place::new();

@@ -174,7 +174,7 @@ fn stores_that_are_none() {
     std::fs::create_dir(&foreign).unwrap();
     mode(&foreign, 0o777);
     let stores = [file.clone(), file.join("below"), PathBuf::from("/proc/store"), full.clone()];
-    let foreign = crate::support::tools::is_root().then_some(foreign);
+    let foreign = crate::support::tools::needs_root("a store of another user").then_some(foreign);
     for store in stores.into_iter().chain(foreign) {
         let outcome = place.bake().arg("--force").store(&store).run();
         let line = outcome.error(STORE);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::bake::{Place, as_user, own};
 use crate::support::image::{Compression, Layer};
-use crate::support::tools::{needs_root, succeed, tool};
+use crate::support::tools::{needs_mounts, succeed, tool};
 use crate::support::{ext4, oracle, sample, seen};
 
 fn skopeo(place: &Place, args: &[&str], from: &str, to: &str) {
@@ -112,7 +112,7 @@ fn buildah(place: &Path) -> Command {
 /// Two layers of buildah's, committed in OCI's and in Docker's formats.
 #[test]
 fn an_image_by_buildah() {
-    if !needs_root("buildah without a user namespace of its own") {
+    if !needs_mounts("buildah without a user namespace of its own") {
         return;
     }
     let place = Place::new();

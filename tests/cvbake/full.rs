@@ -5,7 +5,7 @@ use crate::registry::{Registry, cvbake, pull_and_build};
 use crate::support::bake::{Bake, Place, assert_tidy, mode, names};
 use crate::support::mount::Small;
 use crate::support::server::{Answer, Server};
-use crate::support::tools::needs_root;
+use crate::support::tools::needs_mounts;
 use crate::support::{ext4, sample};
 
 const SIZES: [&str; 9] = ["8k", "64k", "300k", "1m", "3m", "5m", "10m", "20m", "28m"];
@@ -18,7 +18,7 @@ fn expected() -> String {
 
 #[test]
 fn the_outputs_filesystem_is_full() {
-    if !needs_root("a filesystem that is full") {
+    if !needs_mounts("a filesystem that is full") {
         return;
     }
     let expected = expected();
@@ -43,10 +43,48 @@ fn the_outputs_filesystem_is_full() {
     assert!(failures >= 3, "the smallest were too small");
 }
 
+/// As soon as there is a plan, it is known that there is no room: nothing is written then.
+#[test]
+fn there_is_no_room_for_what_is_planned() {
+    if !needs_root("a filesystem that is too small") {
+        return;
+    }
+    let place = Place::with(&sample::large());
+    place.bake().ok();
+    let expected = ext4::bytes_of(&place.disk());
+    let out = place.path().join("out");
+    let small = Small::mount(&out, "9m");
+    // With what the store has of it, without, and by the other engine.
+    let new = place.writable("home/new");
+    let bake = || place.bake().progress("json").inside(small.holder.id());
+    for bake in [bake(), bake().store(&new), bake().args(["--jobs", "1"]), bake().args(["--engine", "mkfs"])] {
+        let outcome = bake.run();
+        assert_eq!(outcome.code, Some(6), "{}", outcome.describe());
+        let line = outcome.stderr.lines().find(|line| line.contains(r#""event":"error""#)).expect("an error");
+        let disk = place.disk().display().to_string();
+        for part in
+            [&disk, "needs at least 2", " MiB, and its filesystem has 9.0 MiB free", "No space left", "free some space"]
+        {
+            assert!(line.contains(part), "{part}: {}", outcome.describe());
+        }
+        assert!(!outcome.stderr.contains(r#""stage":"write""#), "nothing is written: {}", outcome.describe());
+        assert_eq!(names(&small.outside()), [""; 0]);
+    }
+    // What fits is not refused: room for the content, for little more, and for the whole length of the disk.
+    for size in ["26m", "40m"] {
+        small.grow(size);
+        let outcome = place.bake().args(["--force", "--size", "min", "--no-journal"]).inside(small.holder.id()).run();
+        assert!(outcome.code == Some(0) || !outcome.stderr.contains("at least"), "{size}: {}", outcome.describe());
+    }
+    small.grow("200m");
+    place.bake().arg("--force").inside(small.holder.id()).ok();
+    assert_eq!(ext4::bytes_of(&small.outside().join("disk.ext4")), expected);
+}
+
 /// Neither half an export nor an image that is half imported.
 #[test]
 fn there_is_no_room_for_an_export_or_an_import() {
-    if !needs_root("a filesystem that is full") {
+    if !needs_mounts("a filesystem that is full") {
         return;
     }
     let place = Place::with(&sample::large());
@@ -81,7 +119,7 @@ fn there_is_no_room_for_an_export_or_an_import() {
 
 #[test]
 fn the_stores_filesystem_is_full() {
-    if !needs_root("a filesystem that is full") {
+    if !needs_mounts("a filesystem that is full") {
         return;
     }
     let expected = expected();
@@ -113,7 +151,7 @@ fn the_stores_filesystem_is_full() {
 
 #[test]
 fn a_full_store_can_be_pruned() {
-    if !needs_root("a filesystem that is full") {
+    if !needs_mounts("a filesystem that is full") {
         return;
     }
     let place = Place::with(&sample::varied());
@@ -141,7 +179,7 @@ fn a_full_store_can_be_pruned() {
 
 #[test]
 fn the_stores_filesystem_is_full_while_pulling() {
-    if !needs_root("a filesystem that is full") {
+    if !needs_mounts("a filesystem that is full") {
         return;
     }
     let expected = expected();
@@ -193,7 +231,7 @@ fn the_stores_filesystem_is_full_while_pulling() {
 
 #[test]
 fn the_stores_quota_is_exceeded() {
-    if !needs_root("a filesystem with a quota") {
+    if !needs_mounts("a filesystem with a quota") {
         return;
     }
     let expected = expected();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::bake::{Bake, Place, names};
 use crate::support::image::{Compression, Images, digest};
-use crate::support::tools::{needs_root, succeed, tool};
+use crate::support::tools::{needs_mounts, needs_root, succeed, tool};
 use crate::support::{ext4, sample, seen};
 
 /// A run of `cvbake image` with the place's own store.
@@ -313,7 +313,7 @@ fn command_lines_that_make_no_sense() {
 /// One image in each compression, as podman and buildah take them.
 #[test]
 fn podman_and_buildah_load_archives() {
-    if !needs_root("a storage for podman and buildah") {
+    if !needs_mounts("a storage for podman and buildah") {
         return;
     }
     let place = Place::with(&Images::of(vec![
@@ -324,11 +324,12 @@ fn podman_and_buildah_load_archives() {
     let oci = out(&place, "oci.tar");
     export(&place, &format!("docker-archive:{docker}:example.com/a/b:1")).ok();
     export(&place, &format!("oci-archive:{oci}:example.com/c/d:2")).ok();
-    let storage = place.path().join("storage");
+    // Podman takes no directory for its state whose path is longer than 50 bytes.
+    let storage = place.path().join("s");
     let run = |program: &str, args: &[&str]| {
         let mut command = tool(program, program);
         command.args(["--storage-driver", "vfs", "--root"]).arg(storage.join("root"));
-        command.arg("--runroot").arg(storage.join("run")).env("HOME", &storage).env("TMPDIR", place.path());
+        command.arg("--runroot").arg(storage.join("r")).env("HOME", &storage).env("TMPDIR", place.path());
         succeed(command.args(args))
     };
     let config = skopeo(&["inspect", "--config", "--raw", &source(&place)]);
@@ -345,4 +346,42 @@ fn podman_and_buildah_load_archives() {
     let mounted = run("buildah", &["mount", container.trim()]);
     assert_eq!(names(&Path::new(mounted.trim()).join("etc")), ["b"]);
     run("buildah", &["rm", container.trim()]);
+}
+
+/// Like any other program in a pipe: no complaint, nothing left behind, and a status that says whether all was delivered.
+#[test]
+fn nobody_reads_to_the_end() {
+    let place = Place::with(&sample::large());
+    let pipe = |command: &str, reader: &str| {
+        let script = format!("{{ {command}; echo $? >status; }} 2>said | {reader}");
+        let mut shell = tool("sh", "dash");
+        shell.current_dir(place.path()).args(["-c", &script]).env("HOME", place.path().join("home"));
+        let read = succeed(&mut shell);
+        let text = |name: &str| std::fs::read_to_string(place.path().join(name)).unwrap();
+        (read, text("status").trim().to_owned(), text("said"))
+    };
+    let cvbake = crate::support::bake::binary().display().to_string();
+    let store = place.path().join("mine").display().to_string();
+    let export = format!("{cvbake} image export {} tar:- --platform linux/amd64 --store {store}", source(&place));
+    for compress in ["none", "gzip", "zstd"] {
+        for progress in ["none", "json"] {
+            let command = format!("{export} --compress {compress} --progress {progress}");
+            let (read, status, said) = pipe(&command, "head -c 5000 | wc -c");
+            assert_eq!((read.trim(), status.as_str()), ("5000", "141"), "{command}: {said}");
+            assert!(!said.contains("error") && (progress == "json" || said.is_empty()), "{command}: {said}");
+            let (_, status, said) = pipe(&command, "cat >whole");
+            assert_eq!(status, "0", "{command}: {said}");
+        }
+    }
+    assert_eq!(names(&Path::new(&store).join("scratch")), [""; 0]);
+    // What is told of work that is done may go unread.
+    for command in ["image ls --json", "store stats", "man bake", "--help", "completions bash"] {
+        let store = if command.contains("store") || command.contains("image") {
+            format!("--store {store}")
+        } else {
+            String::new()
+        };
+        let (_, status, said) = pipe(&format!("{cvbake} {command} {store}"), "true");
+        assert_eq!((status.as_str(), said.as_str()), ("0", ""), "{command}");
+    }
 }

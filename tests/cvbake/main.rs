@@ -26,6 +26,7 @@ mod foreign;
 mod foundation;
 mod full;
 mod growth;
+mod identity;
 mod image_oddities;
 mod image_store;
 mod images;

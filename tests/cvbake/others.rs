@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::images::{image, source};
 use crate::support::bake::{Place, files_below, mode, names, own};
 use crate::support::sample;
-use crate::support::tools::needs_root;
+use crate::support::tools::{executable, needs_root};
 
 /// A user that the program does not run as.
 const OTHER: u32 = 65533;
@@ -90,8 +90,7 @@ fn a_program_writes_to_no_file_of_theirs() {
         out = out.display(),
         precious = precious.display(),
     );
-    fs::write(bin.join("mke2fs"), script).unwrap();
-    mode(&bin.join("mke2fs"), 0o755);
+    executable(&bin.join("mke2fs"), &script);
     let path = format!("{}:/usr/bin:/bin", bin.display());
     let outcome = place.bake().args(["--engine", "mkfs"]).env("PATH", path).run();
     assert!(outcome.error(&[6]).contains("is not the file that was written there"), "{}", outcome.describe());

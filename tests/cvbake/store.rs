@@ -206,6 +206,66 @@ fn the_store_is_kept_small_enough() {
     pull_and_build(&place, &second).args(["--pull", "never"]).ok();
 }
 
+/// What no registry gives back goes last, and not at all unless somebody asks; what goes is named.
+#[test]
+fn imported_images_are_kept() {
+    let place = Place::with(&varied());
+    let registry = Registry::start(&place, false);
+    let pulled = registry.push(&place, "some/image:v1");
+    let import = |text: &str, name: &str| {
+        write_layout(&small(text), &place.path().join("other"));
+        let source = format!("oci:{}", place.path().join("other").display());
+        crate::image_store::import(&place, &[&source, name]).ok();
+    };
+    import("first", "mine/first:1");
+    cvbake(&place, &["pull", &pulled]).ok();
+    import("second", "mine/second:1");
+    crate::images::image(&place, &["tag", "mine/second:1", "mine/again:1"]).ok();
+    crate::images::image(&place, &["tag", &pulled, "theirs/again:1"]).ok();
+    let report = |outcome: &crate::support::run::Outcome| -> Value { serde_json::from_str(&outcome.stdout).unwrap() };
+    let known = || {
+        let rows = report(&crate::images::image(&place, &["ls", "--json"]).ok());
+        let names = rows.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let mine = ["docker.io/mine/again:1", "docker.io/mine/first:1", "docker.io/mine/second:1"];
+    assert_eq!(known().len(), 5);
+
+    // Asked how it would be: the others are enough for this.
+    let bytes = json(&place, &["stats"])["total_bytes"].as_u64().unwrap();
+    let plan = |keep: u64| json(&place, &["prune", "--dry-run", "--keep-size", &keep.to_string()]);
+    let theirs = plan(bytes / 2);
+    assert_eq!(theirs["imported"], serde_json::json!([]), "{theirs}");
+    assert_eq!(theirs["images"], serde_json::json!([pulled.as_str(), "docker.io/theirs/again:1"]), "{theirs}");
+    assert_eq!(plan(0)["imported"], serde_json::json!(mine));
+
+    // A bake that wants room, of something that is not in the store.
+    write_layout(&small("third"), &place.path().join("third"));
+    let third = format!("oci:{}", place.path().join("third").display());
+    let bake = || place.bake_source(&third).args(["--force", "--max-store-size", "1"]);
+    let outcome = bake().arg("--json").ok();
+    let removed = &report(&outcome)["pruned"];
+    assert_eq!(removed["images"], serde_json::json!([pulled.as_str(), "docker.io/theirs/again:1"]), "{removed}");
+    assert_eq!((&removed["imported"], removed["bytes"].as_u64() > Some(0)), (&serde_json::json!([]), true));
+    assert_eq!(known(), mine);
+    let warning = outcome.warnings().join("\n");
+    assert!(mine.iter().all(|name| warning.contains(name)), "who stays: {}", outcome.describe());
+    assert!(outcome.stderr.contains("--prune-imported"), "{}", outcome.describe());
+    // The names of an image whose file says nothing, as older versions wrote it, count as imported.
+    let file = place.store().join("repositories/docker.io/mine/first/:1");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(r#","origin":"import""#, "")).unwrap();
+    let outcome = bake().ok();
+    assert_eq!(known(), mine);
+    assert!(!outcome.stdout.contains("removed"), "{}", outcome.describe());
+    // What is pulled over an imported one can be pulled again.
+    cvbake(&place, &["pull", &pulled]).ok();
+    let outcome = bake().arg("--prune-imported").ok();
+    assert_eq!(known(), [""; 0], "{}", outcome.describe());
+    let line = outcome.stdout.lines().find(|line| line.contains("removed")).expect("what was removed");
+    assert!(mine.iter().chain([&pulled.as_str()]).all(|name| line.contains(name)), "{line}");
+}
+
 #[test]
 fn bakes_do_not_notice_collections() {
     let place = Place::with(&varied());

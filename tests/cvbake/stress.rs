@@ -1,11 +1,10 @@
 //! `scripts/stress`, for some seconds: that it finds nothing, and that it would.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
 use crate::support::bake::{Place, binary};
-use crate::support::tools::{run, tool};
+use crate::support::tools::{executable, run, tool};
 
 fn stress(program: &Path) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/stress");
@@ -26,8 +25,7 @@ fn finds_nothing() {
 fn finds_what_is_left() {
     let place = Place::new();
     let program = place.path().join("program");
-    std::fs::write(&program, format!("#!/bin/sh\n: >\"$TMPDIR/left\"\nexec {} \"$@\"\n", binary().display())).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    executable(&program, &format!("#!/bin/sh\n: >\"$TMPDIR/left\"\nexec {} \"$@\"\n", binary().display()));
     let output = stress(&program);
     let failures = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && failures.contains("left over: "), "{failures}");

@@ -14,7 +14,7 @@ use crate::support::mount::Small;
 use crate::support::run::Outcome;
 use crate::support::sample;
 use crate::support::server::{Answer, Server};
-use crate::support::tools::needs_root;
+use crate::support::tools::needs_mounts;
 
 /// Two layers of many blocks, one of which is large enough to be read ahead.
 fn images() -> Images {
@@ -107,7 +107,7 @@ fn assert_unreadable(path: &Path, outcome: &Outcome, code: i32) {
 /// Whoever can have it from elsewhere has it from there; for all others it is an error, and what is there stays.
 #[test]
 fn blobs_of_the_store() {
-    if !needs_root("a disk with bad blocks") {
+    if !needs_mounts("a disk with bad blocks") {
         return;
     }
     let bad = Bad::new();
@@ -170,7 +170,7 @@ fn blobs_of_the_store() {
 /// An index or pack is made again, of a layer that can be read.
 #[test]
 fn what_was_made_of_a_layer() {
-    if !needs_root("a disk with bad blocks") {
+    if !needs_mounts("a disk with bad blocks") {
         return;
     }
     let bad = Bad::new();
@@ -186,7 +186,7 @@ fn what_was_made_of_a_layer() {
 /// What an interrupted download has left is not built upon.
 #[test]
 fn the_beginning_of_a_blob() {
-    if !needs_root("a disk with bad blocks") {
+    if !needs_mounts("a disk with bad blocks") {
         return;
     }
     let bad = Bad::new();
@@ -209,7 +209,7 @@ fn the_beginning_of_a_blob() {
 
 #[test]
 fn archives_and_layouts() {
-    if !needs_root("a disk with bad blocks") {
+    if !needs_mounts("a disk with bad blocks") {
         return;
     }
     let images = images();

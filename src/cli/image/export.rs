@@ -37,7 +37,7 @@ pub(super) struct Args {
     ///
     /// oci: adds the image to a directory in the OCI image layout, in the place of one with the same tag. docker-archive: is
     /// what docker load and podman load read. tar: is the merged root filesystem, with every attribute of every file; - is
-    /// standard output. A file that ends in .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front: image.tar is the root filesystem
+    /// standard output, and where its reader stops before the end the exit status is 141, without a word. A file that ends in .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front: image.tar is the root filesystem
     /// alone, without what the image says of how to run it, and docker-archive:image.tar what docker load reads.
     #[arg(value_name = "DEST")]
     target: OsString,

@@ -14,8 +14,8 @@ use crate::cli::work::InStore;
 /// Removes images that were not used for long, or until the store is small enough
 ///
 /// First goes what cvbake store gc removes, then images with all that no other one needs, those that were used least
-/// recently first. An image is used when it is pulled or baked. Imported images are no exception: export those that are
-/// nowhere else.
+/// recently first. An image is used when it is pulled or baked. With --keep-size imported images, which no registry gives back,
+/// go when nothing else is left; with --older-than they are no exception: export those that are nowhere else.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "cvbake store prune [OPTIONS] --older-than <AGE>\n       cvbake store prune [OPTIONS] --keep-size <SIZE>"

@@ -109,7 +109,7 @@ impl Draft {
     #[must_use]
     pub fn raw(&self) -> Raw<'_> {
         let early = self.durable.then_some(&self.early);
-        Raw::new(&self.file, &self.path).synced_by(early).sharing(self.shares.load(Ordering::Relaxed))
+        Raw::new(&self.file, &self.path).synced_by(early).sharing(self.shares())
     }
 
     /// Gives the file its length; what was never written reads as zeros.
@@ -143,21 +143,12 @@ impl Draft {
         let path = || crate::sink::path_of(from);
         let read = |source: std::io::Error| Error::Read { path: path(), offset: 0, len: 0, source };
         let len = from.metadata().map_err(read)?.len();
+        let content = || content(from, len);
+        self.check_room(content().map(|range| range.end - range.start).sum())?;
         self.set_len(len)?;
-        let mut at = 0;
-        // Where holes can't be asked for, all is content.
-        while at < len {
-            let start = match rustix::fs::seek(from, SeekFrom::Data(at)) {
-                Ok(start) => start,
-                Err(Errno::NXIO) => break,
-                Err(_) => at,
-            };
-            let end = rustix::fs::seek(from, SeekFrom::Hole(start)).unwrap_or(len).min(len);
-            // Not shared, as was just seen, whatever is elsewhere.
-            self.raw().sharing(false).copy_at(start, from, start, end - start)?;
-            at = end;
-        }
-        Ok(())
+        // Not shared, as was just seen, whatever is elsewhere.
+        let raw = self.raw().sharing(false);
+        content().try_for_each(|Range { start, end }| raw.copy_at(start, from, start, end - start))
     }
 
     /// Makes a part of the file read as zeros, and frees what it took where the filesystem can do that.
@@ -190,6 +181,11 @@ impl Draft {
         let shared = self.clear_all().is_ok() && shared;
         self.shares.store(shared, Ordering::Relaxed);
         shared
+    }
+
+    /// Whether it was found to share blocks with other files.
+    pub(crate) fn shares(&self) -> bool {
+        self.shares.load(Ordering::Relaxed)
     }
 
     /// Makes an empty private directory beside the target for whatever the work needs. It goes with the draft.
@@ -268,6 +264,23 @@ impl Drop for Draft {
             let _ = self.temporary.remove();
         }
     }
+}
+
+/// What of a file of this length is no hole. Where holes can't be asked for, all is content.
+fn content(file: &File, len: u64) -> impl Iterator<Item = Range<u64>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        if at >= len {
+            return None;
+        }
+        let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return None,
+            Err(_) => at,
+        };
+        at = rustix::fs::seek(file, SeekFrom::Hole(start)).unwrap_or(len).min(len);
+        Some(start..at)
+    })
 }
 
 fn check_target(dir: &Directory, target: &Path, name: &OsStr, replace: bool) -> Result<(), Error> {

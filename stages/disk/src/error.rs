@@ -54,6 +54,18 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The output would not find room.
+    #[error("{} needs at least {} MiB, and its filesystem has {} MiB free", path.display(), mib(*needed, MIB - 1), mib(*free, 0))]
+    NoRoom {
+        /// The target.
+        path: PathBuf,
+        /// How many bytes of content it has.
+        needed: u64,
+        /// For how many there is room.
+        free: u64,
+        /// What writing it would end with.
+        source: io::Error,
+    },
     /// The output could not be written.
     #[error("cannot write {len} bytes at offset {offset} of {}", path.display())]
     Write {
@@ -112,4 +124,32 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+}
+
+const MIB: u128 = 1 << 20;
+
+/// Bytes in MiB, to a tenth. What is needed is rounded up (by just less than one) and what there is down, so that the two are never told
+/// as the same.
+fn mib(bytes: u64, round: u128) -> String {
+    let tenths = (u128::from(bytes) * 10 + round) / MIB;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_needed_is_more_than_there_is() {
+        let error = |needed, free| {
+            let source = rustix::io::Errno::NOSPC.into();
+            Error::NoRoom { path: "out/disk".into(), needed, free, source }.to_string()
+        };
+        assert_eq!(
+            error(5 << 20, (5 << 20) - 1),
+            "out/disk needs at least 5.0 MiB, and its filesystem has 4.9 MiB free"
+        );
+        assert_eq!(error(1, 0), "out/disk needs at least 0.1 MiB, and its filesystem has 0.0 MiB free");
+        assert!(error(u64::MAX, 3 << 30).ends_with("17592186044416.0 MiB, and its filesystem has 3072.0 MiB free"));
+    }
 }

@@ -6,6 +6,8 @@
 //!   only when it is whole and on stable storage. Whatever happens before that leaves no file that looks finished, and
 //!   the next run for the same target removes what a killed one left.
 //!
+//! Whether there is room for an output is asked before it is written ([`Draft::check_room`]), as far as anybody can tell.
+//!
 //! A container around the blocks (a partition table, a virtual disk's block map) is another sink over a sink.
 #![forbid(unsafe_code)]
 
@@ -14,9 +16,11 @@ mod draft;
 mod early;
 mod error;
 mod raw;
+mod room;
 mod sink;
 
 pub use draft::Draft;
 pub use error::Error;
 pub use raw::Raw;
+pub use room::free_bytes;
 pub use sink::Sink;

@@ -21,7 +21,7 @@ pub struct Temporary {
 }
 
 /// Which file it is, as long as there is one.
-type Identity = (u64, u64);
+type Identity = (rustix::fs::Dev, u64);
 
 fn identity(stat: &Stat) -> Identity {
     (stat.st_dev, stat.st_ino)

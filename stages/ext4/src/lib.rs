@@ -37,8 +37,10 @@ mod format;
 mod layout;
 pub mod mkfs;
 mod options;
+mod readable;
 mod write;
 
 pub use error::Error;
 pub use layout::{FOUNDATION_BLOCK, Layout, Place, Placement};
 pub use options::{Inodes, Options, Size};
+pub use readable::{LeftOut, leave_out_unreadable};

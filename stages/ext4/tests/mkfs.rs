@@ -5,9 +5,10 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use cvbake_ext4::mkfs::{Disk, Error, Made, Programs, write};
 use cvbake_ext4::{Inodes, Options, Size};
@@ -576,9 +577,13 @@ fn programs_that_are_missing_or_fail() {
 
 /// The programs, with a script of ours for mke2fs.
 fn with_mke2fs(bin: &Path, script: &str) -> Programs {
-    let path = bin.join("mke2fs");
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    // Another process writes it: a child that another thread forks meanwhile would have it open for writing, so that nobody could
+    // run it.
+    let mut command = Command::new("sh");
+    command.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(bin.join("mke2fs")).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    write!(child.stdin.take().unwrap(), "#!/bin/sh\n{script}\n").unwrap();
+    assert!(child.wait().unwrap().success());
     Programs::find(bin.as_os_str()).unwrap()
 }
 

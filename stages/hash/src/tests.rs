@@ -28,12 +28,18 @@ impl Engine for Portable {
 }
 
 fn engines() -> Vec<Box<dyn Engine>> {
-    let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(Portable)];
-    #[cfg(target_arch = "x86_64")]
-    if let Some(avx512) = crate::lanes::x86::Avx512::detect() {
-        engines.push(Box::new(avx512));
-    }
-    engines
+    let portable: Box<dyn Engine> = Box::new(Portable);
+    [Some(portable), vectors()].into_iter().flatten().collect()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn vectors() -> Option<Box<dyn Engine>> {
+    Some(Box::new(crate::lanes::x86::Avx512::detect()?))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn vectors() -> Option<Box<dyn Engine>> {
+    None
 }
 
 fn bytes(seed: usize, len: usize) -> Vec<u8> {

@@ -13,7 +13,7 @@ use cvbake_verify::Digest;
 
 use crate::entry::len_bytes;
 use crate::reference::REPOSITORIES;
-use crate::{BLOBS, Damage, Error, Event, Health, INDEXES, PACKS, Reference, Store};
+use crate::{BLOBS, Damage, Error, Event, Health, INDEXES, Origin, PACKS, Reference, Store};
 
 /// Something to be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,7 +114,7 @@ impl Store {
         }
         if repair {
             for (name, reference) in &lost {
-                self.write_reference_below(self.root.subdir(REPOSITORIES)?, name, reference)?;
+                self.write_reference_below(self.root.subdir(REPOSITORIES)?, name, reference, Origin::Import)?;
             }
             self.root.subdir(REPOSITORIES)?;
             self.write_index_json(&[], File::sync_all)?;

@@ -14,8 +14,8 @@ use crate::entry::{Fault, len_bytes, open, times};
 use crate::layout::INDEX_JSON;
 use crate::links::{Documents, Need};
 use crate::partial::{PARTIAL, blob_of, remove_partial};
-use crate::plan::{Beginning, Image, Inventory, Removal, Rules, Unpacked, plan};
-use crate::reference::REPOSITORIES;
+use crate::plan::{Beginning, Image, Imported, Inventory, Removal, Rules, Unpacked, plan};
+use crate::reference::{Origin, REPOSITORIES};
 use crate::{BLOBS, Error, Event, INDEXES, PACKS, Store, Sweep};
 
 /// How much there is of something.
@@ -78,7 +78,25 @@ impl Sweep<'_> {
         if !rules.even_if_lost && self.store.has_lost_names()? {
             return Err(Error::NamesLost { path: self.store.path().to_owned() });
         }
-        Ok(plan(&self.store.inventory(self.pinned(), on)?, rules))
+        Ok(plan(&self.store.inventory(self.pinned(), on)?, rules, Imported::Last))
+    }
+
+    /// What would go so that no more than this is left, if nobody has asked for just that: imported images may be spared.
+    ///
+    /// # Errors
+    /// As [`Sweep::plan`].
+    pub fn plan_room(
+        &self,
+        keep_bytes: u64,
+        imported: Imported,
+        on: &(dyn Fn(Event) + Sync),
+    ) -> Result<Removal, Error> {
+        self.store.restore_names(&[], on)?;
+        if self.store.has_lost_names()? {
+            return Err(Error::NamesLost { path: self.store.path().to_owned() });
+        }
+        let rules = Rules { keep_bytes: Some(keep_bytes), ..Rules::default() };
+        Ok(plan(&self.store.inventory(self.pinned(), on)?, &rules, imported))
     }
 
     /// Removes what was planned.
@@ -126,7 +144,7 @@ impl Store {
         let sweep = self.sweep(on).ok();
         let none = BTreeSet::new();
         let inventory = self.inventory(sweep.as_ref().map_or(&none, Sweep::pinned), on)?;
-        let removal = plan(&inventory, rules);
+        let removal = plan(&inventory, rules, Imported::Last);
         let layers = inventory.layers.values();
         let needs: BTreeSet<&Need> = inventory.images.iter().flat_map(|image| &image.needs).collect();
         let there = |need: &&&Need| match need {
@@ -159,7 +177,8 @@ impl Store {
         let mut inventory = Inventory { blobs: self.blobs()?.into_iter().collect(), ..Inventory::default() };
         for image in self.images(on)? {
             let needs = documents.needs(image.reference.digest, true)?;
-            inventory.images.push(Image { name: image.name, used: image.used, needs });
+            let imported = image.origin == Origin::Import;
+            inventory.images.push(Image { name: image.name, imported, used: image.used, needs });
         }
         for digest in pinned {
             inventory.pinned.extend(documents.needs(*digest, false)?);

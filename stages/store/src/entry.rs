@@ -176,13 +176,15 @@ pub(crate) fn used_now() -> Timestamps {
 
 /// When something was made and when it was used.
 pub(crate) fn times(stat: &Stat) -> (SystemTime, SystemTime) {
-    let time = |seconds: i64, nanoseconds: u64| {
-        let nanoseconds = u32::try_from(nanoseconds).unwrap_or(0);
-        let since = u64::try_from(seconds).ok().map(|seconds| Duration::new(seconds, nanoseconds));
-        since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)).unwrap_or(SystemTime::UNIX_EPOCH)
-    };
     let made = time(stat.st_mtime, stat.st_mtime_nsec);
     (made, made.max(time(stat.st_atime, stat.st_atime_nsec)))
+}
+
+/// A time as `stat` has it: what types its numbers have depends on the processor and the system.
+fn time(seconds: impl TryInto<u64>, nanoseconds: impl TryInto<u32>) -> SystemTime {
+    let nanoseconds = nanoseconds.try_into().unwrap_or(0);
+    let since = seconds.try_into().ok().map(|seconds| Duration::new(seconds, nanoseconds));
+    since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 pub(crate) fn len_bytes(stat: &Stat) -> u64 {
@@ -238,4 +240,21 @@ pub(crate) fn fault(error: io::Error) -> Fault {
 pub(crate) fn is_ours(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_any_type() {
+        let expected = SystemTime::UNIX_EPOCH + Duration::new(5, 7);
+        // x86-64; 32 bits; s390x; macOS
+        assert_eq!(time(5_i64, 7_u64), expected);
+        assert_eq!(time(5_i64, 7_u32), expected);
+        assert_eq!(time(5_u64, 7_u64), expected);
+        assert_eq!(time(5_i64, 7_i64), expected);
+        assert_eq!(time(-5_i64, 7_i64), SystemTime::UNIX_EPOCH, "before there was anything");
+        assert_eq!(time(5_i32, -7_i32), SystemTime::UNIX_EPOCH + Duration::from_secs(5));
+    }
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::entry::{Entry, Fault};
 use crate::reference::REPOSITORIES;
-use crate::{Damage, Error, Event, Health, Reference, Store};
+use crate::{Damage, Error, Event, Health, Origin, Reference, Store};
 
 pub(crate) const INDEX_JSON: &str = "index.json";
 
@@ -70,7 +70,8 @@ impl Store {
         let scratch = self.scratch()?;
         let dir = if lost_all { scratch.open()?.subdir(REPOSITORIES)? } else { self.root.subdir(REPOSITORIES)? };
         for (name, reference) in &lost {
-            self.write_reference_below(dir.clone(), name, reference)?;
+            // Whoever named them is not listed, and may have been another program.
+            self.write_reference_below(dir.clone(), name, reference, Origin::Import)?;
         }
         if lost_all {
             let name = OsStr::new(REPOSITORIES);

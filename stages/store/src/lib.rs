@@ -78,8 +78,8 @@ pub use crate::partial::Partial;
 pub use crate::patience::Patience;
 use crate::pin::PINS;
 pub use crate::pin::Pin;
-pub use crate::plan::{Removal, Rules, Unused};
-pub use crate::reference::{Named, Reference};
+pub use crate::plan::{Imported, Removal, Rules, Unused};
+pub use crate::reference::{Named, Origin, Reference};
 pub use crate::scratch::Scratch;
 pub use crate::sweep::Sweep;
 

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use cvbake_verify::Digest;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -16,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::blob::blobs_dir;
 use crate::dir::{Dir, PRIVATE_FILE, clear};
-use crate::entry::{Fault, describe, is_ours, len_bytes, open};
+use crate::entry::{Fault, describe, is_ours, len_bytes, open, times};
 use crate::later::Later;
 use crate::patience::{Enough, Vigil};
 use crate::{BLOBS, Damage, Error, Event, Patience, Store};
@@ -80,10 +81,10 @@ impl Store {
     }
 
     /// Which file is the blob, if there is one: another, as soon as somebody has finished it.
-    fn blob_stands(&self, digest: &Digest) -> Option<(u64, i64, u64)> {
+    fn blob_stands(&self, digest: &Digest) -> Option<(u64, SystemTime)> {
         let dir = self.entry_dir(BLOBS, digest).ok().flatten()?;
         let stat = dir.stat(OsStr::new(&digest.hex())).ok()?;
-        Some((stat.st_ino, stat.st_mtime, stat.st_mtime_nsec))
+        Some((stat.st_ino, times(&stat).0))
     }
 }
 

@@ -38,10 +38,20 @@ pub struct Rules {
     pub partials: Unused,
     /// Images.
     pub images: Unused,
-    /// How much there may be in the end: what was used least recently goes until it is no more than that.
+    /// How much there may be in the end: what was used least recently goes until it is no more than that, and what no registry gives
+    /// back goes last.
     pub keep_bytes: Option<u64>,
     /// Whether blobs may also go when all names are lost, so that nothing is known to need them.
     pub even_if_lost: bool,
+}
+
+/// What becomes of images that were imported when room is made: no registry gives them back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// They go when nothing else is left.
+    Last,
+    /// They stay.
+    Stay,
 }
 
 /// What is in a store.
@@ -58,6 +68,8 @@ pub(crate) struct Inventory {
 #[derive(Debug)]
 pub(crate) struct Image {
     pub(crate) name: String,
+    /// Whether no registry is known to give it back.
+    pub(crate) imported: bool,
     pub(crate) used: SystemTime,
     pub(crate) needs: BTreeSet<Need>,
 }
@@ -92,6 +104,10 @@ pub(crate) struct Beginning {
 pub struct Removal {
     /// Names of images, in order.
     pub images: Vec<String>,
+    /// Those of them that no registry is known to give back.
+    pub imported: Vec<String>,
+    /// Those that would go as well, and make more room, were they not to be spared; in order.
+    pub spared: Vec<String>,
     /// Blobs.
     pub blobs: BTreeSet<Digest>,
     /// What was made of layers, by diff_id.
@@ -120,10 +136,18 @@ struct Planner<'i> {
 }
 
 /// Decides what is to go.
-pub(crate) fn plan(inventory: &Inventory, rules: &Rules) -> Removal {
+pub(crate) fn plan(inventory: &Inventory, rules: &Rules, imported: Imported) -> Removal {
     let mut planner = Planner::new(inventory);
     planner.unneeded_blobs();
     let mut candidates = planner.candidates();
+    let is_imported = |candidate: &Candidate| match candidate {
+        Candidate::Image(at) => inventory.images[*at].imported,
+        Candidate::Layer(_) | Candidate::Partial(_) => false,
+    };
+    let mut spared = Vec::new();
+    if imported == Imported::Stay {
+        spared = candidates.extract_if(.., |(_, candidate)| is_imported(candidate)).collect();
+    }
     candidates.retain(|(used, candidate)| {
         let rule = match candidate {
             Candidate::Image(_) => rules.images,
@@ -137,14 +161,24 @@ pub(crate) fn plan(inventory: &Inventory, rules: &Rules) -> Removal {
         !goes
     });
     if let Some(keep) = rules.keep_bytes {
+        // The others, and each of both still in the order of their last use.
+        candidates.sort_by_key(|(_, candidate)| is_imported(candidate));
         for (_, candidate) in &candidates {
             if planner.removal.left_bytes <= keep {
                 break;
             }
             planner.remove(candidate);
         }
+        if planner.removal.left_bytes > keep {
+            let names = spared.iter().filter_map(|(_, candidate)| match candidate {
+                Candidate::Image(at) => Some(inventory.images[*at].name.clone()),
+                Candidate::Layer(_) | Candidate::Partial(_) => None,
+            });
+            planner.removal.spared = names.collect();
+        }
     }
-    planner.removal.images.sort();
+    let Removal { images, imported, spared, .. } = &mut planner.removal;
+    [images, imported, spared].into_iter().for_each(|names| names.sort());
     planner.removal
 }
 
@@ -201,6 +235,9 @@ impl<'i> Planner<'i> {
             Candidate::Image(at) => {
                 let image = &inventory.images[*at];
                 self.removal.images.push(image.name.clone());
+                if image.imported {
+                    self.removal.imported.push(image.name.clone());
+                }
                 for need in &image.needs {
                     *self.users.entry(*need).or_insert(1) -= 1;
                     match need {
@@ -275,7 +312,8 @@ mod tests {
                 let unpacked = Unpacked { index_bytes: Some(4), pack_bytes: Some(6), used: at(day) };
                 inventory.layers.insert(digest(layer), unpacked);
             }
-            inventory.images.push(Image { name: format!("image{number}"), used: at(day), needs });
+            let name = format!("image{number}");
+            inventory.images.push(Image { name, imported: false, used: at(day), needs });
         }
         let orphan = Unpacked { index_bytes: Some(5), pack_bytes: None, used: at(15) };
         inventory.layers.insert(digest("orphan"), orphan);
@@ -287,7 +325,7 @@ mod tests {
     const ALL: u64 = 3 + 300 + 2000 + 50 + 5 + 7 + 50;
 
     fn summary(removal: &Removal) -> String {
-        let Removal { images, blobs, layers, partials, bytes, left_bytes } = removal;
+        let Removal { images, blobs, layers, partials, bytes, left_bytes, .. } = removal;
         assert_eq!(bytes + left_bytes, ALL);
         format!(
             "{} blobs {} layers {} partials {} bytes {bytes}",
@@ -319,8 +357,42 @@ mod tests {
             (Rules { keep_bytes: Some(0), ..rules }, "image1 image2 image3 blobs 9 layers 6 partials 1 bytes 2415"),
         ];
         for (rules, expected) in table {
-            assert_eq!(summary(&plan(&inventory(), &rules)), expected, "{rules:?}");
+            let removal = plan(&inventory(), &rules, Imported::Last);
+            assert_eq!(summary(&removal), expected, "{rules:?}");
+            assert_eq!(plan(&inventory(), &rules, Imported::Stay), removal, "none was imported");
         }
+    }
+
+    /// As above, and the first, which was used least recently, and the last were imported.
+    #[test]
+    fn what_no_registry_gives_back_goes_last() {
+        let mut inventory = inventory();
+        inventory.images[0].imported = true;
+        inventory.images[2].imported = true;
+        let rules = |keep| Rules { keep_bytes: Some(keep), ..Rules::default() };
+        let (last, stay) = (Imported::Last, Imported::Stay);
+        // How much is to go; what goes: the names, those of them that were imported, and those that were spared.
+        let table = [
+            (7, last, "[] [] []"),
+            (7, stay, "[] [] []"),
+            (8, last, "[] [] []"),
+            (13, last, r#"["image2"] [] []"#),
+            (13, stay, r#"["image2"] [] []"#),
+            (200, last, r#"["image1", "image2"] ["image1"] []"#),
+            (200, stay, r#"["image2"] [] ["image1", "image3"]"#),
+            (ALL, last, r#"["image1", "image2", "image3"] ["image1", "image3"] []"#),
+            (ALL, stay, r#"["image2"] [] ["image1", "image3"]"#),
+        ];
+        for (goes, imported, expected) in table {
+            let Removal { images, imported, spared, .. } = plan(&inventory, &rules(ALL - goes), imported);
+            assert_eq!(format!("{images:?} {imported:?} {spared:?}"), expected, "{goes}");
+        }
+        // Who says what goes, and not how much, means it.
+        let old = Rules { images: Unused::Since(at(20)), ..Rules::default() };
+        assert_eq!(plan(&inventory, &old, last).imported, ["image1"]);
+        // One that is in use is not spared: it stays anyway.
+        inventory.pinned.insert(Need::Document(digest("manifest1")));
+        assert_eq!(plan(&inventory, &rules(0), stay).spared, ["image3"]);
     }
 
     #[test]
@@ -330,11 +402,11 @@ mod tests {
         inventory.pinned.extend([Need::Document(digest("manifest1")), Need::Unpacked(digest("orphan"))]);
         inventory.pinned.insert(Need::Layer(digest("own1")));
         inventory.partials[0].pinned = true;
-        let removal = plan(&inventory, &rules);
+        let removal = plan(&inventory, &rules, Imported::Last);
         assert_eq!(summary(&removal), "image2 image3 blobs 6 layers 3 partials 0 bytes 1239");
         // An image whose layer another process uses goes, but not the layer.
         inventory.pinned = BTreeSet::from([Need::Layer(digest("own2"))]);
-        let removal = plan(&inventory, &rules);
+        let removal = plan(&inventory, &rules, Imported::Last);
         assert_eq!(removal.images.len(), 3);
         assert!(!removal.blobs.contains(&digest("own2")) && removal.layers.contains(&digest("own2")));
     }

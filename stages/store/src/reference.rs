@@ -1,7 +1,7 @@
 //! What names of images pointed to when they were last looked up.
 //!
 //! ```text
-//! repositories/docker.io/library/alpine/:3.20            {"digest": …, "mediaType": …, "size": …}
+//! repositories/docker.io/library/alpine/:3.20            {"digest": …, "mediaType": …, "size": …, "origin": "registry"}
 //! repositories/localhost:5000/a/b/@sha256:<hex>
 //! repositories/%/@sha256:<hex>                           an image that nobody gave a name
 //! ```
@@ -36,6 +36,18 @@ pub struct Reference {
     pub size: u64,
 }
 
+/// Where an image has its name from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A registry said what the name points to: it can be asked again.
+    Registry,
+    /// A file, or nobody knows: stores did not always note it, and other programs put images into them. What is lost may be lost for
+    /// good.
+    #[default]
+    Import,
+}
+
 /// A name of an image.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Named {
@@ -43,6 +55,8 @@ pub struct Named {
     pub name: String,
     /// What it points to.
     pub reference: Reference,
+    /// Who says so.
+    pub origin: Origin,
     /// When it was found to point there.
     pub pulled: SystemTime,
     /// When it was used last.
@@ -56,9 +70,11 @@ struct Document {
     digest: String,
     media_type: String,
     size: u64,
+    #[serde(default)]
+    origin: Origin,
 }
 
-/// More than any [`Document`]: a digest, a media type and a number.
+/// More than any [`Document`]: a digest, a media type, a number and a word.
 const MAX_LEN: u64 = 4096;
 
 impl Store {
@@ -77,19 +93,19 @@ impl Store {
         let Some(dir) = dir else { return Ok(None) };
         let Some(entry) = Entry::open(dir, file, on)? else { return Ok(None) };
         let read = read(&entry);
-        Ok(entry.settle(read, on)?.map(|(_, reference)| reference))
+        Ok(entry.settle(read, on)?.map(|(_, (reference, _))| reference))
     }
 
-    /// Keeps what a name points to; waits for whoever has the store alone. What it points to is pinned by the caller, or
+    /// Keeps what a name points to, as a registry says it; waits for whoever has the store alone. What it points to is pinned by the caller, or
     /// may be gone before it has the name.
     ///
     /// # Errors
     /// When it can't be written.
     pub fn set_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
-        self.set_references([name], reference)
+        self.set_references([name], reference, Origin::Registry)
     }
 
-    /// As [`Store::set_reference`], for several names of the same.
+    /// As [`Store::set_reference`], for several names of the same, and whoever says so.
     ///
     /// # Errors
     /// When they can't be written.
@@ -97,9 +113,10 @@ impl Store {
         &self,
         names: impl IntoIterator<Item = &'n str>,
         reference: &Reference,
+        origin: Origin,
     ) -> Result<(), Error> {
         let _alone = self.exclude(|| {})?;
-        self.write_references(names, reference)
+        self.write_references(names, reference, origin)
     }
 
     /// Forgets a name, and says whether it was known; what it points to stays. Waits as [`Store::set_reference`] does.
@@ -116,16 +133,18 @@ impl Store {
         &self,
         names: impl IntoIterator<Item = &'n str>,
         reference: &Reference,
+        origin: Origin,
     ) -> Result<(), Error> {
         let root = self.root.subdir(REPOSITORIES)?;
         for name in names {
             // What is not synced before it gets its name may be lost in a crash of the machine. What is new is no loss then; what takes
             // the place of something whole is whole at any time.
             if self.reference(name, &|_| {})?.is_none() {
-                let (dir, file, written) = self.write_reference_file(root.clone(), name, reference, |_| Ok(()))?;
+                let (dir, file, written) =
+                    self.write_reference_file(root.clone(), name, (reference, origin), |_| Ok(()))?;
                 self.later.sync(&dir, file.into(), written)?;
             } else {
-                self.write_reference_below(root.clone(), name, reference)?;
+                self.write_reference_below(root.clone(), name, reference, origin)?;
             }
         }
         let is_new = !self.root.exists(INDEX_JSON)?;
@@ -134,8 +153,14 @@ impl Store {
     }
 
     /// Writes the file of a name, below a directory of repositories.
-    pub(crate) fn write_reference_below(&self, dir: Dir, name: &str, reference: &Reference) -> Result<(), Error> {
-        let (dir, ..) = self.write_reference_file(dir, name, reference, File::sync_all)?;
+    pub(crate) fn write_reference_below(
+        &self,
+        dir: Dir,
+        name: &str,
+        reference: &Reference,
+        origin: Origin,
+    ) -> Result<(), Error> {
+        let (dir, ..) = self.write_reference_file(dir, name, (reference, origin), File::sync_all)?;
         dir.sync()
     }
 
@@ -144,11 +169,11 @@ impl Store {
         &self,
         mut dir: Dir,
         name: &str,
-        reference: &Reference,
+        (reference, origin): (&Reference, Origin),
         sync: impl FnOnce(&File) -> std::io::Result<()>,
     ) -> Result<(Dir, String, File), Error> {
         let Reference { digest, media_type, size } = reference;
-        let document = Document { digest: digest.to_string(), media_type: media_type.clone(), size: *size };
+        let document = Document { digest: digest.to_string(), media_type: media_type.clone(), size: *size, origin };
         let text = serde_json::to_vec(&document).expect("texts and a number are JSON");
         let (repository, name) = locate(name);
         for part in &repository {
@@ -302,13 +327,13 @@ fn collect(dir: &Dir, prefix: &str, visit: &mut Visit<'_>) -> Result<(), Error> 
 }
 
 fn read_named(entry: &Entry, name: &str) -> Result<Named, Fault> {
-    let reference = read(entry)?;
+    let (reference, origin) = read(entry)?;
     let stat = rustix::fs::fstat(&entry.file).map_err(|error| fault(error.into()))?;
     let (pulled, used) = times(&stat);
-    Ok(Named { name: name.to_owned(), reference, pulled, used })
+    Ok(Named { name: name.to_owned(), reference, origin, pulled, used })
 }
 
-fn read(entry: &Entry) -> Result<Reference, Fault> {
+fn read(entry: &Entry) -> Result<(Reference, Origin), Fault> {
     let damage = |damage| Err(Fault::Damage(damage));
     if entry.len > MAX_LEN {
         return damage(Damage::Length { expected: MAX_LEN, found: entry.len });
@@ -317,7 +342,7 @@ fn read(entry: &Entry) -> Result<Reference, Fault> {
     (&entry.file).take(MAX_LEN).read_to_end(&mut text).map_err(fault)?;
     let Ok(document) = json::parse::<Document>("reference", &text) else { return damage(Damage::Reference) };
     let Ok(digest) = document.digest.parse() else { return damage(Damage::Reference) };
-    Ok(Reference { digest, media_type: document.media_type, size: document.size })
+    Ok((Reference { digest, media_type: document.media_type, size: document.size }, document.origin))
 }
 
 /// The directories and the file of a name, none of which leads anywhere else.

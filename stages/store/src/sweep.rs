@@ -12,7 +12,7 @@ use cvbake_verify::Digest;
 
 use crate::entry::times;
 use crate::lock::{uninterrupted, wait};
-use crate::{Error, Event, Reference, Store};
+use crate::{Error, Event, Origin, Reference, Store};
 
 const SWEEP: &str = "sweep.lock";
 
@@ -95,7 +95,7 @@ impl Sweep<'_> {
     /// # Errors
     /// When it can't be written.
     pub fn set_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
-        self.store.write_references([name], reference)
+        self.store.write_references([name], reference, Origin::Registry)
     }
 
     /// As [`Store::remove_reference`].

@@ -185,6 +185,37 @@ impl Tree {
             .try_fold(self.root(), |dir, name| dir.child(name))
     }
 
+    /// Leaves out the extended attributes that are not to be kept, and says of how many inodes.
+    ///
+    /// # Panics
+    /// If there are more sets of attributes than 32 bits count: there are no more than inodes had before, and as many as lose some.
+    pub fn retain_xattrs(&mut self, keep: impl Fn(Inode<'_>, &Xattr) -> bool) -> usize {
+        let mut left = XattrSets::new();
+        let mut changed: Vec<(Ino, u32)> = Vec::new();
+        for inode in self.inodes() {
+            let xattrs = inode.xattrs();
+            if !xattrs.iter().all(|xattr| keep(inode, xattr)) {
+                let set = xattrs.iter().filter(|xattr| keep(inode, xattr)).cloned().collect();
+                changed.push((inode.ino(), left.number(set).expect("32 bits count the inodes")));
+            }
+        }
+        if changed.is_empty() {
+            return 0;
+        }
+        // Those that there were keep their numbers: they come first, in the same order.
+        let mut sets = XattrSets::new();
+        let mut number = |set| sets.number(set).expect("32 bits count the inodes twice, but for absurd ones");
+        for set in std::mem::take(&mut self.xattrs) {
+            let _as_before = number(set);
+        }
+        let left: Vec<u32> = left.into_sets().into_iter().map(number).collect();
+        for (ino, set) in &changed {
+            self.inodes[ino.index()].xattrs = left[*set as usize];
+        }
+        self.xattrs = sets.into_sets();
+        changed.len()
+    }
+
     fn name(&self, start: u32, len: u16) -> &[u8] {
         &self.names[start as usize..start as usize + usize::from(len)]
     }

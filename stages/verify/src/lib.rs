@@ -19,6 +19,7 @@
 //! - Limits are constants: [`json::MAX_BYTES`], [`json::MAX_DEPTH`], [`MAX_INDEX_ENTRIES`], [`MAX_LAYERS`], [`MAX_NESTING`],
 //!   [`MAX_DOCUMENTS`].
 
+mod chain;
 mod config;
 mod descriptor;
 mod digest;
@@ -33,6 +34,7 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
+pub use chain::chain_id;
 pub use config::Config;
 pub use descriptor::{Candidate, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};

@@ -1,7 +1,11 @@
 //! Which machine an image is for, and which of several images serves a machine best.
 
+mod host;
+
 use std::fmt;
 use std::str::FromStr;
+
+use self::host::Target;
 
 /// An operating system and an architecture, perhaps a variant of it: `linux/arm/v7`.
 ///
@@ -57,7 +61,8 @@ impl Platform {
     /// Linux on this machine's processor: what a disk baked here is booted on if nobody says otherwise.
     #[must_use]
     pub fn host() -> Platform {
-        Platform::new("linux", &oci_spec::image::Arch::default().to_string(), "")
+        let (architecture, variant) = Target::OWN.go();
+        Platform::new("linux", architecture, variant)
     }
 
     /// The operating system.
@@ -213,8 +218,8 @@ mod tests {
         let host = Platform::host();
         assert_eq!(host.os(), "linux");
         assert_eq!(host, platform(&host.to_string()));
-        if cfg!(target_arch = "x86_64") {
-            assert_eq!(host, platform("linux/amd64"));
+        for (architecture, expected) in [("x86_64", "linux/amd64"), ("x86", "linux/386"), ("aarch64", "linux/arm64")] {
+            assert_eq!(host == platform(expected), std::env::consts::ARCH == architecture);
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use super::image::{Images, write_layout};
 use super::run::{Outcome, Running};
-use super::tools::{is_root, run, tool};
+use super::tools::{is_root, run, succeed, tool};
 
 /// The user that tests drop to: nobody.
 pub(crate) const USER: u32 = 65534;
@@ -285,8 +285,8 @@ impl Bake {
 
 /// The program, where the ordinary user can reach it: a build below a private home directory is copied.
 pub(crate) fn binary() -> &'static Path {
-    static BINARY: OnceLock<(PathBuf, Option<tempfile::TempDir>)> = OnceLock::new();
-    let found = BINARY.get_or_init(|| {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
         // CVBAKE_BIN: another build of the program, such as the optimised one.
         let built = std::env::var_os("CVBAKE_BIN").map_or_else(|| env!("CARGO_BIN_EXE_cvbake").into(), PathBuf::from);
         let user = USER.to_string();
@@ -296,15 +296,29 @@ pub(crate) fn binary() -> &'static Path {
             run(&mut command).status.success()
         };
         if !is_root() || reach(&built) {
-            return (built, None);
+            return built;
         }
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        mode(dir.path(), 0o755);
-        let copy = dir.path().join("cvbake");
-        std::fs::copy(&built, &copy).unwrap();
-        (copy, Some(dir))
-    });
-    &found.0
+        let dir = tempfile::tempdir().expect("a temporary directory").keep();
+        remove_in_the_end(&dir);
+        mode(&dir, 0o755);
+        let copy = dir.join("cvbake");
+        // By another process: a child that another thread forks meanwhile would have it open for writing, so that nobody could run it.
+        succeed(tool("cp", "coreutils").arg(&built).arg(&copy));
+        copy
+    })
+}
+
+/// Has a directory removed when this process ends, in whatever way: statics are not dropped, and a test may be killed.
+fn remove_in_the_end(dir: &Path) {
+    let mut command = tool("sh", "dash");
+    command
+        .args(["-c", "cat; exec rm -rf \"$1\"", "sh"])
+        .arg(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    // Its standard input ends with this process; no other has the other end, because it is closed in children.
+    std::mem::forget(command.spawn().expect("a shell"));
 }
 
 /// Runs a foreign program as the user that the program runs as.

@@ -26,6 +26,9 @@ pub(crate) const EXT4_DYNAMIC_REV: u32 = 1;
 /// `s_default_mount_opts`, as mke2fs sets them.
 pub(crate) const EXT4_DEFM_XATTR_USER: u32 = 4;
 pub(crate) const EXT4_DEFM_ACL: u32 = 8;
+/// `s_default_mount_opts`: what Linux does with a journal anyway. Without one it takes `data=ordered` on its command line only where this
+/// says the same, and some (WSL) always ask for it.
+pub(crate) const EXT4_DEFM_JMODE_ORDERED: u32 = 0x40;
 /// `s_flags`: the directory hash takes characters as signed.
 pub(crate) const EXT2_FLAGS_SIGNED_HASH: u32 = 1;
 /// `s_jnl_backup_type`: `s_jnl_blocks` is a copy of the journal inode's `i_block` and size.

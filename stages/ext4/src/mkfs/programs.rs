@@ -58,7 +58,8 @@ const OUTPUT: &str = "output";
 const DISK: &str = "disk";
 /// Instead of the machine's configuration of mke2fs and e2fsck, on which the disk must not depend.
 const CONFIG: &str = "config";
-const CONFIG_TEXT: &str = "[fs_types]\n\text4 = {\n\t}\n";
+const CONFIG_TEXT: &str =
+    "[defaults]\n\tdefault_mntopts = acl,user_xattr,journal_data_ordered\n[fs_types]\n\text4 = {\n\t}\n";
 
 /// How much of a program's output stands in an error: enough for the line that matters, and still one line.
 const OUTPUT_MAX: u64 = 600;

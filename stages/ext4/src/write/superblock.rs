@@ -58,7 +58,8 @@ impl Writer<'_> {
         raw.s_state = U16::new(format::EXT4_VALID_FS);
         raw.s_errors = U16::new(format::EXT4_ERRORS_CONTINUE);
         raw.s_max_mnt_count = U16::new(format::NO_MAX_MOUNT_COUNT);
-        raw.s_default_mount_opts = U32::new(format::EXT4_DEFM_XATTR_USER | format::EXT4_DEFM_ACL);
+        raw.s_default_mount_opts =
+            U32::new(format::EXT4_DEFM_XATTR_USER | format::EXT4_DEFM_ACL | format::EXT4_DEFM_JMODE_ORDERED);
         raw.s_first_ino = U32::new(EXT4_GOOD_OLD_FIRST_INO);
         raw.s_inode_size = U16::new(INODE_SIZE);
         raw.s_min_extra_isize = U16::new(EXTRA_ISIZE);

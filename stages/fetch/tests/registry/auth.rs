@@ -1,8 +1,9 @@
 //! Who may pull.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use super::*;
@@ -150,6 +151,16 @@ impl Files {
         path
     }
 
+    /// Makes a program. Another process writes it: a child that another thread forks meanwhile would have it open for writing, so
+    /// that nobody could run it.
+    fn program(&self, name: &str, script: &str) {
+        let mut command = Command::new("sh");
+        command.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(self.0.path().join(name)).stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+
     /// An `auth.json` for a registry; `dTpw` is `u:p`.
     fn auth(&self, server: &Server, entry: &str) -> PathBuf {
         self.write("auth.json", &format!(r#"{{"auths":{{"{}":{entry}}}}}"#, server.address))
@@ -234,18 +245,14 @@ fn helpers() {
         Some("Basic dTpw") => answer,
         _ => Answer::new(401, "").with("WWW-Authenticate", "Basic realm=\"x\""),
     });
-    let helper = files.write(
+    files.program(
         "docker-credential-cvtest",
         "#!/bin/sh\nread server\ncase $server in 127.0.0.1:*) echo '{\"Username\":\"u\",\"Secret\":\"p\"}';; *) echo credentials not found; exit 1;; esac\n",
     );
-    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
-    let slow = files.write("docker-credential-slow", "#!/bin/sh\nexec sleep 60\n");
-    fs::set_permissions(&slow, fs::Permissions::from_mode(0o755)).unwrap();
+    files.program("docker-credential-slow", "#!/bin/sh\nexec sleep 60\n");
     let answer = "echo '{\"Username\":\"u\",\"Secret\":\"p\"}'";
-    let stays = files.write("docker-credential-stays", &format!("#!/bin/sh\n{answer}\nexec sleep 60 >&- 2>&-\n"));
-    fs::set_permissions(&stays, fs::Permissions::from_mode(0o755)).unwrap();
-    let lingers = files.write("docker-credential-lingers", &format!("#!/bin/sh\n{answer}\nexec sleep 0.1 >&-\n"));
-    fs::set_permissions(&lingers, fs::Permissions::from_mode(0o755)).unwrap();
+    files.program("docker-credential-stays", &format!("#!/bin/sh\n{answer}\nexec sleep 60 >&- 2>&-\n"));
+    files.program("docker-credential-lingers", &format!("#!/bin/sh\n{answer}\nexec sleep 0.1 >&-\n"));
     let begun = Instant::now();
     for (config, expected) in [
         (r#"{"credsStore":"cvtest"}"#.to_owned(), None),

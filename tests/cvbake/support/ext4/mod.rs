@@ -181,6 +181,11 @@ impl Ext4 {
         le32(&self.superblock, 0x5c) & 4 != 0
     }
 
+    /// `s_default_mount_opts`.
+    pub(crate) fn default_mount_options(&self) -> u32 {
+        le32(&self.superblock, 0x100)
+    }
+
     pub(crate) fn free_blocks(&self) -> u64 {
         u64::from(le32(&self.superblock, 0xc)) | u64::from(le32(&self.superblock, 0x158)) << 32
     }

@@ -31,7 +31,7 @@ impl Mount {
         Mount::with(disk, "loop")
     }
 
-    fn with(disk: &Path, options: &str) -> Mount {
+    pub(crate) fn with(disk: &Path, options: &str) -> Mount {
         let place = tempfile::tempdir().unwrap();
         // The namespace dies with its only process, and that ends when this one closes its standard input, killed or not.
         let script = "mount -t ext4 -o \"$1\" \"$2\" \"$3\" && echo mounted && read end; umount \"$3\"";

@@ -1,5 +1,7 @@
 //! What becomes of files of credentials.
 
+use std::process::{Command, Stdio};
+
 use super::*;
 
 fn account(text: &str) -> Account {
@@ -140,6 +142,16 @@ fn files_of_another_form_are_not_touched() {
     assert!(Logins::open(dir.path()).is_err(), "a directory");
 }
 
+/// Makes a program. Another process writes it: a child that another thread forks meanwhile would have it open for writing, so that
+/// nobody could run it.
+fn program(path: &Path, script: &str) {
+    let mut command = Command::new("sh");
+    command.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
 /// A helper that writes down what it is asked.
 fn helper(dir: &Path, name: &str) -> Options {
     let path = dir.join(format!("docker-credential-{name}"));
@@ -147,8 +159,7 @@ fn helper(dir: &Path, name: &str) -> Options {
         "#!/bin/sh\n{{ printf '%s %s ' {name} $1; cat; echo; }} >> {}/log\n[ $1 != get ] || echo '{{\"Username\":\"u\",\"Secret\":\"p\"}}'\n",
         dir.display()
     );
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    program(&path, &script);
     Options { helper_path: Some(dir.to_owned()), ..Options::default() }
 }
 

@@ -1,4 +1,4 @@
-//! Fixtures, and a few texts, → first inputs for every target: `seeds FIXTURES CORPUS` writes `CORPUS/TARGET/NAME`.
+//! Fixtures, and a few texts, → first inputs for every target.
 //!
 //! Seeds are made, never committed: the fixtures are text that a person can read, these are what follows from it.
 
@@ -7,10 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cvbake_archive::tar::{Kind, Reader};
-use cvbake_fuzz::documents::{SEPARATOR, replace};
 use cvbake_unpack::unpack;
-// Everything here is compiled with coverage instrumentation, whose hooks this brings.
-use libfuzzer_sys as _;
+
+use crate::documents::{SEPARATOR, replace};
 
 mod registry;
 #[allow(dead_code, unused_imports, reason = "the tests use the rest")]
@@ -22,20 +21,30 @@ use support::image::{Images, write_layout};
 /// Longer inputs cost more than they find; libFuzzer cuts them anyway.
 const MAX_BYTES: usize = 64 * 1024;
 
-fn main() {
-    let mut args = std::env::args_os().skip(1).map(PathBuf::from);
-    let (Some(fixtures), Some(corpus)) = (args.next(), args.next()) else { panic!("usage: seeds FIXTURES CORPUS") };
-    for (target, name, text) in registry::SEEDS {
-        write(&corpus.join(target), name, text.as_bytes());
-    }
+/// An input to begin with.
+pub struct Seed {
+    /// The target that it is for.
+    pub target: &'static str,
+    /// Unique among the seeds of the target.
+    pub name: String,
+    /// The input.
+    pub bytes: Vec<u8>,
+}
+
+/// The seeds of all targets, from a directory of fixtures.
+pub fn seeds(fixtures: &Path) -> Vec<Seed> {
+    let texts = registry::SEEDS.iter();
+    let mut seeds: Vec<Seed> = texts
+        .map(|&(target, name, text)| Seed { target, name: name.to_owned(), bytes: text.as_bytes().to_owned() })
+        .collect();
     let mut files: Vec<PathBuf> =
-        fs::read_dir(&fixtures).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
+        fs::read_dir(fixtures).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
     for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "case")) {
         let case = Case::read(file);
-        let seed = |target: &str, name: &str, bytes: &[u8]| {
+        let mut seed = |target: &'static str, name: &str, bytes: &[u8]| {
             if bytes.len() <= MAX_BYTES {
-                write(&corpus.join(target), &format!("{}{name}", case.name), bytes);
+                seeds.push(Seed { target, name: format!("{}{name}", case.name), bytes: bytes.to_owned() });
             }
         };
         let mut text = Vec::new();
@@ -57,11 +66,7 @@ fn main() {
             seed("documents", &format!("-{}", at + 1), text);
         }
     }
-}
-
-fn write(folder: &Path, name: &str, bytes: &[u8]) {
-    fs::create_dir_all(folder).expect("a corpus that can be written");
-    fs::write(folder.join(name), bytes).expect("a corpus that can be written");
+    seeds
 }
 
 /// A layer in the grammar of the target `merge`, as far as it can be read.

@@ -1,0 +1,80 @@
+//! Whether there is room for an output, before the first byte of it is written.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+
+use rustix::io::Errno;
+
+use crate::{Draft, Error};
+
+/// Filesystems that take a block for each block that is written. Others compress, share the blocks of what is copied, or stand for
+/// something else that may: what they say is free says little.
+const PLAIN: [u64; 2] = [EXT4, TMPFS];
+/// Also of ext2 and ext3.
+const EXT4: u64 = 0xef53;
+const TMPFS: u64 = 0x0102_1994;
+
+/// What `st_blocks` counts in, whatever the filesystem.
+const ST_BLOCKS: u64 = 512;
+
+/// How many bytes may still be written to a file's, or a directory's, filesystem; `None` where nobody knows.
+#[must_use]
+pub fn free_bytes(file: &File) -> Option<u64> {
+    let kind = u64::try_from(rustix::fs::fstatfs(file).ok()?.f_type).ok()?;
+    let stat = rustix::fs::fstatvfs(file).ok()?;
+    // A tmpfs without a limit says that it has no blocks at all.
+    if !PLAIN.contains(&kind) || stat.f_blocks == 0 {
+        return None;
+    }
+    // What is reserved is root's.
+    let blocks = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
+    Some(blocks.saturating_mul(stat.f_frsize))
+}
+
+impl Draft {
+    /// How many bytes the file may still take; `None` where nobody knows: where blocks are shared or compressed, or may be.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        if self.shares() { None } else { free_bytes(self.file()) }
+    }
+
+    /// Sees whether the file can get so many bytes of content, those that it has included.
+    ///
+    /// Holes take nothing, what a quota allows is not known, and what stands at the target stays until the end: so this fails
+    /// only where writing would fail, too, and later.
+    ///
+    /// # Errors
+    /// When there is certainly no room for it.
+    pub fn check_room(&self, content_bytes: u64) -> Result<(), Error> {
+        let has = self.file().metadata().map_or(0, |metadata| metadata.blocks().saturating_mul(ST_BLOCKS));
+        match self.free_bytes() {
+            Some(free) if content_bytes.saturating_sub(has) > free => {
+                let source = Errno::NOSPC.into();
+                Err(Error::NoRoom { path: self.target().to_owned(), needed: content_bytes, free: free + has, source })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn more_than_there_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let draft = Draft::create(&dir.path().join("disk"), false).unwrap();
+        let Some(free) = draft.free_bytes() else { return assert!(draft.check_room(u64::MAX).is_ok()) };
+        // Others write at the same time.
+        draft.check_room(free / 2).unwrap();
+        let error = draft.check_room(u64::MAX).unwrap_err();
+        let Error::NoRoom { needed, free, source, .. } = &error else { panic!("{error}") };
+        assert_eq!((*needed, source.kind()), (u64::MAX, ErrorKind::StorageFull));
+        assert!(*free < *needed);
+        std::os::unix::fs::FileExt::write_all_at(draft.file(), &[7; 1 << 20], 0).unwrap();
+        assert!(draft.check_room(1 << 20).is_ok());
+    }
+}
