@@ -3,6 +3,7 @@
 mod job;
 mod plan;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -18,8 +19,7 @@ use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::{Layers, Purpose, Workshop};
-use crate::readahead::Turn;
+use crate::layers::{Layers, Purpose, Way, Workshop};
 use crate::reuse::content::Disks;
 use crate::reuse::{Made, Reuse, Standing};
 use crate::workplace::{Workplace, open_existing_store, open_source, open_store, pin};
@@ -45,8 +45,8 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, cleanup)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let disk = (job.engine == Engine::Native).then_some(&draft);
-    let (scratch, jobs) = (place.path(), job.jobs.get());
-    let shop = Workshop { store: store.as_ref(), scratch, keep_packs, disk, jobs, turn: Turn::First, on };
+    let way = Way::from(&job.source, &job.registry, job.jobs);
+    let shop = Workshop { keep_packs, disk, ..Workshop::new(store.as_ref(), place.path(), way, on) };
 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
@@ -156,8 +156,8 @@ pub fn plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
 fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
     let store = open_existing_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
-    let (scratch, jobs) = (place.path(), job.jobs.get());
-    let shop = Workshop { store: store.as_ref(), scratch, keep_packs: false, disk: None, jobs, turn: Turn::First, on };
+    let way = Way::from(&job.source, &job.registry, job.jobs);
+    let shop = Workshop::new(store.as_ref(), place.path(), way, on);
 
     let mut clock = Clock::start(Stage::Resolve, on);
     let tell = |event: cvbake_fetch::Event| on(event.into());
@@ -176,7 +176,14 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
 }
 
 pub(crate) fn announce(image: &Image, on: &(dyn Fn(Event) + Sync)) {
-    let (digest, bytes) = (image.descriptor().map(|manifest| manifest.digest), image.layers_len_bytes());
+    // One that an image has twice is worked on once.
+    let mut seen = BTreeSet::new();
+    let mut distinct = image.layers().iter().filter(|layer| {
+        let key = layer.digest().or(layer.diff_id());
+        key.is_none_or(|key| seen.insert(key))
+    });
+    let bytes = distinct.try_fold(0u64, |sum, layer| sum.checked_add(layer.size()?));
+    let digest = image.descriptor().map(|manifest| manifest.digest);
     on(Event::Image { digest, layers: image.layers().len(), bytes });
     for warning in image.warnings() {
         on(Event::Warning(warning.to_string()));

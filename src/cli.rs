@@ -2,6 +2,7 @@
 //!
 //! Here, and only here, flags have names and the environment is read.
 
+mod advice;
 mod bake;
 mod completions;
 mod config;
@@ -20,45 +21,51 @@ mod registry;
 mod report;
 mod source;
 mod store;
+mod tags;
 mod usage;
 mod values;
 mod work;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use cvbake::error::Kind;
 
+use self::advice::Options;
 use self::config::Settings;
 use crate::interrupt;
-use crate::ui::{Mode, Ui};
+use crate::ui::{Mode, Ui, show_trace};
 
-/// Turns any OCI image into a disk, in userspace and without root
+/// Turn OCI images into ext4 disks, in userspace and without root
 #[derive(Debug, clap::Parser)]
 #[command(name = "cvbake", version, max_term_width = 100, args_override_self = true)]
 #[command(arg = config::option())]
 struct Cli {
+    /// Say what is done, on standard error; twice (-vv), what is asked of registries and what they answer, without secrets
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = work::OUTPUT)]
+    verbose: u8,
+
     #[command(subcommand)]
     command: Command,
 }
 
 /// What `pull-and-build` bakes.
-const NAME: &str = "The name of the image, such as alpine:3.20 or localhost:5000/a/b@sha256:…";
+const NAME: &str = "Name of the image, such as alpine:3.20 or localhost:5000/a/b@sha256:…";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Fetches an image from a registry and bakes it into a disk
+    /// Fetch an image from a registry and bake it into a disk
     ///
-    /// What is fetched is kept in the store; what is there is not fetched again. A layer is unpacked while it arrives. All
-    /// else is as with cvbake bake.
+    /// Blobs that are fetched are kept in the store, and those in the store are not fetched again. A layer is unpacked while it
+    /// arrives. Everything else is as with cvbake bake.
     #[command(override_usage = "cvbake pull-and-build [OPTIONS] <REF> -o <DISK>")]
     #[command(mut_arg("source", |arg| arg.value_name("REF").help(NAME).long_help(NAME)))]
     PullAndBuild(Box<bake::Args>),
     Bake(Box<bake::Args>),
     Pull(Box<pull::Args>),
     Push(Box<push::Args>),
+    Tags(Box<tags::Args>),
     Login(Box<login::Args>),
     Logout(logout::Args),
     Image(image::Args),
@@ -70,16 +77,22 @@ enum Command {
 
 /// Everything from the arguments to the exit status.
 pub(crate) fn main() -> ExitCode {
-    let (command, settings) = match parse() {
+    if let Some(status) = completions::answer() {
+        return status;
+    }
+    let (Cli { verbose, command }, options, settings) = match parse() {
         Ok(parsed) => parsed,
         Err(status) => return status,
     };
-    let ui = Arc::new(Ui::new(command.mode()));
+    let ui = Ui::start(command.mode(), Some(Box::new(move |hint: &str| options.fit(hint))));
+    show_trace(verbose, &ui);
+    settings.trace();
     let result = match command {
         Command::PullAndBuild(args) => bake::run_registry(&args, &ui),
         Command::Bake(args) => bake::run(&args, &ui),
         Command::Pull(args) => pull::run(&args, &ui),
         Command::Push(args) => push::run(&args, &ui),
+        Command::Tags(args) => tags::run(&args, &ui),
         Command::Login(args) => login::run(&args, &ui),
         Command::Logout(args) => logout::run(&args),
         Command::Image(args) => image::run(&args, &ui),
@@ -104,26 +117,33 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// What the arguments say, on top of what is configured; or the exit status, where that is said already.
-fn parse() -> Result<(Command, Settings), ExitCode> {
+fn parse() -> Result<(Cli, Options, Settings), ExitCode> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let parse = |command: clap::Command| {
-        let matches = command.try_get_matches_from(&args)?;
-        Ok::<_, clap::Error>(Cli::from_arg_matches(&matches)?.command)
+        let matches = command.clone().try_get_matches_from(&args)?;
+        let options = Options::of(&command, &words(&matches));
+        Ok::<_, clap::Error>((Cli::from_arg_matches(&matches)?, options))
     };
     let settings = Settings::load(&args).map_err(|error| match parse(Cli::command()) {
         // Who asks for help gets it, whatever the configuration says.
-        Err(help) if usage::is_help(&help) => usage::explain(&help, None),
+        Err(help) if usage::is_help(&help) => usage::explain(&help, &args, None),
         _ => usage::fail(&error),
     })?;
     let configured = settings.apply(Cli::command());
     match parse(configured.clone()) {
-        Ok(command) => Ok((command, settings)),
+        Ok((cli, options)) => Ok((cli, options, settings)),
         Err(error) if usage::is_help(&error) => {
             let with_variables = parse(config::with_variables(configured)).err();
-            Err(usage::explain(&with_variables.unwrap_or(error), None))
+            Err(usage::explain(&with_variables.unwrap_or(error), &args, None))
         }
-        Err(error) => Err(usage::explain(&error, settings.origin(&error, &args))),
+        Err(error) => Err(usage::explain(&error, &args, settings.origin(&error, &args))),
     }
+}
+
+/// The subcommand that was asked for, with those above it.
+fn words(matches: &clap::ArgMatches) -> Vec<String> {
+    let below = std::iter::successors(matches.subcommand(), |(_, matches)| matches.subcommand());
+    below.map(|(name, _)| name.to_owned()).collect()
 }
 
 impl Command {
@@ -134,9 +154,12 @@ impl Command {
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
             Command::Image(args) => args.mode(),
-            Command::Login(_) | Command::Logout(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_) => {
-                Mode::None { colours: environment::colours() }
-            }
+            Command::Tags(_)
+            | Command::Login(_)
+            | Command::Logout(_)
+            | Command::Config(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Mode::None { colours: environment::colours() },
         }
     }
 }

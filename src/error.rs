@@ -82,13 +82,21 @@ pub enum Error {
         /// Names that are alike.
         similar: Vec<String>,
     },
-    /// A beginning that several digests have.
-    #[error("several images of the store begin with {:?}: {}", shorten(text), digests.join(", "))]
+    /// The same where a registry may be asked as well.
+    #[error("the store has no image {:?}", shorten(name))]
+    NotInStore {
+        /// What was asked for.
+        name: String,
+        /// Names that are alike.
+        similar: Vec<String>,
+    },
+    /// The end of several names, or the beginning of several digests.
+    #[error("several images in the store match {:?}: {}", shorten(text), found.join(", "))]
     AmbiguousImage {
         /// What was asked for.
         text: String,
         /// Some of them.
-        digests: Vec<String>,
+        found: Vec<String>,
     },
     /// An image without the documents that are wanted of it.
     #[error("{} has no manifest", shorten(name))]
@@ -111,28 +119,25 @@ pub enum Error {
         name: String,
     },
     /// An image of which the store does not have what is wanted.
-    #[error("the store does not have all of {:?}", shorten(name))]
+    #[error("the store has only a part of {:?}", shorten(name))]
     Incomplete {
         /// What was asked for.
         name: String,
     },
     /// An index of which not all images are there.
-    #[error("not all that is listed can be read")]
+    #[error("some images in the index cannot be read")]
     Partly {
         /// What can't.
         source: Box<Error>,
     },
     /// A text that an image can't be called.
-    #[error(
-        "{:?} is no name for an image: expected one as registries have them, such as team/app:v1, without a digest",
-        shorten(name)
-    )]
+    #[error("{:?} is not a valid name for an image: expected one such as team/app:v1, without a digest", shorten(name))]
     ImageName {
         /// The text.
         name: String,
     },
     /// Images that nothing says what to call.
-    #[error("nothing there says what the image is called")]
+    #[error("the source does not name the image")]
     Unnamed,
     /// A temporary file can't be used.
     #[error("cannot use the temporary file {}", path.display())]
@@ -143,13 +148,13 @@ pub enum Error {
         source: io::Error,
     },
     /// There is no store, and what was asked for needs one.
-    #[error("there is no store in {}", path.display())]
+    #[error("there is no store at {}", path.display())]
     NoStore {
         /// Where it would be.
         path: PathBuf,
     },
     /// Something in the store is not as it should be.
-    #[error("{count} {} in the store {} damaged", if *count == 1 { "thing" } else { "things" }, if *count == 1 { "is" } else { "are" })]
+    #[error("the store has {count} damaged {}", if *count == 1 { "object" } else { "objects" })]
     DamagedStore {
         /// How many things.
         count: usize,

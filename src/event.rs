@@ -71,6 +71,13 @@ pub enum Event {
         /// How many.
         bytes: u64,
     },
+    /// The transfer of a blob goes on where it was interrupted.
+    Resumed {
+        /// How many of the bytes that come are there already.
+        bytes: u64,
+        /// The same in words.
+        message: String,
+    },
     /// Something the user should know, and that is no error.
     Warning(String),
     /// The same, and something can be done about it.
@@ -101,9 +108,10 @@ impl From<cvbake_fetch::Event> for Event {
     fn from(event: cvbake_fetch::Event) -> Event {
         match event {
             cvbake_fetch::Event::Store(event) => event.into(),
-            cvbake_fetch::Event::Resumed { .. }
-            | cvbake_fetch::Event::UploadResumed { .. }
-            | cvbake_fetch::Event::Elsewhere { missing: true, .. } => Event::Note(event.to_string()),
+            cvbake_fetch::Event::Resumed { from, .. } => Event::Resumed { bytes: from, message: event.to_string() },
+            cvbake_fetch::Event::UploadResumed { .. } | cvbake_fetch::Event::Elsewhere { missing: true, .. } => {
+                Event::Note(event.to_string())
+            }
             cvbake_fetch::Event::Waiting { host, wait, problem } => Event::Waiting { host, wait, problem },
             cvbake_fetch::Event::Sent { bytes } => Event::Sent { bytes },
             _ => Event::Warning(event.to_string()),
@@ -118,6 +126,8 @@ pub enum Stage {
     Resolve,
     /// Downloading the layers, where that is all.
     Pull,
+    /// Compressing the layers of an image that has none as registries have them.
+    Compress,
     /// Sending what the registry does not have.
     Push,
     /// Reading the layers.
@@ -143,6 +153,7 @@ impl Stage {
         match self {
             Stage::Resolve => "resolve",
             Stage::Pull => "pull",
+            Stage::Compress => "compress",
             Stage::Push => "push",
             Stage::Unpack => "unpack",
             Stage::Merge => "merge",

@@ -10,11 +10,13 @@ mod unpack;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::mem;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
 use cvbake_ext4::{Place, Placement};
+use cvbake_fetch::{Options, Source};
 use cvbake_store::Store;
 use cvbake_tree::{Time, Tree};
 use cvbake_unpack::{Index, PACK_PIECE, Provenance};
@@ -26,6 +28,7 @@ use crate::parallel::in_parallel;
 use crate::readahead::Turn;
 use crate::reuse::Standing;
 use crate::reuse::content::{Disks, Earlier, RUNS, layout_name};
+use crate::seats::{Seat, Seats};
 use crate::workplace::Workplace;
 
 use foundation::{FOUNDATION_LAYER_MIN, FOUNDATION_MIN, is_scratch_better};
@@ -72,6 +75,10 @@ pub(crate) struct Workshop<'a> {
     pub(crate) disk: Option<&'a Draft>,
     /// How many layers are worked on at once.
     pub(crate) jobs: usize,
+    /// How many layers are under way at once: worked on, or waited for.
+    pub(crate) streams: usize,
+    /// Who works on this layer, where more are under way than are worked on.
+    pub(crate) seat: Option<&'a Seat<'a>>,
     /// When it is the turn of the layer that is worked on.
     pub(crate) turn: Turn,
     pub(crate) on: &'a (dyn Fn(Event) + Sync),
@@ -165,6 +172,49 @@ fn is_worth_a_note(layer: &Layer) -> bool {
     layer.size().is_none_or(|size| size >= NOTED_MIN)
 }
 
+impl<'a> Workshop<'a> {
+    /// One for the layers of an image that lies somewhere.
+    pub(crate) fn new(
+        store: Option<&'a Store>,
+        scratch: &'a Path,
+        way: Way,
+        on: &'a (dyn Fn(Event) + Sync),
+    ) -> Workshop<'a> {
+        let Way { jobs, streams } = way;
+        Workshop { store, scratch, keep_packs: false, disk: None, jobs, streams, seat: None, turn: Turn::First, on }
+    }
+
+    /// Waits for something while others may work.
+    pub(crate) fn apart<T>(self, wait: impl FnOnce() -> T) -> T {
+        match self.seat {
+            Some(seat) => seat.without(wait),
+            None => wait(),
+        }
+    }
+}
+
+/// How many layers are worked on at once, and how many are under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Way {
+    pub(crate) jobs: usize,
+    pub(crate) streams: usize,
+}
+
+impl Way {
+    /// What comes from a registry is waited for, and more of it may be under way.
+    pub(crate) fn from(source: &Source, registry: &Options, jobs: NonZeroUsize) -> Way {
+        match source {
+            Source::Registry(_) => Way { streams: registry.connections.max(jobs).get(), ..Way::of(jobs) },
+            _ => Way::of(jobs),
+        }
+    }
+
+    /// What is here is worked on, and nothing else.
+    pub(crate) fn of(jobs: NonZeroUsize) -> Way {
+        Way { jobs: jobs.get(), streams: jobs.get() }
+    }
+}
+
 impl<'a> Layers<'a> {
     /// Unpacks all layers in parallel, the largest first, or finds them in the store.
     pub(crate) fn unpack(
@@ -188,13 +238,18 @@ impl<'a> Layers<'a> {
         }
         let mut order: Vec<usize> = (0..distinct.len()).collect();
         order.sort_by_key(|&at| (Reverse(distinct[at].size()), at));
-        let mut unpacked = in_parallel(shop.jobs, &order, &|&at, stop| {
+        let shop = Workshop { streams: shop.streams.clamp(1, order.len().max(1)), ..shop };
+        let seats = Seats::new(shop.jobs);
+        let ranked: Vec<(usize, usize)> = order.iter().copied().enumerate().collect();
+        let mut unpacked = in_parallel(shop.streams, &ranked, &|&(rank, at), stop| {
             let layer = distinct[at];
+            // Those that take longest are worked on first.
+            let seat = seats.take(rank);
             // The largest layer will have the largest pack, mostly. Content that is to be kept needs a file of its own.
             let large = at == order[0] && layer.size().is_none_or(|size| size >= FOUNDATION_LAYER_MIN);
             let disk =
                 shop.disk.filter(|disk| large && !shop.keep_packs && !is_scratch_better(disk, shop.scratch, layer));
-            let shop = Workshop { disk, turn: Turn::of(&at, &order), ..shop };
+            let shop = Workshop { disk, turn: Turn::of(&at, &order), seat: Some(&seat), ..shop };
             let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, shop, purpose, stop))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
             let event = LayerEvent::Finished { found, entries, bytes };
@@ -299,7 +354,8 @@ impl<'a> Layers<'a> {
     /// Where on the disk content stands.
     pub(crate) fn standing(&self, placements: &[Placement]) -> Standing {
         let by_layer = self.by_layer(placements).into_iter().zip(&self.unpacked);
-        let fits = |places: &[&[Placement]]| (1..=RUNS).contains(&places.iter().map(|places| places.len()).sum());
+        let fits =
+            |places: &[&[Placement]]| (1..=RUNS).contains(&places.iter().map(|places| places.len()).sum::<usize>());
         let noted = by_layer.filter(|(places, unpacked)| fits(places) && is_worth_a_note(unpacked.layer));
         let packs = noted.map(|(places, unpacked)| (unpacked.pack, places.concat())).collect();
         Standing { layout: layout_name(placements).to_string(), packs }

@@ -48,6 +48,7 @@ pub mod cleanup;
 mod clock;
 pub mod error;
 pub mod event;
+mod everything;
 pub mod images;
 mod layers;
 mod parallel;
@@ -55,6 +56,7 @@ mod pull;
 mod push;
 mod readahead;
 mod reuse;
+mod seats;
 pub mod text;
 mod workplace;
 

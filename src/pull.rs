@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cvbake_fetch::export::Contents;
 use cvbake_fetch::{Options, Source};
-use cvbake_store::Store;
-use cvbake_verify::{Blobs, Digest, Image, Layer, Want};
+use cvbake_store::{Pin, Store};
+use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Image, Layer, Want};
 
 use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
+use crate::everything;
 use crate::layers::with_another;
 use crate::parallel::{Stop, in_parallel};
 use crate::workplace::{Workplace, open_source, open_store, pin};
@@ -28,10 +29,10 @@ pub struct PullJob {
     pub registry: Options,
     /// The platform that an image for several is wanted for.
     pub want: Want,
+    /// Whether all platforms are pulled, with whatever else the image's index lists.
+    pub all: bool,
     /// Where the image goes.
     pub store: PathBuf,
-    /// How many layers are worked on at once.
-    pub jobs: NonZeroUsize,
 }
 
 /// What was pulled.
@@ -40,11 +41,11 @@ pub struct PullJob {
 pub struct Pulled {
     /// The image, as it was asked for.
     pub reference: String,
-    /// The digest of its manifest.
+    /// The digest of its manifest, or of the index if all platforms were pulled.
     pub image: Option<Digest>,
-    /// The platform in its configuration, if it says one.
-    pub platform: Option<String>,
-    /// Its layers, lowest first, as they are stored, each with its length.
+    /// The platforms in the configurations, as far as they say one.
+    pub platforms: Vec<String>,
+    /// Its layers, lowest first, as they are stored, each with its length. Of several images each one once.
     pub layers: Vec<(Digest, u64)>,
     /// How long each stage took, in order.
     pub times: Vec<(Stage, Duration)>,
@@ -64,33 +65,99 @@ fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let place = Workplace::open(store.as_ref(), None, &job.store, cleanup)?;
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
-    let image = Image::verify(&*blobs, &job.want)?;
-    let _pin = pin(store.as_ref(), &image)?;
-    announce(&image, on);
+    let blobs = &*blobs;
+    let found =
+        if job.all { Found::all(blobs, store.as_ref(), on)? } else { Found::one(blobs, job, store.as_ref(), on)? };
     clock.next(Stage::Pull);
     let mut seen = BTreeSet::new();
-    let mut distinct: Vec<&Layer> = image.layers().iter().filter(|layer| seen.insert(layer.digest())).collect();
-    distinct.sort_by_key(|layer| (std::cmp::Reverse(layer.size()), layer.number()));
-    in_parallel(job.jobs.get(), &distinct, &|layer, stop| {
-        with_another(layer, &*blobs, &|| read_all(layer, &*blobs, stop, on))
+    let layers = found.images.iter().flat_map(Image::layers);
+    let mut parts: Vec<Part<'_>> = layers.filter(|layer| seen.insert(layer.digest())).map(Part::Layer).collect();
+    parts.extend(found.others.iter().filter(|other| seen.insert(Some(other.digest))).map(Part::Other));
+    parts.sort_by_key(|part| std::cmp::Reverse(part.size()));
+    in_parallel(job.registry.connections.get(), &parts, &|part, stop| match part {
+        Part::Layer(layer) => with_another(layer, blobs, &|| {
+            on(Event::Layer { number: layer.number(), event: LayerEvent::Started { bytes: layer.size() } });
+            read_all(layer.open(blobs)?, layer.number(), stop, on)
+        }),
+        Part::Other(other) => {
+            let reader = blobs.open(other)?;
+            read_all(Box::new(CheckedReader::new(reader, other.digest, other.size)), 0, stop, on)
+        }
     })?;
     store.iter().try_for_each(Store::settle)?;
+    let mut seen = BTreeSet::new();
+    let is_told = |layer: &&Layer| !job.all || seen.insert(layer.digest());
+    let layers = found.images.iter().flat_map(Image::layers).filter(is_told);
     Ok(Pulled {
-        reference: image.reference().to_owned(),
-        image: image.identity().digest(),
-        platform: image.config().and_then(|config| config.platform()).map(|platform| platform.to_string()),
-        layers: image.layers().iter().filter_map(|layer| layer.digest().zip(layer.size())).collect(),
+        reference: blobs.reference().to_owned(),
+        image: found.digest,
+        platforms: everything::platforms(&found.images),
+        layers: layers.filter_map(|layer| layer.digest().zip(layer.size())).collect(),
         times: clock.stop(),
     })
 }
 
-/// Reading a layer brings it into the store, and its end says that all of it was right.
-fn read_all(layer: &Layer, blobs: &dyn Blobs, stop: &Stop, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+/// What there is to pull, of which the documents have come.
+struct Found<'s> {
+    digest: Option<Digest>,
+    images: Vec<Image>,
+    /// What belongs to an index beside images: attestations and the like.
+    others: Vec<Descriptor>,
+    _pin: Option<Pin<'s>>,
+}
+
+impl<'s> Found<'s> {
+    fn one(
+        blobs: &dyn Blobs,
+        job: &PullJob,
+        store: Option<&'s Store>,
+        on: &(dyn Fn(Event) + Sync),
+    ) -> Result<Found<'s>, Error> {
+        let image = Image::verify(blobs, &job.want)?;
+        let pin = pin(store, &image)?;
+        announce(&image, on);
+        Ok(Found { digest: image.identity().digest(), images: vec![image], others: Vec::new(), _pin: pin })
+    }
+
+    fn all(blobs: &dyn Blobs, store: Option<&'s Store>, on: &(dyn Fn(Event) + Sync)) -> Result<Found<'s>, Error> {
+        let contents = Contents::of_everything(blobs)?.expect("a name in a registry stands for one document");
+        let images = everything::images(blobs, &contents)?;
+        let pin = store.map(|store| store.pin(contents.digests())).transpose()?;
+        for warning in images.iter().flat_map(Image::warnings) {
+            on(Event::Warning(warning.to_string()));
+        }
+        let layers: BTreeSet<Digest> = images.iter().flat_map(Image::layers).filter_map(Layer::digest).collect();
+        let (digest, others) = (Some(contents.top().digest), contents.blobs().to_vec());
+        let bytes = others.iter().try_fold(0u64, |sum, blob| sum.checked_add(blob.size));
+        on(Event::Image { digest, layers: layers.len(), bytes });
+        Ok(Found { digest, images, others, _pin: pin })
+    }
+}
+
+/// What is pulled at once.
+enum Part<'a> {
+    Layer(&'a Layer),
+    Other(&'a Descriptor),
+}
+
+impl Part<'_> {
+    fn size(&self) -> Option<u64> {
+        match self {
+            Part::Layer(layer) => layer.size(),
+            Part::Other(other) => Some(other.size),
+        }
+    }
+}
+
+/// Reading a blob brings it into the store, and its end says that all of it was right.
+fn read_all(
+    mut reader: Box<dyn Read + Send + '_>,
+    number: usize,
+    stop: &Stop,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<(), Error> {
     /// How much is read at once.
     const BUFFER: usize = 256 << 10;
-    let number = layer.number();
-    on(Event::Layer { number, event: LayerEvent::Started { bytes: layer.size() } });
-    let mut reader = layer.open(blobs)?;
     let mut buffer = vec![0; BUFFER];
     loop {
         stop.check()?;

@@ -12,7 +12,7 @@ use cvbake_verify::{Blobs, Descriptor, Digest, Image, Layer, Root, Want};
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::event::{Event, Stage};
+use crate::event::{Event, LayerEvent, Stage};
 use crate::parallel::{Stop, in_parallel};
 use crate::workplace::{Workplace, open_existing_store, open_source, open_store};
 
@@ -31,7 +31,7 @@ pub struct PushJob {
     pub store: Option<PathBuf>,
     /// Where temporary files go when there is no store.
     pub temporary: PathBuf,
-    /// How many blobs are worked on at once.
+    /// How many layers are compressed at once that are not.
     pub jobs: NonZeroUsize,
     /// How many bytes are sent at once; a whole blob, if nothing says otherwise.
     pub chunk: Option<NonZeroU64>,
@@ -110,7 +110,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)
         .map_err(|error| of_source(&job.source, error))?;
-    let ship = || -> Result<Shipment, Error> {
+    let mut ship = || -> Result<Shipment, Error> {
         Ok(match &job.select {
             PushSelect::One(want) => {
                 let image = Image::verify(&*blobs, want)?;
@@ -118,9 +118,18 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
                 match image.manifest() {
                     Some(_) => Shipment::of(&image, !job.private_layers, &tell)?,
                     None => {
+                        if let Some(bytes) = image.layers_len_bytes() {
+                            on(Event::Amount { bytes });
+                        }
+                        clock.next(Stage::Compress);
                         let layers: Vec<&Layer> = image.layers().iter().collect();
                         let packed = in_parallel(job.jobs.get(), &layers, &|layer, stop| {
-                            Ok(Packed::new(&image, layer, &Stopping { blobs: &*blobs, stop }, place.path())?)
+                            let number = layer.number();
+                            let tell = |event| on(Event::Layer { number, event });
+                            tell(LayerEvent::Started { bytes: layer.size() });
+                            let read = |bytes| tell(LayerEvent::Read { bytes });
+                            let blobs = Stopping { blobs: &*blobs, stop, read: &read };
+                            Ok(Packed::new(&image, layer, &blobs, place.path())?)
                         })?;
                         Shipment::of_packed(&image, packed)?
                     }
@@ -144,7 +153,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
         .target
         .as_ref()
         .or(own.as_ref())
-        .ok_or_else(|| Error::Usage { problem: format!("nothing says where {} is to go", job.source), hint: None })?;
+        .ok_or_else(|| Error::Usage { problem: format!("no name to push {} to", job.source), hint: None })?;
     let known = |store| Mounts::known(store, name, own.as_ref(), &shipment.digests(), &tell);
     let mounts = store.as_ref().map(known).unwrap_or_default();
     let target = Target::new(name, &job.registry, mounts, job.chunk, &tell)?;
@@ -153,8 +162,8 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     clock.next(Stage::Push);
     let mut order: Vec<&Blob> = shipment.blobs().iter().collect();
     order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
-    let mut put = in_parallel(job.jobs.get(), &order, &|blob, stop| {
-        put_blob(&target, blob, &Stopping { blobs: &*blobs, stop }, on).map_err(|error| match error {
+    let mut put = in_parallel(job.registry.connections.get(), &order, &|blob, stop| {
+        put_blob(&target, blob, &Stopping { blobs: &*blobs, stop, read: &|_| {} }, on).map_err(|error| match error {
             Error::Fetch(error @ cvbake_fetch::Error::Blob { .. }) => of_source(&job.source, error.into()),
             error => error,
         })
@@ -200,10 +209,11 @@ fn put_blob(
     Ok((blob.digest(), blob.size(), put))
 }
 
-/// Blobs that can be read until that is for nothing.
+/// Blobs that can be read until that is for nothing, and are counted meanwhile.
 struct Stopping<'a> {
     blobs: &'a dyn Blobs,
     stop: &'a Stop,
+    read: &'a (dyn Fn(u64) + Sync),
 }
 
 impl Blobs for Stopping<'_> {
@@ -216,23 +226,26 @@ impl Blobs for Stopping<'_> {
     }
 
     fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
-        Ok(Box::new(Stoppable { inner: self.blobs.open(blob)?, stop: self.stop }))
+        Ok(Box::new(Stoppable { inner: self.blobs.open(blob)?, stop: self.stop, read: self.read }))
     }
 
     fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
-        Ok(Box::new(Stoppable { inner: self.blobs.open_layer(layer)?, stop: self.stop }))
+        Ok(Box::new(Stoppable { inner: self.blobs.open_layer(layer)?, stop: self.stop, read: self.read }))
     }
 }
 
 struct Stoppable<'a> {
     inner: Box<dyn Read + Send + 'a>,
     stop: &'a Stop,
+    read: &'a (dyn Fn(u64) + Sync),
 }
 
 impl Read for Stoppable<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stop.check()?;
-        self.inner.read(buffer)
+        let count = self.inner.read(buffer)?;
+        (self.read)(count as u64);
+        Ok(count)
     }
 }
 
@@ -269,7 +282,7 @@ mod tests {
             if *fails {
                 return Err(Error::Usage { problem: "the reason".to_owned(), hint: None });
             }
-            let blobs = Stopping { blobs: &blobs, stop };
+            let blobs = Stopping { blobs: &blobs, stop, read: &|_| {} };
             Ok(io::copy(&mut blobs.open(&blob)?, &mut io::sink())?)
         };
         let error = in_parallel(2, &[false, true], &work).unwrap_err();

@@ -6,11 +6,13 @@
 use std::io::{self, BufRead, Read};
 use std::mem;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvError, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread;
 
 use cvbake_hash::Stream;
 use cvbake_verify::Digest;
+
+use crate::seats::Seat;
 
 /// How much is handed over at once: large enough that a hand-over costs nothing against filling it, small enough that a
 /// buffer is still in the cache when it is used.
@@ -86,12 +88,12 @@ type Filled = io::Result<Shared>;
 /// to be made. The digest is that of all that `work` could see.
 ///
 /// The threads end when the source does or `work` returns; a source that can wait for ever may hold that up.
-pub(crate) fn read_ahead<T>(
+pub(crate) fn read_ahead<'s, T>(
     source: impl Read + Send,
     buffers: usize,
     turn: Turn,
     hash: Option<Stream>,
-    work: impl FnOnce(&mut ReadAhead) -> T,
+    work: impl FnOnce(&mut ReadAhead<'s>) -> T,
 ) -> (T, Option<Digest>) {
     let (filled, to_use) = sync_channel(buffers);
     let (used, back) = channel();
@@ -101,7 +103,7 @@ pub(crate) fn read_ahead<T>(
             turn.take();
             fill(source, spare, used, filled, hash)
         });
-        let mut ahead = ReadAhead { to_use, current: None, position: 0, ended: false };
+        let mut ahead = ReadAhead { to_use, current: None, position: 0, ended: false, seat: None };
         let made = work(&mut ahead);
         drop(ahead);
         let hash = filling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -176,24 +178,43 @@ fn read_full(source: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Result<()
 }
 
 /// The using end.
-pub(crate) struct ReadAhead {
+pub(crate) struct ReadAhead<'s> {
     to_use: Receiver<Filled>,
     current: Option<Shared>,
     position: usize,
     ended: bool,
+    /// Given to others while there is nothing to use.
+    seat: Option<&'s Seat<'s>>,
 }
 
-impl ReadAhead {
+impl<'s> ReadAhead<'s> {
+    /// From now on whoever reads works on a seat.
+    pub(crate) fn sit(&mut self, seat: Option<&'s Seat<'s>>) {
+        self.seat = seat;
+    }
+
+    fn next(&self) -> Result<Filled, RecvError> {
+        let Some(seat) = self.seat else { return self.to_use.recv() };
+        match self.to_use.try_recv() {
+            Ok(filled) => {
+                seat.offer();
+                Ok(filled)
+            }
+            Err(TryRecvError::Empty) => seat.without(|| self.to_use.recv()),
+            Err(TryRecvError::Disconnected) => Err(RecvError),
+        }
+    }
+
     fn rest(&self) -> &[u8] {
         self.current.as_ref().map_or(&[], |shared| &shared.as_ref()[self.position..])
     }
 }
 
-impl BufRead for ReadAhead {
+impl BufRead for ReadAhead<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.rest().is_empty() && !self.ended {
             (self.current, self.position) = (None, 0);
-            match self.to_use.recv() {
+            match self.next() {
                 Ok(Ok(shared)) => self.current = Some(shared),
                 Ok(Err(error)) => {
                     self.ended = true;
@@ -210,7 +231,7 @@ impl BufRead for ReadAhead {
     }
 }
 
-impl Read for ReadAhead {
+impl Read for ReadAhead<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.fill_buf()?.read(buffer)?;
         self.consume(count);

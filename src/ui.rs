@@ -6,14 +6,21 @@ mod bars;
 mod json;
 mod plain;
 mod progress;
+mod trace;
 
 use std::io::{self, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cvbake::error::Error;
 use cvbake::event::{Event, Finding};
 
 use self::progress::Progress;
+pub(crate) use self::trace::show as show_trace;
+
+/// How often something may be shown without an event.
+const TICK: Duration = Duration::from_secs(1);
 
 /// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,22 +41,32 @@ pub(crate) enum Mode {
     },
 }
 
+/// What makes a hint one for the command that runs: nothing may be left of it.
+pub(crate) type Fit = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What the user sees while the program works.
 pub(crate) struct Ui {
     state: Mutex<State>,
+    started: Instant,
+    fit: Option<Fit>,
 }
 
 struct State {
     progress: Progress,
     reporter: Box<dyn Reporter + Send>,
+    /// Whether the work is done, so that there is nothing to be said of how far it is.
+    finished: bool,
     /// Whether the last word is said, though other threads go on for a moment.
     closed: bool,
 }
 
 /// One way to show things.
 trait Reporter {
-    /// Something happened; `progress` has it counted in.
-    fn event(&mut self, event: &Event, progress: &Progress);
+    /// Something happened; `progress` has it counted in. `now` is counted from the start.
+    fn event(&mut self, event: &Event, progress: &Progress, now: Duration);
+
+    /// Time has passed.
+    fn tick(&mut self, _progress: &Progress, _now: Duration) {}
 
     /// Something has to be said.
     fn say(&mut self, message: &Message<'_>);
@@ -62,41 +79,85 @@ trait Reporter {
 enum Message<'a> {
     Warning(&'a str),
     Finding(&'a Finding),
-    Error(&'a Error),
+    /// With what can be done about it.
+    Error(&'a Error, Option<String>),
+    /// What was asked for by `-v`.
+    Trace(&'a str),
     Interrupted,
 }
 
 impl Ui {
-    pub(crate) fn new(mode: Mode) -> Ui {
+    pub(crate) fn new(mode: Mode, fit: Option<Fit>) -> Ui {
         let reporter: Box<dyn Reporter + Send> = match mode {
             Mode::Bar { colours } => Box::new(bars::Bar::new(colours)),
             Mode::Plain => Box::new(plain::Plain::new(true, false)),
             Mode::Json => Box::new(json::Json::new()),
             Mode::None { colours } => Box::new(plain::Plain::new(false, colours)),
         };
-        Ui { state: Mutex::new(State { progress: Progress::default(), reporter, closed: false }) }
+        let state = State { progress: Progress::default(), reporter, finished: false, closed: false };
+        Ui { state: Mutex::new(state), started: Instant::now(), fit }
+    }
+
+    /// One that also shows that time passes, where nothing else does.
+    pub(crate) fn start(mode: Mode, fit: Option<Fit>) -> Arc<Ui> {
+        let ui = Arc::new(Ui::new(mode, fit));
+        if let Mode::Bar { .. } | Mode::Plain = mode {
+            let ui = Arc::downgrade(&ui);
+            let ticks = move || {
+                while let Some(ui) = ui.upgrade() {
+                    ui.tick();
+                    drop(ui);
+                    thread::sleep(TICK);
+                }
+            };
+            // Without it, fewer lines are shown.
+            let _ = thread::Builder::new().name("progress".to_owned()).spawn(ticks);
+        }
+        ui
+    }
+
+    fn tick(&self) {
+        let now = self.started.elapsed();
+        self.with(|State { progress, reporter, finished, .. }| {
+            if !*finished {
+                reporter.tick(progress, now);
+            }
+        });
     }
 
     /// Shows an event.
     pub(crate) fn on(&self, event: &Event) {
         self.with(|State { progress, reporter, .. }| {
-            progress.count(event);
+            let now = self.started.elapsed();
+            progress.count(event, now);
             match event {
                 Event::Warning(text) => reporter.say(&Message::Warning(text)),
                 Event::Finding(finding) => reporter.say(&Message::Finding(finding)),
-                event => reporter.event(event, progress),
+                event => reporter.event(event, progress, now),
             }
         });
     }
 
     /// Leaves the screen to the result.
     pub(crate) fn finish(&self) {
-        self.with(|state| state.reporter.finish());
+        self.with(|state| {
+            state.finished = true;
+            state.reporter.finish();
+        });
     }
 
     /// Says why the program fails.
     pub(crate) fn fail(&self, error: &Error) {
-        self.with(|state| state.reporter.say(&Message::Error(error)));
+        let hint = match &self.fit {
+            Some(fit) => error.hint().and_then(|hint| fit(&hint)),
+            None => error.hint(),
+        };
+        self.with(|state| state.reporter.say(&Message::Error(error, hint)));
+    }
+
+    /// Says what is done, for who wants to know.
+    fn trace(&self, text: &str) {
+        self.with(|state| state.reporter.say(&Message::Trace(text)));
     }
 
     /// Says that a signal ends the program.

@@ -92,10 +92,12 @@ pub(crate) fn pin<'s>(store: Option<&'s Store>, image: &Image) -> Result<Option<
 
 /// Opens the store, if there is to be one.
 pub(crate) fn open_store(path: Option<&Path>, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
+    path.iter().for_each(|path| tracing::debug!("the store is {}", path.display()));
     Ok(path.map(|path| Store::open(path, &|event| on(event.into()))).transpose()?)
 }
 
 /// Opens the store, if there is to be one and there is one.
 pub(crate) fn open_existing_store(path: Option<&Path>, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
+    path.iter().for_each(|path| tracing::debug!("the store is {}", path.display()));
     Ok(path.map(|path| Store::open_existing(path, &|event| on(event.into()))).transpose()?.flatten())
 }

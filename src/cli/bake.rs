@@ -1,6 +1,6 @@
 //! `cvbake bake`: one image becomes one disk.
 
-mod help;
+pub(super) mod help;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -24,123 +24,122 @@ use super::work::{self, Telling, allowed_jobs, want, watch};
 use super::{environment, registry, source, store, values};
 use crate::ui::{Mode, Ui};
 
-/// Bakes an image into a disk
+/// Bake an image into a disk
 ///
-/// The disk is one ext4 filesystem with everything that the image says: owners, modes, times to the nanosecond, devices,
-/// hard links, extended attributes, capabilities and access control lists. It needs no root, no mount and no daemon. The
-/// same image and options give the same bytes, whenever and wherever.
+/// The disk is a single ext4 filesystem that keeps everything in the image: owners, modes, times to the nanosecond, devices,
+/// hard links, extended attributes, capabilities and access control lists. This takes no root, no mount and no daemon. The same
+/// image and options give the same bytes, on any machine and at any time.
 ///
-/// What goes wrong is one line on standard error, with a hint on a second one where something can be done about it.
-/// Either the whole disk is there afterwards, or nothing.
+/// An error is one line on standard error, followed by a line with a hint where there is a remedy. The disk appears under its name
+/// when it is complete, or not at all.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake bake [OPTIONS] <SOURCE> -o <DISK>", after_long_help = help::after())]
 pub(super) struct Args {
-    /// The image: a name in a registry, oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE
+    /// Image to bake: a name in a registry, oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE
     #[arg(value_name = "SOURCE", long_help = help::source())]
     source: OsString,
 
-    /// The file that the disk becomes
+    /// Write the disk to this file
     #[arg(short, long, value_name = "DISK", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
 
-    /// Replace the disk if it is there
+    /// Replace an existing disk
     #[arg(short, long)]
     force: bool,
 
-    /// The platform of the image, as os/arch[/variant]
+    /// Choose the image for this platform, os/arch[/variant]
     ///
-    /// Without it, Linux on this machine's processor; then a source of only one image may also be for another.
+    /// The default is Linux on this machine's processor; a source with only one image is then accepted whatever its platform.
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
-    /// How large the disk becomes: auto, min, +512M, 20G
+    /// Set the size of the disk: auto, min, +512M, 20G
     #[arg(long, default_value = "auto", value_parser = values::size, help_heading = FILESYSTEM, long_help = help::size())]
     size: Size,
 
-    /// How many inodes the filesystem has: auto, a number, or 1/16K
+    /// Set the number of inodes: auto, a number, or 1/16K
     #[arg(long, default_value = "auto", value_parser = values::inodes, help_heading = FILESYSTEM, long_help = help::inodes())]
     inodes: Inodes,
 
-    /// The filesystem's name, at most 16 bytes
+    /// Set the filesystem label, at most 16 bytes
     #[arg(long, default_value = "", hide_default_value = true, help_heading = FILESYSTEM)]
     #[arg(value_parser = OsStringValueParser::new().try_map(values::label))]
     label: std::vec::Vec<u8>,
 
-    /// The filesystem's UUID; otherwise it follows from the image
+    /// Set the filesystem UUID [default: derived from the image]
     #[arg(long, value_parser = values::uuid, help_heading = FILESYSTEM)]
     uuid: Option<[u8; 16]>,
 
-    /// The seed of the hashes in large directories, a UUID; otherwise it follows from the image
+    /// Set the seed of the directory hashes, a UUID [default: derived from the image]
     #[arg(long, value_name = "UUID", value_parser = values::uuid, help_heading = FILESYSTEM)]
     hash_seed: Option<[u8; 16]>,
 
-    /// Give the filesystem a journal (the default)
+    /// Create a journal (the default)
     #[arg(long, overrides_with = "no_journal", help_heading = FILESYSTEM)]
     journal: bool,
 
-    /// Give the filesystem no journal
+    /// Create no journal
     #[arg(long, overrides_with = "journal", help_heading = FILESYSTEM)]
     no_journal: bool,
 
-    /// What writes the filesystem
+    /// Choose what writes the filesystem
     #[arg(long, value_enum, default_value_t, help_heading = FILESYSTEM)]
     engine: EngineName,
 
-    /// Where layers are kept for other bakes [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
+    /// Keep images and layers in this directory [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = WORK)]
     store: Option<PathBuf>,
 
-    /// Keep no layers, and use none that are kept, whatever --store says
+    /// Neither read nor write the store, whatever --store says
     #[arg(long, help_heading = WORK)]
     no_cache: bool,
 
-    /// Whether to keep the unpacked content of layers, too
+    /// Choose whether to cache the unpacked content of layers
     ///
-    /// What is always kept is what a layer has in it, which is small, and saves parsing it again. The content as well saves
-    /// inflating it again, and costs as much room as it has bytes, unless the filesystem can share blocks.
+    /// The list of a layer's files is always cached: it is small, and saves parsing the layer again. Caching the content of the files,
+    /// too, saves decompressing the layer again, but takes as much space as the files, unless the filesystem can share blocks.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
     keep_packs: Keep,
 
-    /// Whether disks that were made before may be used again
+    /// Choose whether to reuse disks from earlier bakes
     ///
-    /// The store notes where disks stand. One of the same image and options that nobody has touched since is copied, which shares
-    /// its blocks where the filesystem can, or stays if it is the one to be replaced. From one of another image comes the content of
-    /// the layers that both have, as far as it has all that is wanted of them, so that they are not inflated again. Disks that were
-    /// made with --sync never, or before the machine was started, don't count; with --keep-packs always none does.
+    /// The store remembers where finished disks are. If one of the same image with the same options has not been modified, it is
+    /// copied, sharing blocks where the filesystem can; if it is the one to be replaced, it is left as it is. A disk of another image
+    /// provides the content of the layers that both images have, so that they need not be decompressed again. Disks that were baked
+    /// with --sync never or before the machine was last started are not reused, and none are with --keep-packs always.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
     reuse: Reusing,
 
-    /// How large the store may be afterwards: images that were used least recently go
+    /// Shrink the store to this size afterwards, removing the least recently used images
     ///
-    /// What running bakes use stays, and so does the image that was just baked. Imported images stay as well, unless
-    /// --prune-imported is given: no registry gives them back. cvbake store prune makes room at any time.
+    /// Images that running bakes use stay, and so does the image that was just baked. Imported images stay as well, because no registry
+    /// gives them back, unless --prune-imported is given. cvbake store prune makes room at any time.
     #[arg(long, value_name = "SIZE", value_parser = values::store_size, help_heading = WORK)]
     max_store_size: Option<u64>,
 
-    /// With --max-store-size: imported images go, too, when nothing else is left
+    /// With --max-store-size, remove imported images, too, when nothing else is left to remove
     #[arg(long, help_heading = WORK)]
     prune_imported: bool,
 
-    /// How many threads work at once [default: as many as there are processors]
+    /// Set the number of threads [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs, help_heading = WORK)]
     jobs: Option<NonZeroUsize>,
 
-    /// Say what would be baked, and make nothing
+    /// Show what would be baked, and write nothing
     #[arg(short = 'n', long, help_heading = WORK)]
     dry_run: bool,
 
     #[command(flatten)]
     registry: registry::Args,
 
-    /// Whether the disk is on stable storage in the end
+    /// Choose whether to wait until the disk is on stable storage
     ///
-    /// With never, the kernel writes it when it likes, and cvbake need not wait; after a crash of the machine, not of cvbake,
-    /// the disk may be there and have anything in it. What came into the store may be damaged then, too, but that is found out, and
-    /// it is fetched again.
+    /// With never, cvbake returns while the kernel is still writing. If the machine, not cvbake, crashes before that is done, the disk
+    /// may have any content. Entries of the store may be damaged then, too, but this is detected, and they are fetched again.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = work::OUTPUT)]
     sync: SyncDisk,
 
-    /// Hash the disk: the result says its SHA-256
+    /// Report the SHA-256 of the disk
     #[arg(long, help_heading = work::OUTPUT)]
     digest: bool,
 
@@ -149,47 +148,47 @@ pub(super) struct Args {
 }
 
 const FILESYSTEM: &str = "Filesystem";
-const WORK: &str = "Work";
+const WORK: &str = "Cache and threads";
 
 /// When to use a disk again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Reusing {
-    /// Where it is still there
+    /// Reuse disks that still exist and have not been modified
     #[default]
     Auto,
-    /// Make every disk anew
+    /// Bake every disk from its layers
     Never,
 }
 
 /// When to bring a disk to stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum SyncDisk {
-    /// Before it gets its name
+    /// Wait until the data is on stable storage
     #[default]
     Always,
-    /// As the kernel likes
+    /// Return before the data is on stable storage
     Never,
 }
 
 /// What writes the filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum EngineName {
-    /// This program
+    /// Use cvbake itself
     #[default]
     Native,
-    /// The programs of e2fsprogs; slower by far
+    /// Use the programs of e2fsprogs, which are much slower
     Mkfs,
 }
 
 /// Whether to keep content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Keep {
-    /// Where it costs no room: where the store's filesystem can share blocks with the disk
+    /// Cache it where it takes no space, because the disk can share its blocks
     #[default]
     Auto,
-    /// Always
+    /// Cache it wherever it is
     Always,
-    /// Never
+    /// Cache only the list of files
     Never,
 }
 
@@ -297,10 +296,10 @@ impl Args {
             None => "there is no home directory".to_owned(),
         };
         if self.keep_packs == Keep::Always {
-            let hint = Some("--store DIR says where".to_owned());
-            return Err(Error::Usage { problem: format!("there is no store to keep packs in: {problem}"), hint });
+            let hint = Some("--store DIR names another directory".to_owned());
+            return Err(Error::Usage { problem: format!("there is no store to keep content in: {problem}"), hint });
         }
-        on(Event::Warning(format!("no layers are kept for other bakes: {problem}")));
+        on(Event::Warning(format!("layers are not cached for other bakes: {problem}")));
         Ok(None)
     }
 
@@ -329,18 +328,15 @@ fn check_output(path: &Path) -> Result<&Path, Error> {
     let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: Some(hint.to_owned()) });
     if path.as_os_str().as_bytes() == b"-" {
         return wrong(
-            "writing the disk to standard output is not supported: it is written at random positions".to_owned(),
-            "bake into a file, such as -o disk.ext4, and copy that; a file called - is ./-",
+            "cannot write the disk to standard output: it is written at random positions".to_owned(),
+            "write to a file, such as -o disk.ext4, and copy that; for a file called - write ./-",
         );
     }
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
     if OTHER_FORMATS.contains(&ending.as_str()) {
         return wrong(
-            format!(
-                "{}: the format {ending} is not supported yet, expected a name for an ext4 filesystem",
-                path.display()
-            ),
-            "call it disk.ext4 or disk.img; qemu-img convert -f raw makes other formats of it",
+            format!("{}: the format {ending} is not supported; expected a name for an ext4 filesystem", path.display()),
+            "name it disk.ext4 or disk.img; `qemu-img convert -f raw` converts it to other formats",
         );
     }
     Ok(path)

@@ -59,6 +59,7 @@ const KEYS: &[Key] = &[
     key("max-store-size", Shape::Text),
     key("prune-imported", Shape::Flag),
     Key { built_in: built_in_jobs, ..key("jobs", Shape::Text) },
+    Key { built_in: || Some(cvbake::fetch::CONNECTIONS.to_string()), ..key("connections", Shape::Text) },
     Key { built_in: || Some(cvbake::verify::Platform::host().to_string()), ..key("platform", Shape::Text) },
     key("size", Shape::Text),
     key("inodes", Shape::Text),
@@ -141,6 +142,19 @@ impl Settings {
         Ok(())
     }
 
+    /// The store that is set.
+    pub(super) fn store(&self) -> Option<PathBuf> {
+        let set = || Some(self.by_key.get("store")?.values.first()?.into());
+        environment::variable("CVBAKE_STORE").map(PathBuf::from).or_else(set)
+    }
+
+    /// Tells which files were read.
+    pub(super) fn trace(&self) {
+        for (path, _) in self.files.iter().filter(|(_, there)| *there) {
+            tracing::debug!("read the configuration {}", path.display());
+        }
+    }
+
     /// Makes the values that are set the defaults of the options: what is set conflicts with no argument.
     pub(super) fn apply(&self, command: Command) -> Command {
         each_option(command, &|key, arg| {
@@ -217,7 +231,9 @@ pub(super) fn option() -> Arg {
         .hide_env_values(true)
         .action(ArgAction::Set)
         .help_heading("Configuration")
-        .help("The configuration file, instead of those at the usual places; `cvbake config show` names them")
+        .help(
+            "Read only this configuration file, instead of those at the usual places, which `cvbake config show` lists",
+        )
 }
 
 /// The file that the arguments name. It is needed before they can be parsed.

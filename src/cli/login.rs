@@ -19,23 +19,22 @@ use crate::ui::Ui;
 /// The most that is read of standard input for a password: tokens have some kilobytes.
 const MAX_PASSWORD: u64 = 64 << 10;
 
-/// Stores who you are to a registry
+/// Log in to a registry
 ///
-/// The registry is asked first, and nothing is stored that it does not accept. The credentials go where podman login and
-/// skopeo login put them, so that these programs find them, too; where the file names a credential helper, the helper gets
-/// them.
+/// The credentials are stored only if the registry accepts them. They are stored where podman login and skopeo login store them, so
+/// that these programs find them, too; if that file names a credential helper, the helper stores them.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake login [OPTIONS] [REGISTRY]")]
 pub(super) struct Args {
-    /// The registry, perhaps with a path, such as quay.io/team
+    /// Registry, optionally with a path, such as quay.io/team
     #[arg(value_name = "REGISTRY", default_value = "docker.io")]
     registry: String,
 
-    /// The name; asked for on the terminal if not given
+    /// Log in as this user; without it, cvbake asks on the terminal
     #[arg(short, long, value_name = "NAME")]
     username: Option<String>,
 
-    /// The password; other users of this machine may see it
+    /// Use this password; other users of this machine may see it
     #[arg(short, long, value_name = "PASSWORD", value_parser = Secret::read, conflicts_with = "password_stdin")]
     password: Option<Secret>,
 
@@ -43,7 +42,7 @@ pub(super) struct Args {
     #[arg(long, requires = "username")]
     password_stdin: bool,
 
-    /// The file to write [default: $REGISTRY_AUTH_FILE, $XDG_RUNTIME_DIR/containers/auth.json, or
+    /// Write to this file [default: $REGISTRY_AUTH_FILE, $XDG_RUNTIME_DIR/containers/auth.json, or
     /// ~/.config/containers/auth.json]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     authfile: Option<PathBuf>,
@@ -51,7 +50,7 @@ pub(super) struct Args {
     #[command(flatten)]
     trust: Trust,
 
-    /// Print nothing but warnings and errors
+    /// Print only warnings and errors
     #[arg(short, long)]
     quiet: bool,
 }
@@ -63,46 +62,47 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let logins = Logins::open(&path)?;
     let (name, password) = ask(args, &account)?;
     if args.password.is_some() {
-        let text = "other users of this machine may see a password on the command line; standard input keeps it to you";
+        let text =
+            "other users of this machine may see a password on the command line; --password-stdin keeps it private";
         ui.on(&Event::Warning(text.to_owned()));
     }
     let options = args.trust.options();
     let credentials = Credentials::User { name: name.clone(), password: password.clone() };
     if account.check(&credentials, &options, &|event| ui.on(&event.into()))? == Checked::NotAsked {
-        let text = format!("{} did not ask who you are, so nobody has checked the password", account.registry());
+        let text = format!("{} did not ask for credentials, so the password has not been verified", account.registry());
         ui.on(&Event::Warning(text));
     }
     logins.store(&account, &name, &password, &options)?;
     match args.quiet {
         true => Ok(()),
-        false => output::lines(&format!("logged in to {} as {}\n", text::line(&account.name()), text::line(&name))),
+        false => output::lines(&format!("Logged in to {} as {}\n", text::line(&account.name()), text::line(&name))),
     }
 }
 
 /// The file to be changed.
 pub(super) fn file(given: Option<PathBuf>) -> Result<PathBuf, Error> {
     given.or_else(environment::login_file).ok_or_else(|| Error::Usage {
-        problem: "there is nowhere to keep credentials: there is no home directory".to_owned(),
-        hint: Some("--authfile FILE says where".to_owned()),
+        problem: "there is no place to store credentials: there is no home directory".to_owned(),
+        hint: Some("--authfile FILE names a file".to_owned()),
     })
 }
 
 fn ask(args: &Args, account: &Account) -> Result<(String, String), Error> {
     let unasked = |what: &str| Error::Usage {
-        problem: format!("nothing says the {what}, and there is no terminal to ask on"),
-        hint: Some("--username NAME --password-stdin takes the password from standard input".to_owned()),
+        problem: format!("no {what} was given, and there is no terminal to ask for one"),
+        hint: Some("--username NAME --password-stdin reads the password from standard input".to_owned()),
     };
     let unread = |source: io::Error| Error::Usage { problem: format!("cannot read the answer: {source}"), hint: None };
     let mut terminal = Terminal::open();
     let name = match &args.username {
         Some(name) => name.clone(),
         None => {
-            let terminal = terminal.as_mut().ok_or_else(|| unasked("name"))?;
+            let terminal = terminal.as_mut().ok_or_else(|| unasked("user name"))?;
             terminal.ask(&format!("Username for {}", text::line(&account.name()))).map_err(unread)?
         }
     };
     if name.is_empty() || name.contains(':') {
-        let problem = format!("{:?} is not a name: expected at least one character, and no colon", shorten(&name));
+        let problem = format!("{:?} is not a user name: expected at least one character, and no colon", shorten(&name));
         return Err(Error::Usage { problem, hint: None });
     }
     let password = match &args.password {

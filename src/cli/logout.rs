@@ -1,4 +1,4 @@
-//! `cvbake logout`: nobody any more to a registry.
+//! `cvbake logout`: credentials go.
 
 use std::path::PathBuf;
 
@@ -10,24 +10,24 @@ use cvbake::text;
 use super::login::file;
 use super::output;
 
-/// Forgets who you are to a registry
+/// Log out of a registry
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake logout [OPTIONS] [REGISTRY]")]
 pub(super) struct Args {
-    /// The registry, perhaps with a path, such as quay.io/team
+    /// Registry, optionally with a path, such as quay.io/team
     #[arg(value_name = "REGISTRY", default_value = "docker.io", conflicts_with = "all")]
     registry: String,
 
-    /// Forget it for all registries in the file
+    /// Log out of all registries in the file
     #[arg(short, long)]
     all: bool,
 
-    /// The file to change [default: $REGISTRY_AUTH_FILE, $XDG_RUNTIME_DIR/containers/auth.json, or
+    /// Change this file [default: $REGISTRY_AUTH_FILE, $XDG_RUNTIME_DIR/containers/auth.json, or
     /// ~/.config/containers/auth.json]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     authfile: Option<PathBuf>,
 
-    /// Print nothing but warnings and errors
+    /// Print only warnings and errors
     #[arg(short, long)]
     quiet: bool,
 }
@@ -38,14 +38,14 @@ pub(super) fn run(args: &Args) -> Result<(), Error> {
     let said = if args.all {
         let path = text::line(&logins.path().display().to_string());
         match logins.erase_all(&options)? {
-            0 => format!("{path} has no credentials\n"),
-            1 => format!("logged out of 1 registry in {path}\n"),
-            count => format!("logged out of {count} registries in {path}\n"),
+            0 => format!("No credentials in {path}\n"),
+            1 => format!("Logged out of 1 registry in {path}\n"),
+            count => format!("Logged out of {count} registries in {path}\n"),
         }
     } else {
         let account = Account::parse(&args.registry)?;
         logins.erase(&account, &options)?;
-        format!("logged out of {}\n", text::line(&account.name()))
+        format!("Logged out of {}\n", text::line(&account.name()))
     };
     if args.quiet { Ok(()) } else { output::lines(&said) }
 }

@@ -1,20 +1,25 @@
 //! `cvbake man`: the manual pages.
 
+mod page;
+
 use std::fmt::Write as _;
+use std::io;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 use cvbake::error::Error;
 
+use self::page::Page;
 use super::Cli;
+use super::bake::help;
 
-/// Prints a manual page
+/// Print a manual page
 ///
-/// To read it: cvbake man bake | man -l -
+/// To read one: cvbake man bake | man -l -
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The subcommand that the page is about, such as bake or image ls; the program as a whole, if none is given
+    /// Subcommand to print the page of, such as bake or image ls [default: the program as a whole]
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
 }
@@ -33,9 +38,44 @@ fn page(words: &[String]) -> Result<String, Error> {
         command =
             below(command).find(|below| below.get_name() == word).ok_or_else(|| unknown(command, &words[..=at]))?;
     }
-    let mut page = Vec::new();
-    Man::new(command.clone()).manual("cvbake manual").render(&mut page).map_err(|source| Error::Tell { source })?;
-    Ok(ascii(&String::from_utf8_lossy(&page)))
+    let page = render(command).map_err(|source| Error::Tell { source })?;
+    Ok(ascii(&page))
+}
+
+fn render(command: &Command) -> io::Result<String> {
+    let man = Man::new(command.clone());
+    // Without a date: a page is the same whenever it is printed. It must be there as an empty word, or the version stands in its place.
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    let title = format!(".TH {name} 1 \"\" \"cvbake {}\" \"cvbake manual\"\n", env!("CARGO_PKG_VERSION"));
+    let mut head = title.into_bytes();
+    man.render_name_section(&mut head)?;
+    man.render_synopsis_section(&mut head)?;
+    let mut page = Page::after(String::from_utf8_lossy(&head).into_owned());
+    page.section("Description");
+    let summary = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let about = command.get_long_about().map_or_else(|| summary.clone(), ToString::to_string);
+    // The section before has it.
+    let more = about.strip_prefix(&summary).map(str::trim_start).filter(|more| !more.is_empty());
+    page.text(more.unwrap_or(&about), false);
+    let mut commands = Vec::new();
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut commands)?;
+    }
+    let mut page = Page::after(page.finish() + &String::from_utf8_lossy(&commands).replace("SUBCOMMANDS", "COMMANDS"));
+    page.options(command);
+    let own = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string).unwrap_or_default();
+    if !own.is_empty() {
+        page.appendix(&own);
+    }
+    // All commands have these in common, and only the longest help says so.
+    if !own.contains("Exit status:") {
+        page.appendix(&help::common());
+    }
+    if command.get_name() != "cvbake" {
+        page.section("See also");
+        page.text("cvbake(1)", false);
+    }
+    Ok(page.finish())
 }
 
 /// The subcommands that have pages: all but those that print help.
@@ -96,6 +136,13 @@ mod tests {
             let name = [&["cvbake".to_owned()], words.as_slice()].concat().join("-");
             assert!(page.lines().any(|line| line.starts_with(&format!(".TH {name} "))), "{words:?}: {page}");
             assert!(page.is_ascii() && !page.contains("help(1)"), "{words:?}: {page}");
+            assert!(!page.contains("EXTRA"), "{words:?}: {page}");
+            for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "ENVIRONMENT", "EXIT STATUS"] {
+                let is_section = |line: &str| line == format!(".SH \"{section}\"") || line == format!(".SH {section}");
+                assert_eq!(page.lines().filter(|line| is_section(line)).count(), 1, "{words:?} {section}: {page}");
+            }
+            let title = format!(".TH {name} 1 \"\" \"cvbake {}\" \"cvbake manual\"", env!("CARGO_PKG_VERSION"));
+            assert!(page.lines().any(|line| line == title), "{words:?}: {page}");
         }
     }
 

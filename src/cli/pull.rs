@@ -17,39 +17,45 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::store::Pruned;
-use super::work::{Telling, allowed_jobs, want, watch};
+use super::work::{Telling, want, watch};
 use super::{environment, registry, store, values};
 use crate::ui::{Mode, Ui};
 
-/// Fetches an image from a registry into the store
+/// Fetch an image from a registry into the store
 ///
-/// Afterwards it can be baked without a network. What is in the store already is not fetched again, and an interrupted
-/// download goes on where it stopped.
+/// The image can then be baked without a network. Blobs that are in the store are not fetched again, and an interrupted
+/// download is resumed.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "cvbake pull [OPTIONS] <REF>")]
+#[command(override_usage = "cvbake pull [OPTIONS] <REF>", after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The name of the image, such as alpine:3.20 or localhost:5000/a/b@sha256:…
+    /// Name of the image, such as alpine:3.20 or localhost:5000/a/b@sha256:…
     #[arg(value_name = "REF")]
     reference: OsString,
 
-    /// The platform of the image, as os/arch[/variant]
-    #[arg(long, value_name = "PLATFORM")]
+    /// Choose the image for this platform, os/arch[/variant]
+    #[arg(long, value_name = "PLATFORM", conflicts_with = "all")]
     platform: Option<Platform>,
 
-    /// Where the image goes [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
+    /// Fetch the images for all platforms, with everything else that their index lists
+    ///
+    /// Afterwards cvbake push --all and cvbake image export --all work without a network.
+    #[arg(short, long)]
+    all: bool,
+
+    /// Use the store in this directory [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
 
-    /// How large the store may be afterwards: images that were used least recently go, and imported ones stay
+    /// Shrink the store to this size afterwards, removing the least recently used images; imported images stay
     #[arg(long, value_name = "SIZE", value_parser = values::store_size)]
     max_store_size: Option<u64>,
 
-    /// With --max-store-size: imported images go, too, when nothing else is left
+    /// With --max-store-size, remove imported images, too, when nothing else is left to remove
     #[arg(long)]
     prune_imported: bool,
 
-    /// How many layers are fetched at once [default: as many as there are processors]
-    #[arg(short, long, value_name = "N", value_parser = values::jobs)]
+    /// Set the number of threads; --connections sets how much is fetched at once
+    #[arg(short, long, value_name = "N", value_parser = values::jobs, hide = true)]
     jobs: Option<NonZeroUsize>,
 
     #[command(flatten)]
@@ -59,17 +65,22 @@ pub(super) struct Args {
     telling: Telling,
 }
 
+const EXAMPLES: &str = "Examples:
+  cvbake pull alpine:3.20
+  cvbake pull --platform linux/arm64 ghcr.io/team/app:v1
+  cvbake pull --insecure localhost:5000/app";
+
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let no_home = || Error::Usage {
         problem: "there is no store to pull into: there is no home directory".to_owned(),
-        hint: Some("--store DIR says where".to_owned()),
+        hint: Some("--store DIR names a directory for it".to_owned()),
     };
     let job = PullJob {
         source: registry::reference(&args.reference)?,
         registry: args.registry.options(Pull::Always)?,
         want: want(args.platform.as_ref()),
+        all: args.all,
         store: args.store.clone().or_else(environment::store).ok_or_else(no_home)?,
-        jobs: allowed_jobs(args.jobs),
     };
     let on = |event: Event| ui.on(&event);
     let pulled = cvbake::pull(&job, watch(ui), &on)?;
@@ -78,7 +89,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         store::Limit { bytes, with_imported: args.prune_imported }.keep(&job.store, used, &on)
     });
     ui.finish();
-    args.telling.print(|| json(&pulled, pruned.as_ref()), || text(&pulled, pruned.as_ref()))
+    args.telling.print(|| json(&pulled, args.all, pruned.as_ref()), || text(&pulled, pruned.as_ref()))
 }
 
 impl Args {
@@ -93,6 +104,7 @@ struct Report<'a> {
     image: Option<String>,
     reference: &'a str,
     platform: Option<&'a str>,
+    platforms: &'a [String],
     layers: Vec<Layer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pruned: Option<&'a Pruned>,
@@ -104,12 +116,13 @@ struct Layer {
     bytes: u64,
 }
 
-fn json(pulled: &Pulled, pruned: Option<&Pruned>) -> String {
+fn json(pulled: &Pulled, all: bool, pruned: Option<&Pruned>) -> String {
     let layers = pulled.layers.iter().map(|(digest, bytes)| Layer { digest: digest.to_string(), bytes: *bytes });
     let report = Report {
         image: pulled.image.map(|digest| digest.to_string()),
         reference: &pulled.reference,
-        platform: pulled.platform.as_deref(),
+        platform: pulled.platforms.first().filter(|_| !all).map(String::as_str),
+        platforms: &pulled.platforms,
         layers: layers.collect(),
         pruned,
     };
@@ -118,10 +131,11 @@ fn json(pulled: &Pulled, pruned: Option<&Pruned>) -> String {
 }
 
 fn text(pulled: &Pulled, pruned: Option<&Pruned>) -> String {
-    let mut text = format!("{} is in the store\n", line(&pulled.reference));
+    let mut text = format!("Pulled {}\n", line(&pulled.reference));
     let mut put =
         |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
-    let platform = pulled.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
+    let platforms = pulled.platforms.join(", ");
+    let platform = if platforms.is_empty() { platforms } else { format!(" ({platforms})") };
     let image = pulled.image.map(|digest| digest.to_string()).unwrap_or_default();
     put("image", &format!("{image}{platform}"));
     let bytes = pulled.layers.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::ValueHint;
 use cvbake::error::Error;
-use cvbake::fetch::{Pull, Put, Reference, Source};
+use cvbake::fetch::{Options, Pull, Put, Reference, Source};
 use cvbake::text::line;
 use cvbake::verify::Platform;
 use cvbake::{PushJob, PushSelect, Pushed};
@@ -19,50 +19,50 @@ use super::work::{Telling, allowed_jobs, want, watch};
 use super::{environment, registry, source, values};
 use crate::ui::{Mode, Ui};
 
-/// Sends an image to a registry
+/// Send an image to a registry
 ///
-/// The image comes from the store, or from an OCI layout or an archive. Only what the registry does not have is sent; what it
-/// has in another repository is mounted from there, and an upload that breaks goes on where it stopped, as far as the registry
-/// has kept it. Manifests are sent as they are, byte for byte. Of an image for several platforms, the one for this machine is
-/// pushed, under the name of the whole; --platform chooses another, --all pushes the index with all of its images that are
-/// there. An image of docker save gets an OCI manifest, and its layers are compressed with gzip if they are not
-/// compressed.
+/// The image comes from the store, from an OCI layout or from an archive. Only blobs that the registry lacks are sent; those in
+/// another of its repositories are mounted from there, and an interrupted upload is resumed if the registry has kept it. Manifests
+/// are sent byte for byte. Of an image for several platforms, the one for this machine is pushed under the name of the index;
+/// --platform chooses another one, and --all pushes the index with all images in it that are available. An image from docker save
+/// gets an OCI manifest, and its layers are compressed with gzip unless they are compressed.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "cvbake push [OPTIONS] <REF> [DEST]")]
+#[command(override_usage = "cvbake push [OPTIONS] <REF> [DEST]", after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The image: its name in the store, or oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    /// Image to push: its name in the store, or oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     #[arg(value_name = "REF")]
     source: OsString,
 
-    /// The name it gets, such as localhost:5000/a/b:tag [default: REF, if that is a name in a registry]
+    /// Name to push it to, such as localhost:5000/a/b:tag [default: REF, if that is a name in a registry]
     #[arg(value_name = "DEST")]
     target: Option<OsString>,
 
-    /// The platform of the image, as os/arch[/variant]
+    /// Choose the image for this platform, os/arch[/variant]
     #[arg(long, value_name = "PLATFORM", conflicts_with = "all")]
     platform: Option<Platform>,
 
-    /// Push the index, and the images for all platforms that are there
+    /// Push the index, and the images for all platforms that are available
     #[arg(short, long)]
     all: bool,
 
-    /// Where the image is, if it is named like one in a registry [default: $XDG_DATA_HOME/cvbake; for root
-    /// /var/lib/cvbake]
+    /// Use the store in this directory [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
 
-    /// How many blobs are sent at once [default: as many as there are processors]
+    /// Set the number of layers that are compressed at once [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
 
-    /// Send blobs in pieces of this size, such as 16M, for registries and proxies that take no large ones [default: whole]
+    /// Send blobs in chunks of this size, such as 16M, for registries and proxies that limit requests [default: whole blobs]
     #[arg(long, value_name = "SIZE", value_parser = values::chunk_size)]
     chunk_size: Option<NonZeroU64>,
 
-    /// Push layers, too, whose media types say that they are not to be distributed; without it their manifest says where to
-    /// get them
+    /// Push layers as well whose media types say that they must not be distributed; otherwise only the manifest says where they are
     #[arg(long)]
     allow_nondistributable_artifacts: bool,
+
+    #[command(flatten)]
+    connections: registry::Connections,
 
     #[command(flatten)]
     access: registry::Access,
@@ -71,11 +71,16 @@ pub(super) struct Args {
     telling: Telling,
 }
 
+const EXAMPLES: &str = "Examples:
+  cvbake push ghcr.io/team/app:v1
+  cvbake push alpine:3.20 localhost:5000/alpine:3.20
+  cvbake push oci:build:latest ghcr.io/team/app:v2";
+
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let source = source::parse(&args.source)?;
     let job = PushJob {
         target: target(&source, args.target.as_deref())?,
-        registry: args.access.options(Pull::Never)?,
+        registry: Options { connections: args.connections.count(), ..args.access.options(Pull::Never)? },
         select: match (&args.platform, args.all) {
             (_, true) => PushSelect::All,
             (platform, false) => PushSelect::One(want(platform.as_ref())),
@@ -96,9 +101,9 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 fn target(source: &Source, given: Option<&OsStr>) -> Result<Option<Reference>, Error> {
     if let Source::Tar(_) = source {
         return Err(Error::Usage {
-            problem: format!("{source} is a root filesystem and no image: it has no manifest and no configuration"),
+            problem: format!("{source} is a root filesystem, not an image: it has no manifest and no configuration"),
             hint: Some(format!(
-                "`cvbake image import {source} NAME` makes an image of it, which can be pushed by that name"
+                "`cvbake image import {source} NAME` makes it an image, which can be pushed by that name"
             )),
         });
     }
@@ -112,8 +117,8 @@ fn target(source: &Source, given: Option<&OsStr>) -> Result<Option<Reference>, E
         },
         (None, Source::Registry(_)) => Ok(None),
         (None, other) => Err(Error::Usage {
-            problem: format!("nothing says where {other} is to go"),
-            hint: Some(format!("`cvbake push {other} REGISTRY/NAME:TAG` gives it a name")),
+            problem: format!("no name to push {other} to"),
+            hint: Some(format!("add one: `cvbake push {other} REGISTRY/NAME:TAG`")),
         }),
     }
 }
@@ -176,11 +181,11 @@ fn json(pushed: &Pushed) -> String {
 }
 
 fn text(pushed: &Pushed) -> String {
-    let mut text = format!("{} is in the registry\n", line(&pushed.target));
+    let mut text = format!("Pushed {}\n", line(&pushed.target));
     let mut put = |name: &str, value: &str| writeln!(text, "  {name:<9}{value}").expect("a string takes everything");
     put("image", &pushed.image.to_string());
     if pushed.manifests.len() > 1 {
-        put("index of", &HumanCount(pushed.manifests.len() as u64 - 1).to_string());
+        put("index of", &format!("{} manifests", HumanCount(pushed.manifests.len() as u64 - 1)));
     }
     for (name, (count, bytes)) in [
         ("sent", count(pushed, |put| *put == Put::Sent)),

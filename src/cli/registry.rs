@@ -2,13 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ValueEnum, ValueHint};
 use cvbake::error::Error;
 use cvbake::fetch::{Credentials, Insecure, Options, Pull, Source};
 
-use super::environment;
+use super::work::allowed_connections;
+use super::{environment, source, values};
 
 const REGISTRY: &str = "Registry";
 
@@ -16,23 +18,42 @@ const REGISTRY: &str = "Registry";
 #[derive(Debug, clap::Args)]
 #[group(id = "registry")]
 pub(super) struct Args {
-    /// When to ask the registry instead of the store [default: missing; for cvbake pull always]
+    /// Choose when to ask the registry instead of the store [default: missing; for cvbake pull: always]
     #[arg(long, value_enum, value_name = "WHEN", help_heading = REGISTRY)]
     pull: Option<When>,
 
     #[command(flatten)]
+    connections: Connections,
+
+    #[command(flatten)]
     access: Access,
+}
+
+/// How much is under way at once.
+#[derive(Debug, clap::Args)]
+#[group(id = "under_way")]
+pub(super) struct Connections {
+    /// How many blobs are fetched or sent at once, whatever the number of threads [default: 8]
+    #[arg(long, value_name = "N", value_parser = values::jobs, help_heading = REGISTRY)]
+    connections: Option<NonZeroUsize>,
+}
+
+impl Connections {
+    /// As many as were asked for, or as there are by default.
+    pub(super) fn count(&self) -> NonZeroUsize {
+        allowed_connections(self.connections)
+    }
 }
 
 /// Options about who we are to registries, and how to talk to them.
 #[derive(Debug, clap::Args)]
 #[group(id = "access")]
 pub(super) struct Access {
-    /// The file with the credentials, as docker login, podman login and skopeo login write it
+    /// Read credentials from this file, as docker login, podman login and skopeo login write it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = REGISTRY)]
     authfile: Option<PathBuf>,
 
-    /// The credentials themselves; other users of this machine may see them
+    /// Use these credentials; other users of this machine may see them
     #[arg(long, value_name = "USER:PASSWORD", value_parser = Secret::read, help_heading = REGISTRY)]
     creds: Option<Secret>,
 
@@ -44,18 +65,18 @@ pub(super) struct Access {
 #[derive(Debug, clap::Args)]
 #[group(id = "trust")]
 pub(super) struct Trust {
-    /// Allow a registry to have no TLS, or a certificate that nobody vouches for: the one that is asked for, or HOST; can be repeated. One on this machine may always be without TLS
+    /// Allow plain HTTP and unverified TLS certificates for this registry, or only for HOST (repeatable); a registry on this machine may always use plain HTTP
     #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = REGISTRY)]
     insecure: Vec<String>,
 
-    /// The configuration of registries and mirrors [default: registries.conf in ~/.config/containers or /etc/containers]
+    /// Read the configuration of registries and mirrors from this file [default: registries.conf in ~/.config/containers or /etc/containers]
     ///
-    /// As containers-registries.conf(5) says, version 2, with the files in registries.conf.d beside it. Without a terminal to ask at,
-    /// short-name-mode "enforcing" refuses a short name that may be in several registries, and the others take the first that has it.
+    /// The format is version 2 of containers-registries.conf(5); files in registries.conf.d beside it are read as well. For a short name
+    /// that several registries may have, the first registry that has it wins; with short-name-mode "enforcing" such a name is an error.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = REGISTRY)]
     registries_conf: Option<PathBuf>,
 
-    /// A directory with certificates for the registry: *.crt vouch for it, *.cert with *.key is what it gets to see [default: its name in certs.d in ~/.config/containers, /etc/containers or /etc/docker]
+    /// Read TLS certificates from this directory: authorities from *.crt, client certificates from *.cert with *.key [default: certs.d/HOST in ~/.config/containers, /etc/containers or /etc/docker]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = REGISTRY)]
     cert_dir: Option<PathBuf>,
 }
@@ -63,11 +84,11 @@ pub(super) struct Trust {
 /// When to ask the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum When {
-    /// What a name points to now, even if the image is in the store
+    /// Ask what the name points to now, even if the image is in the store
     Always,
-    /// Only what is not in the store; an image that is there needs no network
+    /// Fetch only blobs that are not in the store; an image that is complete there needs no network
     Missing,
-    /// Nothing: the image is in the store
+    /// Use only the store
     Never,
 }
 
@@ -96,7 +117,7 @@ impl Args {
             Some(When::Missing) => Pull::Missing,
             Some(When::Never) => Pull::Never,
         };
-        self.access.options(pull)
+        Ok(Options { connections: self.connections.count(), ..self.access.options(pull)? })
     }
 }
 
@@ -134,18 +155,21 @@ impl Trust {
 
 /// A name in a registry, and nothing else.
 pub(super) fn reference(text: &OsStr) -> Result<Source, Error> {
+    source::check(text, source::Takes::NamesOnly)?;
     match Source::parse(text)? {
         source @ Source::Registry(_) => Ok(source),
         source => Err(Error::Usage {
             problem: format!("{source} is not the name of an image in a registry"),
-            hint: Some(format!("`cvbake bake {source}` bakes it")),
+            hint: Some(format!(
+                "`cvbake bake {source} -o disk.ext4` bakes it, `cvbake image import {source}` imports it"
+            )),
         }),
     }
 }
 
 fn credentials(Secret(text): &Secret) -> Result<Credentials, Error> {
     let (name, password) = text.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or_else(|| Error::Usage {
-        problem: "the value of --creds has no name and colon in it, expected USER:PASSWORD".to_owned(),
+        problem: "the value of --creds has no user name and colon, expected USER:PASSWORD".to_owned(),
         hint: Some("--authfile FILE keeps the password out of the command line".to_owned()),
     })?;
     Ok(Credentials::User { name: name.to_owned(), password: password.to_owned() })

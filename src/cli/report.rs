@@ -109,9 +109,9 @@ impl Report {
         let (bytes, used) = (BinaryBytes(*bytes), BinaryBytes(*used_bytes));
         let (reference, path) = (line(&self.reference), path.as_deref().map(line));
         let mut text = match (self.dry_run, path) {
-            (true, Some(path)) => format!("{reference} would become {path}\n"),
-            (true, None) => format!("{reference} would become a disk\n"),
-            (false, path) => format!("{reference} is now {}\n", path.unwrap_or_default()),
+            (true, Some(path)) => format!("Would bake {reference} → {path}\n"),
+            (true, None) => format!("Would bake {reference}\n"),
+            (false, path) => format!("Baked {reference} → {}\n", path.unwrap_or_default()),
         };
         let mut put =
             |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
@@ -121,9 +121,9 @@ impl Report {
         put("files", &HumanCount(self.files as u64).to_string());
         let format = self.disk.format;
         let (all, free) = (HumanCount(self.disk.inodes), HumanCount(self.disk.free_inodes));
-        put("disk", &format!("{bytes}, {used} in use, {all} inodes, {free} free ({format})"));
+        put("disk", &format!("{bytes} {format}, {used} used; {all} inodes, {free} free"));
         if let Some(reused) = &self.reused {
-            put("made", &format!("before: {reused}"));
+            put("copied", &format!("from {reused}"));
         }
         put("uuid", &self.disk.uuid);
         if let Some(sha256) = &self.disk.sha256 {
@@ -151,19 +151,14 @@ impl Report {
 
     fn layers_text(&self) -> String {
         let kept = |name: &str| self.layers.iter().filter(|layer| layer.cached == name).count();
-        let mut text = HumanCount(self.layers.len() as u64).to_string();
-        for (found, words) in [
-            (Found::Index, "parsed before"),
-            (Found::Content, "unpacked before"),
-            (Found::Disk, "on a disk made before"),
-        ] {
-            match kept(found.name()) {
-                _ if found == Found::Disk && self.reused.is_some() => {}
-                0 => {}
-                count => write!(text, ", {count} {words}").expect("a string takes everything"),
-            }
-        }
-        text
+        let cached = kept(Found::Content.name()) + kept(Found::Index.name());
+        // A disk that is copied as a whole is told of by itself.
+        let from_disk = if self.reused.is_none() { kept(Found::Disk.name()) } else { 0 };
+        let counts = [(cached, "cached"), (from_disk, "from an earlier disk")].into_iter();
+        let told: Vec<String> =
+            counts.filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
+        let count = HumanCount(self.layers.len() as u64);
+        if told.is_empty() { count.to_string() } else { format!("{count} ({})", told.join(", ")) }
     }
 }
 
@@ -236,17 +231,17 @@ mod tests {
     #[test]
     fn the_text() {
         let expected = "\
-oci:d:t is now disk.ext4
+Baked oci:d:t → disk.ext4
   image   sha256:i (linux/amd64)
-  layers  1, 1 parsed before
+  layers  1 (1 cached)
   files   24
-  disk    1.00 MiB, 512.00 KiB in use, 1,024 inodes, 1,000 free (ext4)
+  disk    1.00 MiB ext4, 512.00 KiB used; 1,024 inodes, 1,000 free
   uuid    11111111-1111-1111-1111-111111111111
   sha256  ab
   time    0.00 s
 ";
         assert_eq!(report(false).text(), expected);
-        assert!(report(true).text().starts_with("oci:d:t would become disk.ext4\n"));
+        assert!(report(true).text().starts_with("Would bake oci:d:t → disk.ext4\n"));
         for (config, row) in [(Some("sha256:i"), "\n  config  sha256:i ("), (None, "\n  layer   sha256:i (")] {
             let text = Report { config: config.map(str::to_owned), ..report(false) }.text();
             assert!(text.contains(row), "{text}");

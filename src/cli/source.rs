@@ -5,37 +5,148 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use cvbake::error::Error;
-use cvbake::fetch::Source;
+use cvbake::fetch::{Name, Source};
 
-/// The endings of files that are more likely an archive than a name in a registry.
-const ARCHIVES: [&[u8]; 6] = [b".tar", b".tar.gz", b".tgz", b".tar.zst", b".tzst", b".tar.xz"];
+/// The endings of files that are an archive rather than a name in a registry.
+const ARCHIVES: [&str; 10] = ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", "zst", "xz", "bz2"];
 
-/// A source. What could be a name in a registry and is an archive or a layout here is not guessed at: somebody who gives the
-/// name of a file would get an image that whoever has that name in the registry has made.
-pub(super) fn parse(text: &OsStr) -> Result<Source, Error> {
-    unmistakable(text, Source::parse(text)?)
+/// What has a transport is neither a path nor a short name, whatever is in the current directory.
+const PREFIXES: [&str; 6] = ["docker", "oci", "oci-archive", "docker-archive", "tar", "dir"];
+
+/// What a command takes besides names of images in registries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Files and directories, each with its transport.
+    Files,
+    /// Nothing.
+    NamesOnly,
 }
 
-/// The same of a source that is known already.
-pub(super) fn unmistakable(text: &OsStr, source: Source) -> Result<Source, Error> {
-    let Source::Registry(_) = source else { return Ok(source) };
-    if text.as_bytes().starts_with(b"docker://") {
-        return Ok(source);
+/// A source. What could be a name in a registry and is a path is not guessed at: somebody who gives the name of a file would get
+/// an image that whoever has that name in the registry has made.
+pub(super) fn parse(text: &OsStr) -> Result<Source, Error> {
+    check(text, Takes::Files)?;
+    Ok(Source::parse(text)?)
+}
+
+/// Refuses a text without a transport that looks like a path: one where something is, one that ends like an archive, or one
+/// that begins or ends as only paths do. A name that says its registry, its tag or its digest is a name.
+pub(super) fn check(text: &OsStr, takes: Takes) -> Result<(), Error> {
+    check_in(Path::new(""), text, takes)
+}
+
+fn check_in(current: &Path, text: &OsStr, takes: Takes) -> Result<(), Error> {
+    let shown = text.to_string_lossy();
+    let has_transport = shown.split_once(':').is_some_and(|(transport, _)| PREFIXES.contains(&transport));
+    if has_transport || shown.contains("://") || shown.is_empty() {
+        return Ok(());
     }
-    let (path, shown) = (Path::new(text), text.to_string_lossy());
-    let is_archive = ARCHIVES.iter().any(|ending| text.as_bytes().ends_with(ending)) && path.is_file();
-    // A directory may well be called like an image, a layout hardly.
-    let (what, others) = if is_archive {
-        ("file", format!("tar:{shown}, oci-archive:{shown}, docker-archive:{shown}"))
-    } else if path.join("oci-layout").is_file() {
-        ("directory", format!("oci:{shown}"))
-    } else {
-        return Ok(source);
+    let name = Name::new(&shown);
+    let at = |path: &str| Found::at(&current.join(path));
+    let refuse = |path: &str, found: Found| Err(found.refused(path, name.is_some().then_some(&*shown), takes));
+    // `image.tar:latest`: who writes this means the file.
+    if let Some((path, _)) = shown.split_once(':')
+        && is_archive(path)
+        && at(path) == Found::File
+    {
+        return refuse(path, Found::File);
+    }
+    let found = Found::at(&current.join(text));
+    let is_path = match &name {
+        None => found != Found::Nothing || looks_like_path(text),
+        Some(name) if name.short().is_some() && name.suffix().is_empty() => {
+            found != Found::Nothing || is_archive(&shown)
+        }
+        // A directory may well be called like a registry, a layout and an archive hardly.
+        Some(_) => found == Found::Layout || found == Found::File && is_archive(&shown),
     };
-    Err(Error::Usage {
-        problem: format!("{shown} is a {what} here, and the name of an image in a registry"),
-        hint: Some(format!("say which is meant: {others} or docker://{shown}")),
-    })
+    if is_path { refuse(&shown, found) } else { Ok(()) }
+}
+
+fn is_archive(text: &str) -> bool {
+    text.rsplit_once('.').is_some_and(|(_, ending)| ARCHIVES.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+}
+
+/// Whether it is a path, of what is no name.
+fn looks_like_path(text: &OsStr) -> bool {
+    let bytes = text.as_bytes();
+    let starts = matches!(bytes, [b'.' | b'/' | b'~', ..]);
+    starts || bytes.ends_with(b"/") || is_archive(&text.to_string_lossy())
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    File,
+    /// A directory in the OCI image layout.
+    Layout,
+    Directory,
+}
+
+impl Found {
+    fn at(path: &Path) -> Found {
+        match path.metadata() {
+            Ok(metadata) if metadata.is_dir() && path.join("oci-layout").is_file() => Found::Layout,
+            Ok(metadata) if metadata.is_dir() => Found::Directory,
+            Ok(_) => Found::File,
+            Err(_) => Found::Nothing,
+        }
+    }
+
+    /// The error about a path, which may be the name of an image as well.
+    fn refused(self, path: &str, name: Option<&str>, takes: Takes) -> Error {
+        let what = match self {
+            Found::Nothing => "looks like a path, but there is no such file or directory",
+            Found::File => "is a file",
+            Found::Layout => "is a directory in the OCI image layout",
+            Found::Directory => "is a directory",
+        };
+        let problem = match (self, name) {
+            (Found::Nothing, _) => format!("{path} {what}"),
+            (_, Some(_)) => format!("{path} {what}, and could be the name of an image in a registry, too"),
+            (_, None) => format!("{path} {what}: expected the transport in front of it"),
+        };
+        let transports = match self {
+            Found::Layout => format!("oci:{path}"),
+            Found::Directory => format!(
+                "oci:{path} if it is an OCI image layout; a directory with the files of a root filesystem is archived \
+                 first: `tar -C {path} -cf rootfs.tar .` makes tar:rootfs.tar"
+            ),
+            Found::Nothing if !is_archive(path) => {
+                format!("oci:{path}, tar:{path}, oci-archive:{path} or docker-archive:{path}")
+            }
+            Found::File | Found::Nothing => format!(
+                "tar:{path} for a root filesystem, docker-archive:{path} for what `docker save` wrote, or \
+                 oci-archive:{path}"
+            ),
+        };
+        let files = match takes {
+            Takes::Files => format!("write {transports}"),
+            Takes::NamesOnly => format!("`cvbake bake` and `cvbake image import` take files: {transports}"),
+        };
+        let registry = name.map(|name| format!("; docker://{name} is the image in a registry")).unwrap_or_default();
+        Error::Usage { problem, hint: Some(format!("{files}{registry}")) }
+    }
+}
+
+/// What a source begins with that is certainly not the name of something in the store.
+const TRANSPORTS: [&[u8]; 5] = [b"docker://", b"oci:", b"oci-archive:", b"docker-archive:", b"tar:"];
+
+/// A source that says what it is, where a mere name is one in the store.
+pub(super) fn elsewhere(text: &OsStr) -> Result<Option<Source>, Error> {
+    let says = TRANSPORTS.iter().any(|transport| text.as_bytes().starts_with(transport));
+    Ok(says.then(|| Source::parse(text)).transpose()?)
+}
+
+/// What is not in the store by this name may be somewhere else: a file here, or an image in the registry.
+pub(super) fn or_elsewhere(text: &OsStr, error: Error) -> Error {
+    let Error::NoSuchImage { name, similar } = error else { return error };
+    match parse(text) {
+        Ok(Source::Registry(_)) => Error::NotInStore { name, similar },
+        Err(error @ Error::Usage { .. }) => error,
+        Ok(_) | Err(_) => Error::NoSuchImage { name, similar },
+    }
 }
 
 #[cfg(test)]
@@ -44,35 +155,86 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn files_and_names() {
-        let registry: Source = "m.tar".parse().unwrap();
+    fn directory() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        let there = |name: &str| dir.path().join(name).into_os_string();
-        for name in ["m.tar", "m.tar.xz", "alpine"] {
-            fs::write(there(name), "").unwrap();
+        for name in ["m.tar", "m.tar.xz", "M.TAR", "plain"] {
+            fs::write(dir.path().join(name), "").unwrap();
         }
-        for name in ["ubuntu", "layout", "d.tar"] {
-            fs::create_dir(there(name)).unwrap();
+        for name in ["ubuntu", "team/app", "layout", "ghcr.io/a/layout", "ghcr.io/a/b"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
         }
-        fs::write(dir.path().join("layout/oci-layout"), "{}").unwrap();
-        // Tests have no directory of their own to be in, so here the texts are longer than what they stand for.
-        for (name, what, hint) in [
-            ("m.tar", "a file", "docker-archive:"),
-            ("m.tar.xz", "a file", "oci-archive:"),
-            ("layout", "a directory", "oci:"),
+        for layout in ["layout", "ghcr.io/a/layout"] {
+            fs::write(dir.path().join(layout).join("oci-layout"), "{}").unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn paths_are_refused_with_the_transport_to_write() {
+        let dir = directory();
+        for (text, problem, hint) in [
+            ("m.tar", "m.tar is a file, and", "write tar:m.tar for"),
+            ("m.tar", "name of an image", "; docker://m.tar is the image"),
+            ("m.tar.xz", "is a file", "docker-archive:m.tar.xz"),
+            ("m.tar:latest", "m.tar is a file", "docker-archive:m.tar for"),
+            ("M.TAR", "M.TAR is a file: expected the transport", "oci-archive:M.TAR"),
+            ("plain", "plain is a file", "docker://plain"),
+            ("./plain", "is a file", "tar:./plain"),
+            ("ubuntu", "ubuntu is a directory, and", "write oci:ubuntu if"),
+            ("ubuntu", "", "`tar -C ubuntu -cf rootfs.tar .` makes tar:rootfs.tar"),
+            ("ubuntu/", "ubuntu/ is a directory: expected", "oci:ubuntu/"),
+            ("team/app", "is a directory", "docker://team/app"),
+            ("layout", "layout is a directory in the OCI image layout", "write oci:layout; docker://layout"),
+            ("ghcr.io/a/layout", "in the OCI image layout", "oci:ghcr.io/a/layout"),
+            ("nosuch.tar", "nosuch.tar looks like a path, but there is no such file", "docker-archive:nosuch.tar"),
+            ("nosuch.tar.gz", "no such file", "docker://nosuch.tar.gz"),
+            ("team/nosuch.tgz", "no such file", "tar:team/nosuch.tgz"),
+            ("Nosuch.Tar", "no such file", "tar:Nosuch.Tar"),
+            ("./nosuch", "no such file or directory", "oci:./nosuch"),
+            ("/no/such", "no such file or directory", "oci:/no/such"),
+            ("../nosuch", "no such file or directory", "oci:../nosuch"),
+            ("~/nosuch", "no such file or directory", "oci:~/nosuch"),
+            ("nosuch/", "no such file or directory", "oci:nosuch/"),
         ] {
-            let error = unmistakable(&there(name), registry.clone()).unwrap_err();
-            assert!(error.line().contains(&format!("{name} is {what} here, and")), "{}", error.line());
+            let error = check_in(dir.path(), OsStr::new(text), Takes::Files).unwrap_err();
+            assert!(error.line().contains(problem), "{text}: {}", error.line());
             let given = error.hint().unwrap();
-            assert!(given.contains(hint) && given.contains("or docker://"), "{given}");
+            assert!(given.contains(hint), "{text}: {given}");
             assert_eq!(error.kind().exit_code(), 2);
+            let error = check_in(dir.path(), OsStr::new(text), Takes::NamesOnly).unwrap_err();
+            assert!(error.hint().unwrap().starts_with("`cvbake bake` and `cvbake image import` take files: "));
         }
-        for name in ["alpine", "ubuntu", "d.tar", "other.tar"] {
-            assert_eq!(unmistakable(&there(name), registry.clone()).unwrap(), registry, "{name}");
+    }
+
+    #[test]
+    fn names_are_names() {
+        let dir = directory();
+        let digest = format!("m.tar@sha256:{}", "0".repeat(64));
+        for text in [
+            "alpine",
+            "ubuntu:24.04",
+            "team/app:v1",
+            "docker.io/ubuntu",
+            "ghcr.io/a/b",
+            "ghcr.io/a/nosuch.tar",
+            "localhost:5000/m.tar",
+            "nosuch.tar:v1",
+            "docker://m.tar",
+            "docker://ubuntu",
+            "oci:layout",
+            "oci:nosuch",
+            "tar:m.tar",
+            "tar:-",
+            "dir:ubuntu",
+            "node.js",
+            "https://localhost:5000/",
+            &digest,
+            "",
+            "Alpine",
+            "a b",
+        ] {
+            assert!(check_in(dir.path(), OsStr::new(text), Takes::Files).is_ok(), "{text}");
         }
-        let oci: Source = "oci:layout".parse().unwrap();
-        assert_eq!(unmistakable(&there("layout"), oci.clone()).unwrap(), oci);
         assert!(matches!(parse(OsStr::new("docker://m.tar")), Ok(Source::Registry(_))));
     }
 }

@@ -21,10 +21,10 @@ use super::environment;
 use super::work::InStore;
 use crate::ui::{Mode, Ui};
 
-/// Shows, tidies and checks what is kept between runs
+/// Inspect, clean up and verify the local store
 ///
-/// The store has blobs as they came from registries, what was read of layers, and names of images. What running bakes use
-/// is left alone by all of these; all else but imported images can be fetched or made again.
+/// The store holds blobs as they came from registries, lists of the files in layers, unpacked layers, and names of images. These
+/// commands leave alone whatever running bakes use. Everything but imported images can be fetched or unpacked again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

@@ -1,5 +1,8 @@
 //! What is wrong with a command line, in the form of all other errors.
 
+mod meant;
+
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -12,11 +15,11 @@ use crate::ui::{Mode, Ui};
 
 /// Prints the help or the version that was asked for, or says what is wrong; `origin` is where the wrong value is from, if it is not
 /// from the command line.
-pub(super) fn explain(error: &clap::Error, origin: Option<String>) -> ExitCode {
+pub(super) fn explain(error: &clap::Error, args: &[OsString], origin: Option<String>) -> ExitCode {
     if is_help(error) {
         return print(error);
     }
-    let mut error = lower(&error.render().to_string());
+    let mut error = lower(&error.render().to_string(), meant::hint(error, args));
     if let (Error::Usage { problem, .. }, Some(origin)) = (&mut error, origin) {
         problem.push_str(&format!(" (set by {origin})"));
     }
@@ -50,12 +53,12 @@ fn print(error: &clap::Error) -> ExitCode {
 
 /// Says what is wrong before there is anything that could say how to say it.
 pub(super) fn fail(error: &Error) -> ExitCode {
-    Ui::new(Mode::None { colours: environment::colours() }).fail(error);
+    Ui::new(Mode::None { colours: environment::colours() }, None).fail(error);
     error.kind().exit_code().into()
 }
 
-/// The parser's text has one or more lines about the problem, paragraphs of tips, and the usage.
-fn lower(said: &str) -> Error {
+/// The parser's text has one or more lines about the problem, paragraphs of tips, and the usage. `meant` is a better tip.
+fn lower(said: &str, meant: Option<String>) -> Error {
     let mut paragraphs = said.split("\n\n");
     let problem = joined(paragraphs.next().unwrap_or_default());
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem).to_owned();
@@ -65,7 +68,7 @@ fn lower(said: &str) -> Error {
         let tips = paragraph.trim_start().strip_prefix("tip: ")?;
         tips.split("\n  tip: ").find(is_useful).map(joined)
     });
-    let hint = Some(tip.unwrap_or_else(|| "--help explains all options".to_owned()));
+    let hint = meant.or(tip).or_else(|| Some("--help explains all options".to_owned()));
     Error::Usage { problem, hint }
 }
 
@@ -84,8 +87,14 @@ mod tests {
     #[test]
     fn one_line_and_a_hint() {
         let help = "--help explains all options";
-        let table: [(&[&str], &str, &str); 7] = [
-            (&["bake", "oci:d"], "the following required arguments were not provided: --output <DISK>", help),
+        let table: [(&[&str], &str, &str); 9] = [
+            (
+                &["bake", "oci:d"],
+                "the following required arguments were not provided: --output <DISK>",
+                "-o disk.ext4 writes the disk to that file",
+            ),
+            (&["bake", "oci:d", "disk.ext4"], "unexpected argument 'disk.ext4' found", "did you mean -o disk.ext4?"),
+            (&["ls"], "unrecognized subcommand 'ls'", "`cvbake image ls` lists the images in the store"),
             (&["bake", "oci:d", "-o", ""], "a value is required for '--output <DISK>' but none was supplied", help),
             (
                 &["bake", "oci:d", "-o", "x", "--forc"],
@@ -99,15 +108,17 @@ mod tests {
             ),
             (
                 &["bake", "oci:d", "-o", "x", "--jobs", "0"],
-                "invalid value '0' for '--jobs <N>': expected a number from 1",
+                "invalid value '0' for '--jobs <N>': expected a whole number, at least 1",
                 help,
             ),
             (&["pull", "--no-cache", "x"], "unexpected argument '--no-cache' found", help),
             (&["bale"], "unrecognized subcommand 'bale'", "a similar subcommand exists: 'bake'"),
         ];
         for (args, line, hint) in table {
-            let error = Cli::try_parse_from([&["cvbake"], args].concat()).expect_err("the arguments are wrong");
-            let error = lower(&error.render().to_string());
+            let args = [&["cvbake"], args].concat();
+            let error = Cli::try_parse_from(&args).expect_err("the arguments are wrong");
+            let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+            let error = lower(&error.render().to_string(), meant::hint(&error, &args));
             assert_eq!((error.line().as_str(), error.hint().as_deref()), (line, Some(hint)));
             assert_eq!(error.kind().exit_code(), 2);
         }

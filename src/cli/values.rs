@@ -15,7 +15,9 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
         (_, Some(extra)) => bytes(extra).map(Size::Extra),
         (exact, None) => bytes(exact).map(Size::Exact),
     }
-    .map_err(|problem| format!("{problem}, expected auto, min, a size such as 20G, or +512M for so much more than min"))
+    .map_err(|problem| {
+        format!("{problem}, expected auto, min, a size such as 20G, or +512M for that much more than min")
+    })
 }
 
 /// How many inodes the filesystem has: `auto`, `100000`, `1/16K`.
@@ -23,13 +25,13 @@ pub(super) fn inodes(text: &str) -> Result<Inodes, String> {
     match (text, text.strip_prefix("1/")) {
         ("auto", _) => Ok(Inodes::Auto),
         (_, Some(ratio)) => match bytes(ratio)? {
-            0 => Err("one inode per 0 bytes".to_owned()),
+            0 => Err("an inode cannot have 0 bytes".to_owned()),
             bytes => Ok(Inodes::BytesPerInode(bytes)),
         },
         (count, None) if is_number(count) => {
             count.parse().map(Inodes::Count).map_err(|_| format!("a filesystem has at most {} inodes", u32::MAX))
         }
-        _ => Err("expected auto, a number, or 1/SIZE for one inode per so many bytes, such as 1/16K".to_owned()),
+        _ => Err("expected auto, a number, or one inode per SIZE bytes, such as 1/16K".to_owned()),
     }
 }
 
@@ -40,7 +42,7 @@ pub(super) fn store_size(text: &str) -> Result<u64, String> {
 
 /// How long something was not used: `7d`, `12h`, `30m`, `2w`.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
-    let expected = || format!("{text:?} is no time, expected one such as 30m, 12h, 7d or 2w");
+    let expected = || format!("{text:?} is not a period of time, expected one such as 30m, 12h, 7d or 2w");
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(expected)?;
     let seconds: u64 = match unit {
         "m" => 60,
@@ -61,7 +63,7 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
 fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let no_size = || format!("{text:?} is no size");
+    let no_size = || format!("{text:?} is not a size");
     if number.is_empty() {
         return Err(no_size());
     }
@@ -83,7 +85,7 @@ fn bytes(text: &str) -> Result<u64, String> {
 
 /// How many threads work at once.
 pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
-    text.parse().map_err(|_| "expected a number from 1".to_owned())
+    text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
 }
 
 /// How many bytes are sent at once: `16M`.

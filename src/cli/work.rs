@@ -9,6 +9,7 @@ use clap::{ValueEnum, ValueHint};
 use cvbake::cleanup::Cleanup;
 use cvbake::error::Error;
 use cvbake::event::Event;
+use cvbake::fetch::CONNECTIONS;
 use cvbake::verify::{Platform, Want};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -24,16 +25,16 @@ pub(super) const OUTPUT: &str = "Output";
 pub(super) struct Telling {
     /// Print the result as one JSON object
     ///
-    /// If something goes wrong nothing is printed; standard error and the exit status tell what.
+    /// After an error nothing is printed on standard output; see standard error and the exit status.
     #[arg(long, help_heading = OUTPUT)]
     pub(super) json: bool,
 
-    /// How to show progress, on standard error
+    /// Choose how to show progress on standard error
     #[arg(long, value_enum, value_name = "HOW", default_value_t, help_heading = OUTPUT)]
     progress: Progress,
 
-    /// Print nothing but warnings and errors
-    #[arg(short, long, conflicts_with = "json", help_heading = OUTPUT)]
+    /// Print only warnings and errors, and the result if --json asks for it
+    #[arg(short, long, help_heading = OUTPUT)]
     pub(super) quiet: bool,
 }
 
@@ -58,11 +59,11 @@ enum Progress {
     /// A bar on a terminal, otherwise plain
     #[default]
     Auto,
-    /// A few lines
+    /// A line for each step, and one at least every 10 seconds
     Plain,
-    /// A JSON object per line; warnings and errors, too
+    /// A JSON object per line, also for warnings and errors
     Json,
-    /// Nothing but warnings and errors
+    /// Only warnings and errors
     None,
 }
 
@@ -82,7 +83,7 @@ impl Progress {
 /// The store that is managed.
 #[derive(Debug, clap::Args)]
 pub(super) struct InStore {
-    /// The store [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
+    /// Use the store in this directory [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
 }
@@ -92,7 +93,7 @@ impl InStore {
     pub(super) fn needed(&self) -> Result<PathBuf, Error> {
         self.path().ok_or_else(|| Error::Usage {
             problem: "there is no store: there is no home directory".to_owned(),
-            hint: Some("--store DIR says where it is".to_owned()),
+            hint: Some("--store DIR names its directory".to_owned()),
         })
     }
 
@@ -105,7 +106,7 @@ impl InStore {
 /// Signals end the work and leave nothing behind.
 pub(super) fn watch(ui: &Arc<Ui>) -> &'static Cleanup {
     interrupt::watch(ui).unwrap_or_else(|error| {
-        ui.on(&Event::Warning(format!("signals won't be handled: {error}")));
+        ui.on(&Event::Warning(format!("signals will not be handled: {error}")));
         interrupt::unwatched()
     })
 }
@@ -120,10 +121,18 @@ pub(super) fn want(platform: Option<&Platform>) -> Want {
 
 /// As many threads as were asked for, or as there are processors, but no more than have files to work with.
 pub(super) fn allowed_jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
-    /// How many files are open whatever the number of threads, and how many more for each.
+    allowed(asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN))
+}
+
+/// As many downloads and uploads as were asked for, or as there are by default, but no more than have files to work with.
+pub(super) fn allowed_connections(asked: Option<NonZeroUsize>) -> NonZeroUsize {
+    allowed(asked.unwrap_or(CONNECTIONS))
+}
+
+fn allowed(wanted: NonZeroUsize) -> NonZeroUsize {
+    /// How many files are open whatever is done at once, and how many more for each thread, or for each layer that arrives.
     const FILES: u64 = 40;
     const FILES_PER_JOB: u64 = 8;
-    let wanted = asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let Some(files) = allow_open_files() else { return wanted };
     let possible = usize::try_from(files.saturating_sub(FILES) / FILES_PER_JOB).unwrap_or(usize::MAX);
     wanted.min(NonZeroUsize::new(possible).unwrap_or(NonZeroUsize::MIN))

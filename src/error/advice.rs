@@ -9,7 +9,7 @@ pub(crate) fn of(finding: &Finding) -> String {
     match finding {
         Finding::Damaged { .. } => REPAIR.to_owned(),
         Finding::NamesLost { known: 0, .. } => {
-            "`cvbake store check --repair` finds the images, which then have no names but their digests".to_owned()
+            "`cvbake store check --repair` finds the images again, under their digests".to_owned()
         }
         Finding::ImageArchive { source, archive } => {
             let transport = match archive {
@@ -17,8 +17,8 @@ pub(crate) fn of(finding: &Finding) -> String {
                 Archive::Oci => "oci-archive",
             };
             match source.strip_prefix("tar:").unwrap_or(source) {
-                "-" => format!("the image in it is {transport}:FILE, once it is in a file"),
-                file => format!("the image in it is {transport}:{}", text::line(file)),
+                "-" => format!("to use the image in it, save it to a file and write {transport}:FILE"),
+                file => format!("to use the image in it, write {transport}:{}", text::line(file)),
             }
         }
         Finding::Incomplete { .. } => FETCH_MISSING.to_owned(),
@@ -26,8 +26,8 @@ pub(crate) fn of(finding: &Finding) -> String {
             "--prune-imported lets them go, too; `cvbake image export` keeps one elsewhere, `cvbake image rm` removes it".to_owned()
         }
         Finding::Unnamed { .. } => {
-            "`cvbake image tag DIGEST NAME` gives it one, `cvbake store gc` removes what has none".to_owned()
+            "`cvbake image tag DIGEST NAME` gives it a name, `cvbake store gc` removes images without one".to_owned()
         }
-        Finding::NamesLost { .. } => "`cvbake store check --repair` restores what is lost".to_owned(),
+        Finding::NamesLost { .. } => "`cvbake store check --repair` restores the names".to_owned(),
     }
 }

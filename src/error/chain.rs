@@ -40,6 +40,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::NoStore { .. }
             | Error::DamagedStore { .. }
             | Error::NoSuchImage { .. }
+            | Error::NotInStore { .. }
             | Error::AmbiguousImage { .. }
             | Error::NoManifest { .. }
             | Error::Incomplete { .. }

@@ -1,6 +1,10 @@
 //! What the user can do about an error: the only place of the library that knows the program's flags.
+//!
+//! The parts of a hint are separated by semicolons, and each makes sense without the others: the program leaves out those about
+//! options that its command does not have.
 
 mod registry;
+mod space;
 
 use std::io::{Error as IoError, ErrorKind};
 
@@ -18,17 +22,15 @@ pub(super) fn of(error: &Error) -> Option<String> {
     if let Error::Tell { .. } = error {
         return None;
     }
-    if causes.iter().any(|&cause| is_full_store(cause)) {
-        return Some(FULL_STORE.to_owned());
-    }
-    if causes.iter().any(|&cause| is_full(cause)) {
-        return Some(FULL.to_owned());
+    let is_store = causes.iter().any(|&cause| is_full_store(cause));
+    if is_store || causes.iter().any(|&cause| is_full(cause)) {
+        return Some(space::of(&causes, is_store).to_owned());
     }
     if causes.iter().any(|&cause| is_broken(cause)) {
         return Some(if error.kind() == Kind::Store { BROKEN_STORE } else { BROKEN }.to_owned());
     }
     if causes.iter().any(|cause| matches!(cause.downcast_ref(), Some(Error::Partly { .. }))) {
-        return Some("--platform chooses one of the images that are there".to_owned());
+        return Some("--platform chooses an image that is there".to_owned());
     }
     let reference = causes.iter().find_map(|cause| match cause.downcast_ref() {
         Some(Error::Image { reference, .. }) => Some(reference.as_str()),
@@ -54,10 +56,17 @@ pub(super) fn of(error: &Error) -> Option<String> {
         return Some(hint.to_owned());
     }
     let is_part = |cause: &Cause<'_>| match cause.downcast_ref() {
-        Some(cvbake_fetch::Error::Registry { object, .. }) => !object.starts_with("manifest"),
+        Some(cvbake_fetch::Error::Registry { object, .. }) => !object.starts_with("manifest") && object != TAGS,
+        _ => false,
+    };
+    let is_of_tags = |cause: &Cause<'_>| match cause.downcast_ref() {
+        Some(cvbake_fetch::Error::Registry { object, .. }) => object == TAGS,
         _ => false,
     };
     let is_absent = |cause: &Cause<'_>| matches!(cause.downcast_ref(), Some(Problem::NotFound { .. }));
+    if causes.iter().any(is_of_tags) && causes.iter().any(is_absent) {
+        return Some(NO_REPOSITORY.to_owned());
+    }
     if causes.iter().any(is_part) && causes.iter().any(is_absent) {
         return Some(PART_LOST.to_owned());
     }
@@ -72,26 +81,28 @@ pub(super) fn of(error: &Error) -> Option<String> {
     causes.iter().rev().find_map(|&cause| one(cause, reference, registry.as_deref()))
 }
 
-const FULL: &str =
-    "free some space, or use another filesystem: -o says where the disk goes, --store where layers are kept";
-const FULL_STORE: &str =
-    "free some space: `cvbake store gc` removes what nothing needs; --store DIR keeps it elsewhere";
-const BROKEN: &str = "the disk that it is on, or the way there, may be failing: the kernel's log (`dmesg`) says more";
-const BROKEN_STORE: &str = "the disk that the store is on may be failing: `dmesg` says more, `cvbake store check --repair` removes what \
-     cannot be read, so that it is fetched again, and --store DIR keeps it elsewhere";
-const NOT_STORED: &str = "`cvbake pull` brings it into the store; where something is baked of it, --pull missing does, too; an image that was imported \
-     is imported again";
-pub(super) const FETCH_MISSING: &str = "`cvbake pull` fetches what is missing of an image; one that was imported is imported again with `cvbake image import`";
+/// What an error calls the tags of a repository.
+const TAGS: &str = "the tags";
+
+const NO_REPOSITORY: &str = "check the name of the repository; some registries list no tags";
+const BROKEN: &str =
+    "the disk that holds it, or the connection to it, may be failing: `dmesg` shows what the kernel says";
+const BROKEN_STORE: &str = "the disk that holds the store may be failing: `dmesg` shows what the kernel says; `cvbake store check --repair` \
+     removes what cannot be read, so that it is fetched again; --store DIR keeps the store elsewhere";
+const NOT_STORED: &str = "`cvbake pull` fetches it into the store; --pull missing fetches what is not there; an image that was imported has to be \
+     imported again";
+pub(super) const FETCH_MISSING: &str =
+    "`cvbake pull` fetches what is missing of an image; import one that was imported again, with `cvbake image import`";
 const UNREACHABLE: &str =
     "check the name of the registry, the network, and what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say";
-const PART_LOST: &str = "the registry has the image, but not all of it: it has to be pushed there again; layers that are not to be \
-                         distributed are not fetched from where their authors have them";
+const PART_LOST: &str = "the registry has the image, but not all of it: push it there again; layers that must not be distributed \
+                         are not fetched from elsewhere";
 const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
-const ELSEWHERE: &str = "--store DIR uses another directory; with --no-cache a bake needs none";
-const READ_ONLY: &str = "--store DIR uses another directory; with that or with --no-cache, images in this one can be baked, too: \
+const ELSEWHERE: &str = "--store DIR uses another directory; --no-cache bakes without a store";
+const READ_ONLY: &str = "--store DIR uses another directory; --no-cache bakes without a store, even the images in this one, as \
                          oci:STORE:NAME, where NAME is docker.io/library/alpine:latest or the like";
 pub(super) const REPAIR: &str =
-    "`cvbake store check --repair` removes it, so that it is fetched again, and restores names that are lost";
+    "`cvbake store check --repair` removes it, so that it is fetched again, and restores lost names";
 
 fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
@@ -99,6 +110,9 @@ fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Opt
     }
     if let Some(error) = cause.downcast_ref() {
         return of_fetch(error, reference);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_archive(error, reference);
     }
     if let Some(problem) = cause.downcast_ref() {
         return of_problem(problem, registry);
@@ -124,20 +138,26 @@ fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Opt
 fn of_ours(error: &Error) -> Option<String> {
     match error {
         Error::Usage { hint, .. } => hint.clone(),
-        Error::NoStore { .. } => Some("--store DIR says where it is; the first bake makes one".to_owned()),
+        Error::NoStore { .. } => {
+            Some("--store DIR names another one; `cvbake pull` and the first bake make one".to_owned())
+        }
         Error::DamagedStore { .. } => Some(REPAIR.to_owned()),
         Error::NoSuchImage { similar, .. } if !similar.is_empty() => {
             Some(format!("there is {}; `cvbake image ls` lists all", similar.join(", ")))
         }
         Error::NoSuchImage { .. } => {
-            Some("`cvbake image ls` lists what there is, `cvbake pull` fetches more".to_owned())
+            Some("`cvbake image ls` lists the images in the store, `cvbake pull` fetches others".to_owned())
         }
-        Error::AmbiguousImage { .. } => Some("give more of the digest".to_owned()),
+        Error::NotInStore { name, similar } => Some(match &similar[..] {
+            [] => format!("docker://{name} asks the registry for it; `cvbake image ls` lists the images in the store"),
+            similar => format!("there is {}; docker://{name} asks the registry for it", similar.join(", ")),
+        }),
+        Error::AmbiguousImage { .. } => Some("give more of the name or of the digest".to_owned()),
         Error::SeveralNames { .. } => Some("name the ones to remove, or use --force for all of them".to_owned()),
         Error::InUse { .. } => Some("wait until whatever uses it is done, or use --force".to_owned()),
         Error::Incomplete { .. } => Some(FETCH_MISSING.to_owned()),
-        Error::Unnamed => Some("say what to call it, behind the source".to_owned()),
-        Error::NoManifest { .. } => Some("`cvbake image import` makes an image of it, with a manifest".to_owned()),
+        Error::Unnamed => Some("give it a name after the source, such as team/app:v1".to_owned()),
+        Error::NoManifest { .. } => Some("`cvbake image import` makes it an image with a manifest".to_owned()),
         _ => None,
     }
 }
@@ -146,12 +166,14 @@ fn of_io(error: &IoError) -> Option<String> {
     let code = error.raw_os_error()?;
     if [Errno::MFILE, Errno::NFILE].iter().any(|errno| errno.raw_os_error() == code) {
         return Some(
-            "allow more open files with `ulimit -n`, or work on fewer layers at once with --jobs 1".to_owned(),
+            "allow more open files with `ulimit -n`; --jobs 1 and --connections 1 work on fewer layers at once"
+                .to_owned(),
         );
     }
     if error.kind() == ErrorKind::FileTooLarge {
         return Some(
-            "files here cannot be as large: raise `ulimit -f`, use another filesystem, or choose a smaller --size"
+            "the filesystem or `ulimit -f` allows no file of this size: raise the limit, or use another filesystem; choose a smaller \
+             --size"
                 .to_owned(),
         );
     }
@@ -164,40 +186,58 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
         E::Transport { text, .. } => Some(format!(
             "`skopeo copy {text} oci:image:latest` makes an image layout of it, and `cvbake bake oci:image:latest` bakes it"
         )),
-        E::Source { text, .. } if text.starts_with(['/', '.']) || std::path::Path::new(text).is_file() => {
-            Some(format!("say what it is: oci:{text}, oci-archive:{text}, docker-archive:{text} or tar:{text}"))
-        }
-        E::SeveralImages { available, .. } | E::NoSuchImage { available, .. } => {
+        E::Source { text, .. } if text.starts_with(['/', '.']) || std::path::Path::new(text).is_file() => Some(format!(
+            "write the transport in front of it: oci:{text}, oci-archive:{text}, docker-archive:{text} or tar:{text}"
+        )),
+        E::SeveralImages { place, available } | E::NoSuchImage { place, available, .. } => {
             let name = available.first()?;
-            let source = reference?;
-            // The reference of a wrong name has that name, so only the kind of the source is certain.
-            let (transport, _) = source.split_once(':')?;
+            // The reference of a wrong name has that name, so only the kind of the source is taken from it.
+            let (transport, _) = reference?.split_once(':')?;
             let separator = if name.starts_with("sha256:") || name.starts_with("sha512:") { '@' } else { ':' };
-            Some(format!("name one of them, such as {transport}:PATH{separator}{}", name.escape_debug()))
+            Some(format!("name one of them, such as {transport}:{place}{separator}{}", name.escape_debug()))
         }
         E::NotALayout { place, .. } if std::path::Path::new(place).is_file() => {
-            Some(format!("a file is oci-archive:{place}, docker-archive:{place} or tar:{place}"))
+            Some(format!("it is a file: write oci-archive:{place}, docker-archive:{place} or tar:{place}"))
         }
         E::NotALayout { place, .. } if reference.is_some_and(|reference| reference.starts_with("oci-archive:")) => {
-            Some(format!("an archive of `docker save` is docker-archive:{place}, a root filesystem tar:{place}"))
+            Some(format!("write docker-archive:{place} if `docker save` wrote it, tar:{place} if it is a root filesystem"))
         }
         E::NotADockerArchive { place, .. } => {
-            Some(format!("an OCI layout in an archive is oci-archive:{place}, a root filesystem tar:{place}"))
+            Some(format!("write oci-archive:{place} if it is an OCI layout, tar:{place} if it is a root filesystem"))
         }
         E::ShortName { name, .. } => Some(format!(
             "write the name in full, such as docker.io/{}{name}, or make it one of [aliases] in registries.conf",
             if name.contains('/') { "" } else { "library/" }
         )),
         E::Registries { .. } => Some(
-            "containers-registries.conf(5) says what such a file has in it; --registries-conf FILE uses another"
-                .to_owned(),
+            "containers-registries.conf(5) describes the format; --registries-conf FILE uses another file".to_owned(),
         ),
         E::NotLoggedIn { .. } => Some(
-            "--authfile FILE says which file, such as ~/.docker/config.json for what `docker login` stored".to_owned(),
+            "--authfile FILE names another file, such as ~/.docker/config.json, where `docker login` stores credentials".to_owned(),
         ),
-        E::NotPushable { .. } => Some("without --all, the image for one platform is pushed".to_owned()),
+        E::NotPushable { .. } => Some("leave out --all to push the image for one platform".to_owned()),
         E::NoBlob { .. } | E::NoLayer { .. } | E::NoMember { .. } => Some(DAMAGED.to_owned()),
         E::NotStored { .. } => Some(FETCH_MISSING.to_owned()),
+        _ => None,
+    }
+}
+
+/// Somebody has given something that is no archive; of a layer, whoever made the image has.
+fn of_archive(error: &cvbake_archive::Error, reference: Option<&str>) -> Option<String> {
+    use cvbake_archive::TarProblem as P;
+    let cvbake_archive::Error::Tar { problem, .. } = error else { return None };
+    let (transport, path) = reference?.split_once(':')?;
+    if !matches!(transport, "tar" | "oci-archive" | "docker-archive") {
+        return None;
+    }
+    let file = if path == "-" { "FILE" } else { path };
+    match **problem {
+        P::NotTar { found } if found.starts_with("xz") => Some(format!("decompress it first: `xz -dk {file}`")),
+        P::NotTar { found } if found.starts_with("bzip2") => Some(format!("decompress it first: `bzip2 -dk {file}`")),
+        P::NotTar { found } if found.starts_with("lz4") => Some(format!("decompress it first: `lz4 -dk {file}`")),
+        P::NotTar { .. } | P::NoHeader => Some(format!(
+            "{transport}: takes a tar archive, plain or compressed with gzip or zstd; what was downloaded may be an error page"
+        )),
         _ => None,
     }
 }
@@ -210,13 +250,15 @@ fn of_verify(error: &cvbake_verify::Error, reference: Option<&str>) -> Option<St
         }
         E::NoPlatform { available, .. } => {
             let platform = available.first()?;
-            Some(format!("--platform chooses another, such as --platform {platform}"))
+            Some(format!("choose one that is there, such as --platform {platform}"))
         }
         E::ConfigPlatform { found, .. } => Some(format!("--platform {found} accepts it")),
         E::ConfigOs { found, .. } => Some(format!("--platform {found}/ARCHITECTURE accepts it")),
         E::Ambiguous { first, .. } => {
-            let place = reference?.rsplit_once(':').map(|(place, _)| place).filter(|place| place.contains(':'))?;
-            Some(format!("choose one by its digest: {place}@{first}"))
+            // `oci:DIR`, perhaps with a tag.
+            let (transport, path) = reference?.split_once(':')?;
+            let path = path.split(':').next().filter(|_| transport.starts_with("oci"))?;
+            Some(format!("choose one by its digest: {transport}:{path}@{first}"))
         }
         E::Schema1 { .. } => Some("`skopeo copy --format oci` converts it".to_owned()),
         E::EncryptedLayer { .. } => Some("`skopeo copy --decryption-key` decrypts it".to_owned()),
@@ -229,7 +271,7 @@ fn of_ext4(error: &cvbake_ext4::Error) -> Option<String> {
     match error {
         E::TooSmall { needed, .. } => {
             let size = size_argument(*needed);
-            Some(format!("--size {size} is enough; --size auto leaves room to work in"))
+            Some(format!("--size {size} is enough; --size auto leaves room for new files"))
         }
         E::TooLarge { .. } => Some("choose a smaller --size".to_owned()),
         E::TooFewInodes { needed, .. } => {
@@ -249,7 +291,7 @@ fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<String> {
             Some("install the package e2fsprogs, or use --engine native, which needs no program".to_owned())
         }
         E::CannotHold { .. } | E::CannotMake { .. } => Some("--engine native can".to_owned()),
-        E::Failed { output, .. } if says_full(output) => Some(FULL.to_owned()),
+        E::Failed { output, .. } if says_full(output) => Some(space::DISK.to_owned()),
         E::Start { .. } | E::Failed { .. } | E::Differs { .. } | E::Unreadable { .. } => {
             Some("--engine native needs no program".to_owned())
         }
@@ -261,17 +303,17 @@ fn of_disk(error: &cvbake_disk::Error) -> Option<String> {
     use cvbake_disk::Error as E;
     match error {
         E::Exists { .. } => Some("--force replaces it".to_owned()),
-        E::NotAFile { .. } => Some("only regular files are replaced: remove it, or choose another output".to_owned()),
-        E::Foreign { .. } => Some("choose another output, or have its owner remove it".to_owned()),
+        E::NotAFile { .. } => Some("only regular files are replaced: remove it, or choose another name".to_owned()),
+        E::Foreign { .. } => Some("choose another name, or ask its owner to remove it".to_owned()),
         E::Swapped { .. } => {
-            Some("somebody else renames files in that directory: choose an output in one of your own".to_owned())
+            Some("somebody else renames files in that directory: write to a directory of your own".to_owned())
         }
-        E::NoName { .. } => Some("name the file that the disk becomes, such as -o disk.ext4".to_owned()),
+        E::NoName { .. } => Some("end the path with the name of a file; -o disk.ext4 is such a path".to_owned()),
         E::Open { path, source } if source.kind() == ErrorKind::NotFound => {
-            Some(format!("make the directory first: mkdir -p {}", path.display()))
+            Some(format!("make the directory first: `mkdir -p {}`", path.display()))
         }
         E::Create { source, .. } if is_forbidden(source) => {
-            Some("choose an output in a directory that you can write to".to_owned())
+            Some("write to a directory where you may create files".to_owned())
         }
         _ => None,
     }
@@ -284,15 +326,15 @@ fn is_forbidden(error: &IoError) -> bool {
 fn of_store(error: &cvbake_store::Error) -> Option<String> {
     use cvbake_store::Error as E;
     match error {
-        E::Writable { path, .. } => Some(format!("chmod 700 {} makes it private; {ELSEWHERE}", path.display())),
+        E::Writable { path, .. } => Some(format!("`chmod 700 {}` makes it private; {ELSEWHERE}", path.display())),
         E::Misplaced { path, .. } => Some(format!(
-            "move {} away: the store makes a new one, and `cvbake store check --repair` restores what it can; {ELSEWHERE}",
+            "move {} away: the store creates a new one, and `cvbake store check --repair` restores what it can; {ELSEWHERE}",
             path.display()
         )),
         E::Input { .. } | E::NewInput { .. } => None,
         E::Digest { .. } => Some(DAMAGED.to_owned()),
         E::NamesLost { .. } => Some(
-            "`cvbake store check --repair` finds the images; `cvbake store gc --all` removes them with all else"
+            "`cvbake store check --repair` finds the images again; `cvbake store gc --all` removes them and everything else"
                 .to_owned(),
         ),
         E::Foreign { .. } => Some(READ_ONLY.to_owned()),

@@ -14,7 +14,7 @@ use super::chain::{Cause, chain};
 pub enum Kind {
     /// Anything not below.
     Other,
-    /// The command line makes no sense.
+    /// The arguments are invalid.
     Usage,
     /// The source is not there, can't be read, or is of a kind not supported.
     Source,
@@ -37,15 +37,15 @@ pub enum Kind {
 impl Kind {
     /// All kinds that an error message belongs to, with what a table for the user says of them.
     pub const ALL: [(Kind, &str); 9] = [
-        (Kind::Other, "anything else"),
-        (Kind::Usage, "the command line makes no sense"),
-        (Kind::Source, "the source is not there, cannot be read, or is not supported"),
-        (Kind::Image, "the image is malformed, hostile, not what its digests say, or not for the platform"),
-        (Kind::Fit, "the image does not fit the filesystem as asked for"),
+        (Kind::Other, "any other error"),
+        (Kind::Usage, "invalid arguments"),
+        (Kind::Source, "the source does not exist, cannot be read, or is not supported"),
+        (Kind::Image, "the image is malformed, hostile, does not match its digests, or is not for the platform"),
+        (Kind::Fit, "the image does not fit the requested filesystem"),
         (Kind::Output, "the disk cannot be written"),
         (Kind::Store, "the store cannot be used"),
-        (Kind::Program, "a program that is needed is missing or failed"),
-        (Kind::Network, "the registry cannot be reached, or does not answer as registries do"),
+        (Kind::Program, "a required program is missing or failed"),
+        (Kind::Network, "the registry cannot be reached, or answers as no registry should"),
     ];
 
     /// The exit status.
@@ -157,6 +157,7 @@ fn of_ours(error: &Error) -> Option<Kind> {
         }
         Error::Read(_)
         | Error::NoSuchImage { .. }
+        | Error::NotInStore { .. }
         | Error::AmbiguousImage { .. }
         | Error::Incomplete { .. }
         | Error::NoManifest { .. } => Some(Kind::Source),
@@ -196,6 +197,8 @@ fn of_problem(problem: &Problem) -> Option<Kind> {
         | Problem::Mirrors { .. }
         | Problem::Local { .. } => None,
         Problem::NotFound { .. }
+        | Problem::NoSuchTag { .. }
+        | Problem::NoSuchRepository { .. }
         | Problem::Denied { .. }
         | Problem::Credentials { .. }
         | Problem::Blocked { .. }

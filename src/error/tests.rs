@@ -37,6 +37,7 @@ fn through_a_reader(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) 
 
 #[test]
 fn kinds_and_hints() {
+    use cvbake_archive::TarProblem;
     use cvbake_ext4::mkfs::Error as Mkfs;
     use cvbake_fetch::Problem;
     use rustix::io::Errno;
@@ -73,13 +74,34 @@ fn kinds_and_hints() {
         });
         Fetch::Registry { registry: registry(), repository: text(), object: object.to_owned(), source }
     };
+    let ambiguous = |object: &str| Verify::Ambiguous {
+        object: object.to_owned(),
+        platform: Box::new("linux/amd64".parse().unwrap()),
+        first: Box::new(digest()),
+        second: Box::new(digest()),
+    };
+    let not_tar = |found| TarProblem::NotTar { found };
+    let no_archive = |reference: &str, problem| {
+        let archive = cvbake_archive::Error::Tar { path: None, offset: 0, problem: Box::new(problem) };
+        Error::image(reference.to_owned(), cvbake_unpack::Error::from(archive).into())
+    };
     let full = "free some space";
     let again = "fetch the image again";
     let table: Vec<(Error, Kind, &str)> = vec![
         (Error::Usage { problem: text(), hint: Some("do".to_owned()) }, Kind::Usage, "do"),
         (Error::NoSuchImage { name: text(), similar: Vec::new() }, Kind::Source, "cvbake image ls"),
         (Error::NoSuchImage { name: text(), similar: vec!["r/a:1".to_owned()] }, Kind::Source, "there is r/a:1"),
-        (Error::AmbiguousImage { text: text(), digests: vec![text()] }, Kind::Source, "more of the digest"),
+        (Error::NotInStore { name: text(), similar: Vec::new() }, Kind::Source, "docker://"),
+        (
+            Error::NotInStore { name: text(), similar: vec!["r/a:1".to_owned()] },
+            Kind::Source,
+            "there is r/a:1; docker://",
+        ),
+        (
+            Error::AmbiguousImage { text: text(), found: vec![text()] },
+            Kind::Source,
+            "more of the name or of the digest",
+        ),
         (Error::NoManifest { name: text() }, Kind::Source, "cvbake image import"),
         (Error::Incomplete { name: text() }, Kind::Source, "cvbake pull"),
         (Error::SeveralNames { digest: digest(), names: vec![text()] }, Kind::Usage, "--force"),
@@ -90,7 +112,7 @@ fn kinds_and_hints() {
             Kind::Image,
             "--platform",
         ),
-        (Error::Unnamed, Kind::Usage, "behind the source"),
+        (Error::Unnamed, Kind::Usage, "after the source"),
         (image(Fetch::Write { place: text(), source: os(Errno::IO) }), Kind::Output, "dmesg"),
         (image(Fetch::Write { place: text(), source: os(Errno::NOSPC) }), Kind::Output, full),
         (image(Fetch::Blob { digest: digest(), source: os(Errno::IO) }), Kind::Source, "dmesg"),
@@ -109,14 +131,16 @@ fn kinds_and_hints() {
             Kind::Store,
             "--store DIR keeps it",
         ),
-        (written(Errno::NOSPC).into(), Kind::Output, full),
+        (written(Errno::NOSPC).into(), Kind::Output, "-o writes the disk to another"),
+        (image(Fetch::Write { place: text(), source: os(Errno::NOSPC) }), Kind::Output, "export to another"),
+        (Error::Scratch { path: path(), source: os(Errno::NOSPC) }, Kind::Output, "--store DIR keeps"),
         (in_layer(io::Error::other(written(Errno::NOSPC)).into()), Kind::Output, full),
         (failed("Could not allocate block: No space left on device").into(), Kind::Output, full),
         // The source.
         (image(Fetch::Source { text: "./d".to_owned(), problem: "p" }), Kind::Usage, "oci:./d"),
         (image(Fetch::Transport { text: "dir:x".to_owned(), transport: text() }), Kind::Source, "skopeo copy dir:x"),
         (image(Fetch::Open { path: path(), source: os(Errno::NOENT) }), Kind::Source, ""),
-        (image(Fetch::SeveralImages { place: text(), available: available() }), Kind::Source, "oci:PATH:v1"),
+        (image(Fetch::SeveralImages { place: text(), available: available() }), Kind::Source, "such as oci:x:v1"),
         (image(Fetch::NoSuchImage { place: text(), name: text(), available: vec![] }), Kind::Source, ""),
         (image(Fetch::NoBlob { place: text(), digest: digest() }), Kind::Image, again),
         (image(Fetch::Document { place: text(), source: schema_1 }), Kind::Source, "skopeo"),
@@ -127,13 +151,34 @@ fn kinds_and_hints() {
             Kind::Source,
             "docker-archive:x",
         ),
-        (image(absent("manifest v1")), Kind::Source, "check the name and the tag"),
+        (
+            image(Fetch::SeveralImages { place: "web".to_owned(), available: vec!["1".to_owned(), "2".to_owned()] }),
+            Kind::Source,
+            "such as oci:web:1",
+        ),
+        (
+            image(Fetch::SeveralImages { place: "web".to_owned(), available: vec![digest().to_string()] }),
+            Kind::Source,
+            "such as oci:web@sha256:e3b0",
+        ),
+        (
+            Error::image("oci:web".to_owned(), ambiguous("oci:web").into()),
+            Kind::Source,
+            "choose one by its digest: oci:web@sha256:e3b0",
+        ),
+        (Error::image("oci:web:1".to_owned(), ambiguous("x").into()), Kind::Source, "digest: oci:web@sha256:e3b0"),
+        // What somebody has given for an archive, and a layer that is none.
+        (no_archive("tar:login.html", not_tar("an HTML or XML page")), Kind::Image, "may be an error page"),
+        (no_archive("tar:x", TarProblem::NoHeader), Kind::Image, "tar: takes a tar archive"),
+        (no_archive("tar:x.tar.xz", not_tar("xz data, a compression")), Kind::Image, "`xz -dk x.tar.xz`"),
+        (no_archive("docker://x", not_tar("a JSON document")), Kind::Image, ""),
+        (image(absent("manifest v1")), Kind::Source, "check the name, and the tag or digest"),
         (through_a_reader(absent("blob sha256:12")), Kind::Source, "not all of it"),
         // A registry that something goes to.
         (push(Problem::ReadOnly { host: text(), status: 405, message: text() }), Kind::Network, "another registry"),
         (push(Problem::Oversize { host: text(), message: text() }), Kind::Network, "--chunk-size 16M"),
         (push(Problem::UploadLost { host: text() }), Kind::Network, "try again later"),
-        (push(Problem::NotFound { expected: "202", message: text() }), Kind::Source, "made before"),
+        (push(Problem::NotFound { expected: "202", message: text() }), Kind::Source, "before the first push"),
         (push(Problem::Denied { status: 403, with: text(), message: text() }), Kind::Source, "cvbake login r.example"),
         (
             image(Fetch::Blob {
@@ -248,17 +293,33 @@ fn advice_about_registries() {
         (pull(gave_up(Problem::Late { host: text(), limit: stall() })), Kind::Network, "try again later"),
         (pull(html()), Kind::Network, "from another network or a mirror"),
         (pull(Problem::Encoding { host: text(), found: text() }), Kind::Network, "from another network or a mirror"),
-        (pull(Problem::HeaderDigest { header: text(), found: digest() }), Kind::Network, "tell who runs it"),
+        (pull(Problem::HeaderDigest { header: text(), found: digest() }), Kind::Network, "tell whoever runs it"),
         (pull(Problem::Blocked { prefix: text() }), Kind::Source, "registries.conf"),
         (pull(Problem::Configured { name: text(), reason: "has no tag" }), Kind::Source, "correct [[registry]]"),
         (pull(credentials("it is not of the expected JSON form")), Kind::Source, "repair or remove the file"),
         (pull(credentials("docker-credential-x: No such file")), Kind::Source, "install or repair that program"),
         (pull(Problem::Setup { reason: text() }), Kind::Network, ""),
-        (push(location()), Kind::Network, "tell who runs the registry"),
+        (push(location()), Kind::Network, "tell whoever runs the registry"),
         (push(status(400)), Kind::Network, "only certain kinds of images"),
         (push(status(500)), Kind::Network, "try again later"),
         (push(malformed("the header Location")), Kind::Network, "may be no registry"),
         (push(other()), Kind::Usage, "leave the digest out"),
+        (
+            pull(Problem::Denied { status: 401, with: "the credentials of user \"u\"".to_owned(), message: text() }),
+            Kind::Source,
+            "check the user name and the password",
+        ),
+        (
+            pull(Problem::Denied { status: 401, with: "no credentials".to_owned(), message: text() }),
+            Kind::Source,
+            "log in",
+        ),
+        (
+            pull(Problem::NoSuchTag { message: text(), tags: vec!["v1".to_owned()], more: 0 }),
+            Kind::Source,
+            "check the tag: there is v1",
+        ),
+        (pull(Problem::NoSuchRepository { message: text() }), Kind::Source, "check the name of the repository"),
         (login(status(400)), Kind::Network, "check the name of the registry"),
         (login(html()), Kind::Network, "check the name of the registry"),
         (login(malformed("the answer with status 401")), Kind::Network, "check the name of the registry"),

@@ -187,14 +187,26 @@ impl ImageDetails {
     /// Each step of the making with the layer that it made, oldest first; layers that no step made stand alone.
     #[must_use]
     pub fn steps(&self) -> Vec<(Option<&Step>, Option<&LayerDetails>)> {
-        let mut layers = self.layers.iter();
-        let mut steps: Vec<(Option<&Step>, Option<&LayerDetails>)> = self
-            .history
-            .iter()
-            .map(|step| (Some(step), if step.empty_layer == Some(true) { None } else { layers.next() }))
-            .collect();
-        steps.extend(layers.map(|layer| (None, Some(layer))));
-        steps
+        steps(&self.history, &self.layers)
+    }
+}
+
+/// Each step with the layer that it made, oldest first; layers that no step made stand alone.
+pub(super) fn steps<'a, L>(history: &'a [Step], layers: &'a [L]) -> Vec<(Option<&'a Step>, Option<&'a L>)> {
+    let mut layers = layers.iter();
+    let mut steps: Vec<(Option<&Step>, Option<&L>)> = history
+        .iter()
+        .map(|step| (Some(step), if step.empty_layer == Some(true) { None } else { layers.next() }))
+        .collect();
+    steps.extend(layers.map(|layer| (None, Some(layer))));
+    steps
+}
+
+/// When an image was made and how, as far as its configuration says it.
+pub(super) fn told(config: &[u8]) -> (Option<String>, Vec<Step>) {
+    match json::parse::<Object<Config>>("config", config) {
+        Ok(Object(Config { created, history, .. })) => (created, history.unwrap_or_default().first()),
+        Err(_) => (None, Vec::new()),
     }
 }
 

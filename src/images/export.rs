@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use cvbake_archive::{Compression, Compressor};
 use cvbake_disk::Draft;
 use cvbake_fetch::export::{Contents, Layout, docker_archive, oci_archive};
-use cvbake_fetch::{Options, Source, open_stored};
+use cvbake_fetch::{Options, Pull, Source, open_stored, stored_name};
 use cvbake_store::{Pin, Reference, Store};
 use cvbake_verify::{Blobs, Digest, Image, Root, Want};
 
 use super::documents::RunConfig;
-use super::find::find;
+use super::find::{find, find_by_end, names};
 use super::import::convert;
 use super::layer::Intake;
 use super::stream::Stream;
@@ -21,8 +21,7 @@ use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::{Layers, Purpose, Workshop};
-use crate::readahead::Turn;
+use crate::layers::{Layers, Purpose, Way, Workshop};
 use crate::workplace::{Workplace, open_source, open_store, pin};
 
 /// What to export, and where to.
@@ -132,7 +131,10 @@ fn try_export(
     // What it is borrowed from outlives it.
     let converted;
     let mut blobs = match (&job.from, &store) {
-        (From::Source(source), _) => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
+        (From::Source(source), store) => match stored_by_end(source, job.registry.pull, store.as_ref(), on)? {
+            Some((store, found)) => open_stored(store, &found.0, &found.1, &tell),
+            None => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
+        },
         (From::Store(name), None) => return Err(Error::NoSuchImage { name: name.clone(), similar: Vec::new() }),
         (From::Store(name), Some(store)) => {
             let found = find(store, name, on)?;
@@ -166,6 +168,25 @@ fn try_export(
             if stream.is_unread { Err(Error::Unread) } else { exported }
         }
     }
+}
+
+/// The image of the store that a short name is the end of. One that the store has under that very name, or that is to be asked for in
+/// any case, is left to the registries.
+fn stored_by_end<'s>(
+    source: &Source,
+    pull: Pull,
+    store: Option<&'s Store>,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<Option<(&'s Store, (String, Reference))>, Error> {
+    let (Source::Registry(name), Some(store), false) = (source, store, pull == Pull::Always) else { return Ok(None) };
+    let Some(short) = name.short() else { return Ok(None) };
+    let names = names(store, on)?;
+    if names.iter().any(|(known, _)| *known == stored_name(name)) {
+        return Ok(None);
+    }
+    let Some(found) = find_by_end(&names, &format!("{short}{}", name.suffix()))? else { return Ok(None) };
+    on(Event::Note(format!("{short}{} is {} in the store", name.suffix(), found.0)));
+    Ok(Some((store, found.clone())))
 }
 
 impl Target {
@@ -205,7 +226,7 @@ fn convert_into(
 }
 
 fn waiting_for(path: &Path) -> String {
-    format!("waiting for another process that exports to {}", path.display())
+    format!("waiting for another process that is exporting to {}", path.display())
 }
 
 /// How much is written at once.
@@ -294,10 +315,11 @@ impl<'a> Work<'a> {
     fn tar(&self, out: &mut dyn Write) -> Result<Exported, Error> {
         let (image, exported, _pin) = self.image()?;
         (self.on)(Event::Stage(Stage::Unpack));
-        let jobs = self.job.jobs.get();
-        let scratch = self.place.path();
-        let (store, on) = (self.store, self.on);
-        let shop = Workshop { store, scratch, keep_packs: false, disk: None, jobs, turn: Turn::First, on };
+        let way = match &self.job.from {
+            From::Source(source) => Way::from(source, &self.job.registry, self.job.jobs),
+            From::Store(_) => Way::of(self.job.jobs),
+        };
+        let shop = Workshop::new(self.store, self.place.path(), way, self.on);
         let mut layers = Layers::unpack(&image, self.blobs, shop, Purpose::Content)?;
         (self.on)(Event::Stage(Stage::Merge));
         let tree = layers.merge(self.job.epoch)?;

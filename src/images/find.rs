@@ -61,15 +61,15 @@ fn by_config(store: &Store, all: &[(String, Reference)], text: &str) -> Result<O
     for reference in distinct.into_values() {
         let details = Details::of(store, reference, &|_| {})?;
         let configs = details.images.iter().filter_map(|image| image.config_descriptor.as_ref());
-        if configs.into_iter().any(|config| begins_with(&config.digest, text)) {
+        if configs.into_iter().any(|config| begins(&config.digest, text)) {
             found.push(reference.clone());
         }
     }
     match found.len() {
         0 | 1 => Ok(found.pop()),
         _ => {
-            let digests = found.iter().take(MAX_SIMILAR).map(|reference| reference.digest.to_string()).collect();
-            Err(Error::AmbiguousImage { text: text.to_owned(), digests })
+            let found = found.iter().take(MAX_SIMILAR).map(|reference| reference.digest.to_string()).collect();
+            Err(Error::AmbiguousImage { text: text.to_owned(), found })
         }
     }
 }
@@ -100,6 +100,31 @@ pub(crate) fn names(store: &Store, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(S
     Ok(known.into_iter().map(|named| (named.name, named.reference)).collect())
 }
 
+/// What an image may be called by: its name in full, or the end of that behind a slash, each also without the tag.
+pub fn calls(name: &str) -> impl Iterator<Item = &str> {
+    [name, repository(name)].into_iter().flat_map(|whole| {
+        let ends = whole.match_indices('/').map(|(slash, _)| &whole[slash + 1..]);
+        std::iter::once(whole).chain(ends).filter(|call| !call.is_empty())
+    })
+}
+
+/// The name that is meant by the end of one. Of several it is the one that is tagged `latest`, as where a name has no tag.
+pub(crate) fn find_by_end<'a>(
+    all: &'a [(String, Reference)],
+    text: &str,
+) -> Result<Option<&'a (String, Reference)>, Error> {
+    let called: Vec<_> = all.iter().filter(|(name, _)| calls(name).any(|call| call == text)).collect();
+    let latest: Vec<_> = called.iter().copied().filter(|(name, _)| split(name).1 == Some("latest")).collect();
+    match (&called[..], &latest[..]) {
+        ([], _) => Ok(None),
+        ([only], _) | (_, [only]) => Ok(Some(only)),
+        _ => {
+            let found = called.iter().take(MAX_SIMILAR).map(|(name, _)| name.clone()).collect();
+            Err(Error::AmbiguousImage { text: text.to_owned(), found })
+        }
+    }
+}
+
 pub(crate) fn find_in(all: &[(String, Reference)], text: &str) -> Result<Found, Error> {
     let full = full_name(text);
     if let Some((name, reference)) = all.iter().find(|(name, _)| Some(name) == full.as_ref()) {
@@ -112,21 +137,25 @@ pub(crate) fn find_in(all: &[(String, Reference)], text: &str) -> Result<Found, 
     {
         return Ok(Found { name: None, reference: reference.clone() });
     }
+    if let Some((name, reference)) = find_by_end(all, text)? {
+        return Ok(Found { name: Some(name.clone()), reference: reference.clone() });
+    }
     let matching: Vec<&(String, Reference)> =
-        all.iter().filter(|(_, reference)| begins_with(&reference.digest, text)).collect();
+        all.iter().filter(|(_, reference)| begins(&reference.digest, text)).collect();
     let digests: BTreeSet<Digest> = matching.iter().map(|(_, reference)| reference.digest).collect();
     match (&matching[..], digests.len()) {
         ([(_, reference), ..], 1) => Ok(Found { name: None, reference: reference.clone() }),
         ([_, ..], _) => {
-            let digests = digests.iter().take(MAX_SIMILAR).map(Digest::to_string).collect();
-            Err(Error::AmbiguousImage { text: text.to_owned(), digests })
+            let found = digests.iter().take(MAX_SIMILAR).map(Digest::to_string).collect();
+            Err(Error::AmbiguousImage { text: text.to_owned(), found })
         }
         ([], _) => Err(Error::NoSuchImage { name: text.to_owned(), similar: similar(all, full.as_deref()) }),
     }
 }
 
 /// Whether a text is the beginning of a digest, with or without the name of its hash function.
-fn begins_with(digest: &Digest, text: &str) -> bool {
+#[must_use]
+pub fn begins(digest: &Digest, text: &str) -> bool {
     let algorithm = format!("{}:", digest.algorithm());
     let hex = text.strip_prefix(&algorithm).unwrap_or(text);
     hex.len() >= MIN_PREFIX && digest.hex().starts_with(hex)
@@ -212,14 +241,39 @@ mod tests {
     }
 
     #[test]
+    fn ends_of_names() {
+        let mut all = store();
+        let found = |all: &[(String, Reference)], text: &str| find_in(all, text).map(|found| found.name.unwrap());
+        for text in ["app", "app:v1", "team/app", "team/app:v1", "localhost:5000/team/app"] {
+            assert_eq!(found(&all, text).unwrap(), "localhost:5000/team/app:v1", "{text}");
+        }
+        for text in ["pp", "app:", "/app", "team", "v1", "5000/team/app", "other/app", "library", ""] {
+            assert!(matches!(find_in(&all, text), Err(Error::NoSuchImage { .. })), "{text}");
+        }
+        // A name in full goes before the end of another one.
+        all.push(("docker.io/library/app:v1".to_owned(), reference("c")));
+        assert_eq!(found(&all, "app:v1").unwrap(), "docker.io/library/app:v1");
+        let Err(Error::AmbiguousImage { found: several, .. }) = find_in(&all, "app") else { panic!("ambiguous") };
+        assert_eq!(several, ["localhost:5000/team/app:v1", "docker.io/library/app:v1"]);
+        all.push(("localhost:5000/team/app:latest".to_owned(), reference("d")));
+        assert_eq!(found(&all, "team/app").unwrap(), "localhost:5000/team/app:latest");
+        // One that is called like the beginning of a digest.
+        let digest = reference("b").digest;
+        all.push((format!("r.example/{}:1", &digest.hex()[..6]), reference("e")));
+        assert_eq!(find_in(&all, &digest.hex()[..6]).unwrap().reference, reference("e"));
+        // Only a digest is left of it.
+        assert_eq!(calls("@sha256:12").collect::<Vec<_>>(), ["@sha256:12"]);
+    }
+
+    #[test]
     fn digests_that_start_alike() {
         let with = |hex: &str| {
             let digest = format!("sha256:{hex}{}", "0".repeat(64 - hex.len())).parse().unwrap();
             Reference { digest, ..reference("") }
         };
         let all = vec![("r/a:1".to_owned(), with("abcd1")), ("r/b:1".to_owned(), with("abcd2"))];
-        let Err(Error::AmbiguousImage { digests, .. }) = find_in(&all, "abcd") else { panic!("ambiguous") };
-        assert_eq!(digests.len(), 2);
+        let Err(Error::AmbiguousImage { found, .. }) = find_in(&all, "abcd") else { panic!("ambiguous") };
+        assert_eq!(found.len(), 2);
         assert!(find_in(&all, "abcd1").is_ok());
     }
 
@@ -233,7 +287,7 @@ mod tests {
         for text in ["alpine:4", "ghcr.io/x/alpine", "alpin", "alpinee", "apline", "olpine"] {
             assert_eq!(similar(text), alpine, "{text}");
         }
-        assert_eq!(similar("app"), ["localhost:5000/team/app:v1"]);
+        assert_eq!(similar("app:v2"), ["localhost:5000/team/app:v1"]);
         for text in ["debian", "alpi", ""] {
             assert_eq!(similar(text), [""; 0], "{text}");
         }

@@ -1,7 +1,6 @@
 //! Images from files into the store, under names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -9,9 +8,7 @@ use cvbake_archive::Compression;
 use cvbake_fetch::export::Contents;
 use cvbake_fetch::{Options, Source};
 use cvbake_store::{Origin, Reference};
-use cvbake_verify::{
-    Blobs, Candidate, CheckedReader, Descriptor, Digest, Error as VerifyError, Image, Layer, Platform, Root, Want,
-};
+use cvbake_verify::{CheckedReader, Descriptor, Digest, Error as VerifyError, Image, Layer, Platform, Root, Want};
 
 use super::documents::{self, RunConfig};
 use super::find::full_name;
@@ -20,6 +17,7 @@ use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
+use crate::everything;
 use crate::layers::archive;
 use crate::parallel::in_parallel;
 use crate::workplace::{Workplace, open_source, open_store};
@@ -211,9 +209,7 @@ impl Work<'_> {
             self.intake.keep(digest, bytes.len() as u64, &bytes[..])?;
         }
         let Descriptor { media_type, digest, size } = contents.top().clone();
-        let mut platforms: Vec<String> =
-            images.iter().filter_map(|image| Some(image.config()?.platform()?.to_string())).collect();
-        platforms.dedup();
+        let platforms = everything::platforms(&images);
         let reference = Reference { digest, media_type, size };
         Ok(Kept { reference, platforms, layers: layers.len(), present_layers })
     }
@@ -235,17 +231,7 @@ impl Work<'_> {
             error => error.into(),
         })?;
         let Some(contents) = contents else { return one(&Want::host()) };
-        let mut images = Vec::new();
-        for Candidate { descriptor, platform, .. } in contents.images() {
-            let at = At { blobs, root: Root::Candidates(vec![Candidate::new(descriptor.clone())]) };
-            let platform = platform.clone().unwrap_or_else(Platform::host);
-            match Image::verify(&at, &Want { platform, explicit: false }) {
-                Ok(image) => images.push(image),
-                // An index may list anything; alone it is an error.
-                Err(VerifyError::NotAnImage { .. }) if *descriptor != *contents.top() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let images = everything::images(blobs, &contents)?;
         for warning in images.iter().flat_map(Image::warnings) {
             (self.intake.on)(Event::Warning(warning.to_string()));
         }
@@ -257,29 +243,5 @@ fn want(platform: Option<&Platform>) -> Want {
     match platform {
         Some(platform) => Want { platform: platform.clone(), explicit: true },
         None => Want::host(),
-    }
-}
-
-/// The same blobs, entered elsewhere.
-struct At<'a> {
-    blobs: &'a dyn Blobs,
-    root: Root,
-}
-
-impl Blobs for At<'_> {
-    fn reference(&self) -> &str {
-        self.blobs.reference()
-    }
-
-    fn root(&self) -> &Root {
-        &self.root
-    }
-
-    fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
-        self.blobs.open(blob)
-    }
-
-    fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>> {
-        self.blobs.open_layer(layer)
     }
 }

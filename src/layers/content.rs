@@ -139,7 +139,12 @@ impl Layers<'_> {
     ) -> Result<(), Error> {
         let index = unpacked.index.as_ref().expect("an index stays where there is no pack");
         let replay = |bytes: &mut dyn BufRead| Ok(cvbake_unpack::replay(bytes, index, out)?);
-        Workshop { turn, ..self.shop }.with_stream(unpacked.layer, self.blobs, stop, replay)?;
+        Workshop { turn, streams: self.shop.jobs, ..self.shop }.with_stream(
+            unpacked.layer,
+            self.blobs,
+            stop,
+            replay,
+        )?;
         Ok(())
     }
 

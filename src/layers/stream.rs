@@ -28,7 +28,7 @@ impl<'a> Workshop<'a> {
     ) -> Result<(T, Digest, Compression), Error> {
         let number = layer.number();
         (self.on)(Event::Layer { number, event: LayerEvent::Started { bytes: layer.size() } });
-        let counted = Counted { inner: layer.open(blobs)?, number, stop, on: self.on };
+        let counted = Counted { inner: self.apart(|| layer.open(blobs))?, number, stop, on: self.on };
         let known = self.known(layer);
         let work = |bytes: &mut dyn BufRead| {
             let made = work(bytes)?;
@@ -40,14 +40,18 @@ impl<'a> Workshop<'a> {
             let hash = known.is_none().then(|| Stream::aside(layer.algorithm()));
             let (done, _) = read_ahead(counted, BUFFERS, self.turn, None, |compressed| {
                 // What has been read ahead can be much when it is inflated, and then be for nothing, too.
-                let bytes = Decompressor::new(Stoppable { inner: compressed, stop })?;
+                let bytes = self.apart(|| Decompressor::new(Stoppable { inner: compressed, stop }))?;
                 let compression = bytes.compression();
-                let (made, digest) = read_ahead(bytes, buffers_for(self.jobs), self.turn, hash, |bytes| work(bytes));
+                let buffers = buffers_for(self.streams);
+                let (made, digest) = read_ahead(bytes, buffers, self.turn, hash, |bytes| {
+                    bytes.sit(self.seat);
+                    work(bytes)
+                });
                 Ok::<_, Error>((made?, digest, compression))
             });
             done?
         } else {
-            let bytes = Decompressor::new(counted)?;
+            let bytes = Decompressor::new(Apart { inner: counted, shop: self })?;
             let compression = bytes.compression();
             if known.is_some() {
                 (work(&mut { bytes })?, None, compression)
@@ -106,6 +110,18 @@ impl Read for Counted<'_> {
         let count = self.inner.read(buffer)?;
         (self.on)(Event::Layer { number: self.number, event: LayerEvent::Read { bytes: count as u64 } });
         Ok(count)
+    }
+}
+
+/// Waits for what it reads while others may work.
+struct Apart<'a, R> {
+    inner: R,
+    shop: Workshop<'a>,
+}
+
+impl<R: Read> Read for Apart<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.shop.apart(|| self.inner.read(buffer))
     }
 }
 

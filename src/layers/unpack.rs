@@ -19,8 +19,8 @@ use crate::parallel::Stop;
 
 pub(super) fn unpack<'a>(
     layer: &'a Layer,
-    blobs: &'a dyn Blobs,
-    shop: Workshop<'a>,
+    blobs: &dyn Blobs,
+    shop: Workshop<'_>,
     purpose: Purpose,
     stop: &Stop,
 ) -> Result<Unpacked<'a>, Error> {
@@ -29,7 +29,7 @@ pub(super) fn unpack<'a>(
     let tell = |event: cvbake_store::Event| (shop.on)(event.into());
     let mut lock = match kept {
         Some((store, diff_id)) if purpose == Purpose::Content => {
-            Some(store.lock(&diff_id, Patience::new(layer.size()), &tell)?)
+            Some(shop.apart(|| store.lock(&diff_id, Patience::new(layer.size()), &tell))?)
         }
         _ => None,
     };
@@ -46,10 +46,13 @@ pub(super) fn unpack<'a>(
         let has_pack = store.has_pack(&diff_id);
         let content = if has_pack { Content::Store } else { Content::Layer };
         let found = content.found();
+        let what = if has_pack { "list of files and content are" } else { "list of files is" };
+        tracing::debug!("layer {}: its {what} in the store, under {diff_id}", layer.number());
         let entries = index.entry_count();
         let pack = pack_name(&diff_id, &index);
         return Ok(Unpacked { layer, diff_id, pack, index: Some(index), content, found, entries });
     }
+    tracing::debug!("layer {}: unpacking it", layer.number());
     let mut target = match (purpose, shop.disk) {
         (Purpose::Plan, _) => Target::Nothing,
         (Purpose::Content, Some(disk)) => Target::on(disk)?,

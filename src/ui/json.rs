@@ -24,11 +24,11 @@ impl Json {
 }
 
 impl Reporter for Json {
-    fn event(&mut self, event: &Event, progress: &Progress) {
+    fn event(&mut self, event: &Event, progress: &Progress, now: Duration) {
         if let Some(value) = object(event) {
             put(&value);
-        } else if self.bytes.is_due() {
-            put(&bytes(progress));
+        } else if self.bytes.is_due(now) {
+            put(&bytes(progress, now));
         }
     }
 
@@ -66,15 +66,21 @@ fn object(event: &Event) -> Option<Value> {
             json!({ "event": "waiting", "host": host, "seconds": wait.as_secs_f64(), "message": problem })
         }
         Event::Amount { bytes } => json!({ "event": "amount", "bytes": bytes }),
-        Event::Note(text) => json!({ "event": "note", "message": text }),
+        Event::Note(text) | Event::Resumed { message: text, .. } => json!({ "event": "note", "message": text }),
         _ => return None,
     })
 }
 
 /// How far the stage is.
-fn bytes(progress: &Progress) -> Value {
-    let stage = progress.stage.map(|stage| stage.name());
-    json!({ "event": "bytes", "stage": stage, "bytes": progress.bytes, "total": progress.total })
+fn bytes(progress: &Progress, now: Duration) -> Value {
+    json!({
+        "event": "bytes",
+        "stage": progress.stage.map(|stage| stage.name()),
+        "bytes": progress.bytes,
+        "total": progress.total,
+        "bytes_per_second": progress.bytes_per_second(now),
+        "seconds_left": progress.left(now).map(|left| left.as_secs()),
+    })
 }
 
 fn message_object(message: &Message<'_>) -> Value {
@@ -83,12 +89,13 @@ fn message_object(message: &Message<'_>) -> Value {
         Message::Finding(finding) => {
             json!({ "event": "warning", "message": finding.to_string(), "hint": finding.hint() })
         }
-        Message::Error(error) => json!({
+        Message::Error(error, hint) => json!({
             "event": "error",
             "message": error.line(),
-            "hint": error.hint(),
+            "hint": hint,
             "exit_status": error.kind().exit_code(),
         }),
+        Message::Trace(text) => json!({ "event": "trace", "message": text }),
         Message::Interrupted => json!({ "event": "interrupted" }),
     }
 }
@@ -120,10 +127,28 @@ mod tests {
         for (event, expected) in table {
             assert_eq!(object(&event).map(|value| value.to_string()).as_deref(), Some(expected));
         }
-        let error = cvbake::disk::Error::Exists { path: "d".into() }.into();
+        let error: cvbake::error::Error = cvbake::disk::Error::Exists { path: "d".into() }.into();
         assert_eq!(
-            message_object(&Message::Error(&error)).to_string(),
+            message_object(&Message::Error(&error, error.hint())).to_string(),
             r#"{"event":"error","message":"d exists already","hint":"--force replaces it","exit_status":6}"#
+        );
+    }
+
+    #[test]
+    fn how_far_it_is() {
+        let second = Duration::from_secs;
+        let mut progress = Progress::default();
+        progress.count(&Event::Amount { bytes: 100 }, second(0));
+        progress.count(&Event::Stage(Stage::Check), second(0));
+        progress.count(&Event::Checked { bytes: 20 }, second(2));
+        assert_eq!(
+            bytes(&progress, second(2)).to_string(),
+            r#"{"event":"bytes","stage":"check","bytes":20,"total":100,"bytes_per_second":10,"seconds_left":8}"#
+        );
+        progress.count(&Event::Stage(Stage::Merge), second(3));
+        assert_eq!(
+            bytes(&progress, second(3)).to_string(),
+            r#"{"event":"bytes","stage":"merge","bytes":0,"total":null,"bytes_per_second":null,"seconds_left":null}"#
         );
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use cvbake::error::Error;
 use cvbake::event::{Event, Found, LayerEvent, Stage};
 use cvbake::text;
 use indicatif::{BinaryBytes, HumanCount};
@@ -27,20 +26,22 @@ impl Plain {
 }
 
 impl Reporter for Plain {
-    fn event(&mut self, event: &Event, progress: &Progress) {
+    fn event(&mut self, event: &Event, progress: &Progress, now: Duration) {
         if !self.progress {
             return;
         }
-        if let Some(line) = line(event, progress) {
-            write(&format!("cvbake: {line}\n"));
-        } else if is_step(event) && self.alive.is_due() {
-            let total = progress.total.map(|total| format!(" of {}", BinaryBytes(total))).unwrap_or_default();
-            let stage = match progress.stage {
-                Some(Stage::Write | Stage::Export) => "wrote",
-                Some(Stage::Push) => "sent",
-                _ => "read",
-            };
-            write(&format!("cvbake: {stage} {}{total}\n", BinaryBytes(progress.bytes)));
+        match line(event, progress) {
+            Some(line) => {
+                write(&format!("cvbake: {line}\n"));
+                self.alive.done(now);
+            }
+            None => self.tick(progress, now),
+        }
+    }
+
+    fn tick(&mut self, progress: &Progress, now: Duration) {
+        if self.progress && self.alive.is_due(now) {
+            write(&format!("cvbake: {}\n", still(progress, now)));
         }
     }
 
@@ -49,9 +50,43 @@ impl Reporter for Plain {
     }
 }
 
-fn is_step(event: &Event) -> bool {
-    let read = matches!(event, Event::Layer { event: LayerEvent::Read { .. }, .. });
-    read || matches!(event, Event::Wrote { .. } | Event::Checked { .. } | Event::Sent { .. })
+/// A sign of life: what the stage does, and how far it is, or at least for how long it has been doing that.
+fn still(progress: &Progress, now: Duration) -> String {
+    let mut amounts = amounts(progress, now, &percent(progress));
+    if amounts.is_empty() {
+        amounts.push(format!("{} so far", duration(progress.elapsed(now))));
+    }
+    format!("{}: {}", progress.doing(), amounts.join(", "))
+}
+
+/// How far the stage is, how fast it goes, and how long it will take, as far as that is known; `share` follows the first.
+pub(super) fn amounts(progress: &Progress, now: Duration, share: &str) -> Vec<String> {
+    let done = BinaryBytes(progress.bytes);
+    let amount = match progress.total {
+        Some(total) => Some(format!("{done} of {}{share}", BinaryBytes(total))),
+        None => (progress.bytes > 0).then(|| done.to_string()),
+    };
+    let speed = progress.bytes_per_second(now).map(|speed| format!("{}/s", BinaryBytes(speed)));
+    let left = progress.left(now).map(|left| format!("{} left", duration(left)));
+    [amount, speed, left].into_iter().flatten().collect()
+}
+
+fn percent(progress: &Progress) -> String {
+    let share = |total: u64| (u128::from(progress.bytes) * 100).checked_div(u128::from(total));
+    progress.total.and_then(share).map(|percent| format!(" ({percent}%)")).unwrap_or_default()
+}
+
+/// As exactly as anybody wants to know it.
+fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes @ 10.., _) => format!("{minutes} min"),
+        (0, minutes, 0) => format!("{minutes} min"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
 }
 
 /// What a log says about an event, if it is worth a line.
@@ -66,21 +101,23 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
         Event::Layer { number, event: LayerEvent::Finished { found, entries, .. } } => {
             let how = match found {
                 Found::Nothing => "",
-                Found::Blob => ", already there",
-                Found::Index => ", parsed before",
-                Found::Content => ", unpacked before",
-                Found::Disk => ", on a disk made before",
+                Found::Blob => ", already in the store",
+                Found::Index => ", list of files cached",
+                Found::Content => ", cached",
+                Found::Disk => ", content taken from an earlier disk",
             };
             Some(format!("layer {number} of {}: {}{how}", progress.layers, counted(*entries, "entry", "entries")))
         }
         Event::Planned { disk_bytes, content_bytes } => {
-            Some(format!("disk of {}, {} of content", BinaryBytes(*disk_bytes), BinaryBytes(*content_bytes)))
+            let (disk, content) = (BinaryBytes(*disk_bytes), BinaryBytes(*content_bytes));
+            Some(format!("planned a disk of {disk} with {content} of content"))
         }
         Event::Stage(Stage::Write) => Some("writing the disk".to_owned()),
         Event::Stage(Stage::Commit) => Some("finishing the disk".to_owned()),
         Event::Waiting { host, wait, problem } => Some(format!("{}; {}", text::message(problem), waiting(host, *wait))),
-        Event::Stage(Stage::Check) => Some(format!("reading {}", BinaryBytes(progress.total.unwrap_or(0)))),
-        Event::Note(note) => Some(text::message(note)),
+        Event::Stage(Stage::Compress) => Some("compressing layers".to_owned()),
+        Event::Stage(Stage::Check) => Some(format!("checking {}", BinaryBytes(progress.total.unwrap_or(0)))),
+        Event::Note(note) | Event::Resumed { message: note, .. } => Some(text::message(note)),
         _ => None,
     }
 }
@@ -107,18 +144,18 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
             let (warning, hint) = (label("warning", "33"), label("hint", "36"));
             format!("{warning} {finding}\n{hint} {}\n", text::message(&finding.hint()))
         }
-        Message::Error(error) => error_lines(error, &label("error", "31"), &label("hint", "36")),
+        Message::Error(error, hint) => {
+            let hint = hint.as_ref().map(|hint| format!("{} {}\n", label("hint", "36"), text::message(hint)));
+            format!("{} {}\n{}", label("error", "31"), error.line(), hint.unwrap_or_default())
+        }
+        Message::Trace(text) => format!("cvbake: {}\n", text::message(text)),
         Message::Interrupted => "cvbake: interrupted\n".to_owned(),
     }
 }
 
-fn error_lines(error: &Error, error_label: &str, hint_label: &str) -> String {
-    let hint = error.hint().map(|hint| format!("{hint_label} {}\n", text::message(&hint))).unwrap_or_default();
-    format!("{error_label} {}\n{hint}", error.line())
-}
-
 #[cfg(test)]
 mod tests {
+    use cvbake::error::Error;
     use cvbake::event::Finding;
 
     use super::*;
@@ -133,14 +170,14 @@ mod tests {
         let error = exists();
         assert_eq!(plain(Message::Warning("odd")), "cvbake: warning: odd\n");
         assert_eq!(
-            plain(Message::Error(&error)),
+            plain(Message::Error(&error, error.hint())),
             "cvbake: error: disk.ext4 exists already\ncvbake: hint: --force replaces it\n"
         );
         let finding = Finding::NamesLost { path: "/s\n".into(), known: 2 };
         assert_eq!(
             plain(Message::Finding(&finding)),
             "cvbake: warning: the names of 2 images are lost from /s , but not from index.json\n\
-             cvbake: hint: `cvbake store check --repair` restores what is lost\n"
+             cvbake: hint: `cvbake store check --repair` restores the names\n"
         );
         assert_eq!(plain(Message::Interrupted), "cvbake: interrupted\n");
         let coloured = message_lines(&Message::Warning("odd"), true);
@@ -152,7 +189,7 @@ mod tests {
         const EVIL: &str = "a\u{1b}[2J\u{9b}\u{202e}\nb";
         const SHOWN: &str = "a\\u{1b}[2J\\u{9b}\\u{202e} b";
         let usage = Error::Usage { problem: EVIL.to_owned(), hint: Some(EVIL.to_owned()) };
-        let (warning, error) = (Message::Warning(EVIL), Message::Error(&usage));
+        let (warning, error) = (Message::Warning(EVIL), Message::Error(&usage, usage.hint()));
         assert_eq!(message_lines(&warning, false), format!("cvbake: warning: {SHOWN}\n"));
         assert_eq!(message_lines(&error, false), format!("cvbake: error: {SHOWN}\ncvbake: hint: {SHOWN}\n"));
         let wait = Duration::from_secs(1);
@@ -165,6 +202,37 @@ mod tests {
     }
 
     #[test]
+    fn signs_of_life() {
+        let second = Duration::from_secs;
+        let mut progress = Progress::default();
+        progress.count(&Event::Stage(Stage::Merge), second(0));
+        assert_eq!(still(&progress, second(75)), "merging the layers: 1 min 15 s so far");
+        progress.count(&Event::Image { digest: None, layers: 1, bytes: Some(400 << 20) }, second(75));
+        progress.count(&Event::Stage(Stage::Unpack), second(80));
+        assert_eq!(still(&progress, second(80)), "unpacking: 0 B of 400.00 MiB (0%)");
+        let read = LayerEvent::Read { bytes: 40 << 20 };
+        progress.count(&Event::Layer { number: 1, event: read }, second(90));
+        assert_eq!(
+            still(&progress, second(90)),
+            "unpacking: 40.00 MiB of 400.00 MiB (10%), 4.00 MiB/s, 1 min 30 s left"
+        );
+        progress.count(&Event::Stage(Stage::Export), second(100));
+        progress.count(&Event::Wrote { bytes: 5 << 20 }, second(105));
+        assert_eq!(still(&progress, second(105)), "exporting: 5.00 MiB, 1.00 MiB/s");
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (599, "9 min 59 s"),
+            (601, "10 min"),
+            (3600, "1 h"),
+            (5400, "1 h 30 min"),
+        ] {
+            assert_eq!(duration(second(seconds)), text);
+        }
+    }
+
+    #[test]
     fn lines() {
         let mut progress = Progress::default();
         progress.layers = 5;
@@ -172,16 +240,23 @@ mod tests {
         let table = [
             (Event::Image { digest: None, layers: 1, bytes: Some(2048) }, Some("image: 1 layer, 2.00 KiB")),
             (Event::Layer { number: 2, event: finished(Found::Nothing) }, Some("layer 2 of 5: 1 entry")),
-            (Event::Layer { number: 2, event: finished(Found::Blob) }, Some("layer 2 of 5: 1 entry, already there")),
-            (Event::Layer { number: 2, event: finished(Found::Index) }, Some("layer 2 of 5: 1 entry, parsed before")),
+            (
+                Event::Layer { number: 2, event: finished(Found::Blob) },
+                Some("layer 2 of 5: 1 entry, already in the store"),
+            ),
+            (
+                Event::Layer { number: 2, event: finished(Found::Index) },
+                Some("layer 2 of 5: 1 entry, list of files cached"),
+            ),
             (Event::Layer { number: 2, event: LayerEvent::Read { bytes: 1 } }, None),
             (
                 Event::Planned { disk_bytes: 1 << 30, content_bytes: 3 << 20 },
-                Some("disk of 1.00 GiB, 3.00 MiB of content"),
+                Some("planned a disk of 1.00 GiB with 3.00 MiB of content"),
             ),
             (Event::Wrote { bytes: 1 }, None),
             (Event::Stage(Stage::Merge), None),
             (Event::Note("waiting".to_owned()), Some("waiting")),
+            (Event::Resumed { bytes: 7, message: "resuming".to_owned() }, Some("resuming")),
             (
                 Event::Waiting {
                     host: "a.example".to_owned(),

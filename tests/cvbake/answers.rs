@@ -42,7 +42,7 @@ fn what_is_said() {
             Box::new(move || other(401, "WWW-Authenticate: Bearer realm=\"https://10.0.0.1/token\"")),
             9,
             "the token server \"https://10.0.0.1/token\" is refused: 10.0.0.1 is a private address",
-            "tell who runs the registry",
+            "tell whoever runs the registry",
         ),
         (
             &layer,
@@ -58,14 +58,14 @@ fn what_is_said() {
             Box::new(move || other(302, "Location: http://169.254.169.254/latest")),
             9,
             "169.254.169.254 is a private address (link-local, where most clouds have their metadata), to which the registry",
-            "tell who runs the registry",
+            "tell whoever runs the registry",
         ),
         (
             &layer,
             Box::new(move || other(302, "Location: /v2/loop")),
             9,
             "more than 10 redirects",
-            "tell who runs the registry",
+            "tell whoever runs the registry",
         ),
         (
             "/manifests/",

@@ -63,6 +63,69 @@ fn command_lines_that_make_no_sense() {
     }
 }
 
+/// Nobody gets the image that whoever has the name of their file in a registry has made.
+#[test]
+fn paths_are_not_names_in_registries() {
+    let place = Place::with(&sample::small("content"));
+    std::fs::create_dir(place.path().join("rootfs")).unwrap();
+    std::fs::write(place.path().join("web.tar"), "").unwrap();
+    let there = format!("cd {}", place.path().display());
+    for (text, problem, hint) in [
+        ("nosuch.tar", "nosuch.tar looks like a path, but there is no such file", "tar:nosuch.tar"),
+        ("./nosuch", "./nosuch looks like a path, but there is no such file", "oci:./nosuch"),
+        ("rootfs", "rootfs is a directory, and could be the name of an image", "oci:rootfs"),
+        ("image", "image is a directory in the OCI image layout", "oci:image"),
+        ("web.tar", "web.tar is a file, and could be the name of an image", "docker-archive:web.tar"),
+    ] {
+        for args in [
+            &["bake", text, "-o", "out/x"][..],
+            &["pull-and-build", text, "-o", "out/x"],
+            &["pull", text],
+            &["push", text, "localhost:1/x"],
+            &["image", "export", text, "oci:out/x"],
+            &["image", "import", text, "x"],
+        ] {
+            // A plain archive is a root filesystem for these two.
+            if args[0] == "image" && text.ends_with(".tar") {
+                continue;
+            }
+            let outcome = Bake::of(args).shell(&there).env("HOME", place.path().join("home")).run();
+            assert!(outcome.error(&[2]).contains(problem), "{args:?}: {}", outcome.describe());
+            assert!(outcome.stderr.contains(hint), "{args:?}: {}", outcome.describe());
+        }
+    }
+}
+
+/// A hint names no option that the command does not have.
+#[test]
+fn hints_are_for_the_command() {
+    let place = Place::with(&sample::small("content"));
+    let file = place.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let source = format!("oci:{}:latest", place.path().join("image").display());
+    let bake = Bake::of(&["bake", &source, "-o"]).arg(place.disk()).arg("--store").arg(&file).run();
+    bake.error(&[7]);
+    assert!(bake.stderr.contains("hint: --store DIR uses another directory; --no-cache bakes"), "{}", bake.describe());
+    let import = Bake::of(&["image", "import", &source, "x", "--store"]).arg(&file).run();
+    import.error(&[7]);
+    assert!(import.stderr.ends_with("hint: --store DIR uses another directory\n"), "{}", import.describe());
+}
+
+#[test]
+fn quiet_and_json() {
+    let place = Place::with(&sample::small("content"));
+    let outcome = place.bake().args(["--json", "--quiet"]).ok();
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!((&report["dry_run"], outcome.stderr.as_str()), (&false.into(), ""));
+    let store = |args: &[&str]| Bake::of(&["store"]).args(args).store(&place.store()).ok();
+    for args in
+        [&["gc", "--json", "-q"][..], &["prune", "--json", "-q", "--keep-size", "0"], &["check", "--json", "-q"]]
+    {
+        let outcome = store(args);
+        assert!(outcome.stdout.starts_with('{') && outcome.stderr.is_empty(), "{}", outcome.describe());
+    }
+}
+
 #[test]
 fn streams() {
     let place = Place::with(&sample::small("content"));

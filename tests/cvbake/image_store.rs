@@ -91,7 +91,7 @@ fn docker_archives_with_all_their_names() {
     assert_eq!(skopeo(&["inspect", "--config", "--raw", &back]), config);
     let unnamed = file(&place, "unnamed.tar", &docker_archive(&images.images[0], &[], false));
     let from = format!("docker-archive:{}", unnamed.display());
-    assert!(import(&place, &[&from]).run().error(&[2]).contains("called"), "nothing says its name");
+    assert!(import(&place, &[&from]).run().error(&[2]).contains("does not name the image"));
     import(&place, &[&from, "c"]).ok();
 }
 
@@ -127,7 +127,12 @@ fn root_filesystems_become_images() {
         let path = file(&place, &format!("root.{ending}"), &compression.compress(&layer.tar));
         let path = path.display().to_string();
         import(&place, &[&[path.as_str(), ending], &run[..]].concat()).env("SOURCE_DATE_EPOCH", "1700000000").ok();
-        place.bake_source(ending).platform("linux/arm64").args(["--force", "--pull", "never"]).ok();
+        // Without its tag this would be taken for the name of a file.
+        place
+            .bake_source(&format!("{ending}:latest"))
+            .platform("linux/arm64")
+            .args(["--force", "--pull", "never"])
+            .ok();
         seen::assert_same(ending, &crate::support::ext4::listing(&place.disk()), &expected);
         let config = image(&place, &["inspect", "--raw-config", ending]).ok().stdout;
         for part in [
@@ -185,7 +190,7 @@ fn listed() {
     let json = image(&place, &["ls", "--json", "alpine"]).ok().stdout;
     let bytes = json.split("\"bytes\":").nth(1).unwrap().split(',').next().unwrap();
     let expected = format!(
-        r#"[{{"name":"docker.io/library/alpine:latest","repository":"docker.io/library/alpine","tag":"latest","digest":"{manifest}","mediaType":"application/vnd.oci.image.manifest.v1+json","platforms":["linux/amd64"],"created":"2024-05-06T07:08:09.5Z","bytes":{bytes},"complete":true}}]"#
+        r#"[{{"name":"docker.io/library/alpine:latest","repository":"docker.io/library/alpine","tag":"latest","digest":"{manifest}","media_type":"application/vnd.oci.image.manifest.v1+json","platforms":["linux/amd64"],"created":"2024-05-06T07:08:09.5Z","bytes":{bytes},"complete":true}}]"#
     );
     assert_eq!(json.trim_end(), expected);
 }
@@ -207,7 +212,7 @@ fn inspected() {
     let layer = |at: usize, media: &str| {
         let layer = &images.images[0].layers[at];
         format!(
-            r#"{{"digest":"{}","mediaType":"application/vnd.oci.image.layer.v1.{media}","bytes":{},"diffId":"{}","stored":true}}"#,
+            r#"{{"digest":"{}","media_type":"application/vnd.oci.image.layer.v1.{media}","bytes":{},"diff_id":"{}","stored":true}}"#,
             layer.digest,
             layer.blob.len(),
             layer.diff_id
@@ -220,6 +225,9 @@ fn inspected() {
         format!(r#""manifest":{raw}"#),
     ] {
         assert_eq!(squeezed.matches(&part).count(), 2, "{part}: {squeezed}");
+    }
+    for named in ["library/app", "app:latest", "docker.io/library/app"] {
+        assert_eq!(image(&place, &["inspect", "--raw", named]).ok().stdout, raw, "{named}");
     }
     let missing = image(&place, &["inspect", "aapp"]).run();
     missing.error(&[3]);
@@ -243,7 +251,7 @@ fn histories() {
     assert_eq!(rows[2], ["-", "2024-05-06", "-", r"ENV A=\u{1b}[31mred", "by hand"]);
     assert_eq!(rows[3], [short(0).as_str(), "2024-05-06", &size(0), "ADD root.tar / # buildkit"]);
     let json = image(&place, &["history", "--json", "app"]).ok().stdout;
-    assert!(json.contains(r#""emptyLayer":true,"layer":null,"diffId":null,"bytes":null}"#), "{json}");
+    assert!(json.contains(r#""empty_layer":true,"layer":null,"diff_id":null,"bytes":null}"#), "{json}");
     assert!(json.contains(&images.images[0].layers[0].diff_id) && !json.contains('\u{1b}'), "{json}");
 }
 
@@ -276,6 +284,40 @@ fn tagged_and_removed() {
     assert_eq!(names(), "");
     bake_stored(&place, "a:1").args(["--pull", "never"]).run().error(&[3]);
     place.assert_no_leftovers(&["disk.ext4"]);
+}
+
+/// One rule for all commands: the end of a name is enough where it is that of one image.
+#[test]
+fn images_by_the_ends_of_their_names() {
+    let place = Place::with(&sample::small("x"));
+    import(&place, &[&layout(&place), "ghcr.io/team/app:v1"]).ok();
+    for named in ["app", "app:v1", "team/app", "ghcr.io/team/app"] {
+        assert_eq!(image(&place, &["ls", "-q", named]).ok().stdout.lines().count(), 1, "{named}");
+        for command in ["inspect", "history"] {
+            image(&place, &[command, named]).ok();
+        }
+        // With its registry it is the name of an image there, of which the store need not have this tag.
+        if named.starts_with("ghcr.io") {
+            continue;
+        }
+        let target = format!("oci:{}", place.path().join("out").join(named.replace('/', "-")).display());
+        let told = image(&place, &["export", named, &target, "--pull", "never"]).ok();
+        assert!(told.stdout.contains("ghcr.io/team/app:v1"), "{}", told.describe());
+    }
+    let digest = image(&place, &["ls", "-q"]).ok().stdout;
+    assert_eq!(image(&place, &["ls", "-q", &digest["sha256:".len()..][..8]]).ok().stdout, digest);
+    let rows = image(&place, &["ls", "--quiet", "--json"]).ok().stdout;
+    assert_eq!(rows, image(&place, &["ls", "--json"]).ok().stdout);
+    image(&place, &["tag", "app", "other.example/app:v2"]).ok();
+    for args in [&["rm", "app"][..], &["inspect", "app"], &["export", "app", "oci:x"]] {
+        let several = image(&place, args).run();
+        let line = several.error(&[3]);
+        assert!(line.contains("ghcr.io/team/app:v1, other.example/app:v2"), "{}", several.describe());
+    }
+    let removed = image(&place, &["rm", "app:v2"]).ok();
+    assert_eq!(removed.stdout, "untagged other.example/app:v2\n");
+    image(&place, &["rm", "team/app"]).ok();
+    assert_eq!(image(&place, &["ls", "-q"]).ok().stdout, "");
 }
 
 /// The store belongs to whoever runs the tests here, so that they can do what another run of the program would.

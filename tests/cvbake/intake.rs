@@ -71,11 +71,11 @@ fn what_is_there_is_not_copied_again() {
         let told = again("none");
         assert_eq!(counts(&told), (3, 3), "{}", told.describe());
         let text = import(&place, &[&from, name]).ok().stdout;
-        assert!(text.contains("layers  3, 3 already there\n"), "{text}");
+        assert!(text.contains("layers  3 (3 already in the store)\n"), "{text}");
     }
     let blob = |digest: &str| place.store().join("blobs").join(digest.replace(':', "/"));
     let told = import(&place, &[&layout(&place), "a:1"]).progress("plain").ok();
-    assert_eq!(told.stderr.matches("already there").count(), 3, "{}", told.describe());
+    assert_eq!(told.stderr.matches("already in the store").count(), 3, "{}", told.describe());
     let told = import(&place, &[&layout(&place), "a:1"]).progress("json").ok();
     assert_eq!(told.stderr.matches(r#""cached":"blob""#).count(), 3, "{}", told.describe());
 
@@ -150,7 +150,7 @@ fn archives_of_images_that_are_taken_for_root_filesystems() {
     {
         let path = path.display();
         let warning = format!("tar:{path} looks like {kind} of an image, but is taken for a root filesystem");
-        let hint = format!("the image in it is {transport}:{path}");
+        let hint = format!("to use the image in it, write {transport}:{path}");
         let out = place.path().join("out/new.tar.gz").display().to_string();
         let runs = [
             place.bake_source(&format!("tar:{path}")).arg("--force"),
@@ -177,7 +177,7 @@ fn archives_of_images_that_are_taken_for_root_filesystems() {
     import(&place, &[&layout(&place), "a:1"]).ok();
     let out = place.path().join("out/root.tar").display().to_string();
     let told = image(&place, &["export", "a:1", &out]).ok();
-    assert!(told.stdout.contains("  format  tar: the root filesystem, and nothing else"), "{}", told.describe());
+    assert!(told.stdout.contains("  format  tar (the root filesystem only)"), "{}", told.describe());
     let told = image(&place, &["export", &source(&place), &out, "--force", "--json", "--platform", "linux/amd64"]).ok();
     assert!(told.stdout.contains(r#""format":"tar""#) && told.warnings().is_empty(), "{}", told.describe());
     let told = place.bake_source(&format!("tar:{out}")).arg("--force").progress("plain").ok();

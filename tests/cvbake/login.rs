@@ -89,7 +89,7 @@ fn where_it_is_kept() {
         login(&place, &registry).env(variable, &value).ok();
         assert!(fs::read_to_string(&file).unwrap().contains("dXNlcjpzZWNyZXQ="), "{}", file.display());
         let out = command(&place, &["logout", "--all"]).env(variable, &value).ok();
-        assert!(out.stdout.contains("logged out of 1 registry"), "{}", out.describe());
+        assert!(out.stdout.contains("Logged out of 1 registry"), "{}", out.describe());
         assert!(!fs::read_to_string(&file).unwrap().contains(&registry.host));
     }
     let shown = command(&place, &["login", "-u", "user", "-p", "secret", &registry.host]).ok();
@@ -101,13 +101,13 @@ fn nothing_to_ask_and_nobody() {
     let place = Place::new();
     let registry = Registry::start(&place, false);
     let open = login(&place, &registry).ok();
-    assert!(open.warnings()[0].contains("did not ask who you are"), "{}", open.describe());
+    assert!(open.warnings()[0].contains("did not ask for credentials"), "{}", open.describe());
     let unreachable = command(&place, &["login", "-u", "u", "-p", "p", "127.0.0.1:1"]).run();
     assert!(unreachable.error(&[9]).contains("cannot log in to 127.0.0.1:1"), "{}", unreachable.describe());
     for (args, text) in [
-        (&["login", "localhost:1"][..], "nothing says the name"),
-        (&["login", "-u", "u", "localhost:1"], "nothing says the password"),
-        (&["login", "-u", "a:b", "-p", "p", "localhost:1"], "is not a name"),
+        (&["login", "localhost:1"][..], "no user name was given"),
+        (&["login", "-u", "u", "localhost:1"], "no password was given"),
+        (&["login", "-u", "a:b", "-p", "p", "localhost:1"], "is not a user name"),
         (&["login", "-u", "u", "-p", "", "localhost:1"], "the password is empty"),
         (&["login", "-u", "u", "-p", "p", "not a host"], "is not a registry"),
     ] {

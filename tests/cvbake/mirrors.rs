@@ -58,7 +58,7 @@ fn mirrors_and_short_names() {
     fs::write(&conf, "unqualified-search-registries = []").unwrap();
     let none = pull("team/other").arg("--registries-conf").arg(&conf).run();
     let line = none.error(&[3]);
-    assert!(line.contains("\"team/other\" says no registry: it is no alias"), "{line}");
+    assert!(line.contains("\"team/other\" does not name a registry: it is no alias"), "{line}");
     assert!(none.stderr.contains("hint: write the name in full, such as docker.io/team/other"), "{}", none.describe());
     fs::write(&conf, "\n[registries.search]\nregistries = ['a.example']\n").unwrap();
     for bake in [
@@ -95,7 +95,7 @@ fn certificates_and_proxies() {
     let odd = pull("a.invalid/b").env("https_proxy", "socks5://me:secret@127.0.0.1:1").run();
     assert!(odd.error(&[2]).contains("the proxy for https is \"127.0.0.1:1\"; expected http://"), "{}", odd.describe());
     assert!(!odd.stderr.contains("secret"), "{}", odd.describe());
-    assert!(odd.stderr.contains("hint: HTTPS_PROXY, HTTP_PROXY and ALL_PROXY say so"), "{}", odd.describe());
+    assert!(odd.stderr.contains("hint: it is set by HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"), "{}", odd.describe());
 }
 
 /// The largest blob that a registry keeps.

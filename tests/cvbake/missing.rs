@@ -93,10 +93,10 @@ fn of_several_platforms_those_that_were_never_there_are_not_missing() {
     assert!(told.starts_with(&expected) && told.lines().count() == 2, "{told}");
     let shown = image(&place, &["inspect", "all", "--platform", "linux/arm64"]).ok().stdout;
     let shown: Value = serde_json::from_str(&shown).unwrap();
-    let manifest = shown[0]["manifestDigest"].as_str().unwrap();
+    let manifest = shown[0]["manifest_digest"].as_str().unwrap();
     fs::remove_file(blob(&place, manifest)).unwrap();
     let told = check(&place, &[]).ok().stdout;
-    assert!(told.starts_with("checked "), "never fetched, as far as anybody can tell: {told}");
+    assert!(told.starts_with("Checked "), "never fetched, as far as anybody can tell: {told}");
     let shown = image(&place, &["inspect", "--raw", "all", "--platform", "linux/amd64"]).ok().stdout;
     fs::remove_file(blob(&place, &crate::support::image::digest("sha256", shown.as_bytes()))).unwrap();
     let told = check(&place, &[]).ok().stdout;
@@ -157,7 +157,7 @@ fn names_that_are_lost_are_told_and_images_without_one_are_given_one() {
     let other = Place::with(&small("y"));
     import(&place, &[&layout(&other), "b:1"]).ok();
     let outcome = check(&place, &[]).ok();
-    assert!(outcome.stdout.contains(&format!("{digest}: no name leads to this image\n")), "{}", outcome.describe());
+    assert!(outcome.stdout.contains(&format!("{digest}: this image has no name\n")), "{}", outcome.describe());
     assert!(outcome.stderr.contains("`cvbake image tag DIGEST NAME`"), "{}", outcome.describe());
     let told: Value = serde_json::from_str(&check(&place, &["--json"]).ok().stdout).unwrap();
     assert_eq!(told["unnamed"][0], digest.as_str());

@@ -65,7 +65,7 @@ fn mounted_in_order_with_and_without_a_journal() {
             place.bake().args(["--engine", engine, journal]).ok();
             let found = ext4::Ext4::open(&place.disk()).default_mount_options();
             assert_eq!(found, USER_XATTR_ACL_AND_ORDERED, "{engine} {journal}");
-            if needs_root("a disk, mounted with an option") {
+            if needs_mounts("a disk, mounted with an option") {
                 for options in ["loop,data=ordered", "loop"] {
                     let mount = Mount::with(&place.disk(), options);
                     assert_eq!(fs::read(mount.root.join("file")).unwrap(), b"in order", "{engine} {journal}");

@@ -57,7 +57,7 @@ fn partial(store: &Path) -> BTreeMap<String, u64> {
 }
 
 /// Looks until it is so.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(120), "never: {what}");
@@ -199,7 +199,8 @@ fn the_others_go_on_with_what_a_killed_run_downloaded() {
         });
         let disks: Vec<_> = (0..count).map(|at| place.path().join(format!("out/{at}"))).collect();
         let start = |disk: &PathBuf| build_to(&place, &server, disk).progress("plain").spawn();
-        let waits = format!("waiting for another process that works on layer {}", images.images[0].layers[0].diff_id);
+        let waits =
+            format!("waiting for another process that is working on layer {}", images.images[0].layers[0].diff_id);
         let mut victim = start(&disks[0]);
         server.wait_held(1);
         until("half a layer", || partial(&place.store()).get(&first) == Some(&(HALF as u64)));
@@ -249,7 +250,7 @@ fn a_run_that_is_held_holds_no_other() {
     assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
     assert_eq!(bytes_of(&disks[1]), expected);
     for words in ["bytes of layer", "bytes of sha256:"] {
-        let is_told = |line: &str| line.contains("not waiting any longer for another process") && line.contains(words);
+        let is_told = |line: &str| line.contains("no longer waiting for another process") && line.contains(words);
         assert!(outcome.stderr.lines().any(is_told), "{}", outcome.describe());
     }
     let starts: Vec<_> = server.asked(&first).iter().filter(|asked| asked.from == 0).cloned().collect();

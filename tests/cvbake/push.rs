@@ -266,12 +266,12 @@ fn command_lines() {
     let place = Place::with(&small("x"));
     let source = layout(&place);
     for (args, text) in [
-        (&[source.as_str()][..], "nothing says where"),
-        (&["tar:-", "localhost:1/x"], "is a root filesystem and no image"),
+        (&[source.as_str()][..], "no name to push"),
+        (&["tar:-", "localhost:1/x"], "is a root filesystem, not an image"),
         (&[source.as_str(), "oci:elsewhere"], "is not the name of an image in a registry"),
         (
             &[source.as_str(), "localhost:1/x@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
-            "the name says sha256:e3b0",
+            "the name asks for the digest sha256:e3b0",
         ),
     ] {
         let outcome = push(&place, args).run();
@@ -281,7 +281,7 @@ fn command_lines() {
     // What is wrong with the source is told of the source, and before anything is connected to.
     for (source, text, hint) in [
         ("oci:/nowhere/x", "oci:/nowhere/x: ", ""),
-        ("nowhere/x:1", "the store has no image \"nowhere/x:1\"", "`cvbake pull` fetches more"),
+        ("nowhere/x:1", "the store has no image \"nowhere/x:1\"", "`cvbake pull` fetches others"),
     ] {
         let outcome = push(&place, &[source, "localhost:1/y"]).run();
         let line = outcome.error(&[3]);

@@ -240,8 +240,9 @@ fn overwritten_and_needed() {
     let through_a_link = [Member::file(b"somewhere/f", b"")];
     let linked = [Member::file(b"a", b""), Member::link(b'1', b"b", b"a")];
     let with_content = [Member::file(b"f", b"x")];
-    for members in [&through_a_link[..], &linked, &with_content] {
-        let outcome = over_and_over(&[], &[members, members].concat()).bake().run();
+    // Content takes a block each time: 2 GB that a directory for temporary files need not have, and that a plan does without.
+    for (members, options) in [(&through_a_link[..], &[][..]), (&linked, &[]), (&with_content, &["--dry-run"])] {
+        let outcome = over_and_over(&[], &[members, members].concat()).bake().args(options).run();
         assert!(assert_bulky(&outcome) < 10);
     }
 }

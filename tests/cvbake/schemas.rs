@@ -47,7 +47,8 @@ fn every_schema_is_sound() {
 #[test]
 fn what_is_not_as_promised_is_refused() {
     let good = json!({ "digest": format!("sha256:{}", "0".repeat(64)), "bytes": 1 });
-    let pull = |layer: Value| json!({ "image": null, "reference": "a", "platform": null, "layers": [layer] });
+    let pull =
+        |layer: Value| json!({ "image": null, "reference": "a", "platform": null, "platforms": [], "layers": [layer] });
     assert_eq!(allows("pull.json", &pull(good.clone())), Ok(()));
     for (key, value, problem) in [
         ("bytes", json!("1"), "type"),

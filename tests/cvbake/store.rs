@@ -29,7 +29,7 @@ fn blobs(place: &Place) -> Vec<PathBuf> {
 fn what_is_pulled_is_counted_collected_and_pulled_again() {
     let place = Place::with(&varied());
     let missing = store(&place, &["stats"]).run();
-    assert!(missing.error(&[7]).contains("there is no store in"), "{}", missing.describe());
+    assert!(missing.error(&[7]).contains("there is no store at"), "{}", missing.describe());
     assert!(!place.store().exists());
 
     let registry = Registry::start(&place, false);
@@ -52,7 +52,7 @@ fn what_is_pulled_is_counted_collected_and_pulled_again() {
     assert_eq!((&planned["layers"], &planned["blobs"], &planned["dry_run"]), (&1.into(), &0.into(), &true.into()));
     assert_eq!(json(&place, &["stats"])["indexes"]["count"], 4);
     let text = store(&place, &["gc", "--all"]).ok().stdout;
-    assert!(text.starts_with("removed 1 unpacked layer: "), "{text}");
+    assert!(text.starts_with("Removed 1 unpacked layer: "), "{text}");
     let stats = json(&place, &["stats"]);
     assert!(stats["indexes"]["count"] == 3 && stats["last_collection"].is_u64(), "{stats}");
     assert_eq!(store(&place, &["gc", "-q"]).ok().stdout, "");
@@ -88,7 +88,11 @@ fn a_check_finds_damage_and_repairs_it() {
     pull_and_build(&place, &name).args(["--keep-packs", "always"]).ok();
     let expected = fs::read(place.disk()).unwrap();
     let whole = store(&place, &["check", "--progress", "plain"]).ok();
-    assert!(whole.stdout.ends_with(": nothing damaged\n") && whole.stderr.contains("reading "), "{}", whole.describe());
+    assert!(
+        whole.stdout.ends_with(": nothing damaged\n") && whole.stderr.contains("checking "),
+        "{}",
+        whole.describe()
+    );
 
     let pick = |dir: &str| files_below(&place.store().join(dir)).swap_remove(0);
     let largest = blobs(&place).into_iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();

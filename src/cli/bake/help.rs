@@ -11,13 +11,13 @@ pub(super) fn source() -> String {
     let kinds = [
         ("NAME, docker://NAME", "an image in a registry, such as alpine:3.20 or localhost:5000/a/b"),
         ("oci:DIR[:TAG|@DIGEST]", "an OCI image layout"),
-        ("oci-archive:FILE[:TAG]", "the tar of one"),
-        ("docker-archive:FILE[:NAME]", "what docker save and podman save write"),
-        ("tar:FILE", "a plain root filesystem; tar:- is standard input"),
+        ("oci-archive:FILE[:TAG]", "an OCI image layout in a tar archive"),
+        ("docker-archive:FILE[:NAME]", "an archive that docker save or podman save wrote"),
+        ("tar:FILE", "the files of a root filesystem; tar:- reads standard input"),
     ];
     format!(
-        "The image:\n{}\nArchives may be compressed with gzip or zstd. A TAG or NAME is needed only where there are \
-         several images.",
+        "Image to bake:\n{}\nArchives may be compressed with gzip or zstd. TAG or NAME is needed only if there are \
+         several images. A name without registry, tag or docker:// that is also a file or directory is refused.",
         list(&kinds, OPTION)
     )
 }
@@ -25,22 +25,25 @@ pub(super) fn source() -> String {
 pub(super) fn size() -> String {
     let sizes = [
         ("auto", Size::AUTO_POLICY),
-        ("min", "the smallest size that holds everything"),
-        ("+512M", "so much more than min"),
-        ("20G", "exactly so much"),
+        ("min", "the smallest size that holds all files"),
+        ("+512M", "this much more than min"),
+        ("20G", "exactly this size"),
     ];
     format!(
-        "How large the disk becomes:\n{}\nUnits are K M G T or KiB MiB GiB TiB, powers of 1024, and KB MB GB TB, powers of \
-         1000; without one, bytes. resize2fs makes a disk larger later.",
+        "Set the size of the disk:\n{}\nUnits are K M G T or KiB MiB GiB TiB, powers of 1024, and KB MB GB TB, powers of \
+         1000; a number without a unit is in bytes. resize2fs can enlarge the filesystem later.",
         list(&sizes, OPTION)
     )
 }
 
 pub(super) fn inodes() -> String {
-    let counts =
-        [("auto", Inodes::AUTO_POLICY), ("100000", "at least so many"), ("1/16K", "one for every 16 KiB of the disk")];
+    let counts = [
+        ("auto", Inodes::AUTO_POLICY),
+        ("100000", "at least this many"),
+        ("1/16K", "one for every 16 KiB of the disk"),
+    ];
     let list = list(&counts, OPTION);
-    format!("How many inodes the filesystem has; every file and directory needs one:\n{}", list.trim_end())
+    format!("Set the number of inodes; every file and directory needs one:\n{}", list.trim_end())
 }
 
 /// A list of terms and what they mean, and an empty line. What is long is broken for narrow terminals, because a paragraph
@@ -67,32 +70,6 @@ fn list(terms: &[(&str, &str)], width: usize) -> String {
 }
 
 pub(super) fn after() -> String {
-    let environment = [
-        ("SOURCE_DATE_EPOCH", "the time of what the image gives no time, in seconds since 1970 (otherwise 0)"),
-        ("XDG_DATA_HOME", "where the store is by default, as cvbake (otherwise ~/.local/share)"),
-        (
-            "REGISTRY_AUTH_FILE",
-            "the file with the credentials for registries; otherwise containers/auth.json in XDG_RUNTIME_DIR or ~/.config, \
-             and config.json in DOCKER_CONFIG or ~/.docker",
-        ),
-        (
-            "CONTAINERS_REGISTRIES_CONF",
-            "the configuration of registries; otherwise containers/registries.conf in ~/.config or /etc, and in any case \
-             the files in CONTAINERS_REGISTRIES_CONF_DIR or the registries.conf.d beside both",
-        ),
-        ("NETRC", "the file with logins that is looked into last (otherwise ~/.netrc)"),
-        ("SSL_CERT_FILE, SSL_CERT_DIR", "who vouches for servers, instead of the system's authorities"),
-        (
-            "HTTPS_PROXY, HTTP_PROXY",
-            "the proxy for registries, as http://host:port; otherwise ALL_PROXY; NO_PROXY lists what is reached without, \
-             and this machine always is; also in lower case",
-        ),
-        ("NO_COLOR", "no colours"),
-    ];
-    let codes = Kind::ALL.map(|(kind, words)| (kind.exit_code().to_string(), words));
-    let mut statuses = vec![("0", "the disk is baked")];
-    statuses.extend(codes.iter().map(|(code, words)| (code.as_str(), *words)));
-    statuses.push(("129, 130, 143", "ended by SIGHUP, SIGINT or SIGTERM; nothing is left behind"));
     format!(
         "Examples:
   cvbake pull-and-build alpine:3.20 -o alpine.ext4
@@ -101,7 +78,41 @@ pub(super) fn after() -> String {
   cvbake bake docker-archive:alpine.tar -o alpine.ext4 --size 20G
   zcat rootfs.tar.gz | cvbake bake tar:- -o disk.ext4 --label root
 
-Environment:
+{}",
+        common()
+    )
+}
+
+/// What all commands have in common: the environment and the exit status.
+pub(in crate::cli) fn common() -> String {
+    let environment = [
+        ("SOURCE_DATE_EPOCH", "the time of files to which the image gives none, in seconds since 1970 (default: 0)"),
+        ("XDG_DATA_HOME", "the directory that holds the default store, cvbake (default: ~/.local/share)"),
+        (
+            "REGISTRY_AUTH_FILE",
+            "the file with credentials for registries (default: containers/auth.json in XDG_RUNTIME_DIR or ~/.config, and \
+             config.json in DOCKER_CONFIG or ~/.docker)",
+        ),
+        (
+            "CONTAINERS_REGISTRIES_CONF",
+            "the configuration of registries (default: containers/registries.conf in ~/.config or /etc); the files in \
+             CONTAINERS_REGISTRIES_CONF_DIR, or in registries.conf.d beside these, are always read as well",
+        ),
+        ("NETRC", "the file with credentials that is searched last (default: ~/.netrc)"),
+        ("SSL_CERT_FILE, SSL_CERT_DIR", "the certificate authorities to trust instead of the system's"),
+        (
+            "HTTPS_PROXY, HTTP_PROXY",
+            "the proxy for registries, as http://host:port (default: ALL_PROXY); NO_PROXY lists hosts to reach without it, \
+             and this machine is never reached through it; all of these may be in lower case",
+        ),
+        ("NO_COLOR", "if set, print without colours"),
+    ];
+    let codes = Kind::ALL.map(|(kind, words)| (kind.exit_code().to_string(), words));
+    let mut statuses = vec![("0", "success")];
+    statuses.extend(codes.iter().map(|(code, words)| (code.as_str(), *words)));
+    statuses.push(("129, 130, 143", "ended by SIGHUP, SIGINT or SIGTERM, with nothing left behind"));
+    format!(
+        "Environment:
 {}
 Exit status:
 {}",

@@ -15,6 +15,9 @@ use super::{KEYS, Setting, Shape};
 /// More than any configuration.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// How much of a value a hint repeats.
+const MAX_SHOWN: usize = 100;
+
 /// The text of a file at a usual place; `None` if there is none, or none that this user can get at: service users have the home
 /// directory of somebody else.
 pub(super) fn read_if_any(path: &Path) -> Result<Option<String>, Error> {
@@ -52,10 +55,26 @@ pub(super) fn missing(path: &Path) -> Error {
 }
 
 fn problem(path: &Path, line: Option<usize>, what: String) -> Error {
+    hinted(path, line, what, "`cvbake config show --help` lists the keys".to_owned())
+}
+
+fn hinted(path: &Path, line: Option<usize>, what: String, hint: String) -> Error {
     let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
-    Error::Usage {
-        problem: format!("the configuration {}{line}: {what}", path.display()),
-        hint: Some("`cvbake config show --help` lists the keys".to_owned()),
+    Error::Usage { problem: format!("the configuration {}{line}: {what}", path.display()), hint: Some(hint) }
+}
+
+/// The line as it is most likely meant, if it is a key with a text that has no quotes: `size = 1G`.
+fn quoted(line: &str) -> Option<String> {
+    let (name, value) = line.split_once('=')?;
+    let (name, value) = (name.trim(), value.split('#').next()?.trim());
+    let key = KEYS.iter().find(|key| key.name == name)?;
+    let is_bare = !value.is_empty() && !value.contains(['"', '\'', '[', ']', '{', '}', '\\']);
+    let value: String = value.chars().take(MAX_SHOWN).collect();
+    match key.shape {
+        _ if !is_bare => None,
+        Shape::Text => Some(format!("{name} = \"{value}\"")),
+        Shape::List => Some(format!("{name} = [\"{value}\"]")),
+        Shape::Flag => None,
     }
 }
 
@@ -63,8 +82,12 @@ fn problem(path: &Path, line: Option<usize>, what: String) -> Error {
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(&'static str, Setting)>, Error> {
     let line = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1;
     let table = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        problem(path, Some(line(at)), format!("not TOML: {}", error.message()))
+        let at = line(error.span().map_or(0, |span| span.start));
+        let what = format!("not TOML: {}", error.message());
+        match text.lines().nth(at - 1).and_then(quoted) {
+            Some(meant) => hinted(path, Some(at), what, format!("put the value in quotes: {meant}")),
+            None => problem(path, Some(at), what),
+        }
     })?;
     let mut settings = Vec::new();
     for (name, value) in table.get_ref() {
@@ -84,14 +107,13 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(&'static str, Settin
         let (values, expected) = match (key.shape, value.get_ref()) {
             (Shape::Text, value) => (one(value).map(|value| vec![value]), "a text or a number"),
             (Shape::Flag, DeValue::Boolean(value)) => (Some(vec![value.to_string()]), ""),
-            (Shape::Flag, _) => (None, "true or false"),
+            (Shape::Flag, _) => (None, "true or false, without quotes"),
             (Shape::List, DeValue::Array(values)) => {
                 (values.iter().map(|value| one(value.get_ref())).collect(), "a list of texts")
             }
             (Shape::List, _) => (None, "a list of texts"),
         };
-        let values =
-            values.ok_or_else(|| wrong(format!("the value of {name} is not as it should be, expected {expected}")))?;
+        let values = values.ok_or_else(|| wrong(format!("{name} has the wrong kind of value, expected {expected}")))?;
         settings.push((key.name, Setting { values, path: path.to_owned(), line: at }));
     }
     Ok(settings)
@@ -135,7 +157,7 @@ mod tests {
             ("no_journal = true", "line 1: there is no key \"no_journal\", expected no-journal"),
             (
                 "jobs = 2\nno-journal = \"yes\"",
-                "line 2: the value of no-journal is not as it should be, expected true or false",
+                "line 2: no-journal has the wrong kind of value, expected true or false, without quotes",
             ),
             ("insecure = \"a\"", "expected a list of texts"),
             ("insecure = [1, true]", "expected a list of texts"),
@@ -148,6 +170,17 @@ mod tests {
             assert_eq!(error.kind().exit_code(), 2);
         }
         assert_eq!(parse(Path::new("c.toml"), "# nothing\n").unwrap(), []);
+        for (text, hint) in [
+            ("size = 1G", "put the value in quotes: size = \"1G\""),
+            ("jobs = 1\nsize=+512M # more\n", "put the value in quotes: size = \"+512M\""),
+            ("store = /var/store", "put the value in quotes: store = \"/var/store\""),
+            ("insecure = localhost:5000", "put the value in quotes: insecure = [\"localhost:5000\"]"),
+            ("size = ", "`cvbake config show --help` lists the keys"),
+            ("size = \"1G", "`cvbake config show --help` lists the keys"),
+            ("sise = 1G", "`cvbake config show --help` lists the keys"),
+        ] {
+            assert_eq!(parse(Path::new("c.toml"), text).unwrap_err().hint().as_deref(), Some(hint), "{text}");
+        }
     }
 
     #[test]

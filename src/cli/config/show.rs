@@ -8,12 +8,12 @@ use serde::Serialize;
 use super::{KEYS, Key, Settings, Shape};
 use crate::cli::{Cli, environment, output};
 
-/// Shows the configuration
+/// Show the configuration
 ///
-/// What every command does unless its arguments say otherwise is set by variables and by configuration files. A key is the name of
-/// an option without its dashes, and its variable is that name in capitals: --keep-packs is keep-packs = "always" in a file and
-/// CVBAKE_KEEP_PACKS=always in the environment. The files are /etc/cvbake/config.toml and, before it, cvbake/config.toml in
-/// $XDG_CONFIG_HOME or ~/.config; or the only one that --config or $CVBAKE_CONFIG names.
+/// Environment variables and configuration files set defaults for options. A key is the name of an option without its dashes, and its
+/// variable is that name in capitals: --keep-packs always is keep-packs = "always" in a file, and CVBAKE_KEEP_PACKS=always in the
+/// environment. The files are cvbake/config.toml in $XDG_CONFIG_HOME or ~/.config and, with lower priority, /etc/cvbake/config.toml;
+/// --config or $CVBAKE_CONFIG names a single file instead.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(subcommand)]
@@ -22,14 +22,14 @@ pub(in crate::cli) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
-    /// Shows every key, its value, and where that comes from
+    /// Show every key, its value, and where the value comes from
     #[command(after_long_help = keys())]
     Show(ShowArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct ShowArgs {
-    /// Print a JSON array
+    /// Print the result as a JSON list
     #[arg(long)]
     json: bool,
 }

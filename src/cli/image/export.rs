@@ -10,55 +10,55 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use cvbake::archive::Compression;
 use cvbake::error::Error;
-use cvbake::fetch::{DockerSelect, Pull, Select, Source, TarSource};
+use cvbake::fetch::{DockerSelect, Error as FetchError, Pull, Select, Source, TarSource};
 use cvbake::images::{ExportJob, Exported, From, Target};
 use cvbake::text::line;
 use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use crate::cli::source::unmistakable;
 use crate::cli::work::{InStore, Telling, allowed_jobs, want, watch};
-use crate::cli::{environment, registry, values};
+use crate::cli::{environment, registry, source, values};
 use crate::ui::Ui;
 
-/// Writes an image where other programs find it
+/// Write an image for other programs
 ///
-/// What has a digest is written byte for byte. A file appears when it is whole, and a directory gets the image when all of it
-/// is there.
+/// Manifests, configurations and layers are written byte for byte. A file appears under its name when it is complete, and an image
+/// is added to a directory when all of it is there.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "cvbake image export [OPTIONS] <NAME> <DEST>")]
+#[command(override_usage = "cvbake image export [OPTIONS] <NAME> <DEST>", after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The image: a name, a digest or the beginning of one, or any source that cvbake bake takes
+    /// Image to export: a name, the end of a name, a digest or the beginning of one, or any source that cvbake bake accepts
     #[arg(value_name = "NAME")]
     name: OsString,
 
-    /// Where it goes: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE or tar:-
+    /// Write it to oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE or tar:-
     ///
-    /// oci: adds the image to a directory in the OCI image layout, in the place of one with the same tag. docker-archive: is
-    /// what docker load and podman load read. tar: is the merged root filesystem, with every attribute of every file; - is
-    /// standard output, and where its reader stops before the end the exit status is 141, without a word. A file that ends in .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front: image.tar is the root filesystem
-    /// alone, without what the image says of how to run it, and docker-archive:image.tar what docker load reads.
+    /// oci: adds the image to a directory in the OCI image layout, replacing an image with the same tag. docker-archive: writes
+    /// an archive for docker load and podman load. tar: writes the merged root filesystem, with all attributes of all files; tar:- writes
+    /// it to standard output; if its reader stops early, the exit status is 141 and nothing is said. A file that ends in .tar, .tar.gz,
+    /// .tgz or .tar.zst needs no tar: in front; note that image.tar is the root filesystem only, without the configuration that says how
+    /// to run it, and docker-archive:image.tar is an image.
     #[arg(value_name = "DEST")]
     target: OsString,
 
-    /// The platform of the image, as os/arch[/variant]
+    /// Choose the image for this platform, os/arch[/variant]
     #[arg(long, value_name = "PLATFORM", conflicts_with = "all")]
     platform: Option<Platform>,
 
-    /// All platforms, with whatever else belongs to the image (only for oci: and oci-archive:)
+    /// Export all platforms, and everything else in the index (only to oci: and oci-archive:)
     #[arg(long)]
     all: bool,
 
-    /// How to compress the file [default: gzip for .gz and .tgz, zstd for .zst, otherwise not at all]
+    /// Choose how to compress the file [default: gzip for .gz and .tgz, zstd for .zst and .tzst, otherwise none]
     #[arg(long, value_enum, value_name = "HOW")]
     compress: Option<Compress>,
 
-    /// Replace a file that is there
+    /// Replace an existing file
     #[arg(short, long)]
     force: bool,
 
-    /// How many threads work at once [default: as many as there are processors]
+    /// Set the number of threads [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
 
@@ -72,14 +72,19 @@ pub(super) struct Args {
     registry: registry::Args,
 }
 
+const EXAMPLES: &str = "Examples:
+  cvbake image export alpine:3.20 docker-archive:alpine.tar:alpine:3.20
+  cvbake image export alpine oci:layout:3.20
+  cvbake image export alpine tar:- | tar -tv";
+
 /// How to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Compress {
-    /// Not at all
+    /// Leave uncompressed
     None,
-    /// gzip
+    /// Compress with gzip
     Gzip,
-    /// Zstandard
+    /// Compress with Zstandard
     Zstd,
 }
 
@@ -126,17 +131,17 @@ impl Args {
             |problem: &str, hint: &str| Err(Error::Usage { problem: problem.to_owned(), hint: Some(hint.to_owned()) });
         match target {
             Target::DockerArchive { .. } | Target::Tar { .. } if self.all => wrong(
-                "--all makes no sense here: there is room for one platform only",
-                "oci: and oci-archive: have room for all",
+                "--all cannot be used here: the archive holds one platform only",
+                "oci: and oci-archive: hold all platforms",
             ),
             Target::Oci { .. } if self.compress.is_some() => {
-                wrong("--compress makes no sense here: a directory is not compressed", "oci-archive: is a file")
+                wrong("--compress cannot be used here: a directory is not compressed", "oci-archive: writes a file")
             }
             Target::Tar { path: None } if io::stdout().is_terminal() => {
-                wrong("an archive is nothing for a terminal", "tar:FILE writes a file, tar:- into a pipe")
+                wrong("refusing to write an archive to a terminal", "tar:FILE writes a file; tar:- is for a pipe")
             }
             Target::Tar { path: None } if self.telling.json => {
-                wrong("--json makes no sense here: standard output is the archive", "tar:FILE writes a file")
+                wrong("--json cannot be used here: the archive goes to standard output", "tar:FILE writes a file")
             }
             _ => Ok(()),
         }
@@ -149,7 +154,7 @@ fn from(text: &OsStr) -> Result<From, Error> {
     let is_digest = hex.is_some_and(|hex| hex.len() >= 4 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
     match text.to_str().filter(|_| is_digest) {
         Some(digest) => Ok(From::Store(digest.to_owned())),
-        None => Ok(From::Source(unmistakable(text, source(text)?)?)),
+        None => Ok(From::Source(image_source(text)?)),
     }
 }
 
@@ -157,14 +162,22 @@ fn from(text: &OsStr) -> Result<From, Error> {
 const TAR_ENDINGS: [&[u8]; 5] = [b".tar", b".tar.gz", b".tgz", b".tar.zst", b".tzst"];
 
 /// A source; a file with the ending of an archive is a root filesystem.
-pub(super) fn source(text: &OsStr) -> Result<Source, Error> {
+pub(super) fn image_source(text: &OsStr) -> Result<Source, Error> {
+    root_filesystem(text).map_or_else(|| source::parse(text), Ok)
+}
+
+fn root_filesystem(text: &OsStr) -> Option<Source> {
     let bytes = text.as_bytes();
     let transport = ["oci:", "oci-archive:", "docker-archive:", "tar:", "docker:"];
     let is_tar = TAR_ENDINGS.iter().any(|ending| bytes.len() > ending.len() && bytes.ends_with(ending));
-    if is_tar && !transport.iter().any(|transport| bytes.starts_with(transport.as_bytes())) {
-        return Ok(Source::Tar(TarSource::File(text.into())));
-    }
-    Ok(Source::parse(text)?)
+    let has_transport = transport.iter().any(|transport| bytes.starts_with(transport.as_bytes()));
+    (is_tar && !has_transport).then(|| Source::Tar(TarSource::File(text.into())))
+}
+
+/// The path to suggest for a target that has no transport, or an unknown one.
+fn place(text: &OsStr) -> String {
+    let text = text.to_string_lossy();
+    text.split_once(':').map_or_else(|| text.clone().into_owned(), |_| "PATH".to_owned())
 }
 
 fn target(text: &OsStr) -> Result<Target, Error> {
@@ -176,11 +189,29 @@ fn target(text: &OsStr) -> Result<Target, Error> {
     };
     let named = |path, select, make: fn(_, _) -> Target| match tag(select) {
         Ok(tag) => Ok(make(path, tag)),
-        Err(()) => {
-            wrong(format!("{}: what is written has its digest already", text.display()), "a tag follows a colon")
-        }
+        Err(()) => wrong(
+            format!("{}: the digest of an export follows from the image", text.display()),
+            "give a tag instead: oci:DIR:TAG",
+        ),
     };
-    match source(text)? {
+    let nowhere = || {
+        wrong(
+            format!(
+                "{} is not a place to export to: expected oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE",
+                text.display()
+            ),
+            &format!(
+                "oci:{0} adds the image to a directory; oci-archive:{0} and docker-archive:{0} write a file",
+                place(text)
+            ),
+        )
+    };
+    let place = match root_filesystem(text).map_or_else(|| Source::parse(text), Ok) {
+        // One with its transport says what is wrong behind that.
+        Err(FetchError::Source { .. }) if !text.as_bytes().contains(&b':') => return nowhere(),
+        parsed => parsed?,
+    };
+    match place {
         Source::Oci { path, select } => named(path, select, |path, tag| Target::Oci { path, tag }),
         Source::OciArchive { path, select } => named(path, select, |path, tag| Target::OciArchive { path, tag }),
         Source::DockerArchive { path, select: DockerSelect::Only } => {
@@ -191,12 +222,7 @@ fn target(text: &OsStr) -> Result<Target, Error> {
         }
         Source::Tar(TarSource::File(path)) => Ok(Target::Tar { path: Some(path) }),
         Source::Tar(TarSource::Stdin) => Ok(Target::Tar { path: None }),
-        other => wrong(
-            format!(
-                "{other} is no place to export to: expected oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE"
-            ),
-            "oci-archive:image.tar is one",
-        ),
+        _ => nowhere(),
     }
 }
 
@@ -248,14 +274,14 @@ fn json(exported: &Exported, target: &str, format: &'static str) -> String {
 }
 
 fn text(exported: &Exported, target: &str, format: &str) -> String {
-    let mut text = format!("{} is in {}\n", line(&exported.reference), line(target));
+    let mut text = format!("Exported {} → {}\n", line(&exported.reference), line(target));
     let mut put =
         |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
     if let Some(digest) = exported.digest {
         let platform = exported.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
         put("image", &format!("{digest}{platform}"));
     }
-    let meaning = if format == "tar" { ": the root filesystem, and nothing else of the image" } else { "" };
+    let meaning = if format == "tar" { " (the root filesystem only)" } else { "" };
     put("format", &format!("{format}{meaning}"));
     if let Some(bytes) = exported.bytes {
         put("size", &BinaryBytes(bytes).to_string());

@@ -1,32 +1,37 @@
 //! `cvbake image history`: how an image was made.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use cvbake::error::Error;
-use cvbake::images::{LayerDetails, Step};
-use cvbake::verify::Platform;
+use cvbake::fetch::Pull;
+use cvbake::images::{LayerDetails, Look, LookedLayer, Step};
+use cvbake::verify::{Digest, Platform};
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
 use super::{date, short, table};
-use crate::cli::output;
-use crate::cli::work::{InStore, want};
+use crate::cli::source::{elsewhere, or_elsewhere};
+use crate::cli::work::{InStore, want, watch};
+use crate::cli::{environment, output, registry};
 use crate::ui::Ui;
 
-/// Shows how an image was made, the last step first
+/// Show how an image was built, the last step first
 ///
-/// What an image says of itself: nobody checks it.
+/// This is what the image says of itself; nothing verifies it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The image: a name, a digest or the beginning of one
+    /// Image to show: a name in the store, the end of a name, a digest or the beginning of one; or docker://NAME for one in a registry,
+    /// oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE
     #[arg(value_name = "NAME")]
-    name: String,
+    name: OsString,
 
-    /// The platform, as os/arch[/variant]
+    /// Choose the image for this platform, os/arch[/variant]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
-    /// Whole commands
+    /// Show whole commands
     #[arg(long)]
     no_trunc: bool,
 
@@ -36,32 +41,76 @@ pub(super) struct Args {
 
     #[command(flatten)]
     store: InStore,
+
+    #[command(flatten)]
+    access: registry::Access,
 }
 
-type Row<'a> = (Option<&'a Step>, Option<&'a LayerDetails>);
+type Row<'a> = (Option<&'a Step>, Option<Layer<'a>>);
+
+/// A layer, as far as anything says what it is.
+struct Layer<'a> {
+    digest: Option<Digest>,
+    bytes: Option<u64>,
+    diff_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> From<&'a LayerDetails> for Layer<'a> {
+    fn from(layer: &'a LayerDetails) -> Layer<'a> {
+        let (digest, bytes) = (layer.descriptor.digest, layer.descriptor.size);
+        Layer { digest: Some(digest), bytes: Some(bytes), diff_id: layer.diff_id.as_deref().map(Cow::Borrowed) }
+    }
+}
+
+impl<'a> From<&'a LookedLayer> for Layer<'a> {
+    fn from(layer: &'a LookedLayer) -> Layer<'a> {
+        let diff_id = layer.diff_id.map(|diff_id| diff_id.to_string().into());
+        Layer { digest: layer.digest, bytes: layer.bytes, diff_id }
+    }
+}
+
+/// The steps, the last one first.
+fn rows<'a, L: Into<Layer<'a>>>(steps: Vec<(Option<&'a Step>, Option<L>)>) -> Vec<Row<'a>> {
+    steps.into_iter().rev().map(|(step, layer)| (step, layer.map(Into::into))).collect()
+}
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let want = want(args.platform.as_ref());
-    let inspected = cvbake::images::inspect(&args.store.needed()?, &args.name, &want, &|event| ui.on(&event))?;
-    let incomplete = || Error::Incomplete { name: args.name.clone() };
-    let image = inspected.image.filter(|image| image.config.is_some()).ok_or_else(incomplete)?;
-    let mut rows = image.steps();
-    rows.reverse();
-    if !args.json {
-        return output::lines(&text(&rows, args.no_trunc));
+    let on = |event| ui.on(&event);
+    if let Some(source) = elsewhere(&args.name)? {
+        let registry = args.access.options(Pull::Always)?;
+        let (temporary, cleanup) = (environment::temporary(), watch(ui));
+        let look = Look { source: &source, registry: &registry, temporary: &temporary, cleanup };
+        return args.print(&rows(look.at_image(&want, &on)?.steps()));
     }
-    let items: Vec<Item<'_>> = rows.iter().map(Item::of).collect();
-    output::json(&format!("{}\n", serde_json::to_string(&items).expect("numbers, texts and lists of them")))
+    let name = args.name.to_string_lossy();
+    let inspected = cvbake::images::inspect(&args.store.needed()?, &name, &want, &on);
+    let inspected = inspected.map_err(|error| or_elsewhere(&args.name, error))?;
+    let incomplete = || Error::Incomplete { name: name.clone().into_owned() };
+    let image = inspected.image.filter(|image| image.config.is_some()).ok_or_else(incomplete)?;
+    args.print(&rows(image.steps()))
 }
 
+impl Args {
+    fn print(&self, rows: &[Row<'_>]) -> Result<(), Error> {
+        if !self.json {
+            return output::lines(&text(rows, self.no_trunc));
+        }
+        let items: Vec<Item<'_>> = rows.iter().map(Item::of).collect();
+        output::json(&format!("{}\n", serde_json::to_string(&items).expect("numbers, texts and lists of them")))
+    }
+}
 fn text(rows: &[Row<'_>], whole: bool) -> String {
     let head = ["LAYER", "CREATED", "SIZE", "CREATED BY", "COMMENT"].map(str::to_owned).to_vec();
     let row = |(step, layer): &Row<'_>| {
         let words = |text: Option<&String>| text.map_or_else(String::new, |text| shown(text, whole));
         vec![
-            layer.map_or_else(|| "-".to_owned(), |layer| short(&layer.descriptor.digest)),
+            layer.as_ref().and_then(|layer| layer.digest).map_or_else(|| "-".to_owned(), |digest| short(&digest)),
             date(step.and_then(|step| step.created.as_deref())).to_owned(),
-            layer.map_or_else(|| "-".to_owned(), |layer| BinaryBytes(layer.descriptor.size).to_string()),
+            layer
+                .as_ref()
+                .and_then(|layer| layer.bytes)
+                .map_or_else(|| "-".to_owned(), |bytes| BinaryBytes(bytes).to_string()),
             words(step.and_then(|step| step.created_by.as_ref())),
             words(step.and_then(|step| step.comment.as_ref())),
         ]
@@ -81,7 +130,6 @@ fn shown(text: &str, whole: bool) -> String {
 
 /// An element of the list.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Item<'a> {
     created: Option<&'a str>,
     created_by: Option<&'a str>,
@@ -94,16 +142,16 @@ struct Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    fn of((step, layer): &Row<'a>) -> Item<'a> {
+    fn of((step, layer): &'a Row<'a>) -> Item<'a> {
         Item {
             created: step.and_then(|step| step.created.as_deref()),
             created_by: step.and_then(|step| step.created_by.as_deref()),
             author: step.and_then(|step| step.author.as_deref()),
             comment: step.and_then(|step| step.comment.as_deref()),
             empty_layer: step.and_then(|step| step.empty_layer).unwrap_or(false),
-            layer: layer.map(|layer| layer.descriptor.digest.to_string()),
-            diff_id: layer.and_then(|layer| layer.diff_id.as_deref()),
-            bytes: layer.map(|layer| layer.descriptor.size),
+            layer: layer.as_ref().and_then(|layer| layer.digest).map(|digest| digest.to_string()),
+            diff_id: layer.as_ref().and_then(|layer| layer.diff_id.as_deref()),
+            bytes: layer.as_ref().and_then(|layer| layer.bytes),
         }
     }
 }

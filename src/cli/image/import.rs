@@ -13,63 +13,63 @@ use cvbake::verify::Platform;
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use super::export::{Compress, source};
+use super::export::{Compress, image_source};
 use crate::cli::work::{InStore, Telling, allowed_jobs, watch};
 use crate::cli::{environment, values};
 use crate::ui::Ui;
 
-/// Brings images from files into the store
+/// Bring images from files into the store
 ///
-/// Afterwards cvbake bake NAME bakes them without a network. Every layer is unpacked once on the way, so that what is in the
-/// store can be baked. Images that have a manifest stay what they are, digest by digest.
+/// cvbake bake NAME can then bake them without a network. Each layer is unpacked once on the way, to make sure that the image can
+/// be baked. Images that have a manifest keep it, and their digests.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "cvbake image import [OPTIONS] <SOURCE> [NAME]")]
+#[command(override_usage = "cvbake image import [OPTIONS] <SOURCE> [NAME]", after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where it is: tar:FILE, tar:-, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    /// Images to import: tar:FILE, tar:-, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     ///
-    /// tar: is a root filesystem, plain, gzip or zstd, and becomes an image of one layer. A file that ends in .tar, .tar.gz,
-    /// .tgz or .tar.zst needs no tar: in front; what docker save and podman save write is docker-archive:FILE.
+    /// tar: is a root filesystem, plain or compressed with gzip or zstd, and becomes an image with one layer. A file that ends in .tar,
+    /// .tar.gz, .tgz or .tar.zst needs no tar: in front; an archive that docker save or podman save wrote is docker-archive:FILE.
     #[arg(value_name = "SOURCE")]
     source: OsString,
 
-    /// What to call it, such as team/app:v1 [default: all images that an archive names, by their names]
+    /// Name for the image, such as team/app:v1 [default: import all images that have names, under these]
     #[arg(value_name = "NAME")]
     name: Option<String>,
 
-    /// The platform, as os/arch[/variant]: the one to take of several [default: all]; that of a root filesystem [default: this
-    /// machine's]
+    /// Import only the image for this platform, os/arch[/variant] [default: all]; for a root filesystem, set its platform [default:
+    /// this machine's]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
-    /// How to keep layers that come without compression
+    /// Choose how to compress layers that are not compressed
     #[arg(long, value_enum, value_name = "HOW", default_value = "gzip")]
     compress: Compress,
 
-    /// What is run: a JSON list of arguments, or a line for the shell
+    /// Set the command to run: a JSON list of arguments, or a line for the shell
     #[arg(long, value_name = "COMMAND", value_parser = command, help_heading = ROOT)]
     cmd: Option<Words>,
 
-    /// What is run in any case, with the command as its arguments: in the same form
+    /// Set the entry point, which gets the command as its arguments: in the same form
     #[arg(long, value_name = "COMMAND", value_parser = command, help_heading = ROOT)]
     entrypoint: Option<Words>,
 
-    /// A variable of the environment; can be given several times
+    /// Set an environment variable (repeatable)
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair, help_heading = ROOT)]
     env: Vec<(String, String)>,
 
-    /// The directory that the command starts in
+    /// Set the working directory of the command
     #[arg(short, long, value_name = "DIR", value_parser = absolute, help_heading = ROOT)]
     workdir: Option<String>,
 
-    /// The user that the command runs as: a name or a number, perhaps with a group after a colon
+    /// Set the user that runs the command: a name or a number, optionally with a group after a colon
     #[arg(short, long, value_name = "USER[:GROUP]", help_heading = ROOT)]
     user: Option<String>,
 
-    /// A label; can be given several times
+    /// Set a label (repeatable)
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair, help_heading = ROOT)]
     label: Vec<(String, String)>,
 
-    /// How many layers are worked on at once [default: as many as there are processors]
+    /// Set the number of threads [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
 
@@ -82,6 +82,11 @@ pub(super) struct Args {
 
 const ROOT: &str = "Root filesystems";
 
+const EXAMPLES: &str = "Examples:
+  cvbake image import docker-archive:alpine.tar
+  cvbake image import rootfs.tar.gz team/app:v1 --cmd /sbin/init
+  tar -C rootfs -c . | cvbake image import tar:- team/app:v2";
+
 /// The words of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Words(Vec<String>);
@@ -89,7 +94,9 @@ struct Words(Vec<String>);
 /// As in a Dockerfile: a JSON list of words, or else a line for the shell.
 fn command(text: &str) -> Result<Words, String> {
     if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text).map(Words).map_err(|error| format!("no JSON list of texts: {error}"));
+        return serde_json::from_str(text)
+            .map(Words)
+            .map_err(|error| format!("expected a JSON list of strings: {error}"));
     }
     Ok(Words(["/bin/sh", "-c", text].map(str::to_owned).to_vec()))
 }
@@ -106,7 +113,7 @@ fn absolute(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    let source = source(&args.source)?;
+    let source = image_source(&args.source)?;
     args.check(&source)?;
     let job = ImportJob {
         source,
@@ -129,16 +136,16 @@ impl Args {
         let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: Some(hint.to_owned()) });
         match source {
             Source::Tar(_) if self.name.is_none() => {
-                wrong("a root filesystem has no name of its own".to_owned(), "say what to call it, behind the source")
+                wrong("a root filesystem has no name".to_owned(), "give it one after the source, such as team/app:v1")
             }
             Source::Tar(_) => Ok(()),
             Source::Registry(_) => wrong(
-                format!("{source} is in a registry: expected files"),
+                format!("{source} is the name of an image in a registry, expected files"),
                 "`cvbake pull` fetches images from registries",
             ),
             _ if self.run_config() != RunConfig::default() => wrong(
-                format!("{source} has a configuration of its own: --cmd and its like are for root filesystems"),
-                "tar:FILE is one",
+                format!("{source} has a configuration: options such as --cmd are for root filesystems"),
+                "a root filesystem is given as tar:FILE",
             ),
             _ => Ok(()),
         }
@@ -203,7 +210,7 @@ fn text(imported: &[Imported]) -> String {
     let mut text = String::new();
     let mut put = |row: String| writeln!(text, "{row}").expect("a string takes everything");
     for image in imported {
-        put(format!("{} is in the store", line(&image.names.join(", "))));
+        put(format!("Imported {}", line(&image.names.join(", "))));
         let platforms = match &image.platforms[..] {
             [] => String::new(),
             platforms => format!(" ({})", line(&platforms.join(", "))),
@@ -211,7 +218,7 @@ fn text(imported: &[Imported]) -> String {
         put(format!("  image   {}{platforms}", image.digest));
         let present = match image.present_layers {
             0 => String::new(),
-            present => format!(", {} already there", HumanCount(present as u64)),
+            present => format!(" ({} already in the store)", HumanCount(present as u64)),
         };
         put(format!("  layers  {}{present}", HumanCount(image.layers as u64)));
     }

@@ -1,62 +1,113 @@
 //! `cvbake image inspect`: everything that is known of images.
 
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use cvbake::error::Error;
-use cvbake::images::Inspected;
+use cvbake::fetch::{Pull, Source};
+use cvbake::images::{Document, Inspected, Look, Looked, LookedLayer};
 use cvbake::verify::{Platform, json};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::output;
-use crate::cli::work::{InStore, want};
+use crate::cli::source::{elsewhere, or_elsewhere};
+use crate::cli::work::{InStore, want, watch};
+use crate::cli::{environment, output, registry};
 use crate::ui::Ui;
 
-/// Shows everything that is known of images, as a JSON list
+/// Show images in detail, as a JSON list
 ///
-/// Manifest and configuration are shown whole, with what cvbake does not know. Of an image for several platforms the one for
-/// this machine is shown, or the one of --platform. The objects have name, names, digest, mediaType, index, manifestDigest, platform,
-/// created, bytes, complete, layers (digest, mediaType, bytes, diffId and stored), manifest and config.
+/// The manifest and the configuration are shown in full, including fields that cvbake does not know. Of an image for several
+/// platforms, the one for this machine or for --platform is shown. The objects have name, names, digest, media_type, index,
+/// manifest_digest, platform, created, bytes, complete, layers (digest, media_type, bytes, diff_id and stored), manifest and config.
+///
+/// An image that is not in the store is inspected where it is: only its documents are read, nothing is kept, and the objects
+/// lack complete and stored. What cannot be known there is null.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The images: names, digests or beginnings of those
+    /// Images to show: names in the store, ends of names, digests or beginnings of digests; or docker://NAME for one in a registry,
+    /// oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE
     #[arg(value_name = "NAME", required = true)]
-    names: Vec<String>,
+    names: Vec<OsString>,
 
-    /// The platform, as os/arch[/variant]
+    /// Choose the image for this platform, os/arch[/variant]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
-    /// Print the bytes of the manifest and nothing else; of the index, if that is what the name points to and no platform is named.
-    /// On a terminal, characters that it would act on are escaped; in a file or a pipe are the bytes
+    /// Print only the bytes of the manifest, or of the index if the name points to one and no platform is given; on a terminal,
+    /// control characters are escaped
     #[arg(long, conflicts_with = "raw_config")]
     raw: bool,
 
-    /// Print the bytes of the configuration and nothing else, escaped in the same way on a terminal
+    /// Print only the bytes of the configuration; on a terminal, control characters are escaped
     #[arg(long)]
     raw_config: bool,
 
     #[command(flatten)]
     store: InStore,
+
+    #[command(flatten)]
+    access: registry::Access,
+}
+
+/// What was found under a name.
+enum Found {
+    InStore(Box<Inspected>),
+    Elsewhere(Box<Looked>),
+    /// Nothing else was asked for.
+    Document(Option<Document>),
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    let store = args.store.needed()?;
-    let want = want(args.platform.as_ref());
-    let inspect = |name: &String| cvbake::images::inspect(&store, name, &want, &|event| ui.on(&event));
-    let inspected = args.names.iter().map(inspect).collect::<Result<Vec<_>, _>>()?;
-    let named = args.names.iter().zip(&inspected);
+    let found = |name: &OsString| Ok((name.to_string_lossy().into_owned(), args.find(name, ui)?));
+    let found = args.names.iter().map(found).collect::<Result<Vec<_>, Error>>()?;
     if args.raw || args.raw_config {
-        let bytes = named.map(|(name, inspected)| args.bytes(name, inspected)).collect::<Result<Vec<_>, _>>()?;
+        let bytes = found.iter().map(|(name, found)| args.bytes(name, found)).collect::<Result<Vec<_>, _>>()?;
         return output::document(&bytes.concat());
     }
-    let items: Vec<Item<'_>> = named.map(|(name, inspected)| Item::of(name, inspected)).collect();
+    let items: Vec<Item<'_>> = found.iter().filter_map(|(name, found)| Item::of(name, found)).collect();
     let text = serde_json::to_string_pretty(&items).expect("numbers, texts, and what was read as JSON");
     output::json(&format!("{text}\n"))
 }
 
 impl Args {
-    fn bytes<'a>(&self, name: &str, inspected: &'a Inspected) -> Result<&'a [u8], Error> {
+    fn find(&self, name: &OsStr, ui: &Arc<Ui>) -> Result<Found, Error> {
+        let want = want(self.platform.as_ref());
+        let on = |event| ui.on(&event);
+        let Some(source) = elsewhere(name)? else {
+            let inspected = cvbake::images::inspect(&self.store.needed()?, &name.to_string_lossy(), &want, &on);
+            return inspected.map(Box::new).map(Found::InStore).map_err(|error| or_elsewhere(name, error));
+        };
+        let registry = self.access.options(Pull::Always)?;
+        let (temporary, cleanup) = (environment::temporary(), watch(ui));
+        let look = Look { source: &source, registry: &registry, temporary: &temporary, cleanup };
+        // What is no image has a manifest, too.
+        if self.raw && self.platform.is_none() && !matches!(source, Source::Tar(_) | Source::DockerArchive { .. }) {
+            let document = look.at_document(&on)?;
+            if document.is_some() {
+                return Ok(Found::Document(document));
+            }
+        }
+        Ok(Found::Elsewhere(Box::new(look.at_image(&want, &on)?)))
+    }
+
+    fn bytes<'a>(&self, name: &str, found: &'a Found) -> Result<&'a [u8], Error> {
+        let none = || match self.raw_config {
+            true => {
+                Error::Usage { problem: format!("{name} is a root filesystem: it has no configuration"), hint: None }
+            }
+            false => Error::NoManifest { name: name.to_owned() },
+        };
+        match found {
+            Found::InStore(inspected) => self.stored_bytes(name, inspected),
+            Found::Elsewhere(looked) if self.raw_config => looked.config.as_deref().ok_or_else(none),
+            Found::Elsewhere(looked) => looked.manifest.as_ref().map(|manifest| &manifest.bytes[..]).ok_or_else(none),
+            Found::Document(document) => document.as_ref().map(|document| &document.bytes[..]).ok_or_else(none),
+        }
+    }
+
+    fn stored_bytes<'a>(&self, name: &str, inspected: &'a Inspected) -> Result<&'a [u8], Error> {
         let image = inspected.image.as_ref();
         let bytes = if self.raw_config {
             image.and_then(|image| image.config.as_deref())
@@ -71,59 +122,97 @@ impl Args {
 
 /// An element of the list.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Item<'a> {
     name: &'a str,
     names: &'a [String],
-    digest: String,
-    media_type: &'a str,
+    digest: Option<String>,
+    media_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<Value>,
     manifest_digest: Option<String>,
     platform: Option<&'a str>,
     created: Option<&'a str>,
     bytes: Option<u64>,
-    complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete: Option<bool>,
     layers: Vec<Layer<'a>>,
     manifest: Option<Value>,
     config: Option<Value>,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Layer<'a> {
-    digest: String,
-    media_type: &'a str,
-    bytes: u64,
-    diff_id: Option<&'a str>,
-    stored: bool,
+    digest: Option<String>,
+    media_type: Option<&'a str>,
+    bytes: Option<u64>,
+    diff_id: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<bool>,
+}
+
+fn value(bytes: &[u8]) -> Option<Value> {
+    json::parse("document", bytes).ok()
 }
 
 impl<'a> Item<'a> {
-    fn of(name: &'a str, inspected: &'a Inspected) -> Item<'a> {
-        let value = |bytes: &[u8]| json::parse::<Value>("document", bytes).ok();
+    fn of(name: &'a str, found: &'a Found) -> Option<Item<'a>> {
+        match found {
+            Found::InStore(inspected) => Some(Item::in_store(name, inspected)),
+            Found::Elsewhere(looked) => Some(Item::elsewhere(name, looked)),
+            Found::Document(_) => None,
+        }
+    }
+
+    fn elsewhere(name: &'a str, looked: &'a Looked) -> Item<'a> {
+        let layer = |layer: &'a LookedLayer| Layer {
+            digest: layer.digest.map(|digest| digest.to_string()),
+            media_type: layer.media_type.as_deref(),
+            bytes: layer.bytes,
+            diff_id: layer.diff_id.map(|diff_id| diff_id.to_string().into()),
+            stored: None,
+        };
+        let top = looked.top.as_ref();
+        let digest = top.map(|top| top.descriptor.digest).or(looked.digest);
+        Item {
+            name,
+            names: &[],
+            digest: digest.map(|digest| digest.to_string()),
+            media_type: top.map(|top| top.descriptor.media_type.as_str()),
+            index: top.filter(|_| looked.is_of_index()).and_then(|index| value(&index.bytes)),
+            manifest_digest: looked.manifest.as_ref().map(|manifest| manifest.descriptor.digest.to_string()),
+            platform: looked.platform.as_deref(),
+            created: looked.created.as_deref(),
+            bytes: looked.layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.bytes?)),
+            complete: None,
+            layers: looked.layers.iter().map(layer).collect(),
+            manifest: looked.manifest.as_ref().and_then(|manifest| value(&manifest.bytes)),
+            config: looked.config.as_deref().and_then(value),
+        }
+    }
+
+    fn in_store(name: &'a str, inspected: &'a Inspected) -> Item<'a> {
         let Inspected { names, details, image, .. } = inspected;
         let image = image.as_ref();
         let layers = image.map_or(&[][..], |image| &image.layers);
         Item {
             name,
             names,
-            digest: details.reference.digest.to_string(),
-            media_type: &details.reference.media_type,
+            digest: Some(details.reference.digest.to_string()),
+            media_type: Some(&details.reference.media_type),
             index: details.listed.and(details.document.as_deref()).and_then(value),
             manifest_digest: image.map(|image| image.descriptor.digest.to_string()),
             platform: image.and_then(|image| image.platform.as_deref()),
             created: image.and_then(|image| image.created.as_deref()),
             bytes: layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.descriptor.size)),
-            complete: image.is_some_and(|image| image.is_complete()),
+            complete: Some(image.is_some_and(|image| image.is_complete())),
             layers: layers
                 .iter()
                 .map(|layer| Layer {
-                    digest: layer.descriptor.digest.to_string(),
-                    media_type: &layer.descriptor.media_type,
-                    bytes: layer.descriptor.size,
-                    diff_id: layer.diff_id.as_deref(),
-                    stored: layer.stored,
+                    digest: Some(layer.descriptor.digest.to_string()),
+                    media_type: Some(&layer.descriptor.media_type),
+                    bytes: Some(layer.descriptor.size),
+                    diff_id: layer.diff_id.as_deref().map(Cow::Borrowed),
+                    stored: Some(layer.stored),
                 })
                 .collect(),
             manifest: image.and_then(|image| value(&image.manifest)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cvbake::error::Error;
-use cvbake::images::Listed;
+use cvbake::images::{Listed, begins, calls};
 use cvbake::text::line;
 use indicatif::BinaryBytes;
 use serde::Serialize;
@@ -13,28 +13,28 @@ use crate::cli::output;
 use crate::cli::work::InStore;
 use crate::ui::Ui;
 
-/// Lists the images in the store
+/// List the images in the store
 ///
-/// A line for each name. An image that was pulled by its digest has no tag. The platforms are those that are in the store, and
-/// the size is what the store has of them, as compressed as it is there. Nothing in the store is changed.
+/// There is a line for each name. An image that was pulled by its digest has no tag. PLATFORM lists the platforms in the store, and
+/// SIZE is how much of the image the store has, compressed as it is there. The store is not changed.
 ///
-/// --json prints objects of name, repository, tag, digest, mediaType, platforms, created, bytes and complete.
+/// --json prints objects with name, repository, tag, digest, media_type, platforms, created, bytes and complete.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only names like this one: a name or the end of one, with or without a tag, and * for any text
+    /// List only images of this name, end of a name, or beginning of a digest; * stands for any text, ? for one character
     #[arg(value_name = "PATTERN")]
     pattern: Option<String>,
 
-    /// Whole digests
+    /// Show whole digests
     #[arg(long)]
     digests: bool,
 
-    /// Print digests and nothing else
-    #[arg(short, long, conflicts_with_all = ["json", "format", "digests"])]
+    /// Print only digests; with --json, the list stays complete
+    #[arg(short, long, conflicts_with_all = ["format", "digests"])]
     quiet: bool,
 
-    /// Print a line for each name, made of {{.Name}}, {{.Repository}}, {{.Tag}}, {{.Digest}}, {{.ID}}, {{.Platform}},
-    /// {{.CreatedAt}}, {{.Size}} and other text; \t and \n stand for tabulator and new line
+    /// Print a line for each name from this template, with the fields {{.Name}}, {{.Repository}}, {{.Tag}}, {{.Digest}}, {{.ID}},
+    /// {{.Platform}}, {{.CreatedAt}} and {{.Size}}; \t is a tab, \n a new line
     #[arg(long, value_name = "TEMPLATE", value_parser = template, conflicts_with = "json")]
     format: Option<Template>,
 
@@ -89,7 +89,6 @@ fn text(listed: &[&Listed], digests: bool) -> String {
 
 /// An element of the JSON list.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Item<'a> {
     name: &'a str,
     repository: Option<&'a str>,
@@ -191,11 +190,12 @@ fn template(text: &str) -> Result<Template, String> {
     let mut parts = Vec::new();
     let mut rest = text.as_str();
     while let Some((before, behind)) = rest.split_once("{{") {
-        let (name, after) = behind.split_once("}}").ok_or("{{ without }}")?;
+        let (name, after) = behind.split_once("}}").ok_or("there is a {{ without }}")?;
         let name = name.trim().strip_prefix('.').unwrap_or_default();
         let known = Field::NAMES.iter().find(|(known, _)| *known == name);
         let names: Vec<String> = Field::NAMES.iter().map(|(name, _)| format!("{{{{.{name}}}}}")).collect();
-        let (_, field) = known.ok_or_else(|| format!("expected one of {}", names.join(", ")))?;
+        let (_, field) =
+            known.ok_or_else(|| format!("there is no such field, expected one of {}", names.join(", ")))?;
         parts.extend([Part::Text(before.to_owned()), Part::Field(*field)]);
         rest = after;
     }
@@ -213,14 +213,10 @@ impl Template {
     }
 }
 
-/// Whether a pattern is the name, the repository, or the end of one of them that begins behind a slash.
+/// Whether a pattern is like something that the image may be called by, or the beginning of its digest.
 fn matches(pattern: &str, image: &Listed) -> bool {
-    let names = [Some(image.name.as_str()), image.repository.as_deref()];
-    let ends = |name: &str| -> Vec<String> {
-        let behind = name.match_indices('/').map(|(at, _)| at + 1);
-        std::iter::once(0).chain(behind).map(|at| name[at..].to_owned()).collect()
-    };
-    names.into_iter().flatten().flat_map(ends).any(|name| is_like(pattern.as_bytes(), name.as_bytes()))
+    let digest = &image.details.reference.digest;
+    calls(&image.name).any(|call| is_like(pattern.as_bytes(), call.as_bytes())) || begins(digest, pattern)
 }
 
 /// Whether a text is like a pattern, in which `*` stands for any text and `?` for any character of one byte.

@@ -11,16 +11,17 @@ use crate::cli::output;
 use crate::cli::work::InStore;
 use crate::ui::Ui;
 
-/// Removes images from the store
+/// Remove images from the store
 ///
-/// By a name, only that name goes; the image goes with its last name, and with it what no other image in the store needs.
+/// Removing one name of an image leaves its other names. The image is removed with its last name, together with everything that no
+/// other image in the store needs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The images: names, digests or beginnings of those
+    /// Images to remove: names, ends of names, digests or beginnings of digests
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 
-    /// Even if a running process uses it, and, by a digest, even if it has several names
+    /// Remove an image even if a running process uses it, or if it is given by its digest and has several names
     #[arg(short, long)]
     force: bool,
 

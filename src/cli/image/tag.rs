@@ -9,17 +9,17 @@ use crate::cli::output;
 use crate::cli::work::InStore;
 use crate::ui::Ui;
 
-/// Gives an image more names
+/// Give an image more names
 ///
-/// A name that stood for another image stands for this one then. An image that no name leads to any more, as cvbake store check
-/// tells, gets one by its digest.
+/// A name that belongs to another image is moved to this one. An image without a name, as cvbake store check reports it, is given by
+/// its digest.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The image: a name, a digest or the beginning of one
+    /// Image to name: a name, the end of a name, a digest or the beginning of one
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// What to call it, too
+    /// Names to add
     #[arg(value_name = "NEW", required = true)]
     new: Vec<String>,
 

@@ -17,25 +17,25 @@ use crate::cli::work::{InStore, Telling, allowed_jobs};
 use crate::cli::{output, values};
 use crate::ui::{Mode, Ui};
 
-/// Reads everything in the store and compares it with its digests
+/// Verify everything in the store against its digests
 ///
-/// What is damaged is told, a line each; then the exit status is 7. No bake trusts anything in the store unread, so this
-/// only tells earlier. Images that lack something are told, too, with what they lack, and so are those that no name leads to:
-/// that is no damage, and the exit status stays 0, for the next pull or import heals it.
+/// Each damaged object is reported on a line, and the exit status is then 7. No bake uses anything in the store unverified, so this
+/// only finds damage earlier. Images that lack blobs and images without a name are reported as well; these are not damaged, the exit
+/// status stays 0, and the next pull or import completes them.
 ///
-/// --json prints objects, bytes, damaged (a list of path and problem), repaired, incomplete (a list of name, platform and lacks:
-/// part, digest, bytes and damaged), unnamed (a list of digests) and hints.
+/// --json prints an object with objects, bytes, damaged (a list of path and problem), repaired, incomplete (a list of name, platform
+/// and lacks: part, digest, bytes and damaged), unnamed (a list of digests) and hints.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake store check [OPTIONS]")]
 pub(super) struct Args {
-    /// Remove what is damaged, so that it is fetched again, and restore names of images that are lost
+    /// Remove damaged objects, so that they are fetched again, and restore lost names of images
     #[arg(long)]
     repair: bool,
 
     #[command(flatten)]
     store: InStore,
 
-    /// How many threads work at once [default: as many as there are processors]
+    /// Set the number of threads [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
 
@@ -145,7 +145,7 @@ fn text(checked: &Checked, repaired: bool, quiet: bool) -> String {
         writeln!(text, "{line}").expect("a string takes everything");
     }
     for digest in &checked.unnamed {
-        writeln!(text, "{digest}: no name leads to this image").expect("a string takes everything");
+        writeln!(text, "{digest}: this image has no name").expect("a string takes everything");
     }
     if !quiet {
         let found = match (checked.damaged.len(), repaired) {
@@ -161,7 +161,7 @@ fn text(checked: &Checked, repaired: bool, quiet: bool) -> String {
         let (incomplete, unnamed) = (checked.incomplete_names().len(), checked.unnamed.len());
         let also = counted(incomplete, "incomplete") + &counted(unnamed, "without a name");
         let (objects, bytes) = (HumanCount(checked.objects as u64), BinaryBytes(checked.bytes));
-        writeln!(text, "checked {objects} blobs and layers, {bytes}: {found}{also}")
+        writeln!(text, "Checked {objects} blobs and layers, {bytes}: {found}{also}")
             .expect("a string takes everything");
     }
     text

@@ -8,14 +8,14 @@ use super::{removal, usual_rules};
 use crate::cli::output;
 use crate::cli::work::InStore;
 
-/// Removes what nothing needs
+/// Remove what nothing needs
 ///
-/// That is: blobs of no image, beginnings of blobs that nobody goes on with, and what was read of layers that no image in
-/// the store has, if it was not used for 30 days. Layers of archives and of image layouts elsewhere are of the last kind.
+/// This removes blobs that belong to no image, interrupted downloads that no process continues, and cached layers that belong to no
+/// image in the store and have not been used for 30 days. Layers of archives and of image layouts are of the last kind.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake store gc [OPTIONS]")]
 pub(super) struct Args {
-    /// Also what was read of layers of archives and other layouts lately, and images whose names are lost for good
+    /// Also remove cached layers of archives and layouts that were used lately, and images whose names are lost
     #[arg(long)]
     all: bool,
 
@@ -29,7 +29,7 @@ pub(super) struct Args {
 /// Whether to do it, and what to tell.
 #[derive(Debug, clap::Args)]
 pub(super) struct How {
-    /// Say what would be removed, and remove nothing
+    /// Show what would be removed, and remove nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 
@@ -37,8 +37,8 @@ pub(super) struct How {
     #[arg(long)]
     json: bool,
 
-    /// Print nothing but warnings and errors
-    #[arg(short, long, conflicts_with = "json")]
+    /// Print only warnings and errors, and the result if --json asks for it
+    #[arg(short, long)]
     quiet: bool,
 }
 

@@ -11,11 +11,11 @@ use super::{unused_for, usual_rules};
 use crate::cli::values;
 use crate::cli::work::InStore;
 
-/// Removes images that were not used for long, or until the store is small enough
+/// Remove images that have not been used for long, or until the store is small enough
 ///
-/// First goes what cvbake store gc removes, then images with all that no other one needs, those that were used least
-/// recently first. An image is used when it is pulled or baked. With --keep-size imported images, which no registry gives back,
-/// go when nothing else is left; with --older-than they are no exception: export those that are nowhere else.
+/// This first removes what cvbake store gc removes, then images with everything that no other image needs, the least recently used
+/// first. Pulling and baking an image count as using it. With --keep-size, imported images, which no registry gives back, are removed when
+/// nothing else is left to remove. With --older-than they are treated like all others: export those that exist nowhere else.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "cvbake store prune [OPTIONS] --older-than <AGE>\n       cvbake store prune [OPTIONS] --keep-size <SIZE>"
@@ -35,11 +35,11 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
 struct Limits {
-    /// Remove images and layers that were not used for so long: 30m, 12h, 7d, 2w
+    /// Remove images and layers that have not been used for this long: 30m, 12h, 7d, 2w
     #[arg(long, value_name = "AGE", value_parser = values::age)]
     older_than: Option<Duration>,
 
-    /// Remove what was used least recently until no more than this is left: 500M, 20G
+    /// Remove the least recently used images until the store has at most this size: 500M, 20G
     #[arg(long, value_name = "SIZE", value_parser = values::store_size)]
     keep_size: Option<u64>,
 }

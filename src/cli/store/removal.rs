@@ -37,9 +37,9 @@ pub(super) fn text(removal: &Removal, dry_run: bool) -> String {
         let how = if removal.imported.contains(name) { " (imported)" } else { "" };
         writeln!(text, "{}{how}", line(name)).expect("a string takes everything");
     }
-    let verb = if dry_run { "would remove" } else { "removed" };
+    let verb = if dry_run { "Would remove" } else { "Removed" };
     let left = BinaryBytes(removal.left_bytes);
-    writeln!(text, "{verb} {}; {left} stay", words(removal)).expect("a string takes everything");
+    writeln!(text, "{verb} {}; {left} left", words(removal)).expect("a string takes everything");
     text
 }
 
@@ -80,14 +80,14 @@ mod tests {
     #[test]
     fn reports() {
         let mut removal = Removal::default();
-        assert_eq!(text(&removal, false), "removed nothing; 0 B stay\n");
+        assert_eq!(text(&removal, false), "Removed nothing; 0 B left\n");
         removal.images = vec!["docker.io/library/alpine:3.20".to_owned(), "docker.io/team/app:v1".to_owned()];
         removal.imported = vec!["docker.io/team/app:v1".to_owned()];
         removal.partials = vec!["a".to_owned(), "b".to_owned()];
         (removal.bytes, removal.left_bytes) = (2048, 1024);
         let expected = "docker.io/library/alpine:3.20\n\
                         docker.io/team/app:v1 (imported)\n\
-                        would remove 2 images, 2 partial downloads: 2.00 KiB; 1.00 KiB stay\n";
+                        Would remove 2 images, 2 partial downloads: 2.00 KiB; 1.00 KiB left\n";
         assert_eq!(text(&removal, true), expected);
         let expected = concat!(
             r#"{"images":["docker.io/library/alpine:3.20","docker.io/team/app:v1"],"blobs":0,"layers":0,"partials":2,"#,

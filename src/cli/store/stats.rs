@@ -14,9 +14,9 @@ use super::usual_rules;
 use crate::cli::work::InStore;
 use crate::cli::{environment, output};
 
-/// Shows how much is in the store
+/// Show how much is in the store
 ///
-/// --json prints path, total_bytes, free_bytes, images, layers, then blobs, indexes, packs and partials (count and bytes of each),
+/// --json prints an object with path, total_bytes, free_bytes, images, layers, then blobs, indexes, packs and partials (count and bytes of each),
 /// scratch_bytes, reclaimable_bytes and last_collection, in seconds since 1970.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake store stats [OPTIONS]")]

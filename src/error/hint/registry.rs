@@ -14,48 +14,60 @@ pub(super) enum Doing {
 /// Advice about a problem; `registry` is whom it is about.
 pub(super) fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<String> {
     match problem {
+        // Somebody is known by name, so logging in has been thought of.
+        Problem::Denied { with, .. } if with.starts_with("the credentials of user") => {
+            let registry = registry?;
+            Some(format!(
+                "check the user name and the password; `cvbake login {registry}` stores new ones; --creds USER:PASSWORD uses others; \
+                 the user may also lack rights to this repository, or there is none of that name"
+            ))
+        }
         Problem::Denied { .. } => {
             let registry = registry?;
             Some(format!(
-                "log in with `cvbake login {registry}`, or use --authfile or --creds; \
-                 without rights to an image many registries say this, too, if there is none of that name"
+                "log in with `cvbake login {registry}`; --authfile or --creds uses other credentials; \
+                 many registries answer like this, too, when there is no image of that name"
             ))
         }
-        Problem::NotFound { .. } => Some("check the name and the tag".to_owned()),
+        Problem::NotFound { .. } => Some("check the name, and the tag or digest".to_owned()),
+        Problem::NoSuchTag { tags, .. } => {
+            Some(format!("check the tag: there is {}", tags.first().map_or("another", String::as_str)))
+        }
+        Problem::NoSuchRepository { .. } => Some("check the name of the repository".to_owned()),
         Problem::Untrusted { host, .. } => Some(format!(
-            "--cert-dir DIR, or {host} in ~/.config/containers/certs.d, holds who vouches for it as *.crt, and what it wants to see \
-             as *.cert and *.key; --insecure trusts anybody"
+            "put the certificate of its authority as *.crt, and a client certificate as *.cert with its *.key, into \
+             ~/.config/containers/certs.d/{host}; --cert-dir DIR names another directory; --insecure accepts any certificate"
         )),
         Problem::Certificates { .. } => {
-            Some("replace or remove it: a file that is broken changes nobody's trust silently".to_owned())
+            Some("replace or remove it: a broken file is not silently ignored".to_owned())
         }
         Problem::Proxy { .. } => {
-            Some("HTTPS_PROXY, HTTP_PROXY and ALL_PROXY say so; NO_PROXY lists what is reached without".to_owned())
+            Some("it is set by HTTPS_PROXY, HTTP_PROXY or ALL_PROXY; NO_PROXY lists hosts that are reached without it".to_owned())
         }
         Problem::Blocked { .. } => Some(
-            "registries.conf and the files in registries.conf.d say so; --registries-conf FILE uses another".to_owned(),
+            "registries.conf or a file in registries.conf.d blocks it; --registries-conf FILE uses another file".to_owned(),
         ),
         Problem::NotStored => Some(NOT_STORED.to_owned()),
         Problem::Configured { .. } => Some(
-            "correct [[registry]] or [aliases] in registries.conf or registries.conf.d; --registries-conf FILE uses another"
+            "correct [[registry]] or [aliases] in registries.conf or registries.conf.d; --registries-conf FILE uses another file"
                 .to_owned(),
         ),
         Problem::Credentials { reason, .. } if reason.starts_with("docker-credential-") => Some(
-            "install or repair that program, or take its name out of credsStore and credHelpers; --authfile FILE uses another file, \
-             --creds USER:PASSWORD none"
+            "install or repair that program, or remove its name from credsStore and credHelpers; --authfile FILE uses another file; \
+             --creds USER:PASSWORD uses none"
                 .to_owned(),
         ),
         Problem::Credentials { .. } => Some(
-            "repair or remove the file; --authfile FILE uses another, --creds USER:PASSWORD none".to_owned(),
+            "repair or remove the file; --authfile FILE uses another file; --creds USER:PASSWORD uses none".to_owned(),
         ),
         Problem::OtherDigest { .. } => {
             Some("leave the digest out of the name, or push the image that has it".to_owned())
         }
         Problem::Malformed { what: "the digest", .. } => {
-            Some("expected is what registries give: sha256: and 64 hexadecimal digits, or sha512: and 128".to_owned())
+            Some("a digest is sha256: and 64 hexadecimal digits, or sha512: and 128".to_owned())
         }
         Problem::Address { .. } | Problem::Realm { .. } | Problem::Redirect { .. } | Problem::Location { .. } => Some(
-            "tell who runs the registry: it must lead neither to what only you can reach, nor in circles, nor from https to http"
+            "tell whoever runs the registry: it must not lead to addresses in private networks, in circles, or from https to http"
                 .to_owned(),
         ),
         Problem::ContentType { .. }
@@ -64,12 +76,12 @@ pub(super) fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<St
         | Problem::Digest { .. }
         | Problem::HeaderDigest { .. }
         | Problem::TooLarge { .. } => Some(
-            "the registry, or a proxy on the way to it, does not give out what it should: try from another network or a mirror, \
-             and tell who runs it"
+            "the registry, or a proxy on the way to it, sends something else than it should: try from another network or a mirror, \
+             and tell whoever runs it"
                 .to_owned(),
         ),
         Problem::Transport { connecting: true, reason, .. } if speaks_of_tls(reason) => {
-            Some("--insecure accepts a registry that has no TLS, or a certificate that nobody vouches for".to_owned())
+            Some("--insecure allows plain HTTP, and certificates that cannot be verified".to_owned())
         }
         Problem::Transport { .. }
         | Problem::Stalled { .. }
@@ -81,7 +93,7 @@ pub(super) fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<St
             Some("try again later: what was downloaded is kept; --pull never uses what is in the store".to_owned())
         }
         Problem::Status { .. } | Problem::Malformed { .. } => Some(
-            "check the name: what answers there may be no registry, or a proxy before it; if it is one, tell who runs it"
+            "check the name: what answers there may be no registry, or a proxy in front of it; if it is one, tell whoever runs it"
                 .to_owned(),
         ),
         _ => None,
@@ -92,15 +104,15 @@ pub(super) fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<St
 pub(super) fn of_writing(problem: &Problem, doing: Doing) -> Option<&'static str> {
     match (problem, doing) {
         (Problem::Denied { .. }, Doing::Login) => {
-            Some("check the name and the password; some registries want an access token instead of it")
+            Some("check the name and the password; some registries want an access token instead of a password")
         }
         (Problem::NotFound { .. }, Doing::Login) => Some("check the name of the registry"),
         (Problem::NotFound { .. }, Doing::Push) => {
-            Some("check the name: some registries want a repository to be made before anything is pushed to it")
+            Some("check the name: some registries want a repository to be created before the first push")
         }
         (Problem::NotStored, _) => Some(NOT_STORED),
         (Problem::Oversize { .. }, _) => Some("--chunk-size 16M sends blobs in smaller pieces"),
-        (Problem::ReadOnly { .. }, _) => Some("push to another registry: caches and mirrors only give"),
+        (Problem::ReadOnly { .. }, _) => Some("push to another registry: caches and mirrors are read-only"),
         (Problem::Transport { connecting: true, .. }, _) => None,
         (
             Problem::Transport { .. }
@@ -114,7 +126,7 @@ pub(super) fn of_writing(problem: &Problem, doing: Doing) -> Option<&'static str
             | Problem::Status { status: 429 | 500.., .. },
             doing,
         ) => Some(match doing {
-            Doing::Push => "try again later: whole blobs that have arrived are not sent again",
+            Doing::Push => "try again later: blobs that have arrived are not sent again",
             Doing::Login => "check the name of the registry, or try again later",
         }),
         (
@@ -122,7 +134,7 @@ pub(super) fn of_writing(problem: &Problem, doing: Doing) -> Option<&'static str
             Doing::Login,
         ) => Some("check the name of the registry: what answers there may be something else"),
         (Problem::Status { .. }, Doing::Push) => Some(
-            "some registries take only certain kinds of images or names: the message has what this one says about it",
+            "some registries accept only certain kinds of images or names: the message is what this one says about it",
         ),
         _ => None,
     }

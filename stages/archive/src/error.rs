@@ -78,14 +78,17 @@ impl std::fmt::Display for Named<'_> {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TarProblem {
-    /// Not a tar header at all.
+    /// The start of a file in another format.
     #[error("expected a tar archive, found what looks like {found}")]
     NotTar {
         /// The format that the first bytes belong to.
         found: &'static str,
     },
+    /// Nothing that could be a tar header, where the first one should be.
+    #[error("expected a tar archive, found data that does not begin with a tar header")]
+    NoHeader,
     /// A header whose bytes do not add up.
-    #[error("header checksum is {computed}, but the header states {stated}")]
+    #[error("wrong header checksum: expected {computed:06o}, found \"{stated}\"")]
     Checksum {
         /// The sum of the bytes.
         computed: u32,

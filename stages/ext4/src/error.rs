@@ -17,7 +17,7 @@ pub enum Error {
         max: usize,
     },
     /// A disk that can't hold the tree.
-    #[error("a filesystem of {asked} bytes is too small for this tree, which needs {needed} bytes")]
+    #[error("a filesystem of {} is too small for these files, which need {}", rounded_down(*asked), rounded_up(*needed))]
     TooSmall {
         /// The size asked for.
         asked: u64,
@@ -25,7 +25,7 @@ pub enum Error {
         needed: u64,
     },
     /// A disk larger than this writer makes.
-    #[error("a filesystem of {bytes} bytes is too large, expected at most {max} bytes")]
+    #[error("a filesystem of {} is too large, expected at most {}", rounded_up(*bytes), rounded_down(*max))]
     TooLarge {
         /// The size asked for or needed.
         bytes: u64,
@@ -33,7 +33,7 @@ pub enum Error {
         max: u64,
     },
     /// Fewer inodes than the tree has.
-    #[error("{asked} inodes are too few for this tree, which needs {needed}")]
+    #[error("{asked} inodes are too few for these files, which need {needed}")]
     TooFewInodes {
         /// The number asked for.
         asked: u64,
@@ -41,7 +41,7 @@ pub enum Error {
         needed: u64,
     },
     /// More inodes than a filesystem of that size can have.
-    #[error("{asked} inodes are too many for a filesystem of {bytes} bytes, expected at most {max}")]
+    #[error("{asked} inodes are too many for a filesystem of {}, expected at most {max}", rounded_down(*bytes))]
     TooManyInodes {
         /// The number asked for.
         asked: u64,
@@ -198,5 +198,46 @@ impl Error {
             | Error::InodeRatio { .. }
             | Error::Write { .. } => None,
         }
+    }
+}
+
+/// A size as people read it; one that is not enough is not rounded up to one that is.
+fn rounded_down(bytes: u64) -> String {
+    in_units(bytes, |unit| 100 * u128::from(bytes) / unit)
+}
+
+/// The same of what is needed.
+fn rounded_up(bytes: u64) -> String {
+    in_units(bytes, |unit| (100 * u128::from(bytes)).div_ceil(unit))
+}
+
+/// With two places, in the unit of which there is at least one.
+fn in_units(bytes: u64, hundredths: impl Fn(u128) -> u128) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let power = bytes.max(1).ilog2() / 10;
+    let Some(above) = power.checked_sub(1) else { return format!("{bytes} bytes") };
+    let hundredths = hundredths(1 << (10 * power));
+    format!("{}.{:02} {}", hundredths / 100, hundredths % 100, UNITS[above as usize])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, down, up) in [
+            (0, "0 bytes", "0 bytes"),
+            (1023, "1023 bytes", "1023 bytes"),
+            (1024, "1.00 KiB", "1.00 KiB"),
+            (104_857_600, "100.00 MiB", "100.00 MiB"),
+            (104_857_601, "100.00 MiB", "100.01 MiB"),
+            ((1 << 30) - 1, "1023.99 MiB", "1024.00 MiB"),
+            (u64::MAX, "15.99 EiB", "16.00 EiB"),
+        ] {
+            assert_eq!((rounded_down(bytes).as_str(), rounded_up(bytes).as_str()), (down, up), "{bytes}");
+        }
+        let error = Error::TooSmall { asked: 104_857_600, needed: 233_967_616 };
+        assert_eq!(error.to_string(), "a filesystem of 100.00 MiB is too small for these files, which need 223.13 MiB");
     }
 }

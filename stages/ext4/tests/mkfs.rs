@@ -542,7 +542,7 @@ fn what_cannot_be_held_is_an_error_that_names_it() {
         (one(b"f", Kind::Fifo, vec![newline]), Options::default(), "/f: e2fsprogs cannot make an extended attribute"),
         (many.finish().unwrap(), Options::default(), "/dirs: e2fsprogs cannot make more than 65000"),
         (empty(), small.clone(), "e2fsprogs cannot make a journal"),
-        (empty(), Options { size: Size::Exact(4096), ..small }, "too small for this tree"),
+        (empty(), Options { size: Size::Exact(4096), ..small }, "too small for these files"),
         (one(b"f", Kind::Symlink(b""), vec![]), Options::default(), "/f: target of the symbolic link"),
     ] {
         let dir = tempfile::tempdir().unwrap();

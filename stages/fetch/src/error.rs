@@ -32,7 +32,7 @@ pub enum Error {
         source: Box<Problem>,
     },
     /// A short name that stands for no image.
-    #[error("{:?} says no registry: {problem}", shorten(name))]
+    #[error("{:?} does not name a registry: {problem}", shorten(name))]
     ShortName {
         /// The name.
         name: String,
@@ -71,7 +71,7 @@ pub enum Error {
     },
     /// A text that names no registry.
     #[error(
-        "{:?} is not a registry: expected localhost, or a host with a dot or a port, perhaps with a path",
+        "{:?} is not a registry: expected localhost, or a host with a dot or a port, optionally with a path",
         shorten(text)
     )]
     Registrar {
@@ -210,7 +210,7 @@ pub enum Error {
         source: cvbake_archive::Error,
     },
     /// A layout or an archive without images.
-    #[error("{place}: holds no image")]
+    #[error("{place}: contains no image")]
     NoImage {
         /// The layout or archive.
         place: String,
@@ -226,7 +226,7 @@ pub enum Error {
         available: Vec<String>,
     },
     /// Several images, and nothing says which one is meant.
-    #[error("{place}: holds several images; expected the name of one of them: {}", list(available))]
+    #[error("{place}: contains several images; expected the name of one of them: {}", list(available))]
     SeveralImages {
         /// The layout or archive.
         place: String,
@@ -234,7 +234,7 @@ pub enum Error {
         available: Vec<String>,
     },
     /// A blob that is pointed to and isn't there.
-    #[error("{place}: no blob {digest}")]
+    #[error("{place}: blob {digest} is missing")]
     NoBlob {
         /// Where it was looked for.
         place: String,
@@ -250,7 +250,7 @@ pub enum Error {
         digest: Digest,
     },
     /// A layer that isn't there.
-    #[error("{place}: no layer {number}")]
+    #[error("{place}: layer {number} is missing")]
     NoLayer {
         /// Where it was looked for.
         place: String,

@@ -97,10 +97,10 @@ impl fmt::Display for Event {
             }
             Event::Sent { bytes } => write!(f, "sent {bytes} bytes more"),
             Event::UploadResumed { digest, from, size } => {
-                write!(f, "going on with the upload of {digest} at byte {from} of {size}")
+                write!(f, "resuming the upload of {digest} at byte {from} of {size}")
             }
             Event::NotDistributable { digest } => {
-                write!(f, "not pushing layer {digest}, whose media type says that it is not to be distributed")
+                write!(f, "not pushing layer {digest}: its media type says that it must not be distributed")
             }
             Event::AbsentManifest { digest, platform } => {
                 let platform = platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();

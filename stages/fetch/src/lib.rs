@@ -48,8 +48,8 @@ pub use name::Name;
 pub use names::names;
 pub use oci_spec::distribution::Reference;
 pub use registry::{
-    Account, Certificates, Challenge, Checked, Credentials, Endpoint, Insecure, Logins, Mounts, Options, Problem,
-    Proxies, Pull, Put, Registries, RegistriesFiles, Target, open_name, open_registry,
+    Account, CONNECTIONS, Certificates, Challenge, Checked, Credentials, Endpoint, Insecure, Logins, Mounts, Options,
+    Problem, Proxies, Pull, Put, Registries, RegistriesFiles, Tags, Target, open_name, open_registry, tags,
 };
 pub use shipment::{Blob, Manifest, Packed, Shipment};
 pub use source::{DockerSelect, Select, Source, TarSource};

@@ -12,6 +12,7 @@
 //! - Mirrors stand in for a registry, they don't replace it: what is kept and said has the name that was asked for.
 //! - The client is asynchronous, nothing else is: each request waits on its own thread, with limits on silence and on slowness, and none
 //!   on duration.
+//! - So many blobs are received at once as [`Options::connections`] says, however many threads read them.
 //! - A layer is asked for when somebody reads it, not before. To ask for the largest while the configuration is on its way saved a bake
 //!   of a small image 5 ms of 36 on the loopback interface; with TLS it would cost a second connection, which takes longer than waiting
 //!   for the first. And who holds the lock of a blob that nobody works on yet makes processes wait for each other.
@@ -27,6 +28,7 @@ mod http;
 mod image;
 mod login;
 mod manifest;
+mod nearby;
 mod netrc;
 mod options;
 mod problem;
@@ -34,6 +36,8 @@ mod proxy;
 mod push;
 mod retry;
 mod session;
+mod slots;
+mod tags;
 mod tls;
 
 use cvbake_store::Store;
@@ -44,10 +48,11 @@ pub use self::auth::Challenge;
 pub use self::config::{Endpoint, Registries, RegistriesFiles};
 pub use self::credentials::Credentials;
 pub use self::login::{Account, Checked, Logins};
-pub use self::options::{Insecure, Options, Pull};
+pub use self::options::{CONNECTIONS, Insecure, Options, Pull};
 pub use self::problem::Problem;
 pub use self::proxy::Proxies;
 pub use self::push::{Mounts, Put, Target};
+pub use self::tags::{Tags, tags};
 pub use self::tls::Certificates;
 
 use self::image::Image;
@@ -93,7 +98,10 @@ pub fn open_name<'s>(
     store: Option<&'s Store>,
     on: &'s (dyn Fn(Event) + Sync),
 ) -> Result<Box<dyn Blobs + Send + 's>, Error> {
-    let registries = Registries::load(&options.registries, on)?;
+    let registries = match name.short() {
+        Some(_) => Registries::load(&options.registries, on)?,
+        None => Registries::load(&options.registries.for_full_names(), on)?,
+    };
     let names = registries.resolve(name)?;
     let image = |reference| Image::new(reference, &registries, options, store, on);
     if names.len() > 1 && options.pull != Pull::Always {
@@ -113,7 +121,7 @@ pub fn open_name<'s>(
                 let (host, next) = (reference.registry().to_owned(), next.registry().to_owned());
                 on(Event::Elsewhere { host, next, problem: source.line(), missing: true });
             }
-            (Err(error), _) => return Err(error),
+            (Err(error), _) => return Err(image.with_tags(error)),
         }
     }
     unreachable!("a name stands for one at least")

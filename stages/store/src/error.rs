@@ -14,7 +14,7 @@ use cvbake_verify::Digest;
 #[non_exhaustive]
 pub enum Error {
     /// The path of the store is something else.
-    #[error("{} is not a directory, as a store must be", path.display())]
+    #[error("{} is not a directory: expected the directory of a store", path.display())]
     NotADirectory {
         /// The path.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum Error {
         mode: u32,
     },
     /// The directory holds other things.
-    #[error("{} is not empty and not a store: it has {name:?} in it", path.display())]
+    #[error("{} is not empty and not a store: it contains {name:?}", path.display())]
     NotAStore {
         /// The directory.
         path: PathBuf,
@@ -96,7 +96,7 @@ pub enum Error {
         source: io::Error,
     },
     /// What is to become a blob can't be read to its end.
-    #[error("cannot read what is to become blob {digest}")]
+    #[error("cannot read the content of the new blob {digest}")]
     Input {
         /// The blob.
         digest: Box<Digest>,
@@ -104,7 +104,7 @@ pub enum Error {
         source: io::Error,
     },
     /// What is to become a new blob can't be read to its end.
-    #[error("cannot read what is to become a blob")]
+    #[error("cannot read the content of a new blob")]
     NewInput {
         /// Why.
         source: io::Error,
@@ -225,13 +225,13 @@ impl fmt::Display for Event {
                 write!(f, "not using {}: {damage} (cannot remove it: {error})", path.display())
             }
             Event::FoundDamaged { path, damage } => write!(f, "not using {}: {damage}", path.display()),
-            Event::Waiting { layer } => write!(f, "waiting for another process that works on layer {layer}"),
-            Event::WaitingForBlob { blob } => write!(f, "waiting for another process that downloads {blob}"),
+            Event::Waiting { layer } => write!(f, "waiting for another process that is working on layer {layer}"),
+            Event::WaitingForBlob { blob } => write!(f, "waiting for another process that is downloading {blob}"),
             Event::Waited { layer, waited, found } => {
                 let seconds = waited.as_secs_f64();
                 write!(
                     f,
-                    "not waiting any longer for another process, which has unpacked {found} bytes of layer {layer} after "
+                    "no longer waiting for another process, which has unpacked {found} bytes of layer {layer} in "
                 )?;
                 write!(f, "{seconds:.1} s: working on it here, too")
             }
@@ -239,18 +239,18 @@ impl fmt::Display for Event {
                 let seconds = waited.as_secs_f64();
                 write!(
                     f,
-                    "not waiting any longer for another process, which has {found} bytes of {blob} after {seconds:.1} s: "
+                    "no longer waiting for another process, which has downloaded {found} bytes of {blob} in {seconds:.1} s: "
                 )?;
                 f.write_str("downloading it here, too")
             }
             Event::NotUnderstood { document, damage } => {
-                write!(f, "what the manifest {document} needs is not known: {damage}")
+                write!(f, "cannot tell what the manifest {document} needs: {damage}")
             }
             Event::Restored { path, names } => {
                 let count = if *names == 1 { "name" } else { "names" };
-                write!(f, "names were lost from {} and are restored: {names} {count} from index.json", path.display())
+                write!(f, "restored {names} {count} from index.json that {} had lost", path.display())
             }
-            Event::WaitingForSweep => f.write_str("waiting for another process that tidies the store"),
+            Event::WaitingForSweep => f.write_str("waiting for another process that is cleaning up the store"),
             Event::Removed { path } => write!(f, "removed {}, left by a process that was killed", path.display()),
         }
     }
@@ -299,13 +299,13 @@ pub enum Damage {
     #[error("it is lost, but index.json has it")]
     Lost,
     /// There are blobs, but nothing that says what they are called.
-    #[error("the names of all images are lost; without one there {} {images} {}", if *images == 1 { "is" } else { "are" }, if *images == 1 { "image" } else { "images" })]
+    #[error("the names of all images are lost: {images} {} no name", if *images == 1 { "image has" } else { "images have" })]
     NamesLost {
         /// How many images there are, as far as their manifests tell.
         images: usize,
     },
     /// Nothing of that name belongs there.
-    #[error("nothing of this name belongs here")]
+    #[error("a store has no file of this name")]
     Name,
     /// It is a pack without an index, which alone tells what it has to be.
     #[error("there is no index that says what it has to be")]

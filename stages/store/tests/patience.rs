@@ -62,7 +62,7 @@ impl Told {
 }
 
 const WAITING: &str = "waiting for another process";
-const WAITED: &str = "not waiting any longer for another process";
+const WAITED: &str = "no longer waiting for another process";
 
 #[test]
 fn a_blob_that_does_not_come_is_got_in_a_file_beside() {
@@ -72,7 +72,7 @@ fn a_blob_that_does_not_come_is_got_in_a_file_beside() {
     let mut leader = store.partial(&digest, long(), &quiet).unwrap();
     leader.append(b"a w").unwrap();
     let mut waiter = store.partial(&digest, short(7), &told.on()).unwrap();
-    told.assert(&[WAITING, &format!("{WAITED}, which has 3 bytes of {digest}")]);
+    told.assert(&[WAITING, &format!("{WAITED}, which has downloaded 3 bytes of {digest}")]);
     assert!(waiter.is_empty(), "nothing of the other's is taken over");
     assert_eq!(names(&store, "partial").len(), 2);
     waiter.append(b"a whole").unwrap();

@@ -300,7 +300,7 @@ fn a_check_finds_what_is_wrong_with_names_and_repairs_it() {
         ":emptied: the document: EOF while parsing a value at line 1 column 0",
         ":linked: it is a symbolic link, expected a regular file",
         ":lost: it is lost, but index.json has it",
-        "what is this: nothing of this name belongs here",
+        "what is this: a store has no file of this name",
     ];
     let found = summary(false);
     assert_eq!(

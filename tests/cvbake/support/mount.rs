@@ -80,7 +80,7 @@ impl Small {
     pub(crate) fn raise_quota(&self, limit: &str) {
         // To say so takes room, too, of which there may be none until what was written last is on the disk.
         let raise = &["btrfs", "qgroup", "limit", limit];
-        for _ in 0..20 {
+        for _ in 0..150 {
             self.run(&["btrfs", "filesystem", "sync"]);
             if run(&mut self.command(raise)).status.success() {
                 return;

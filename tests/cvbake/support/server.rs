@@ -3,7 +3,7 @@
 //! A thread per connection, one request per connection; it goes with the process, and nextest has one per test.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -26,6 +26,8 @@ struct State {
     log: Mutex<Vec<Asked>>,
     gate: Mutex<Gate>,
     bell: Condvar,
+    /// Blobs that are being sent, and the most that were at once.
+    blobs_under_way: Mutex<(usize, usize)>,
 }
 
 #[derive(Default)]
@@ -40,6 +42,10 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     /// The first byte that is wanted.
     pub(crate) from: usize,
+    /// Who asks.
+    pub(crate) authorization: Option<String>,
+    /// What the server is called by who asks.
+    pub(crate) host: Option<String>,
 }
 
 /// What it gets.
@@ -68,7 +74,8 @@ impl Server {
             (format!("{algorithm}:{name}"), std::fs::read(&path).unwrap())
         });
         let (log, gate, bell) = (Mutex::default(), Mutex::default(), Condvar::new());
-        let state = State { blobs: blobs.collect(), top, handler: Box::new(handler), log, gate, bell };
+        let blobs_under_way = Mutex::default();
+        let state = State { blobs: blobs.collect(), top, handler: Box::new(handler), log, gate, bell, blobs_under_way };
         let state = Arc::new(state);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = listener.local_addr().unwrap().to_string();
@@ -95,6 +102,11 @@ impl Server {
         self.state.log.lock().unwrap().iter().filter(|asked| asked.path.contains(part)).cloned().collect()
     }
 
+    /// The most blobs that were sent at once.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.state.blobs_under_way.lock().unwrap().1
+    }
+
     /// Waits until so many answers are held.
     pub(crate) fn wait_held(&self, count: usize) {
         let gate = self.state.gate.lock().unwrap();
@@ -110,18 +122,37 @@ impl Server {
 }
 
 impl State {
-    fn serve(&self, mut stream: &TcpStream) -> Option<()> {
-        let mut lines = BufReader::new(stream).lines();
+    fn serve(&self, stream: &TcpStream) -> Option<()> {
+        let mut is_blob = false;
+        let served = self.answer(stream, &mut is_blob);
+        self.blobs_under_way.lock().unwrap().0 -= usize::from(is_blob);
+        served
+    }
+
+    fn answer(&self, mut stream: &TcpStream, is_blob: &mut bool) -> Option<()> {
+        let mut reader = BufReader::new(stream);
+        let mut lines = reader.by_ref().lines();
         let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
-        let mut from = 0;
+        let mut asked = Asked { path, from: 0, authorization: None, host: None };
+        let mut length = 0;
         for line in lines.map_while(Result::ok).take_while(|line| !line.is_empty()) {
-            let line = line.to_ascii_lowercase();
-            if let Some(range) = line.strip_prefix("range: bytes=") {
-                from = range.strip_suffix('-')?.parse().ok()?;
+            let (name, value) = line.split_once(": ").unwrap_or_default();
+            match name.to_ascii_lowercase().as_str() {
+                "range" => asked.from = value.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()?,
+                "authorization" => asked.authorization = Some(value.to_owned()),
+                "host" => asked.host = Some(value.to_owned()),
+                "content-length" => length = value.parse().ok()?,
+                _ => {}
             }
         }
-        let asked = Asked { path, from };
+        io::copy(&mut reader.take(length), &mut io::sink()).ok()?;
         self.log.lock().unwrap().push(asked.clone());
+        if asked.path.contains("/blobs/") {
+            *is_blob = true;
+            let (now, most) = &mut *self.blobs_under_way.lock().unwrap();
+            *now += 1;
+            *most = (*most).max(*now);
+        }
         let (answer, held) = match (self.handler)(&asked) {
             Answer::Right => (self.right(&asked), usize::MAX),
             Answer::Held(after) => (self.right(&asked), after),
@@ -143,7 +174,8 @@ impl State {
     }
 
     fn right(&self, asked: &Asked) -> (u16, String, Vec<u8>) {
-        let name = asked.path.rsplit('/').next().expect("a path has a slash");
+        let path = asked.path.split('?').next().expect("a text has a beginning");
+        let name = path.rsplit('/').next().expect("a path has a slash");
         if asked.path == "/v2/" {
             return (200, String::new(), b"{}".to_vec());
         }

@@ -103,9 +103,22 @@ pub(super) fn check_sum(block: &Block) -> Result<(), TarProblem> {
     }
 }
 
-/// What a block that is no header looks like, if it is the start of a well-known format.
-pub(super) fn other_format(block: &[u8]) -> Option<&'static str> {
-    const MAGICS: [(&[u8], &str); 10] = [
+/// What a block at the start of a stream is that is no header: one that has neither the magic number of one nor a checksum is not
+/// merely a damaged one.
+pub(super) fn not_a_header(block: &[u8]) -> Option<TarProblem> {
+    if let Some(found) = other_format(block) {
+        return Some(TarProblem::NotTar { found });
+    }
+    let has_magic = block.get(MAGIC).is_some_and(|magic| magic.starts_with(b"ustar"));
+    let has_sum = block.get(CHKSUM).and_then(number::octal).is_some_and(|stated| stated != 0);
+    let is_whole = block.len() == size_of::<Block>();
+    (is_whole && !has_magic && !has_sum).then_some(TarProblem::NoHeader)
+}
+
+/// The well-known format that data begins like. A header has NULs, so that it is no text, and blanks in front of a page or a document
+/// are no name.
+fn other_format(block: &[u8]) -> Option<&'static str> {
+    const MAGICS: [(&[u8], &str); 15] = [
         (b"\xfd7zXZ\0", "xz data, a compression that is not supported"),
         (b"BZh", "bzip2 data, a compression that is not supported"),
         (b"\x04\x22\x4d\x18", "lz4 data, a compression that is not supported"),
@@ -114,10 +127,28 @@ pub(super) fn other_format(block: &[u8]) -> Option<&'static str> {
         (b"PK\x03\x04", "a zip archive"),
         (b"hsqs", "a squashfs image"),
         (b"\x7fELF", "a program"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"070701", "a cpio archive"),
+        (b"!<arch>\n", "an ar archive, such as a Debian package"),
+        (b"QFI\xfb", "a qcow2 disk"),
+        (b"#!", "a script"),
         (b"<", "an HTML or XML page"),
         (b"{", "a JSON document"),
     ];
-    MAGICS.iter().find(|(magic, _)| block.starts_with(magic)).map(|&(_, format)| format)
+    let start = block.trim_ascii_start();
+    let start = if is_text(block) { start } else { block };
+    let known = MAGICS.iter().find(|(magic, _)| start.starts_with(magic)).map(|&(_, format)| format);
+    known.or((!block.is_empty() && is_text(block)).then_some("plain text"))
+}
+
+/// Whether a terminal would show all of it; a character may be cut off at the end.
+fn is_text(block: &[u8]) -> bool {
+    let (valid, rest) = match block.utf8_chunks().next() {
+        Some(first) => (first.valid(), block.len() - first.valid().len()),
+        None => ("", 0),
+    };
+    rest < 4
+        && valid.chars().all(|character| !character.is_control() || matches!(character, '\n' | '\r' | '\t' | '\x0c'))
 }
 
 pub(super) fn parse(block: &Block) -> Result<Fields, TarProblem> {

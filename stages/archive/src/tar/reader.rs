@@ -209,9 +209,8 @@ impl<R: BufRead> Reader<R> {
             }
             return Ok(false);
         }
-        let other_format = || header::other_format(&self.block).filter(|_| self.header.offset == 0);
-        header::check_sum(&self.block)
-            .map_err(|problem| self.error(other_format().map_or(problem, |found| TarProblem::NotTar { found })))?;
+        let not_a_header = || header::not_a_header(&self.block).filter(|_| self.header.offset == 0);
+        header::check_sum(&self.block).map_err(|problem| self.error(not_a_header().unwrap_or(problem)))?;
         Ok(true)
     }
 
@@ -221,8 +220,8 @@ impl<R: BufRead> Reader<R> {
             0 => Ok(false),
             BLOCK_SIZE => Ok(true),
             have => {
-                let problem = match header::other_format(&self.block[..have]) {
-                    Some(found) if self.header.offset == 0 => TarProblem::NotTar { found },
+                let problem = match header::not_a_header(&self.block[..have]) {
+                    Some(problem) if self.header.offset == 0 => problem,
                     _ => TarProblem::Truncated { inside: "a header", missing: (BLOCK_SIZE - have) as u64 },
                 };
                 Err(self.error(problem))

@@ -31,7 +31,8 @@ fn ends_that_are_not() {
     let archive = tar().file("a", b"content").file("b", &[7; 600]);
     for len in 1..archive.bytes.len() {
         let (words, at) = match len {
-            0 | 519 | 1024 | 2136 => continue,
+            // A letter by itself is a text, and no beginning of anything.
+            0 | 1 | 519 | 1024 | 2136 => continue,
             1..512 | 1025..1536 => ("bytes before the end of a header", 0),
             512..519 | 1536..2136 => ("bytes before the end of an entry's content", 0),
             519..1024 => ("bytes before the end of the padding after an entry's content", 1024),

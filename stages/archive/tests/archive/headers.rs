@@ -196,24 +196,28 @@ fn checksums() {
         }
     }
     for stated in ["", "0", "000000", "garbage", "7777777"] {
-        refused(&with(stated), "header checksum is");
+        refused(&with(stated), "wrong header checksum: expected");
     }
     refused(
         &with(&format!("{:06o}\0 ", unsigned + 1)),
-        &format!("header checksum is {unsigned}, but the header states"),
+        &format!("wrong header checksum: expected {unsigned:06o}, found \"{:06o}", unsigned + 1),
     );
     // Any one byte that changes is noticed.
     let good = entry(head("a").link("b"));
     for at in (0..512).filter(|at| !(148..156).contains(at)) {
         let mut bad = good.clone();
         bad[at] ^= 0x15;
-        refused(&bad, "header checksum is");
+        refused(&bad, "wrong header checksum: expected");
     }
 }
 
 #[test]
 fn other_formats_are_told() {
-    let cases: [(&[u8], &str); 3] = [
+    let cases: [(&[u8], &str); 7] = [
+        (b"login\nsystem\n", "found what looks like plain text"),
+        (b"\n\t <!DOCTYPE html>", "found what looks like an HTML or XML page"),
+        ("Bitte hier anmelden: \u{fc}\n".as_bytes(), "found what looks like plain text"),
+        (b"#!/bin/sh\n", "found what looks like a script"),
         (b"\xfd7zXZ\0\0\0", "found what looks like xz data"),
         (b"<!DOCTYPE html><html>", "found what looks like an HTML or XML page"),
         (b"{\"schemaVersion\": 2}", "found what looks like a JSON document"),
@@ -222,6 +226,12 @@ fn other_formats_are_told() {
         refused(start, words);
         refused(&[start, &[b' '; 2000]].concat(), words);
     }
+    // Of no format that is known; an entry that is cut off or damaged is something else.
+    let words = "expected a tar archive, found data that does not begin with a tar header";
+    refused(&(0..2000u32).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect::<Vec<u8>>(), words);
+    refused(&[[1; 100].as_slice(), &[0; 900]].concat(), words);
+    refused(&entry(head("a"))[..400], "truncated archive");
+    refused(&tar().file("a", b"").raw(&[1; 512]).bytes, "wrong header checksum");
     refused(&tar().file("a", b"").raw(b"{").bytes, "truncated archive");
     // A real entry may have such a name.
     assert_eq!(one(&entry(head("{"))).path, b"{");

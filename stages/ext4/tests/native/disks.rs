@@ -149,7 +149,7 @@ fn debugfs_sees_what_other_readers_do_not() {
         "Filesystem volume name:   cvbake\n",
         "Filesystem UUID:          00112233-4455-4677-8899-aabbccddeeff\n",
         "Filesystem flags:         signed_directory_hash \n",
-        "Default mount options:    user_xattr acl journal_data_ordered\n",
+        "Default mount options:    journal_data_ordered user_xattr acl\n",
         "Reserved block count:     0\n",
         "Directory Hash Seed:      01020304-0506-4708-890a-0b0c0d0e0f10\n",
         "Journal backup:           inode blocks\n",

@@ -34,6 +34,14 @@ pub struct RegistriesFiles {
     pub aliases: Option<PathBuf>,
 }
 
+impl RegistriesFiles {
+    /// The files that matter to a name with a registry. It is no alias, so a list of aliases that can't be read is no reason to
+    /// refuse it; all other files may block or move its registry.
+    pub(super) fn for_full_names(&self) -> RegistriesFiles {
+        RegistriesFiles { aliases: None, ..self.clone() }
+    }
+}
+
 /// What is configured about registries.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Registries {

@@ -54,13 +54,20 @@ impl Credentials {
             if let Some(config) = read::<Config>(path)?
                 && let Some(found) = config.find(path, options, registry, repository)?
             {
+                Credentials::tell(&found, registry, path);
                 return Ok(Some(found));
             }
         }
-        match &options.netrc {
-            Some(path) => in_netrc(path, registry),
-            None => Ok(None),
-        }
+        let Some(path) = &options.netrc else { return Ok(None) };
+        let found = in_netrc(path, registry)?;
+        found.iter().for_each(|found| Credentials::tell(found, registry, path));
+        Ok(found)
+    }
+
+    /// Tells which are used, and of which file.
+    fn tell(found: &Credentials, registry: &str, path: &Path) {
+        let what = Credentials::describe(Some(found));
+        tracing::debug!("{registry}: using {what} of {}", path.display());
     }
 
     /// What error messages call them; never the secret.
@@ -240,6 +247,7 @@ impl Auth {
 
 /// Asks `docker-credential-<helper>`.
 fn ask(path: &Path, helper: &str, server: &str, options: &Options) -> Result<Option<Credentials>, Problem> {
+    tracing::debug!("asking docker-credential-{} for the credentials of {server}", shorten(helper));
     let Some(output) = run_helper(path, helper, "get", server.as_bytes(), options)? else { return Ok(None) };
     let Ok(Helped { username, secret }) = serde_json::from_slice(&output) else {
         let reason = format!("docker-credential-{helper}: expected JSON with Username and Secret");

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use cvbake_hash::Stream;
@@ -13,6 +14,7 @@ use super::endpoints::{Endpoints, Turns};
 use super::http::Reply;
 use super::problem::{Problem, shorten};
 use super::retry::{Attempts, Failure};
+use super::slots::Slot;
 use crate::Event;
 
 /// How many bytes must have come since the last failure for it to be forgotten. A server that gives less each time is as good as none.
@@ -45,6 +47,9 @@ pub(super) struct Download<'s> {
     /// The server answered a range with something else: it gets no second chance.
     no_ranges: bool,
     state: State,
+    /// Held as long as there may be a connection.
+    slot: Option<Slot>,
+    begun: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +69,13 @@ struct Body {
 }
 
 impl<'s> Download<'s> {
-    pub(super) fn new(endpoints: Arc<Endpoints<'s>>, digest: Digest, size: u64, kept: Option<Partial>) -> Download<'s> {
+    pub(super) fn new(
+        endpoints: Arc<Endpoints<'s>>,
+        digest: Digest,
+        size: u64,
+        kept: Option<Partial>,
+        slot: Slot,
+    ) -> Download<'s> {
         let turns = endpoints.turns(Some(&digest));
         Download {
             attempts: turns.attempts(),
@@ -83,6 +94,8 @@ impl<'s> Download<'s> {
             gained: 0,
             no_ranges: false,
             state: State::Running,
+            slot: Some(slot),
+            begun: Instant::now(),
         }
     }
 
@@ -267,11 +280,12 @@ impl<'s> Download<'s> {
             self.restart()?;
             return Err(Problem::Digest { host, expected: Box::new(self.digest), found: Box::new(found) });
         }
+        tracing::debug!("{} from {host}: {} bytes in {} ms", self.digest, self.size, self.begun.elapsed().as_millis());
         if let Some(kept) = self.kept.take() {
             kept.commit().map_err(store)?;
             self.endpoints.arrived(&self.digest);
         }
-        self.body = None;
+        (self.body, self.slot) = (None, None);
         self.state = State::Complete;
         Ok(())
     }
@@ -304,7 +318,7 @@ impl Read for Download<'_> {
         }
         if let Err(problem) = self.fill() {
             self.state = State::Failed;
-            (self.body, self.kept) = (None, None);
+            (self.body, self.kept, self.slot) = (None, None, None);
             return Err(self.endpoints.error(&format!("blob {}", self.digest), problem).into_io());
         }
         let count = self.chunk.len().min(buffer.len());

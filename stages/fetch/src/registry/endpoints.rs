@@ -14,6 +14,7 @@ use super::config::Endpoint;
 use super::problem::Problem;
 use super::retry::Attempts;
 use super::session::Session;
+use super::slots::Slots;
 use super::{Options, Place};
 use crate::{Error, Event};
 
@@ -30,6 +31,8 @@ pub(super) struct Endpoints<'s> {
     suspicions: Mutex<BTreeMap<Digest, Suspicion>>,
     /// Blobs of the store that can't be read, until others have taken their places.
     given_up: Mutex<BTreeSet<Digest>>,
+    /// For the blobs that are received.
+    slots: Arc<Slots>,
     on: &'s (dyn Fn(Event) + Sync),
 }
 
@@ -66,8 +69,14 @@ impl<'s> Endpoints<'s> {
             first: AtomicUsize::new(0),
             suspicions: Mutex::default(),
             given_up: Mutex::default(),
+            slots: Slots::new(options.connections),
             on,
         }
+    }
+
+    /// Those for the blobs that are received at once.
+    pub(super) fn slots(&self) -> &Arc<Slots> {
+        &self.slots
     }
 
     /// An error about something of the image.
@@ -99,6 +108,11 @@ impl<'s> Endpoints<'s> {
         &self.sessions[turns.current()]
     }
 
+    /// The registry that the image is named after.
+    pub(super) fn last(&self) -> &Session<'s> {
+        self.sessions.last().expect("a name leads to one at least")
+    }
+
     /// It answered: it is asked first from now on.
     pub(super) fn prefer(&self, turns: &Turns) {
         self.first.store(turns.current(), Ordering::Relaxed);
@@ -109,7 +123,7 @@ impl<'s> Endpoints<'s> {
         if problem.is_ours() {
             return Err(problem);
         }
-        let (current, host) = (turns.current(), self.session(turns).host().to_owned());
+        let (current, host) = (turns.current(), self.called(turns.current()));
         let Some(&next) = turns.order.get(turns.at + 1) else { return Err(turns.give_up(host, problem)) };
         let missing = matches!(problem, Problem::NotFound { .. });
         if !missing {
@@ -117,11 +131,19 @@ impl<'s> Endpoints<'s> {
             let _ = self.first.compare_exchange(current, next, Ordering::Relaxed, Ordering::Relaxed);
         }
         let text = problem.line();
-        let next = self.sessions[next].host().to_owned();
+        let next = self.called(next);
+        tracing::debug!("{host}: {text}; asking {next}");
         (self.on)(Event::Elsewhere { host: host.clone(), next, problem: text.clone(), missing });
         turns.failed.push(format!("{host}: {text}"));
         turns.at += 1;
         Ok(())
+    }
+
+    /// What messages call one: its host, and the path where another has the same host.
+    fn called(&self, at: usize) -> String {
+        let session = &self.sessions[at];
+        let alike = self.sessions.iter().filter(|other| other.host() == session.host()).count();
+        if alike > 1 { session.repository() } else { session.host().to_owned() }
     }
 
     fn suspicions(&self) -> MutexGuard<'_, BTreeMap<Digest, Suspicion>> {

@@ -2,6 +2,7 @@
 //! and credentials stay with the server they are for.
 
 mod exchange;
+mod log;
 mod pace;
 mod reply;
 mod stream;
@@ -73,6 +74,10 @@ pub(super) struct Request {
 }
 
 impl Request {
+    fn method_of(&self) -> Method {
+        if self.form.is_some() { Method::POST } else { self.method.clone() }
+    }
+
     pub(super) fn get(url: Url) -> Request {
         Request { method: Method::GET, url, headers: HeaderMap::new(), authorization: None, form: None }
     }
@@ -144,14 +149,20 @@ impl Http {
     }
 
     fn send_once(self: &Arc<Http>, request: &Request, url: &Url, own: bool, limit: Duration) -> Result<Reply, Problem> {
-        let method = if request.form.is_some() { Method::POST } else { request.method.clone() };
-        let mut builder = self.client(url).request(method, url.clone()).headers(request.headers.clone());
+        let mut builder = self.client(url).request(request.method_of(), url.clone()).headers(request.headers.clone());
         if let Some(authorization) = request.authorization.as_ref().filter(|_| own) {
             builder = builder.header(AUTHORIZATION, authorization);
         }
         if let Some(form) = &request.form {
             builder = builder.header("Content-Type", "application/x-www-form-urlencoded").body(form.clone());
         }
+        let begun = self.asking(
+            &request.method_of(),
+            url,
+            *url == request.url,
+            &request.headers,
+            request.authorization.as_ref().filter(|_| own),
+        );
         let response = self.head(&place(url), limit, builder.send()).map_err(|problem| match problem {
             Problem::Transport { what, host, mut reason, connecting, foreign } => {
                 if let Some(proxy) = self.proxies.of(url) {
@@ -160,8 +171,36 @@ impl Http {
                 Problem::Transport { what, host, reason, connecting, foreign }
             }
             problem => problem,
-        })?;
-        Ok(self.reply(url, response, own))
+        });
+        self.asked(url, begun, response).map(|response| self.reply(url, response, own))
+    }
+
+    /// Tells what is asked, and gives the time.
+    fn asking(
+        &self,
+        method: &Method,
+        url: &Url,
+        made: bool,
+        headers: &HeaderMap,
+        authorization: Option<&HeaderValue>,
+    ) -> Instant {
+        tracing::trace!("{}", log::request(method, url, made, headers, authorization));
+        Instant::now()
+    }
+
+    /// Tells what came of it.
+    fn asked(&self, url: &Url, begun: Instant, came: Result<Response, Problem>) -> Result<Response, Problem> {
+        let (host, waited) = (place(url), begun.elapsed().as_millis());
+        match &came {
+            Ok(response) => {
+                tracing::trace!(
+                    "{host} answered after {waited} ms: {}",
+                    log::answer(response.status(), response.headers())
+                );
+            }
+            Err(problem) => tracing::trace!("{host}: no answer after {waited} ms: {}", problem.line()),
+        }
+        came
     }
 
     /// An answer of which the head is there.

@@ -15,7 +15,7 @@ use super::manifest::{check_claim, own_media_type};
 use super::options::{Options, Pull};
 use super::problem::Problem;
 use super::session::Session;
-use super::{Place, retry::Attempts};
+use super::{Place, nearby, retry::Attempts};
 use crate::stored::Kept;
 use crate::{Error, Event};
 
@@ -120,6 +120,17 @@ impl<'s> Image<'s> {
         Ok(())
     }
 
+    /// The same error, with the tags that there are, if it is that there is no such tag.
+    pub(super) fn with_tags(&self, error: Error) -> Error {
+        match (error, &self.wanted) {
+            (Error::Registry { registry, repository, object, source }, Wanted::Tag(tag)) => {
+                let source = Box::new(nearby::instead_of(tag, *source, self.endpoints.last()));
+                Error::Registry { registry, repository, object, source }
+            }
+            (error, _) => error,
+        }
+    }
+
     /// Whether the store knows what the name points to; then it is that.
     pub(super) fn find_stored(&mut self) -> Result<bool, Error> {
         let found = self.stored_manifest().map_err(|problem| self.place.error(&self.wanted.object(), problem))?;
@@ -182,6 +193,7 @@ impl<'s> Image<'s> {
             return Ok(None);
         }
         let Some(mut file) = store.blob(&digest, Some(size), &on).map_err(store_problem)? else { return Ok(None) };
+        tracing::debug!("{digest} is in the store");
         let unreadable = |error| store_problem(store.unreadable_blob(&digest, error));
         let mut hasher = Hasher::new(digest.algorithm());
         let mut buffer = vec![0; 256 << 10];
@@ -259,6 +271,7 @@ impl<'s> Image<'s> {
             };
             check_claim(claimed.as_deref(), &bytes)?;
             let size = bytes.len() as u64;
+            tracing::debug!("manifest {shown} from {host}: {digest}, {size} bytes");
             let media_type = match media_type.filter(|found| MANIFESTS.contains(&found.as_str())) {
                 Some(found) => found,
                 None => own_media_type(&bytes)?,
@@ -305,7 +318,10 @@ impl<'s> Image<'s> {
         if self.pull == Pull::Never {
             return Err(Problem::NotStored);
         }
-        let download = |kept| Blob::Arriving(Box::new(Download::new(Arc::clone(&self.endpoints), digest, size, kept)));
+        // Before anything is locked: nobody who has a lock waits for a slot, in this process or in another.
+        let slot = self.endpoints.slots().take();
+        let endpoints = Arc::clone(&self.endpoints);
+        let download = |kept| Blob::Arriving(Box::new(Download::new(endpoints, digest, size, kept, slot)));
         let Some(store) = self.store else { return Ok(download(None)) };
         let mut partial = self.partial(store, digest, size)?;
         // Whoever we waited for may have finished it.
@@ -335,6 +351,9 @@ impl<'s> Image<'s> {
     fn unchecked_blob(&self, digest: Digest, size: u64) -> Result<Option<Kept<'s>>, Problem> {
         let Some(store) = self.store.filter(|_| !self.endpoints.is_given_up(&digest)) else { return Ok(None) };
         let found = store.blob(&digest, Some(size), &|event| (self.on)(Event::Store(event))).map_err(store_problem)?;
+        if found.is_some() {
+            tracing::debug!("{digest} is in the store");
+        }
         Ok(found.map(|file| Kept { file, digest, store }))
     }
 

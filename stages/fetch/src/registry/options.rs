@@ -1,5 +1,6 @@
 //! How to talk to registries, as whoever calls wants it.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct Options {
     pub helper_timeout: Duration,
     /// The directory of the credential helpers, if they are not to be looked for as all programs are.
     pub helper_path: Option<PathBuf>,
+    /// How many blobs are received or sent at once.
+    pub connections: NonZeroUsize,
     /// How long a server may be silent, or bring next to nothing; and so may another process that gets the same.
     pub stall: Duration,
     /// How many attempts in a row may fail.
@@ -63,6 +66,10 @@ pub struct Insecure {
     pub hosts: Vec<String>,
 }
 
+/// Of small blobs over a line with a long round trip each costs one or more of those: 61 over 50 ms take 2.3 s with two, 1.1 s with six,
+/// as skopeo has them, 0.9 s with eight, and hardly less with more. Large ones fill the line with fewer.
+pub const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
+
 impl Default for Options {
     fn default() -> Options {
         Options {
@@ -76,6 +83,7 @@ impl Default for Options {
             proxies: Proxies::default(),
             helper_timeout: Duration::from_secs(30),
             helper_path: None,
+            connections: CONNECTIONS,
             stall: Duration::from_secs(30),
             attempts: 6,
             first_wait: Duration::from_millis(500),

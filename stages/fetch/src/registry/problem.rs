@@ -13,10 +13,26 @@ use cvbake_verify::Digest;
 #[non_exhaustive]
 pub enum Problem {
     /// There is no such thing.
-    #[error("not found (status 404{}); expected status {expected}", said(message))]
+    #[error("not found (status 404{})", said(message))]
     NotFound {
         /// The status that should have come.
         expected: &'static str,
+        /// What the registry says about it.
+        message: String,
+    },
+    /// A repository has no such tag, but others.
+    #[error("not found (status 404{}); the tags there are {}{}", said(message), tags.join(", "), and_more(*more))]
+    NoSuchTag {
+        /// What the registry says about it.
+        message: String,
+        /// Those that may be meant.
+        tags: Vec<String>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// A registry has no such repository.
+    #[error("there is no such repository (status 404{})", said(message))]
+    NoSuchRepository {
         /// What the registry says about it.
         message: String,
     },
@@ -181,7 +197,7 @@ pub enum Problem {
         reason: String,
     },
     /// A place for an upload that nothing is sent to.
-    #[error("{host} wants the upload at {to:?}, which is refused: {reason}")]
+    #[error("{host} directs the upload to {to:?}, which is refused: {reason}")]
     Location {
         /// Who says so.
         host: String,
@@ -191,7 +207,7 @@ pub enum Problem {
         reason: String,
     },
     /// A registry, or a part of one, that nothing can be pushed to.
-    #[error("{host} takes no pushes (status {status}{})", said(message))]
+    #[error("{host} does not accept pushes (status {status}{})", said(message))]
     ReadOnly {
         /// Who answered.
         host: String,
@@ -215,7 +231,7 @@ pub enum Problem {
         host: String,
     },
     /// An upload of which the registry has another part than it said.
-    #[error("{host} does not go on with the upload at byte {position}")]
+    #[error("{host} does not continue the upload at byte {position}")]
     OutOfStep {
         /// Who does not.
         host: String,
@@ -223,7 +239,7 @@ pub enum Problem {
         position: u64,
     },
     /// What arrived is not what was sent.
-    #[error("{host} received something else than {digest} (status 400{})", said(message))]
+    #[error("{host} received content that does not match {digest} (status 400{})", said(message))]
     Garbled {
         /// Who did.
         host: String,
@@ -233,13 +249,13 @@ pub enum Problem {
         message: String,
     },
     /// What is to be pushed can't be read.
-    #[error("cannot read it")]
+    #[error("cannot read the blob")]
     Local {
         /// Why.
         source: std::io::Error,
     },
     /// A name by digest for something with another one.
-    #[error("the name says {expected}, but this is {found}")]
+    #[error("the name asks for the digest {expected}, but the image has {found}")]
     OtherDigest {
         /// The digest in the name.
         expected: Box<Digest>,
@@ -331,7 +347,7 @@ pub enum Problem {
         reason: &'static str,
     },
     /// None of several registries that stand for one another.
-    #[error("mirrors were of no help ({others}); {host}")]
+    #[error("the mirrors failed ({others}), and so did {host}")]
     Mirrors {
         /// What went wrong with those that were asked first.
         others: String,
@@ -341,7 +357,7 @@ pub enum Problem {
         source: Box<Problem>,
     },
     /// Only what is stored may be used, and this isn't.
-    #[error("not in the store, and nothing may be fetched")]
+    #[error("not in the store, and it must not be fetched")]
     NotStored,
     /// The store does not work.
     #[error("cannot use the store")]
@@ -360,6 +376,11 @@ pub enum Problem {
 /// What a server says, if it says anything, behind its status.
 fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(", {message:?}") }
+}
+
+/// How many more there are than are named.
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(" and {more} more") }
 }
 
 /// Says where somebody is who must not be asked.

@@ -201,7 +201,7 @@ pub(super) fn endpoint(
     options: &Options,
     on: &(dyn Fn(Event) + Sync),
 ) -> Result<Result<Endpoint, Problem>, Error> {
-    let registries = Registries::load(&options.registries, on)?;
+    let registries = Registries::load(&options.registries.for_full_names(), on)?;
     let registry = reference.registry().to_owned();
     let listed = options.insecure.hosts.iter().any(|host| host.eq_ignore_ascii_case(&registry));
     Ok(registries.plan(reference).map(|plan| {

@@ -73,6 +73,7 @@ impl Attempts {
             }
             (wait, _) => wait.unwrap_or_default().max(self.backoff(options)),
         };
+        tracing::debug!("asking {host} again in {} ms: {}", wait.as_millis(), problem.line());
         on(Event::Waiting { host: host.to_owned(), wait, problem: problem.line() });
         thread::sleep(wait);
         Ok(())

@@ -12,7 +12,7 @@ use super::auth::{Challenge, TokenServer, basic, bearer, unexpected};
 use super::config::Endpoint;
 use super::credentials::Credentials;
 use super::guard::{bare, is_loopback};
-use super::http::{Http, Reply, Request};
+use super::http::{Http, Reply, Request, shown_text};
 use super::options::Options;
 use super::problem::Problem;
 use super::retry::{Attempts, Failure};
@@ -70,6 +70,11 @@ impl<'s> Session<'s> {
         &self.place.registry
     }
 
+    /// The registry with the path in it.
+    pub(super) fn repository(&self) -> String {
+        format!("{}/{}", self.place.registry, self.place.repository)
+    }
+
     /// The tag that an image has there.
     pub(super) fn tag(&self) -> Option<&str> {
         self.place.tag.as_deref()
@@ -99,6 +104,29 @@ impl<'s> Session<'s> {
         }
     }
 
+    /// The same at a URL of the registry's.
+    pub(super) fn get_at(
+        &self,
+        url: &Url,
+        accept: &str,
+        wanted: &'static str,
+        attempts: &mut Attempts,
+    ) -> Result<Reply, Problem> {
+        loop {
+            match self.try_get_at(url.clone(), accept, None, wanted) {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => self.failed(attempts, failure)?,
+            }
+        }
+    }
+
+    /// Where something of the repository is.
+    pub(super) fn url(&self, path: &str) -> Result<Url, Problem> {
+        let Connection { base, .. } = self.connection()?;
+        let url = base.join(&format!("/v2/{}/{path}", self.place.repository));
+        url.map_err(|error| Problem::Malformed { what: "the reference", reason: error.to_string() })
+    }
+
     /// Asks once; `from` is the first byte that is wanted of a blob.
     pub(super) fn try_get(
         &self,
@@ -107,13 +135,17 @@ impl<'s> Session<'s> {
         from: Option<u64>,
         wanted: &'static str,
     ) -> Result<Reply, Failure> {
+        self.try_get_at(self.url(path)?, accept, from, wanted)
+    }
+
+    fn try_get_at(&self, url: Url, accept: &str, from: Option<u64>, wanted: &'static str) -> Result<Reply, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).expect("media types are header values"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(from) = from {
             headers.insert(RANGE, HeaderValue::from_str(&format!("bytes={from}-")).expect("digits"));
         }
-        let mut reply = self.request(Method::GET, path, headers)?;
+        let mut reply = self.request(Method::GET, url, headers)?;
         match reply.status() {
             200 => Ok(reply),
             206 | 416 if from.is_some() => Ok(reply),
@@ -127,10 +159,8 @@ impl<'s> Session<'s> {
     }
 
     /// Sends a request, and once more with fresh authorization if the registry asks for it.
-    fn request(&self, method: Method, path: &str, headers: HeaderMap) -> Result<Reply, Failure> {
-        let Connection { http, base } = self.connection()?;
-        let url = base.join(&format!("/v2/{}/{path}", self.place.repository));
-        let url = url.map_err(|error| Problem::Malformed { what: "the reference", reason: error.to_string() })?;
+    fn request(&self, method: Method, url: Url, headers: HeaderMap) -> Result<Reply, Failure> {
+        let Connection { http, .. } = self.connection()?;
         let (authorization, generation) = self.authorization();
         let mut request = Request { method, url, headers, authorization, form: None };
         let reply = http.send(&request)?;
@@ -176,6 +206,11 @@ impl<'s> Session<'s> {
                 Some(given) => Some(given.clone()),
                 None => Credentials::find(&self.options, &self.place.registry, &self.place.repository)?,
             };
+            if self.options.credentials.is_some() {
+                tracing::debug!("{}: using the credentials that were given", self.host());
+            } else if found.is_none() {
+                tracing::debug!("{}: there are no credentials for it", self.host());
+            }
             state.credentials = Some(found);
         }
         let credentials = state.credentials.as_ref().and_then(Option::as_ref);
@@ -197,6 +232,12 @@ impl<'s> Session<'s> {
                 }
             }
         };
+        match challenge {
+            Challenge::Basic => tracing::debug!("{} wants a password", self.host()),
+            Challenge::Bearer { realm, .. } => {
+                tracing::debug!("{} wants a token, which {} gives", self.host(), shown_text(realm));
+            }
+        }
         // The same again would be refused again.
         if state.authorization.as_ref() == Some(&fresh) {
             return Ok(None);

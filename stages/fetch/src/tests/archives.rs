@@ -236,16 +236,16 @@ fn docker_names_select() {
     for (suffix, expected) in [
         (":alpine:4", "no image \"docker.io/library/alpine:4\"; available: "),
         (":@3", "no image \"@3\"; available: "),
-        ("", "holds several images; expected the name of one of them: "),
+        ("", "contains several images; expected the name of one of them: "),
     ] {
         let error = place.error("docker-archive", &path, suffix);
         assert!(error.ends_with(&format!("{expected}{available}")), "{error}");
     }
     let same = docker(&[("a", &["x:1"], &[]), ("b", &["x:1"], &[])]);
     let error = place.error("docker-archive", &place.file("same", &same.tar()), ":x:1");
-    assert!(error.ends_with("holds several images; expected the name of one of them: @0, @1"), "{error}");
+    assert!(error.ends_with("contains several images; expected the name of one of them: @0, @1"), "{error}");
     let error = place.error("docker-archive", &place.file("none", &docker(&[]).tar()), "");
-    assert!(error.ends_with("holds no image"), "{error}");
+    assert!(error.ends_with("contains no image"), "{error}");
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn wrong_docker_archives() {
         (manifest(r#"[{"Config":"a","RepoTagſ":[]}]"#), r#"expected the key "RepoTags" in this spelling"#),
         (manifest(&tagged_items(&[1000, 1])), "manifest.json: more than 1000 RepoTags"),
         (manifest(&tagged_items(&[1001])), "manifest.json: more than 1000 RepoTags"),
-        (manifest(&tagged_items(&[500, 500])), "holds several images"),
+        (manifest(&tagged_items(&[500, 500])), "contains several images"),
         (manifest(&tagged_items(&[0; 10_001])), "manifest.json: more than 10000 images"),
         (manifest(&" ".repeat(cvbake_verify::json::MAX_BYTES + 1)), "manifest.json: larger than"),
     ];

@@ -63,7 +63,7 @@ fn one_image_needs_no_name() {
     }
     files.layout(&[]);
     both(&files, &|place, transport, path| {
-        assert!(place.error(transport, path, "").ends_with("holds no image"));
+        assert!(place.error(transport, path, "").ends_with("contains no image"));
         assert!(place.error(transport, path, ":x").ends_with("no image \"x\"; available: none"));
     });
 }
@@ -155,8 +155,12 @@ fn missing_and_wrong_blobs() {
     both(&good.clone().without(&name), &|place, transport, path| {
         let blobs = place.open(transport, path, ":v1").unwrap();
         let error = chain(&verify(&*blobs).unwrap_err());
-        let expected =
-            format!("manifest {}: cannot be read: {}: no blob {}", digest_of(&one), path.display(), digest_of(&one));
+        let expected = format!(
+            "manifest {}: cannot be read: {}: blob {} is missing",
+            digest_of(&one),
+            path.display(),
+            digest_of(&one)
+        );
         assert_eq!(error, expected);
     });
     let layer = format!("blobs/sha256/{}", Digest::sha256(b"one").hex());
@@ -211,7 +215,7 @@ fn blobs_that_are_no_files() {
     fs::remove_file(&blob).unwrap();
 
     symlink(place.path("nowhere"), &blob).unwrap();
-    assert!(error().contains("no blob"), "{}", error());
+    assert!(error().contains("is missing"), "{}", error());
     fs::remove_file(&blob).unwrap();
 
     symlink(&moved, &blob).unwrap();

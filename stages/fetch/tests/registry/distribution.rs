@@ -90,7 +90,12 @@ fn plain() {
     let unknown = format!("{}/a/c:v1", registry.address).parse().unwrap();
     refused(
         pull_reference(&unknown, &quick(), None),
-        &["manifest v1 of a/c", "not found (status 404, \"MANIFEST_UNKNOWN"],
+        &["manifest v1 of a/c", "there is no such repository (status 404, \"NAME_UNKNOWN"],
+    );
+    let unknown = format!("{}/a/b:v2", registry.address).parse().unwrap();
+    refused(
+        pull_reference(&unknown, &quick(), None),
+        &["manifest v2 of a/b", "not found (status 404, \"MANIFEST_UNKNOWN", "; the tags there are v1"],
     );
 }
 

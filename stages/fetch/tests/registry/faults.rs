@@ -132,7 +132,7 @@ fn statuses_that_stay() {
     {
         let server = sample.server("/a/b/", move |_, _| Answer::new(status, ""));
         refused(pull(&server), &["cannot fetch manifest v1 of a/b from 127.0.0.1:", text]);
-        assert_eq!(server.requests("/a/b/").len(), 1);
+        assert_eq!(server.requests("/a/b/manifests/").len(), 1);
     }
     let server = sample.layer_server(|_, answer| answer);
     let unknown = pull_from(&server, "a/b:v2", &quick(), None);

@@ -14,6 +14,7 @@ mod proxies;
 mod push;
 mod server;
 mod store;
+mod tags;
 mod tls;
 
 use std::io::Read;

@@ -115,11 +115,60 @@ fn nobody_has_it() {
     refused(
         configured.pull(NAME),
         &[
-            "cannot fetch manifest v1 of a/b from primary.example: mirrors were of no help",
+            "cannot fetch manifest v1 of a/b from primary.example: the mirrors failed",
             &format!("({mirror}: gave up after 2 attempts: {mirror} answered with status 500; expected 200)"),
-            &format!("; {primary}: not found (status 404"),
+            &format!("), and so did {primary}: not found (status 404"),
         ],
     );
+}
+
+#[test]
+fn mirrors_on_one_host_are_told_apart() {
+    let sample = Sample::new(1000);
+    let server = sample.server("", |_, _| Answer::new(404, ""));
+    let address = server.address;
+    let text = format!(
+        "[[registry]]\nprefix = 'primary.example'\nlocation = '{address}/last'\n\
+         [[registry.mirror]]\nlocation = '{address}/one'\n[[registry.mirror]]\nlocation = '{address}/two'\n"
+    );
+    let configured = Configured::new(&text);
+    refused(
+        configured.pull(NAME),
+        &[
+            &format!("({address}/one/a/b: not found (status 404); {address}/two/a/b: not found (status 404))"),
+            &format!("and so did {address}/last/a/b: not found"),
+        ],
+    );
+    let told = configured.told();
+    assert_eq!(told[0], format!("{address}/one/a/b: not found (status 404); asking {address}/two/a/b"));
+}
+
+#[test]
+fn a_tag_that_is_not_there() {
+    let sample = Sample::new(1000);
+    let tags = r#"{"name":"a/b","tags":["v1","v1.1","edge","a\u001b[2Jb"]}"#;
+    let unknown = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"no"}]}"#;
+    for (status, body, expected) in [
+        (
+            200,
+            tags,
+            "not found (status 404, \"MANIFEST_UNKNOWN: manifest unknown\"); the tags there are v1, v1.1, edge",
+        ),
+        (404, unknown, "there is no such repository (status 404, \"NAME_UNKNOWN: no\")"),
+        (404, "", "not found (status 404, \"MANIFEST_UNKNOWN: manifest unknown\")"),
+        (200, "<html>", "not found (status 404, \"MANIFEST_UNKNOWN: manifest unknown\")"),
+        (200, r#"{"tags":null}"#, "not found (status 404, \"MANIFEST_UNKNOWN: manifest unknown\")"),
+    ] {
+        let server = sample.server("/tags/list", move |_, _| Answer::new(status, body));
+        let configured = Configured::mirrors(&[&server]);
+        let error = chain(&*configured.pull("primary.example/a/b:v2").unwrap_err());
+        assert!(error.ends_with(expected), "{error}");
+        assert_eq!(server.requests("/tags/list").len(), 1);
+        // A digest is no tag.
+        let digest = Digest::sha256(b"x");
+        refused(configured.pull(&format!("primary.example/a/b@{digest}")), &["not found (status 404"]);
+        assert_eq!(server.requests("/tags/list").len(), 1);
+    }
 }
 
 #[test]
@@ -260,7 +309,7 @@ fn short_names() {
     assert_eq!(first.requests("").len(), 2, "a ping and a manifest");
 
     let enforcing = Configured::new(&format!("{search}short-name-mode = 'enforcing'"));
-    refused(enforcing.pull("a/b:v1"), &["\"a/b\" says no registry: it may be in any of 127.0.0.1:"]);
+    refused(enforcing.pull("a/b:v1"), &["\"a/b\" does not name a registry: it may be in any of 127.0.0.1:"]);
     let alias = Configured::new(&format!("{search}[aliases]\n'x' = '{}/a/b'", second.address));
     assert_eq!(alias.pull("x:v1").unwrap(), sample.layer);
 
@@ -268,6 +317,29 @@ fn short_names() {
     let failing = sample.server("", |_, _| Answer::new(500, ""));
     let search = format!("unqualified-search-registries = ['{}', '{}']", failing.address, second.address);
     refused(Configured::new(&search).pull("a/b:v1"), &["status 500"]);
+}
+
+#[test]
+fn full_names_need_no_aliases() {
+    let sample = Sample::new(1000);
+    let server = sample.layer_server(|_, answer| answer);
+    let full = format!("{}/a/b:v1", server.address);
+    let mut configured = Configured::new("unqualified-search-registries = ['r.example']");
+    let dir = configured.dir.path().to_owned();
+    let broken = dir.join("broken.conf");
+    fs::write(&broken, "[aliases").unwrap();
+    // One that is not TOML, and one that can't be read at all, whoever runs this.
+    for aliases in [broken, dir] {
+        configured.options.registries.aliases = Some(aliases);
+        assert_eq!(configured.pull(&full).unwrap(), sample.layer);
+        refused(configured.pull("b:v1"), &[]);
+    }
+    // What may block or move a registry is read for all names.
+    let drop_ins = configured.dir.path().join("d");
+    fs::create_dir(&drop_ins).unwrap();
+    fs::write(drop_ins.join("1.conf"), "[[registry").unwrap();
+    configured.options.registries.drop_ins = vec![drop_ins];
+    refused(configured.pull(&full), &["1.conf, line 1: not TOML"]);
 }
 
 #[test]

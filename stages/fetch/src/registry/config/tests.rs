@@ -155,7 +155,7 @@ fn short_names() {
     let error = resolved(&read(&format!("short-name-mode = 'enforcing'\n{text}")), "alpine").unwrap_err();
     assert_eq!(
         error,
-        "\"alpine\" says no registry: it may be in any of one.example, docker.io, and short-name-mode is \"enforcing\""
+        "\"alpine\" does not name a registry: it may be in any of one.example, docker.io, and short-name-mode is \"enforcing\""
     );
     let none = read("unqualified-search-registries = []");
     assert!(resolved(&none, "alpine").unwrap_err().contains("unqualified-search-registries is empty"));

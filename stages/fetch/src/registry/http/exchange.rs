@@ -27,6 +27,7 @@ impl Http {
         let Exchange { method, url, headers, authorization, own, content } = exchange;
         self.guard.check(&url)?;
         let host = place(&url);
+        let begun = self.asking(&method, &url, own, &headers, authorization.as_ref().filter(|_| own));
         let mut builder = self.client(&url).request(method, url.clone()).headers(headers);
         if let Some(authorization) = authorization.filter(|_| own) {
             builder = builder.header(AUTHORIZATION, authorization);
@@ -34,14 +35,14 @@ impl Http {
         let response = match content {
             Content::Bytes(bytes) => {
                 let builder = builder.header(CONTENT_LENGTH, bytes.len()).body(bytes);
-                self.head(&host, self.stall, builder.send())?
+                self.head(&host, self.stall, builder.send())
             }
             Content::Stream(stream) => {
                 let builder = builder.header(CONTENT_LENGTH, stream.bytes);
-                stream::send(self, &host, builder, stream)?
+                stream::send(self, &host, builder, stream)
             }
         };
-        Ok(self.reply(&url, response, own))
+        self.asked(&url, begun, response).map(|response| self.reply(&url, response, own))
     }
 }
 

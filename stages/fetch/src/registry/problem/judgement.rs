@@ -33,7 +33,8 @@ impl Problem {
     /// Whether there may be such an image in another registry: this one has none, or says so to strangers.
     pub(in crate::registry) fn is_absence(&self) -> bool {
         match self {
-            Problem::NotFound { .. } | Problem::Denied { .. } | Problem::NotStored => true,
+            Problem::NotFound { .. } | Problem::NoSuchTag { .. } | Problem::NoSuchRepository { .. } => true,
+            Problem::Denied { .. } | Problem::NotStored => true,
             Problem::Mirrors { source, .. } | Problem::Token { source, .. } => source.is_absence(),
             _ => false,
         }

@@ -64,9 +64,7 @@ impl Session<'_> {
         let url = match to {
             To::Url(url) => url,
             To::Registry => base.join("/v2/").expect("a plain path"),
-            To::Path(path) => base
-                .join(&format!("/v2/{}/{path}", self.place.repository))
-                .map_err(|error| Problem::Malformed { what: "the reference", reason: error.to_string() })?,
+            To::Path(path) => self.url(&path)?,
         };
         let own = url.origin() == base.origin();
         let again = match &content {
@@ -101,7 +99,7 @@ impl Session<'_> {
     pub(in crate::registry) fn head(&self, path: &str, accept: &str) -> Result<Option<Reply>, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).expect("media types are header values"));
-        let mut reply = self.request(Method::HEAD, path, headers)?;
+        let mut reply = self.request(Method::HEAD, self.url(path)?, headers)?;
         match reply.status() {
             200 => Ok(Some(reply)),
             404 | 405 | 501 => Ok(None),

@@ -123,8 +123,8 @@ fn statuses_that_pass() {
 fn answers_that_are_final() {
     let sample = Sample::new(1000);
     let table: [(u16, &str, &str, &[&str]); 8] = [
-        (405, "POST", "/uploads/", &["takes no pushes (status 405, \"UNSUPPORTED: no\")"]),
-        (501, "POST", "/uploads/", &["takes no pushes (status 501"]),
+        (405, "POST", "/uploads/", &["does not accept pushes (status 405, \"UNSUPPORTED: no\")"]),
+        (501, "POST", "/uploads/", &["does not accept pushes (status 501"]),
         (413, "PUT", "/uploads/", &["refuses it as too large (status 413"]),
         (413, "PUT", "/manifests/", &["cannot push manifest v1", "too large (status 413"]),
         (403, "POST", "/uploads/", &["access denied (status 403", "with no credentials"]),
@@ -176,7 +176,7 @@ fn damaged_on_this_side() {
         fs::write(&path, &bytes[..400_000]).unwrap();
         no(pusher.push(&server), &[&blob, "400000"]);
         fs::remove_file(&path).unwrap();
-        no(pusher.push(&server), &[&blob, "no blob"]);
+        no(pusher.push(&server), &[&blob, "is missing"]);
         assert_eq!(depot.blobs(), 1, "only the configuration is there");
         assert_eq!(depot.open_uploads(), 0);
         assert_eq!(methods(&server, "DELETE"), 3);

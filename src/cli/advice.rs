@@ -1,0 +1,72 @@
+//! From a hint about an error to one for the command that failed: the library knows the program's options, but not which of them the
+//! command has.
+
+use clap::Command;
+
+/// The options that a command has, with their dashes.
+#[derive(Debug, Clone)]
+pub(super) struct Options(Vec<String>);
+
+impl Options {
+    /// Those of the subcommand that these words lead to.
+    pub(super) fn of(root: &Command, words: &[String]) -> Options {
+        let command = words.iter().fold(root, |command, word| command.find_subcommand(word).unwrap_or(command));
+        let global = root.get_arguments().filter(|argument| argument.is_global_set());
+        let arguments = command.get_arguments().chain(global);
+        let names = arguments.flat_map(|argument| {
+            let short = argument.get_short().map(|letter| format!("-{letter}"));
+            [short, argument.get_long().map(|name| format!("--{name}"))]
+        });
+        Options(names.flatten().collect())
+    }
+
+    /// A hint without its parts about options that the command does not have; nothing if that is all of it.
+    pub(super) fn fit(&self, hint: &str) -> Option<String> {
+        let parts: Vec<&str> = hint.split("; ").filter(|part| self.has_all_of(part)).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    fn has_all_of(&self, part: &str) -> bool {
+        // What stands in backticks is a command by itself.
+        let own: String = part.split('`').step_by(2).collect();
+        let mut words =
+            own.split(|character: char| character.is_whitespace() || matches!(character, ',' | ':' | '(' | ')'));
+        words.all(|word| !is_option(word) || self.0.iter().any(|option| option == word))
+    }
+}
+
+/// Whether a word is one of the options that hints speak of: a long one, or `-o`.
+fn is_option(word: &str) -> bool {
+    word == "-o"
+        || word.strip_prefix("--").is_some_and(|name| name.starts_with(|first: char| first.is_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn options(words: &[&str]) -> Options {
+        Options::of(&Cli::command(), &words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn only_what_the_command_has() {
+        let hint = "--store DIR uses another directory; --no-cache bakes without a store";
+        assert_eq!(options(&["bake"]).fit(hint).as_deref(), Some(hint));
+        for words in [&["pull"][..], &["image", "import"], &["store", "stats"]] {
+            assert_eq!(options(words).fit(hint).as_deref(), Some("--store DIR uses another directory"), "{words:?}");
+        }
+        assert_eq!(options(&["login"]).fit(hint), None);
+        let hint = "free some space there; -o writes the disk elsewhere; `cvbake store check --repair` removes it";
+        assert_eq!(options(&["bake"]).fit(hint).as_deref(), Some(hint));
+        let left = "free some space there; `cvbake store check --repair` removes it";
+        assert_eq!(options(&["image", "export"]).fit(hint).as_deref(), Some(left));
+        assert_eq!(
+            options(&["pull"]).fit("such as --config, or --pull: x").as_deref(),
+            Some("such as --config, or --pull: x")
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! What somebody means who knows other programs: their words, and where the same is here.
+
+use std::ffi::OsString;
+
+use clap::CommandFactory as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::cli::Cli;
+
+/// Words of docker, podman, skopeo, crane, umoci and ctr; the subcommand that is meant; and what that does.
+const WORDS: [(&[&str], &str, &str); 15] = [
+    (&["ls", "list", "images"], "image ls", "lists the images in the store"),
+    (&["rmi", "rm", "remove", "delete", "del", "untag"], "image rm", "removes images from the store"),
+    (&["save", "export", "copy", "cp"], "image export", "writes an image to a file or a directory"),
+    (&["load", "import"], "image import", "brings an image from a file into the store"),
+    (&["inspect", "show", "manifest", "digest"], "image inspect", "shows what is known of an image"),
+    (&["history"], "image history", "shows how an image was built"),
+    (&["tag"], "image tag", "gives an image in the store more names"),
+    (&["pull", "fetch", "get"], "pull", "fetches an image into the store"),
+    (&["push", "send", "put"], "push", "sends an image to a registry"),
+    (&["build", "convert", "create", "unpack", "mkfs", "make"], "bake", "bakes an image into a disk"),
+    (&["gc", "clean", "cleanup"], "store gc", "removes what nothing needs from the store"),
+    (&["prune", "system"], "store prune", "removes images that have not been used for long"),
+    (&["stats", "df", "du", "info", "status"], "store stats", "shows how much is in the store"),
+    (&["check", "verify", "fsck", "scrub"], "store check", "verifies everything in the store"),
+    (&["auth", "signin"], "login", "logs in to a registry"),
+];
+
+/// Words of programs that start containers and machines.
+const RUN: [&str; 6] = ["run", "start", "exec", "ps", "boot", "up"];
+
+/// A hint about what is meant; none if that is not known, or the parser knows it better.
+pub(super) fn hint(error: &clap::Error, args: &[OsString]) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => word(text(ContextKind::InvalidSubcommand)?),
+        ErrorKind::UnknownArgument => argument(text(ContextKind::InvalidArg)?, subcommand(args)?, args),
+        ErrorKind::MissingRequiredArgument => missing(error, subcommand(args)?),
+        _ => None,
+    }
+}
+
+fn word(said: &str) -> Option<String> {
+    if RUN.contains(&said) {
+        return Some(
+            "cvbake runs nothing: `cvbake pull-and-build IMAGE -o disk.ext4` makes a disk for a virtual machine"
+                .to_owned(),
+        );
+    }
+    if said == "version" {
+        return Some("`cvbake --version` prints it".to_owned());
+    }
+    let (_, command, what) = WORDS.iter().find(|(words, ..)| words.contains(&said))?;
+    Some(format!("`cvbake {command}` {what}"))
+}
+
+/// The first subcommand among the arguments.
+fn subcommand(args: &[OsString]) -> Option<&str> {
+    let command = Cli::command();
+    args.iter().skip(1).filter_map(|arg| arg.to_str()).find(|arg| command.find_subcommand(arg).is_some())
+}
+
+const BAKES: [&str; 2] = ["bake", "pull-and-build"];
+
+/// About an argument that is one too many, or an option of another subcommand.
+fn argument(said: &str, subcommand: &str, args: &[OsString]) -> Option<String> {
+    let is_output = |text: &str| text.starts_with("--output") || (text.starts_with("-o") && !text.starts_with("--"));
+    let has_output = args.iter().filter_map(|arg| arg.to_str()).any(is_output);
+    if BAKES.contains(&subcommand) && !said.starts_with('-') && !has_output {
+        return Some(format!("did you mean -o {said}?"));
+    }
+    if subcommand == "pull" && is_output(said) {
+        return Some(
+            "`cvbake pull-and-build REF -o DISK` bakes a disk, `cvbake image export REF oci:DIR` writes the image"
+                .to_owned(),
+        );
+    }
+    None
+}
+
+fn missing(error: &clap::Error, subcommand: &str) -> Option<String> {
+    let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else { return None };
+    let is_output = |argument: &String| argument.starts_with("--output");
+    (BAKES.contains(&subcommand) && missing.iter().any(is_output))
+        .then(|| "-o disk.ext4 writes the disk to that file".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_exists() {
+        let command = Cli::command();
+        for (words, meant, _) in WORDS {
+            let found = meant.split(' ').try_fold(&command, |command, word| command.find_subcommand(word));
+            assert!(found.is_some(), "{words:?}: {meant}");
+        }
+    }
+
+    fn said(args: &[&str]) -> Option<String> {
+        let args: Vec<OsString> = ["cvbake"].iter().chain(args).map(OsString::from).collect();
+        hint(&Cli::command().try_get_matches_from(&args).unwrap_err(), &args)
+    }
+
+    #[test]
+    fn words_of_other_programs() {
+        for (args, expected) in [
+            (&["ls"][..], "`cvbake image ls` lists the images in the store"),
+            (&["images"], "`cvbake image ls` lists the images in the store"),
+            (&["rmi", "alpine"], "`cvbake image rm` removes images from the store"),
+            (&["save", "alpine"], "`cvbake image export` writes an image to a file or a directory"),
+            (&["load"], "`cvbake image import` brings an image from a file into the store"),
+            (&["inspect", "alpine"], "`cvbake image inspect` shows what is known of an image"),
+            (&["--config", "x", "inspect"], "`cvbake image inspect` shows what is known of an image"),
+            (&["image", "save", "x"], "`cvbake image export` writes an image to a file or a directory"),
+            (&["image", "pull", "x"], "`cvbake pull` fetches an image into the store"),
+            (&["store", "ls"], "`cvbake image ls` lists the images in the store"),
+            (
+                &["run", "alpine"],
+                "cvbake runs nothing: `cvbake pull-and-build IMAGE -o disk.ext4` makes a disk for a virtual machine",
+            ),
+            (&["version"], "`cvbake --version` prints it"),
+            (&["bake", "alpine", "disk.ext4"], "did you mean -o disk.ext4?"),
+            (&["pull-and-build", "--json", "alpine:3", "disk.ext4"], "did you mean -o disk.ext4?"),
+            (&["bake", "alpine"], "-o disk.ext4 writes the disk to that file"),
+        ] {
+            assert_eq!(said(args).as_deref(), Some(expected), "{args:?}");
+        }
+        for args in [
+            &["bake", "a", "b", "-o", "c"][..],
+            &["bake", "a", "--forc"],
+            &["bale"],
+            &["image", "tag", "x"],
+            &["pull", "a", "b"],
+        ] {
+            assert_eq!(said(args), None, "{args:?}");
+        }
+        assert!(said(&["pull", "a", "-o", "b"]).unwrap().contains("pull-and-build"));
+    }
+}

@@ -1,0 +1,242 @@
+//! The tags of a repository, page by page.
+
+use std::collections::BTreeSet;
+
+use reqwest::Url;
+use serde::{Deserialize, Deserializer};
+
+use super::Place;
+use super::config::Registries;
+use super::endpoints::Endpoints;
+use super::http::Reply;
+use super::options::Options;
+use super::problem::Problem;
+use super::retry::Attempts;
+use super::session::Session;
+use crate::{Error, Event, Name};
+
+/// How many tags are asked for at once: as many as most registries give.
+const PAGE: &str = "tags/list?n=1000";
+
+/// The most that is read of a page. Some registries give all at once, whatever they are asked for.
+const MAX_PAGE_BYTES: u64 = 16 << 20;
+
+/// More than any repository is known to have.
+const MAX_TAGS: usize = 1_000_000;
+
+/// How many pages in a row may have nothing new: some registries leave out what one may not see, and others never come to an end.
+const MAX_BARREN: usize = 16;
+
+/// The tags of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tags {
+    /// The repository in full, with its registry.
+    pub repository: String,
+    /// Its tags, each once, in the order of their bytes: the specification wants that of registries, and not all do it.
+    pub tags: Vec<String>,
+}
+
+/// The tags of a repository; those of its first mirror that answers. The tag or the digest of the name means nothing. A short name
+/// stands for the first repository that is there, as it does for an image.
+///
+/// # Errors
+/// When there is no such repository, or its tags can't be had.
+pub fn tags(name: &Name, options: &Options, on: &(dyn Fn(Event) + Sync)) -> Result<Tags, Error> {
+    let registries = Registries::load(&options.registries, on)?;
+    let names = registries.resolve(name)?;
+    let mut names = names.iter().peekable();
+    while let Some(reference) = names.next() {
+        let place = Place { registry: reference.registry().to_owned(), repository: reference.repository().to_owned() };
+        let wrong = |problem| place.error("the tags", problem);
+        let all = registries.plan(reference).map_err(wrong)?;
+        let endpoints = Endpoints::new(place.clone(), all, options, on);
+        match (all_tags(&endpoints), names.peek()) {
+            (Ok(tags), _) => {
+                return Ok(Tags { repository: format!("{}/{}", place.registry, place.repository), tags });
+            }
+            (Err(problem), Some(next)) if problem.is_absence() => {
+                let (host, next) = (place.registry, next.registry().to_owned());
+                on(Event::Elsewhere { host, next, problem: problem.line(), missing: true });
+            }
+            (Err(problem), _) => return Err(wrong(problem)),
+        }
+    }
+    unreachable!("a name stands for one at least")
+}
+
+/// The tags that the first registry has which answers: not a few of one and a few of another.
+fn all_tags(endpoints: &Endpoints<'_>) -> Result<Vec<String>, Problem> {
+    let mut turns = endpoints.turns(None);
+    loop {
+        match of_session(endpoints.session(&turns), turns.attempts()) {
+            Ok(tags) => return Ok(tags),
+            Err(problem) => endpoints.next(&mut turns, problem)?,
+        }
+    }
+}
+
+fn of_session(session: &Session<'_>, mut attempts: Attempts) -> Result<Vec<String>, Problem> {
+    let mut list = List::default();
+    let mut next = None;
+    loop {
+        let url = match next.take() {
+            Some(url) => url,
+            None => match session.url(PAGE) {
+                Ok(url) => url,
+                Err(problem) => {
+                    session.failed(&mut attempts, problem.into())?;
+                    continue;
+                }
+            },
+        };
+        let mut reply = session.get_at(&url, "application/json", "200", &mut attempts)?;
+        match page(&mut reply) {
+            Ok(tags) => {
+                if list.add(tags)? {
+                    attempts.progress();
+                }
+            }
+            Err(problem) => {
+                session.failed(&mut attempts, problem.into())?;
+                next = Some(url);
+                continue;
+            }
+        }
+        match reply.headers("Link").find_map(next_link) {
+            Some(link) => next = Some(follow(&url, link)?),
+            None => return Ok(list.finish()),
+        }
+    }
+}
+
+fn page(reply: &mut Reply) -> Result<Vec<String>, Problem> {
+    #[derive(Deserialize)]
+    struct Page {
+        #[serde(deserialize_with = "list_or_null")]
+        tags: Option<Vec<String>>,
+    }
+    // Programs in Go write `null` for what is empty. What is not there at all is something else.
+    fn list_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+        Option::deserialize(deserializer)
+    }
+    if let Some(found) = reply.content_type().filter(|found| found == "text/html") {
+        return Err(Problem::ContentType { host: reply.host.clone(), found, expected: "a list of tags" });
+    }
+    let body = reply.body(MAX_PAGE_BYTES)?;
+    let page: Page = serde_json::from_slice(&body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        malformed(format!("it is not of the expected JSON form, line {line}, column {column}"))
+    })?;
+    Ok(page.tags.unwrap_or_default())
+}
+
+fn malformed(reason: String) -> Problem {
+    Problem::Malformed { what: "the list of tags", reason }
+}
+
+/// The target of a header `Link`, if it leads to the next page: `</v2/a/tags/list?last=b&n=1000>; rel="next"`.
+fn next_link(header: &str) -> Option<&str> {
+    header.split('<').skip(1).find_map(|link| {
+        let (target, parameters) = link.split_once('>')?;
+        let is_next = |parameter: &str| {
+            let (name, value) = parameter.split_once('=').unwrap_or_default();
+            let value = value.trim().trim_end_matches(',').trim_end().trim_matches('"');
+            name.trim().eq_ignore_ascii_case("rel")
+                && value.split_ascii_whitespace().any(|word| word.eq_ignore_ascii_case("next"))
+        };
+        parameters.split(';').any(is_next).then_some(target)
+    })
+}
+
+/// Where the next page is: at the registry that was asked, whatever is said of that. Many know neither their own name nor that there is
+/// TLS before them.
+fn follow(from: &Url, link: &str) -> Result<Url, Problem> {
+    let to = from.join(link).map_err(|error| malformed(format!("it goes on at no URL: {error}")))?;
+    if to.cannot_be_a_base() {
+        return Err(malformed("it goes on at no URL of a registry".to_owned()));
+    }
+    let mut next = from.clone();
+    next.set_path(to.path());
+    next.set_query(to.query());
+    Ok(next)
+}
+
+/// What has come so far.
+#[derive(Default)]
+struct List {
+    tags: BTreeSet<String>,
+    barren: usize,
+}
+
+impl List {
+    fn finish(self) -> Vec<String> {
+        self.tags.into_iter().collect()
+    }
+
+    /// Adds a page; whether there was anything new.
+    fn add(&mut self, page: Vec<String>) -> Result<bool, Problem> {
+        let before = self.tags.len();
+        self.tags.extend(page);
+        if self.tags.len() > MAX_TAGS {
+            return Err(malformed(format!("it has more than {MAX_TAGS} tags")));
+        }
+        let is_new = self.tags.len() > before;
+        self.barren = if is_new { 0 } else { self.barren + 1 };
+        match self.barren {
+            0..=MAX_BARREN => Ok(is_new),
+            barren => Err(malformed(format!("it does not end: {barren} pages in a row have no new tag"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links() {
+        let table = [
+            (r#"</v2/a/tags/list?last=b&n=1000>; rel="next""#, Some("/v2/a/tags/list?last=b&n=1000")),
+            (r#"<https://h/x?last=b;c>;rel=next"#, Some("https://h/x?last=b;c")),
+            (r#"</first>; rel="first", </second>; title="a"; REL="prev NEXT""#, Some("/second")),
+            (r#"</first>; rel=next, </second>; rel=last"#, Some("/first")),
+            (r#"</first>; rel="previous""#, None),
+            ("/no/brackets; rel=next", None),
+            ("<>; rel=next", Some("")),
+            ("<unclosed; rel=next", None),
+            ("", None),
+        ];
+        for (header, target) in table {
+            assert_eq!(next_link(header), target, "{header}");
+        }
+    }
+
+    #[test]
+    fn the_next_page_is_at_the_same_registry() {
+        let from = Url::parse("https://a.example:5000/v2/x/tags/list?n=1000").unwrap();
+        for (link, expected) in [
+            ("/v2/x/tags/list?last=b", "https://a.example:5000/v2/x/tags/list?last=b"),
+            ("?last=b", "https://a.example:5000/v2/x/tags/list?last=b"),
+            ("http://internal/y?last=b", "https://a.example:5000/y?last=b"),
+            ("//evil.example/y", "https://a.example:5000/y"),
+            ("https://u:p@evil.example", "https://a.example:5000/"),
+        ] {
+            assert_eq!(follow(&from, link).unwrap().as_str(), expected, "{link}");
+        }
+        for link in ["mailto:a@b", "http://[/"] {
+            assert!(matches!(follow(&from, link), Err(Problem::Malformed { .. })), "{link}");
+        }
+    }
+
+    #[test]
+    fn lists_end() {
+        let mut list = List::default();
+        assert!(list.add(vec!["b".to_owned(), "a".to_owned(), "b".to_owned()]).unwrap());
+        for _ in 0..MAX_BARREN {
+            assert!(!list.add(vec!["a".to_owned()]).unwrap());
+        }
+        assert!(list.add(Vec::new()).is_err());
+        assert_eq!(list.finish(), ["a", "b"]);
+    }
+}
