@@ -13,7 +13,7 @@ use cvbake_store::{Pin, Reference, Store};
 use cvbake_verify::{Blobs, Digest, Image, Root, Want};
 
 use super::documents::RunConfig;
-use super::find::{find, find_by_end, names};
+use super::find::{Found, find, find_by_end, names};
 use super::import::convert;
 use super::layer::Intake;
 use super::stream::Stream;
@@ -132,7 +132,9 @@ fn try_export(
     let converted;
     let mut blobs = match (&job.from, &store) {
         (From::Source(source), store) => match stored_by_end(source, job.registry.pull, store.as_ref(), on)? {
-            Some((store, found)) => open_stored(store, &found.0, &found.1, &tell),
+            Some((store, found)) => {
+                open_stored(store, found.name.as_deref().unwrap_or_default(), &found.reference, &tell)
+            }
             None => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
         },
         (From::Store(name), None) => return Err(Error::NoSuchImage { name: name.clone(), similar: Vec::new() }),
@@ -177,16 +179,16 @@ fn stored_by_end<'s>(
     pull: Pull,
     store: Option<&'s Store>,
     on: &(dyn Fn(Event) + Sync),
-) -> Result<Option<(&'s Store, (String, Reference))>, Error> {
+) -> Result<Option<(&'s Store, Found)>, Error> {
     let (Source::Registry(name), Some(store), false) = (source, store, pull == Pull::Always) else { return Ok(None) };
     let Some(short) = name.short() else { return Ok(None) };
     let names = names(store, on)?;
     if names.iter().any(|(known, _)| *known == stored_name(name)) {
         return Ok(None);
     }
-    let Some(found) = find_by_end(&names, &format!("{short}{}", name.suffix()))? else { return Ok(None) };
-    on(Event::Note(format!("{short}{} is {} in the store", name.suffix(), found.0)));
-    Ok(Some((store, found.clone())))
+    let Some((found, reference)) = find_by_end(&names, &format!("{short}{}", name.suffix()))? else { return Ok(None) };
+    on(Event::Note(format!("{short}{} is {found} in the store", name.suffix())));
+    Ok(Some((store, Found { name: Some(found.clone()), reference: reference.clone() })))
 }
 
 impl Target {
