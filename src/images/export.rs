@@ -131,10 +131,14 @@ fn try_export(
     // What it is borrowed from outlives it.
     let converted;
     let mut blobs = match (&job.from, &store) {
-        (From::Source(source), store) => match stored_by_end(source, job.registry.pull, store.as_ref(), on)? {
-            Some((store, found)) => open_stored(store, &found.0, &found.1, &tell),
-            None => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
-        },
+        (From::Source(source), store) => {
+            let by_end = |store| stored_by_end(source, job.registry.pull, store, on);
+            let found = store.as_ref().map(by_end).transpose()?.flatten();
+            match store.as_ref().zip(found) {
+                Some((store, (name, reference))) => open_stored(store, &name, &reference, &tell),
+                None => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
+            }
+        }
         (From::Store(name), None) => return Err(Error::NoSuchImage { name: name.clone(), similar: Vec::new() }),
         (From::Store(name), Some(store)) => {
             let found = find(store, name, on)?;
@@ -174,13 +178,13 @@ fn try_export(
 
 /// The image of the store that a short name is the end of. One that the store has under that very name, or that is to be asked for in
 /// any case, is left to the registries.
-fn stored_by_end<'s>(
+fn stored_by_end(
     source: &Source,
     pull: Pull,
-    store: Option<&'s Store>,
+    store: &Store,
     on: &(dyn Fn(Event) + Sync),
-) -> Result<Option<(&'s Store, (String, Reference))>, Error> {
-    let (Source::Registry(name), Some(store), false) = (source, store, pull == Pull::Always) else { return Ok(None) };
+) -> Result<Option<(String, Reference)>, Error> {
+    let (Source::Registry(name), false) = (source, pull == Pull::Always) else { return Ok(None) };
     let Some(short) = name.short() else { return Ok(None) };
     let names = names(store, on)?;
     if names.iter().any(|(known, _)| *known == stored_name(name)) {
@@ -188,7 +192,7 @@ fn stored_by_end<'s>(
     }
     let Some(found) = find_by_end(&names, &format!("{short}{}", name.suffix()))? else { return Ok(None) };
     on(Event::Note(format!("{short}{} is {} in the store", name.suffix(), found.0)));
-    Ok(Some((store, found.clone())))
+    Ok(Some(found.clone()))
 }
 
 impl Target {
