@@ -73,7 +73,8 @@ impl Reporter for Bar {
             | Event::Checked { .. }
             | Event::Sent { .. }
             | Event::Spared { .. } => {
-                if std::mem::take(&mut self.waiting) || self.numbers.is_due(now) {
+                let has_waited = std::mem::take(&mut self.waiting);
+                if has_waited || self.numbers.is_due(now) {
                     self.update(progress, now);
                 }
             }

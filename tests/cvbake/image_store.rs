@@ -127,7 +127,7 @@ fn root_filesystems_become_images() {
         let path = file(&place, &format!("root.{ending}"), &compression.compress(&layer.tar));
         let path = path.display().to_string();
         import(&place, &[&[path.as_str(), ending], &run[..]].concat()).env("SOURCE_DATE_EPOCH", "1700000000").ok();
-        // By itself this is taken for the name of a file.
+        // A mere tar.gz would be taken for the name of a file.
         place
             .bake_source(&format!("docker://{ending}"))
             .platform("linux/arm64")
