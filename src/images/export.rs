@@ -13,15 +13,15 @@ use cvbake_store::{Pin, Reference, Store};
 use cvbake_verify::{Blobs, Digest, Image, Root, Want};
 
 use super::documents::RunConfig;
-use super::find::{find, find_by_end, names};
+use super::find::{Found, find, find_by_end, names};
 use super::import::convert;
 use super::layer::Intake;
+use super::stream::Stream;
 use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::{Layers, Purpose, Workshop};
-use crate::readahead::Turn;
+use crate::layers::{Layers, Purpose, Way, Workshop};
 use crate::workplace::{Workplace, open_source, open_store, pin};
 
 /// What to export, and where to.
@@ -131,14 +131,12 @@ fn try_export(
     // What it is borrowed from outlives it.
     let converted;
     let mut blobs = match (&job.from, &store) {
-        (From::Source(source), store) => {
-            let by_end = |store| stored_by_end(source, job.registry.pull, store, on);
-            let found = store.as_ref().map(by_end).transpose()?.flatten();
-            match store.as_ref().zip(found) {
-                Some((store, (name, reference))) => open_stored(store, &name, &reference, &tell),
-                None => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
+        (From::Source(source), store) => match stored_by_end(source, job.registry.pull, store.as_ref(), on)? {
+            Some((store, found)) => {
+                open_stored(store, found.name.as_deref().unwrap_or_default(), &found.reference, &tell)
             }
-        }
+            None => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
+        },
         (From::Store(name), None) => return Err(Error::NoSuchImage { name: name.clone(), similar: Vec::new() }),
         (From::Store(name), Some(store)) => {
             let found = find(store, name, on)?;
@@ -167,32 +165,30 @@ fn try_export(
             Ok(Exported { bytes: Some(bytes), ..exported })
         }
         Target::Tar { path: None } => {
-            let write = |source| Error::Tell { source };
-            let mut out = Compressor::new(BufWriter::with_capacity(BUFFER, stream), job.compression).map_err(write)?;
-            let exported = work.tar(&mut out)?;
-            out.finish().and_then(|mut out| out.flush()).map_err(write)?;
-            Ok(exported)
+            let mut stream = Stream { inner: stream, is_unread: false };
+            let exported = work.tar_into(&mut stream);
+            if stream.is_unread { Err(Error::Unread) } else { exported }
         }
     }
 }
 
 /// The image of the store that a short name is the end of. One that the store has under that very name, or that is to be asked for in
 /// any case, is left to the registries.
-fn stored_by_end(
+fn stored_by_end<'s>(
     source: &Source,
     pull: Pull,
-    store: &Store,
+    store: Option<&'s Store>,
     on: &(dyn Fn(Event) + Sync),
-) -> Result<Option<(String, Reference)>, Error> {
-    let (Source::Registry(name), false) = (source, pull == Pull::Always) else { return Ok(None) };
+) -> Result<Option<(&'s Store, Found)>, Error> {
+    let (Source::Registry(name), Some(store), false) = (source, store, pull == Pull::Always) else { return Ok(None) };
     let Some(short) = name.short() else { return Ok(None) };
     let names = names(store, on)?;
     if names.iter().any(|(known, _)| *known == stored_name(name)) {
         return Ok(None);
     }
-    let Some(found) = find_by_end(&names, &format!("{short}{}", name.suffix()))? else { return Ok(None) };
-    on(Event::Note(format!("{short}{} is {} in the store", name.suffix(), found.0)));
-    Ok(Some(found.clone()))
+    let Some((found, reference)) = find_by_end(&names, &format!("{short}{}", name.suffix()))? else { return Ok(None) };
+    on(Event::Note(format!("{short}{} is {found} in the store", name.suffix())));
+    Ok(Some((store, Found { name: Some(found.clone()), reference: reference.clone() })))
 }
 
 impl Target {
@@ -321,10 +317,11 @@ impl<'a> Work<'a> {
     fn tar(&self, out: &mut dyn Write) -> Result<Exported, Error> {
         let (image, exported, _pin) = self.image()?;
         (self.on)(Event::Stage(Stage::Unpack));
-        let jobs = self.job.jobs.get();
-        let scratch = self.place.path();
-        let (store, on) = (self.store, self.on);
-        let shop = Workshop { store, scratch, keep_packs: false, disk: None, jobs, turn: Turn::First, on };
+        let way = match &self.job.from {
+            From::Source(source) => Way::from(source, &self.job.registry, self.job.jobs),
+            From::Store(_) => Way::of(self.job.jobs),
+        };
+        let shop = Workshop::new(self.store, self.place.path(), way, self.on);
         let mut layers = Layers::unpack(&image, self.blobs, shop, Purpose::Content)?;
         (self.on)(Event::Stage(Stage::Merge));
         let tree = layers.merge(self.job.epoch)?;
@@ -333,6 +330,15 @@ impl<'a> Work<'a> {
         (self.on)(Event::Amount { bytes });
         (self.on)(Event::Stage(Stage::Export));
         cvbake_rootfs::tar::write(&tree, &packs, out, &|bytes| (self.on)(Event::Wrote { bytes }))?;
+        Ok(exported)
+    }
+
+    fn tar_into(&self, stream: &mut dyn Write) -> Result<Exported, Error> {
+        let write = |source| Error::Tell { source };
+        let out = BufWriter::with_capacity(BUFFER, stream);
+        let mut out = Compressor::new(out, self.job.compression).map_err(write)?;
+        let exported = self.tar(&mut out)?;
+        out.finish().and_then(|mut out| out.flush()).map_err(write)?;
         Ok(exported)
     }
 
