@@ -3,7 +3,7 @@
 //! images (Python) → registry on loopback → limits, cvbake and peers in turn, on a filesystem of their own → what is wrong with each
 //! disk (`e2fsck`, and a tree compared in Python) → Markdown, JSON, SVG
 //!
-//! One module for each of these; [`bench`] holds what all need, [`compare`], [`scenarios`] and [`series`] are what can be measured.
+//! One module for each of these; `bench` holds what all need, `compare`, `scenarios` and `series` are what can be measured.
 
 mod args;
 mod bench;
