@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::cli::Cli;
 
 /// Words of docker, podman, skopeo, crane, umoci and ctr; the subcommand that is meant; and what that does.
-const WORDS: [(&[&str], &str, &str); 15] = [
+const WORDS: [(&[&str], &str, &str); 16] = [
     (&["ls", "list", "images"], "image ls", "lists the images in the store"),
     (&["rmi", "rm", "remove", "delete", "del", "untag"], "image rm", "removes images from the store"),
     (&["save", "export", "copy", "cp"], "image export", "writes an image to a file or a directory"),
@@ -16,6 +16,7 @@ const WORDS: [(&[&str], &str, &str); 15] = [
     (&["inspect", "show", "manifest", "digest"], "image inspect", "shows what is known of an image"),
     (&["history"], "image history", "shows how an image was built"),
     (&["tag"], "image tag", "gives an image in the store more names"),
+    (&["list-tags", "tag-list", "ls-tags", "search"], "tags", "lists the tags of a repository in a registry"),
     (&["pull", "fetch", "get"], "pull", "fetches an image into the store"),
     (&["push", "send", "put"], "push", "sends an image to a registry"),
     (&["build", "convert", "create", "unpack", "mkfs", "make"], "bake", "bakes an image into a disk"),

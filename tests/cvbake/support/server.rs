@@ -1,6 +1,6 @@
 //! A registry of our own, for what no other does when asked to: it has the image of a layout, and answers as a test wants.
 //!
-//! A thread per connection, one request per connection; it goes with the process, and nextest has one per test.
+//! A thread per connection, one request per connection; it ends with the process.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};

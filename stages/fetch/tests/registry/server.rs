@@ -185,7 +185,7 @@ impl Server {
         let (closed, opened) = (Mutex::new(closed), Mutex::new(opened));
         let door = Arc::new(Door { address, closing: AtomicBool::new(false), closed, opened });
         let ours = Arc::clone(&door);
-        // It goes with the process: nextest has one per test.
+        // It ends with the process.
         thread::spawn(move || -> Option<()> {
             loop {
                 let Ok((stream, _)) = listener.accept() else { continue };
