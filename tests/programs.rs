@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What has the programs that every Debian has, however small (`apt-cache show` calls them essential or required), and apt.
-const ESSENTIAL: &[&str] = &["apt", "bash", "coreutils", "dash", "findutils", "grep", "mawk", "sed"];
+const ESSENTIAL: &[&str] = &["apt", "bash", "coreutils", "dash", "dpkg", "findutils", "grep", "mawk", "sed"];
 
 /// The programs of these that scripts run.
 const ESSENTIAL_PROGRAMS: &[&str] = &[
@@ -20,10 +20,13 @@ const ESSENTIAL_PROGRAMS: &[&str] = &[
     "bash",
     "cat",
     "chmod",
+    "chown",
+    "chroot",
     "cp",
     "cut",
     "date",
     "dirname",
+    "dpkg-deb",
     "env",
     "find",
     "grep",
@@ -153,6 +156,41 @@ fn what_tests_run_is_listed() {
         }
     }
     assert!(seen > 40, "{seen} programs found: has the helper another name now?");
+}
+
+/// The programs that a Python script runs: first in a list that is run, or whose second word is an option.
+fn python_programs(script: &str) -> BTreeSet<&str> {
+    let lists = script.match_indices('[').filter_map(|(at, _)| {
+        let inside = script[at + 1..].trim_start().strip_prefix('"')?;
+        let (name, rest) = inside.split_once('"')?;
+        let is_run = ["run(", "Popen(", "check_output(", "check_call("].iter().any(|call| script[..at].ends_with(call));
+        (is_run || rest.starts_with(", \"-")).then_some(name)
+    });
+    lists.filter(|name| !name.starts_with('-') && !name.contains(['/', ' '])).collect()
+}
+
+#[test]
+fn what_python_runs_is_listed() {
+    let base = listed();
+    let mut bench = base.clone();
+    bench.extend(list_behind("needed+=("));
+    let mut seen = BTreeSet::new();
+    let mut scripts = files(&root().join("benches/compare/python"), ".py");
+    scripts.push(root().join("scripts/stress"));
+    for path in scripts {
+        let text = fs::read_to_string(&path).unwrap();
+        // These make the images of the bench; the tests use the others.
+        let is_bench = ["images.py", "series.py"].iter().any(|name| path.ends_with(name));
+        let listed = if is_bench { &bench } else { &base };
+        for name in python_programs(&text) {
+            let known = listed.contains_key(name) || [ESSENTIAL_PROGRAMS, RUST].iter().any(|list| list.contains(&name));
+            assert!(known, "{}: {name} is not in the list of scripts/setup", path.display());
+            seen.insert(name.to_owned());
+        }
+    }
+    for name in ["e2fsck", "zstd", "cargo"] {
+        assert!(seen.contains(name), "{name} is run by a script: {seen:?}");
+    }
 }
 
 /// The words of a shell script that are in the place of a command.
