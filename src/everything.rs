@@ -1,5 +1,6 @@
 //! All images of a source, where one image is not enough.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use cvbake_fetch::export::Contents;
@@ -24,9 +25,8 @@ pub(crate) fn images(blobs: &dyn Blobs, contents: &Contents) -> Result<Vec<Image
 /// The platforms of images, in order, each once.
 pub(crate) fn platforms(images: &[Image]) -> Vec<String> {
     let platform = |image: &Image| Some(image.config()?.platform()?.to_string());
-    let mut platforms: Vec<String> = images.iter().filter_map(platform).collect();
-    platforms.dedup();
-    platforms
+    let mut seen = BTreeSet::new();
+    images.iter().filter_map(platform).filter(|platform| seen.insert(platform.clone())).collect()
 }
 
 /// The same blobs, entered elsewhere.

@@ -32,7 +32,7 @@ use crate::seats::{Seat, Seats};
 use crate::workplace::Workplace;
 
 use foundation::{FOUNDATION_LAYER_MIN, FOUNDATION_MIN, is_scratch_better};
-pub(crate) use stream::with_another;
+pub(crate) use stream::{is_known, learn, with_another};
 
 const _: () = assert!(PACK_PIECE as u64 == cvbake_store::PIECE, "one seal fits both");
 

@@ -73,11 +73,15 @@ fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let layers = found.images.iter().flat_map(Image::layers);
     let mut parts: Vec<Part<'_>> = layers.filter(|layer| seen.insert(layer.digest())).map(Part::Layer).collect();
     parts.extend(found.others.iter().filter(|other| seen.insert(Some(other.digest))).map(Part::Other));
-    parts.sort_by_key(|part| std::cmp::Reverse(part.size()));
-    in_parallel(job.registry.connections.get(), &parts, &|part, stop| match part {
+    // Of one image they have their numbers in it; of several images there are as many layers with the same one.
+    let number = |at: usize, layer: &Layer| if job.all { at + 1 } else { layer.number() };
+    let mut parts: Vec<(usize, Part<'_>)> = parts.into_iter().enumerate().collect();
+    parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.size()));
+    in_parallel(job.registry.connections.get(), &parts, &|(at, part), stop| match part {
         Part::Layer(layer) => with_another(layer, blobs, &|| {
-            on(Event::Layer { number: layer.number(), event: LayerEvent::Started { bytes: layer.size() } });
-            read_all(layer.open(blobs)?, layer.number(), stop, on)
+            let number = number(*at, layer);
+            on(Event::Layer { number, event: LayerEvent::Started { bytes: layer.size() } });
+            read_all(layer.open(blobs)?, number, stop, on)
         }),
         Part::Other(other) => {
             let reader = blobs.open(other)?;

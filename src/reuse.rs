@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::bake::{Engine, Job, Plan, derived_uuid};
 use crate::error::Error;
 use crate::event::{Event, Found};
-use crate::layers::{KeepPacks, LayerReport};
+use crate::layers::{KeepPacks, LayerReport, is_known};
 
 use place::{Place, settled, whole_path};
 
@@ -139,6 +139,10 @@ impl<'a> Reuse<'a> {
         for (layer, &entries) in layers.iter().zip(&note.entries) {
             let Some(diff_id) = layer.diff_id() else { return Ok(None) };
             let (digest, bytes) = (layer.digest(), layer.size());
+            // The disk has what the image claims that its layers unpack to. Whether these blobs do is another question.
+            if digest.is_some_and(|blob| !is_known(self.store, blob, diff_id, on)) {
+                return Ok(None);
+            }
             reports.push(LayerReport { digest, diff_id, bytes, entries, found: Found::Disk });
         }
         let plan = Plan {
@@ -214,6 +218,8 @@ impl Made {
         match draft.copy_whole(&self.file) {
             Ok(()) if self.noted.is(&self.file) => return Ok(true),
             Ok(()) => {}
+            // Made from its layers the disk may need less: some filesystems say of no hole that it is one.
+            Err(cvbake_disk::Error::NoRoom { .. }) => {}
             Err(error @ cvbake_disk::Error::Read { .. }) => on(Event::Warning(Error::from(error).line())),
             Err(error) => return Err(error.into()),
         }

@@ -5,6 +5,7 @@ pub(super) mod help;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use cvbake::cleanup::Cleanup;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::ext4::{Inodes, Size, mkfs};
-use cvbake::fetch::{Pull, Source};
+use cvbake::fetch::{Pull, Source, TarSource};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
 use cvbake::{Engine, Job, KeepPacks, Output};
@@ -206,10 +207,27 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 
 fn bake(source: Source, args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let output = args.output.as_deref().map(check_output).transpose()?;
+    if let Some(output) = output.filter(|output| is_file_of(&source, output)) {
+        return Err(Error::Usage {
+            problem: format!("{} is the source: the disk would replace it", output.display()),
+            hint: Some("write the disk to another file".to_owned()),
+        });
+    }
     let job = args.job(source, &|event| ui.on(&event))?;
     let report = args.bake(&job, output, watch(ui), &|event| ui.on(&event))?;
     ui.finish();
     args.telling.print(|| report.json(), || report.text())
+}
+
+/// Whether a file is the archive that a source is read from, by whatever name.
+fn is_file_of(source: &Source, file: &Path) -> bool {
+    let (Source::OciArchive { path, .. } | Source::DockerArchive { path, .. } | Source::Tar(TarSource::File(path))) =
+        source
+    else {
+        return false;
+    };
+    let identity = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+    matches!((identity(path), identity(file)), (Ok(source), Ok(file)) if source == file)
 }
 
 impl Args {

@@ -66,8 +66,9 @@ fn candidates(shell: &OsStr, words: Vec<OsString>) -> Option<Vec<u8>> {
     let mut answer = Vec::new();
     if shell == "bash" {
         let index = environment::variable(INDEX)?.to_str()?.parse().ok()?;
-        for candidate in complete(&mut command, words, index, here.as_deref()).ok()? {
-            answer.extend_from_slice(candidate.get_value().as_bytes());
+        let candidates = complete(&mut command, words, index, here.as_deref()).ok()?;
+        for candidate in candidates.iter().map(|candidate| candidate.get_value()).filter(|value| is_plain(value)) {
+            answer.extend_from_slice(candidate.as_bytes());
             answer.push(b'\n');
         }
     } else {
@@ -75,6 +76,13 @@ fn candidates(shell: &OsStr, words: Vec<OsString>) -> Option<Vec<u8>> {
         shells.completer(shell.to_str()?)?.write_complete(&mut command, words, here.as_deref(), &mut answer).ok()?;
     }
     Some(answer)
+}
+
+/// Whether bash takes a text for one word that means itself. It puts candidates on the command line as they are: a file called `$(reboot)`
+/// would be run, and one with a space would be two words.
+fn is_plain(text: &OsStr) -> bool {
+    let known = |character: char| character.is_alphanumeric() || "._/:@+=,%-".contains(character);
+    text.to_str().is_some_and(|text| text.chars().all(known))
 }
 
 /// The store that the words name, or that is configured.

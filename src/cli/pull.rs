@@ -54,7 +54,7 @@ pub(super) struct Args {
     #[arg(long)]
     prune_imported: bool,
 
-    /// Set the number of threads; --connections sets how much is fetched at once
+    /// Accept the option of other commands, without effect: --connections sets how much is fetched at once
     #[arg(short, long, value_name = "N", value_parser = values::jobs, hide = true)]
     jobs: Option<NonZeroUsize>,
 

@@ -196,11 +196,11 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
             let separator = if name.starts_with("sha256:") || name.starts_with("sha512:") { '@' } else { ':' };
             Some(format!("name one of them, such as {transport}:{place}{separator}{}", name.escape_debug()))
         }
-        E::NotALayout { place, .. } if std::path::Path::new(place).is_file() => {
-            Some(format!("it is a file: write oci-archive:{place}, docker-archive:{place} or tar:{place}"))
-        }
         E::NotALayout { place, .. } if reference.is_some_and(|reference| reference.starts_with("oci-archive:")) => {
             Some(format!("write docker-archive:{place} if `docker save` wrote it, tar:{place} if it is a root filesystem"))
+        }
+        E::NotALayout { place, .. } if std::path::Path::new(place).is_file() => {
+            Some(format!("it is a file: write oci-archive:{place}, docker-archive:{place} or tar:{place}"))
         }
         E::NotADockerArchive { place, .. } => {
             Some(format!("write oci-archive:{place} if it is an OCI layout, tar:{place} if it is a root filesystem"))
@@ -326,6 +326,8 @@ fn is_forbidden(error: &IoError) -> bool {
 fn of_store(error: &cvbake_store::Error) -> Option<String> {
     use cvbake_store::Error as E;
     match error {
+        // Advice about a directory of everybody's would do harm.
+        E::Writable { path, .. } if !path.join("oci-layout").is_file() => Some(ELSEWHERE.to_owned()),
         E::Writable { path, .. } => Some(format!("`chmod 700 {}` makes it private; {ELSEWHERE}", path.display())),
         E::Misplaced { path, .. } => Some(format!(
             "move {} away: the store creates a new one, and `cvbake store check --repair` restores what it can; {ELSEWHERE}",

@@ -54,8 +54,10 @@ pub struct ExportJob {
 /// Where an image comes from.
 #[derive(Debug, Clone)]
 pub enum From {
-    /// A source; one in a registry is looked for in the store first.
+    /// A source; one in a registry is looked for in the store first, by its full name.
     Source(Source),
+    /// A name that says no registry: the end of one in the store, or else the source that it is.
+    Short(Source),
     /// The store, by a name, a digest or the beginning of one.
     Store(String),
 }
@@ -131,7 +133,8 @@ fn try_export(
     // What it is borrowed from outlives it.
     let converted;
     let mut blobs = match (&job.from, &store) {
-        (From::Source(source), store) => match stored_by_end(source, job.registry.pull, store.as_ref(), on)? {
+        (From::Source(source), store) => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
+        (From::Short(source), store) => match stored_by_end(source, job.registry.pull, store.as_ref(), on)? {
             Some((store, found)) => {
                 open_stored(store, found.name.as_deref().unwrap_or_default(), &found.reference, &tell)
             }
@@ -205,7 +208,7 @@ impl Target {
 impl fmt::Display for From {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            From::Source(source) => source.fmt(f),
+            From::Source(source) | From::Short(source) => source.fmt(f),
             From::Store(name) => f.write_str(name),
         }
     }
@@ -318,7 +321,7 @@ impl<'a> Work<'a> {
         let (image, exported, _pin) = self.image()?;
         (self.on)(Event::Stage(Stage::Unpack));
         let way = match &self.job.from {
-            From::Source(source) => Way::from(source, &self.job.registry, self.job.jobs),
+            From::Source(source) | From::Short(source) => Way::from(source, &self.job.registry, self.job.jobs),
             From::Store(_) => Way::of(self.job.jobs),
         };
         let shop = Workshop::new(self.store, self.place.path(), way, self.on);

@@ -11,7 +11,7 @@ use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader,
 
 use crate::error::Error;
 use crate::event::{Archive, Event, Found, LayerEvent};
-use crate::layers::archive;
+use crate::layers::{archive, learn};
 use crate::parallel::Stop;
 use crate::workplace::Workplace;
 
@@ -70,6 +70,7 @@ impl Intake<'_> {
                 partial.restart()?;
             }
             self.store.put_index(&diff_id, &index.encode())?;
+            learn(self.store, digest, diff_id, self.on);
             Ok((Found::Nothing, index.entry_count(), there))
         })
     }
@@ -160,6 +161,7 @@ impl Intake<'_> {
                 self.store.put_blob_file(&digest, &path)?;
             }
             self.store.put_index(&diff_id, &index.encode())?;
+            learn(self.store, digest, diff_id, self.on);
             let descriptor = Descriptor { media_type: media_type(stored).to_owned(), digest, size: len };
             let archive = archive::looks_like(&index);
             Ok((Found::Nothing, index.entry_count(), NewLayer { descriptor, diff_id, present, archive }))

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use cvbake_archive::{Compression, Decompressor};
 use cvbake_hash::Stream;
+use cvbake_store::Store;
 use cvbake_verify::{Blobs, Digest, HashingReader, Layer};
 
 use super::Workshop;
@@ -74,26 +75,37 @@ impl<'a> Workshop<'a> {
     /// The digest of what the layer unpacks to, if that was checked before: the bytes of the same blob are the same again, and those
     /// are checked each time.
     fn known(self, layer: &Layer) -> Option<Digest> {
-        let (store, (key, text)) = self.store.zip(knowledge(layer))?;
-        let note = store.note(&key, &|event| (self.on)(event.into()));
-        layer.diff_id().filter(|_| note.is_ok_and(|note| note.is_some_and(|note| note == text.as_bytes())))
+        let (blob, diff_id) = layer.digest().zip(layer.diff_id())?;
+        self.store.filter(|store| is_known(store, blob, diff_id, self.on)).map(|_| diff_id)
     }
 
     fn learn(self, layer: &Layer) {
-        if let Some((store, (key, text))) = self.store.zip(knowledge(layer))
-            && let Err(error) = store.put_note(&key, text.as_bytes())
-        {
-            // It costs the next bake a hash, and this one nothing.
-            (self.on)(Event::Note(Error::from(error).line()));
+        if let (Some(store), Some((blob, diff_id))) = (self.store, layer.digest().zip(layer.diff_id())) {
+            learn(store, blob, diff_id, self.on);
         }
     }
 }
 
-/// What is noted of a layer that was right, and under which key.
-fn knowledge(layer: &Layer) -> Option<(Digest, String)> {
-    let (blob, diff_id) = layer.digest().zip(layer.diff_id())?;
+/// Whether it was checked before, in this run or an earlier one, that a blob unpacks to what it should.
+pub(crate) fn is_known(store: &Store, blob: Digest, diff_id: Digest, on: &(dyn Fn(Event) + Sync)) -> bool {
+    let (key, text) = knowledge(blob, diff_id);
+    let note = store.note(&key, &|event| on(event.into()));
+    blob == diff_id || note.is_ok_and(|note| note.is_some_and(|note| note == text.as_bytes()))
+}
+
+/// Notes that it was.
+pub(crate) fn learn(store: &Store, blob: Digest, diff_id: Digest, on: &(dyn Fn(Event) + Sync)) {
+    let (key, text) = knowledge(blob, diff_id);
+    if let Err(error) = store.put_note(&key, text.as_bytes()) {
+        // Losing the note costs the next bake one hash; this one is unaffected.
+        on(Event::Note(Error::from(error).line()));
+    }
+}
+
+/// What is noted of a blob that was right, and under which key.
+fn knowledge(blob: Digest, diff_id: Digest) -> (Digest, String) {
     let text = format!("the blob {blob} unpacks to {diff_id}");
-    Some((Digest::sha256(text.as_bytes()), text))
+    (Digest::sha256(text.as_bytes()), text)
 }
 
 /// Tells how much of a layer was read, and ends when that is for nothing.

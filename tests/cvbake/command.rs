@@ -1,6 +1,7 @@
 //! The command itself: help, completions, exit statuses, and what goes to which stream.
 
-use crate::support::bake::{Bake, Place};
+use crate::support::bake::{Bake, Place, own};
+use crate::support::image::Compression;
 use crate::support::sample;
 
 #[test]
@@ -174,4 +175,22 @@ fn help_that_cannot_be_written() {
             assert_eq!(outcome.code, Some(code), "{redirect}: {}", outcome.describe());
         }
     }
+}
+
+/// The disk would replace what it is made of.
+#[test]
+fn the_source_is_not_the_output() {
+    let place = Place::new();
+    let layer = sample::layer("file f \"x\"", Compression::Gzip);
+    let path = place.path().join("out/w.tar.gz");
+    std::fs::write(&path, &layer.blob).unwrap();
+    own(&path);
+    std::os::unix::fs::symlink("w.tar.gz", place.path().join("out/link")).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    for (source, output) in [("w.tar.gz", "w.tar.gz"), ("link", "w.tar.gz"), ("w.tar.gz", "link")] {
+        let [source, output] = [source, output].map(|name| place.path().join("out").join(name));
+        let bake = place.bake_source(&format!("tar:{}", source.display())).arg("--force").arg("-o").arg(&output);
+        assert!(bake.run().error(&[2]).contains("is the source"));
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
 }

@@ -223,3 +223,21 @@ fn a_disk_of_the_archive_serves_the_image() {
     assert_eq!(first["config"], second["config"]);
     assert_ne!(first["image"], second["image"], "by which the store knows it");
 }
+
+/// Whoever makes a manifest can name any blobs beside any configuration: that a disk of what they should unpack to is there proves nothing.
+#[test]
+fn blobs_that_unpack_to_something_else_are_refused_whatever_was_made_before() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
+    let layer = sample::layer("file f \"x\"", Compression::Gzip);
+    let mut other = sample::layer("file f \"y\"", Compression::Gzip);
+    other.diff_id.clone_from(&layer.diff_id);
+    let (good, bad) = (Place::with(&Images::of(vec![layer])), Place::with(&Images::of(vec![other])));
+    for _ in 0..2 {
+        good.bake().arg("--force").env("CVBAKE_REUSE", "auto").ok();
+        let outcome = bad.bake().store(&good.store()).env("CVBAKE_REUSE", "auto").run();
+        outcome.error(&[4]);
+        assert!(!bad.disk().exists(), "{}", outcome.describe());
+    }
+}

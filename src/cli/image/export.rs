@@ -154,7 +154,10 @@ fn from(text: &OsStr) -> Result<From, Error> {
     let is_digest = hex.is_some_and(|hex| hex.len() >= 4 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
     match text.to_str().filter(|_| is_digest) {
         Some(digest) => Ok(From::Store(digest.to_owned())),
-        None => Ok(From::Source(image_source(text)?)),
+        None => Ok(match image_source(text)? {
+            source @ Source::Registry(_) if !text.as_bytes().starts_with(b"docker://") => From::Short(source),
+            source => From::Source(source),
+        }),
     }
 }
 
@@ -333,7 +336,7 @@ mod tests {
             assert!(matches!(from(OsStr::new(text)), Ok(From::Store(_))), "{text}");
         }
         for text in ["alpine", "abc", "oci:dir", "tar:-", "abcd:latest"] {
-            assert!(matches!(from(OsStr::new(text)), Ok(From::Source(_))), "{text}");
+            assert!(matches!(from(OsStr::new(text)), Ok(From::Source(_) | From::Short(_))), "{text}");
         }
     }
 }

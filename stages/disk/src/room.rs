@@ -20,14 +20,19 @@ const ST_BLOCKS: u64 = 512;
 /// How many bytes may still be written to a file's, or a directory's, filesystem; `None` where nobody knows.
 #[must_use]
 pub fn free_bytes(file: &File) -> Option<u64> {
+    // What is reserved is root's.
+    free(file, rustix::process::geteuid().is_root())
+}
+
+/// With what is reserved or without.
+fn free(file: &File, with_reserved: bool) -> Option<u64> {
     let kind = u64::try_from(rustix::fs::fstatfs(file).ok()?.f_type).ok()?;
     let stat = rustix::fs::fstatvfs(file).ok()?;
     // A tmpfs without a limit says that it has no blocks at all.
     if !PLAIN.contains(&kind) || stat.f_blocks == 0 {
         return None;
     }
-    // What is reserved is root's.
-    let blocks = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
+    let blocks = if with_reserved { stat.f_bfree } else { stat.f_bavail };
     Some(blocks.saturating_mul(stat.f_frsize))
 }
 
@@ -47,7 +52,8 @@ impl Draft {
     /// When there is certainly no room for it.
     pub fn check_room(&self, content_bytes: u64) -> Result<(), Error> {
         let has = self.file().metadata().map_or(0, |metadata| metadata.blocks().saturating_mul(ST_BLOCKS));
-        match self.free_bytes() {
+        // What is reserved may be this user's, by a mount option or a capability.
+        match free(self.file(), true).filter(|_| !self.shares()) {
             Some(free) if content_bytes.saturating_sub(has) > free => {
                 let source = Errno::NOSPC.into();
                 Err(Error::NoRoom { path: self.target().to_owned(), needed: content_bytes, free: free + has, source })

@@ -62,7 +62,7 @@ fn list(session: &Session<'_>) -> Listed {
 }
 
 /// Whether it is one by the grammar of the specification: nothing else is worth showing.
-fn is_tag(text: &str) -> bool {
+pub(super) fn is_tag(text: &str) -> bool {
     /// The longest that the specification allows.
     const MAX_LEN: usize = 128;
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);

@@ -1,14 +1,18 @@
 //! The tags of a repository, page by page.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use reqwest::Url;
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::Place;
 use super::config::Registries;
 use super::endpoints::Endpoints;
 use super::http::Reply;
+use super::nearby::is_tag;
 use super::options::Options;
 use super::problem::Problem;
 use super::retry::Attempts;
@@ -23,6 +27,9 @@ const MAX_PAGE_BYTES: u64 = 16 << 20;
 
 /// More than any repository is known to have.
 const MAX_TAGS: usize = 1_000_000;
+
+/// More pages than that have: a registry that gives one tag at a time would be asked for days.
+const MAX_PAGES: usize = 10_000;
 
 /// How many pages in a row may have nothing new: some registries leave out what one may not see, and others never come to an end.
 const MAX_BARREN: usize = 16;
@@ -43,7 +50,11 @@ pub struct Tags {
 /// # Errors
 /// When there is no such repository, or its tags can't be had.
 pub fn tags(name: &Name, options: &Options, on: &(dyn Fn(Event) + Sync)) -> Result<Tags, Error> {
-    let registries = Registries::load(&options.registries, on)?;
+    // As for an image: an alias can't change what is named in full.
+    let registries = match name.short() {
+        Some(_) => Registries::load(&options.registries, on)?,
+        None => Registries::load(&options.registries.for_full_names(), on)?,
+    };
     let names = registries.resolve(name)?;
     let mut names = names.iter().peekable();
     while let Some(reference) = names.next() {
@@ -110,25 +121,54 @@ fn of_session(session: &Session<'_>, mut attempts: Attempts) -> Result<Vec<Strin
     }
 }
 
-fn page(reply: &mut Reply) -> Result<Vec<String>, Problem> {
+/// The tags of a page, each once. What is none by the grammar of the specification is dropped as it comes: nobody can ask for it, and
+/// it may be of any length.
+#[derive(Default)]
+struct Page(BTreeSet<String>);
+
+impl<'de> Deserialize<'de> for Page {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Page, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Page;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of tags")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Page, A::Error> {
+                let mut page = Page::default();
+                while let Some(tag) = list.next_element::<Cow<'_, str>>()? {
+                    if is_tag(&tag) {
+                        page.0.insert(tag.into_owned());
+                    }
+                }
+                Ok(page)
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
+
+fn page(reply: &mut Reply) -> Result<Page, Problem> {
     #[derive(Deserialize)]
-    struct Page {
+    struct Document {
         #[serde(deserialize_with = "list_or_null")]
-        tags: Option<Vec<String>>,
+        tags: Option<Page>,
     }
     // Programs in Go write `null` for what is empty. What is not there at all is something else.
-    fn list_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    fn list_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Page>, D::Error> {
         Option::deserialize(deserializer)
     }
     if let Some(found) = reply.content_type().filter(|found| found == "text/html") {
         return Err(Problem::ContentType { host: reply.host.clone(), found, expected: "a list of tags" });
     }
     let body = reply.body(MAX_PAGE_BYTES)?;
-    let page: Page = serde_json::from_slice(&body).map_err(|error| {
+    let document: Document = serde_json::from_slice(&body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         malformed(format!("it is not of the expected JSON form, line {line}, column {column}"))
     })?;
-    Ok(page.tags.unwrap_or_default())
+    Ok(document.tags.unwrap_or_default())
 }
 
 fn malformed(reason: String) -> Problem {
@@ -166,6 +206,7 @@ fn follow(from: &Url, link: &str) -> Result<Url, Problem> {
 #[derive(Default)]
 struct List {
     tags: BTreeSet<String>,
+    pages: usize,
     barren: usize,
 }
 
@@ -175,9 +216,13 @@ impl List {
     }
 
     /// Adds a page; whether there was anything new.
-    fn add(&mut self, page: Vec<String>) -> Result<bool, Problem> {
+    fn add(&mut self, page: Page) -> Result<bool, Problem> {
         let before = self.tags.len();
-        self.tags.extend(page);
+        self.tags.extend(page.0);
+        self.pages += 1;
+        if self.pages > MAX_PAGES {
+            return Err(malformed(format!("it has more than {MAX_PAGES} pages")));
+        }
         if self.tags.len() > MAX_TAGS {
             return Err(malformed(format!("it has more than {MAX_TAGS} tags")));
         }
@@ -232,11 +277,25 @@ mod tests {
     #[test]
     fn lists_end() {
         let mut list = List::default();
-        assert!(list.add(vec!["b".to_owned(), "a".to_owned(), "b".to_owned()]).unwrap());
+        let page = |text: &str| serde_json::from_str::<Page>(text).unwrap();
+        assert!(list.add(page(r#"["b", "a", "b"]"#)).unwrap());
         for _ in 0..MAX_BARREN {
-            assert!(!list.add(vec!["a".to_owned()]).unwrap());
+            assert!(!list.add(page(r#"["a"]"#)).unwrap());
         }
-        assert!(list.add(Vec::new()).is_err());
+        assert!(list.add(page("[]")).is_err());
         assert_eq!(list.finish(), ["a", "b"]);
+        let mut list = List::default();
+        for at in 0..MAX_PAGES {
+            assert!(list.add(page(&format!("[\"{at}\"]"))).unwrap());
+        }
+        assert!(list.add(page(r#"["one-more"]"#)).is_err());
+    }
+
+    #[test]
+    fn what_is_no_tag_is_dropped() {
+        let long = format!(r#"["", "a", "\u001b[2J", "{}", "-", "b/c", "ü", "v1.0_x-y"]"#, "x".repeat(129));
+        let page: Page = serde_json::from_str(&long).unwrap();
+        assert_eq!(Vec::from_iter(page.0), ["-", "a", "v1.0_x-y"]);
+        assert!(serde_json::from_str::<Page>(r#"[1]"#).is_err());
     }
 }
