@@ -54,7 +54,14 @@ pub(super) fn credential_files() -> Vec<PathBuf> {
     let home = etcetera::base_strategy::Xdg::new().ok();
     let docker = set("DOCKER_CONFIG").or_else(|| Some(home.as_ref()?.home_dir().join(".docker")));
     let podman = home.as_ref().map(|home| home.config_dir().join("containers/auth.json"));
-    [Some(session_file()), podman, docker.map(|dir| dir.join("config.json"))].into_iter().flatten().collect()
+    let session = Some(session_file()).filter(|file| may_be_ours(file));
+    [session, podman, docker.map(|dir| dir.join("config.json"))].into_iter().flatten().collect()
+}
+
+/// Whether a file that nobody has named may have been stored for us. What root's podman makes below `/run/containers`, nobody else can
+/// reach, and so nobody else has stored anything there.
+fn may_be_ours(file: &Path) -> bool {
+    file.symlink_metadata().map_or_else(|error| error.kind() != io::ErrorKind::PermissionDenied, |_| true)
 }
 
 /// Where credentials are written, so that they are the first to be found: `$REGISTRY_AUTH_FILE`, or else podman's and

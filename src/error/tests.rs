@@ -233,7 +233,7 @@ fn kinds_and_hints() {
             Kind::Store,
             "move /p away",
         ),
-        (Store::Writable { path: path(), mode: 0o777 }.into(), Kind::Store, "chmod 700 /p"),
+        (Store::Writable { path: path(), mode: 0o777 }.into(), Kind::Store, "--store DIR uses another"),
     ];
     for (error, kind, hint) in table {
         assert_eq!(error.kind(), kind, "{error:?}");
@@ -252,6 +252,17 @@ fn exit_codes_are_different() {
 }
 
 /// Each problem with a registry that somebody can do something about, and what that is.
+/// Whoever follows advice about `/tmp` would break the machine.
+#[test]
+fn only_a_store_is_to_be_made_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let hint =
+        || Error::from(cvbake_store::Error::Writable { path: dir.path().to_owned(), mode: 0o777 }).hint().unwrap();
+    assert!(!hint().contains("chmod"), "{}", hint());
+    std::fs::write(dir.path().join("oci-layout"), "{}").unwrap();
+    assert!(hint().contains("chmod 700"), "{}", hint());
+}
+
 #[test]
 fn advice_about_registries() {
     use cvbake_fetch::{Error as Fetch, Problem};

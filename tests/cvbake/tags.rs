@@ -20,12 +20,13 @@ fn lines_and_json() {
     let repository = format!("{}/some/image", server.host);
     for name in [repository.clone(), format!("docker://{repository}")] {
         let outcome = tags(&place, &[&name]).ok();
-        assert_eq!(outcome.stdout, "odd\\u{1b}[2J\\u{202e}\nv1\nv1.1\n", "{}", outcome.describe());
+        // What is no tag by the specification is not shown.
+        assert_eq!(outcome.stdout, "v1\nv1.1\n", "{}", outcome.describe());
         assert_eq!(outcome.stderr, "");
     }
     let json: serde_json::Value = serde_json::from_str(&tags(&place, &["--json", &repository]).ok().stdout).unwrap();
     assert_eq!(json["repository"], repository.as_str());
-    assert_eq!(json["tags"], serde_json::json!(["odd\u{1b}[2J\u{202e}\n", "v1", "v1.1"]));
+    assert_eq!(json["tags"], serde_json::json!(["v1", "v1.1"]));
     assert!(!place.store().exists(), "nothing is kept");
 }
 
