@@ -39,7 +39,9 @@ impl<'a> Workshop<'a> {
         };
         let (made, digest, compression) = if layer.size().is_some_and(|size| size >= READ_AHEAD_FROM) {
             let hash = known.is_none().then(|| Stream::aside(layer.algorithm()));
-            let (done, _) = read_ahead(counted, BUFFERS, self.turn, None, |compressed| {
+            // Of many that are waited for, each needs little: one that arrives, one that is inflated, and one to even out.
+            let compressed = if self.streams > self.jobs { 3 } else { BUFFERS };
+            let (done, _) = read_ahead(counted, compressed, self.turn, None, |compressed| {
                 // What has been read ahead can be much when it is inflated, and then be for nothing, too.
                 let bytes = self.apart(|| Decompressor::new(Stoppable { inner: compressed, stop }))?;
                 let compression = bytes.compression();
