@@ -162,14 +162,16 @@ impl State {
         let length = content.len();
         let head = format!("HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
         stream.write_all(head.as_bytes()).ok()?;
-        let (first, rest) = content.split_at(held.min(length));
+        let (first, rest) = content.split_at(held.min(length.saturating_sub(1)));
         stream.write_all(first).ok()?;
-        if !rest.is_empty() {
+        if held < length {
             let mut gate = self.gate.lock().unwrap();
             gate.held += 1;
             self.bell.notify_all();
             drop(self.bell.wait_while(gate, |gate| !gate.open).unwrap());
         }
+        // Before its last byte: whoever has that may ask for the next one before this thread goes on.
+        self.blobs_under_way.lock().unwrap().0 -= usize::from(std::mem::take(is_blob));
         stream.write_all(rest).ok()
     }
 
