@@ -15,7 +15,7 @@ use cvbake::{Baked, Engine, Job, KeepPacks, Output};
 /// Bakes an image for this machine's platform, without a store.
 pub(crate) fn bake(source: Source, disk: &Path) -> Result<Baked, Error> {
     let job = Job {
-        source,
+        source: source.into(),
         registry: Options::default(),
         want: Want::host(),
         engine: Engine::Native,

@@ -19,10 +19,10 @@ use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::{Layers, Purpose, Way, Workshop};
+use crate::layers::{Layers, Purpose, Workshop};
 use crate::reuse::content::Disks;
 use crate::reuse::{Made, Reuse, Standing};
-use crate::workplace::{Workplace, open_existing_store, open_source, open_store, pin};
+use crate::workplace::{Workplace, open_existing_store, open_store, pin};
 
 pub(crate) use self::job::derived_uuid;
 pub use self::job::{Engine, Job, Output};
@@ -45,15 +45,16 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, cleanup)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let disk = (job.engine == Engine::Native).then_some(&draft);
-    let way = Way::from(&job.source, &job.registry, job.jobs);
+    let located = job.source.locate(job.registry.pull, store.as_ref(), on)?;
+    let way = located.way(&job.registry, job.jobs);
     let shop = Workshop { keep_packs, disk, ..Workshop::new(store.as_ref(), place.path(), way, on) };
 
     let tell = |event: cvbake_fetch::Event| on(event.into());
-    let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
+    let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
     let image = Image::verify(&*blobs, &job.want)?;
     let _pin = pin(store.as_ref(), &image)?;
     announce(&image, on);
-    let reuse = Reuse::of(job, &image, store.as_ref());
+    let reuse = Reuse::of(job, &image, store.as_ref(), located.is_in_registry());
     let made = reuse.as_ref().map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
     if let Some(made) = made {
         if output.replace && made.stands_at(&output.path) {
@@ -156,12 +157,13 @@ pub fn plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
 fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
     let store = open_existing_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
-    let way = Way::from(&job.source, &job.registry, job.jobs);
+    let located = job.source.locate(job.registry.pull, store.as_ref(), on)?;
+    let way = located.way(&job.registry, job.jobs);
     let shop = Workshop::new(store.as_ref(), place.path(), way, on);
 
     let mut clock = Clock::start(Stage::Resolve, on);
     let tell = |event: cvbake_fetch::Event| on(event.into());
-    let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
+    let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
     let image = Image::verify(&*blobs, &job.want)?;
     let _pin = pin(store.as_ref(), &image)?;
     announce(&image, on);

@@ -4,7 +4,7 @@
 mod details;
 mod documents;
 mod export;
-mod find;
+pub(crate) mod find;
 mod import;
 mod lack;
 mod layer;
@@ -16,7 +16,7 @@ mod time;
 
 pub use details::{Details, ImageDetails, LayerDetails, Step};
 pub use documents::RunConfig;
-pub use export::{ExportJob, Exported, From, Target, export};
+pub use export::{ExportJob, Exported, Target, export};
 pub use find::{begins, calls};
 pub use import::{ImportJob, Imported, import};
 pub(crate) use lack::incomplete;

@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
 use cvbake_ext4::{Place, Placement};
-use cvbake_fetch::{Options, Source};
 use cvbake_store::Store;
 use cvbake_tree::{Time, Tree};
 use cvbake_unpack::{Index, PACK_PIECE, Provenance};
@@ -201,14 +200,6 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// What comes from a registry is waited for, and more of it may be under way.
-    pub(crate) fn from(source: &Source, registry: &Options, jobs: NonZeroUsize) -> Way {
-        match source {
-            Source::Registry(_) => Way { streams: registry.connections.max(jobs).get(), ..Way::of(jobs) },
-            _ => Way::of(jobs),
-        }
-    }
-
     /// What is here is worked on, and nothing else.
     pub(crate) fn of(jobs: NonZeroUsize) -> Way {
         Way { jobs: jobs.get(), streams: jobs.get() }

@@ -57,6 +57,7 @@ mod push;
 mod readahead;
 mod reuse;
 mod seats;
+mod source;
 pub mod text;
 mod workplace;
 
@@ -74,3 +75,4 @@ pub use cvbake_verify as verify;
 pub use layers::{KeepPacks, LayerReport};
 pub use pull::{PullJob, Pulled, pull};
 pub use push::{PushJob, PushSelect, Pushed, push};
+pub use source::ImageSource;

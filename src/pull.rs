@@ -18,7 +18,8 @@ use crate::event::{Event, LayerEvent, Stage};
 use crate::everything;
 use crate::layers::with_another;
 use crate::parallel::{Stop, in_parallel};
-use crate::workplace::{Workplace, open_source, open_store, pin};
+use crate::source::open_source;
+use crate::workplace::{Workplace, open_store, pin};
 
 /// What to pull, and how.
 #[derive(Debug, Clone)]

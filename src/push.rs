@@ -5,7 +5,9 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cvbake_fetch::{Blob, Manifest, Mounts, Name, Options, Packed, Problem, Put, Reference, Shipment, Source, Target};
+use cvbake_fetch::{
+    Blob, Manifest, Mounts, Name, Options, Packed, Problem, Pull, Put, Reference, Shipment, Source, Target,
+};
 use cvbake_store::Store;
 use cvbake_verify::{Blobs, Descriptor, Digest, Image, Layer, Root, Want};
 
@@ -14,15 +16,16 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
 use crate::parallel::{Stop, in_parallel};
-use crate::workplace::{Workplace, open_existing_store, open_source, open_store};
+use crate::source::ImageSource;
+use crate::workplace::{Workplace, open_existing_store, open_store};
 
 /// What to push, and how.
 #[derive(Debug, Clone)]
 pub struct PushJob {
-    /// Where the image is. One that is named as in a registry comes from the store alone.
-    pub source: Source,
+    /// Which image. One that is named as in a registry comes from the store alone.
+    pub source: ImageSource,
     /// Where it goes; to its own name in the store, if nothing says otherwise.
-    pub target: Option<Reference>,
+    pub target: Option<Name>,
     /// How to talk to the registry.
     pub registry: Options,
     /// The one image to push, or an index with all of its images that are there.
@@ -71,8 +74,7 @@ pub struct Pushed {
 /// # Errors
 /// At the first thing that is not as it should be. Then the name in the registry points to what it pointed to before.
 pub fn push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
-    let name =
-        job.target.as_ref().map_or_else(|| job.source.to_string(), |target| format!("docker://{}", target.whole()));
+    let name = job.target.as_ref().map_or_else(|| job.source.to_string(), |target| format!("docker://{target}"));
     try_push(job, cleanup, on).map_err(|error| match error {
         // What is wrong with the source says so itself.
         Error::Image { .. } | Error::NoSuchImage { .. } => error,
@@ -82,16 +84,20 @@ pub fn push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
 
 /// Adds that it is about the source, and not about where that goes. A source in the store that is not there at all is no matter of
 /// the registry that it is named after.
-fn of_source(source: &Source, error: Error) -> Error {
+fn of_source(source: &ImageSource, error: Error) -> Error {
     let is_absent = |error: &cvbake_fetch::Error| match error {
         cvbake_fetch::Error::Registry { source, .. } => matches!(**source, Problem::NotStored),
         _ => false,
     };
     match (error, source) {
-        (Error::Fetch(error), Source::Registry(name)) if is_absent(&error) => Error::NoSuchImage {
-            name: name.short().map_or_else(|| name.whole(), |short| format!("{short}{}", name.suffix())),
-            similar: Vec::new(),
-        },
+        (Error::Fetch(error), ImageSource::At(Source::Registry(name)) | ImageSource::Short(name))
+            if is_absent(&error) =>
+        {
+            Error::NoSuchImage {
+                name: name.short().map_or_else(|| name.whole(), |short| format!("{short}{}", name.suffix())),
+                similar: Vec::new(),
+            }
+        }
         (error, source) => Error::image(source.to_string(), error),
     }
 }
@@ -99,7 +105,9 @@ fn of_source(source: &Source, error: Error) -> Error {
 fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
     let mut clock = Clock::start(Stage::Resolve, on);
     let store = match &job.source {
-        Source::Registry(_) => open_store(job.store.as_deref(), on)?,
+        ImageSource::At(Source::Registry(_)) | ImageSource::Short(_) | ImageSource::Digest(_) => {
+            open_store(job.store.as_deref(), on)?
+        }
         // It may know what the registry has in other repositories, and nothing more is wanted of it.
         _ => open_existing_store(job.store.as_deref(), on).unwrap_or_else(|error| {
             on(Event::Warning(error.line()));
@@ -108,8 +116,9 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     };
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
     let tell = |event: cvbake_fetch::Event| on(event.into());
-    let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)
-        .map_err(|error| of_source(&job.source, error))?;
+    let located = job.source.locate(Pull::Never, store.as_ref(), on)?;
+    let blobs =
+        located.open(&job.registry, &place, store.as_ref(), &tell).map_err(|error| of_source(&job.source, error))?;
     let mut ship = || -> Result<Shipment, Error> {
         Ok(match &job.select {
             PushSelect::One(want) => {
@@ -144,13 +153,11 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let (last, others) = shipment.manifests().split_last().expect("a shipment has a manifest");
     let bytes = shipment.len_bytes();
     on(Event::Image { digest: Some(last.digest()), layers: shipment.layer_count(), bytes });
-    let own: Option<Reference> = match &job.source {
-        // A short name is one that the configuration knows.
-        Source::Registry(_) => Name::new(blobs.reference()).map(|name| (*name).clone()),
-        _ => None,
-    };
-    let name = job
-        .target
+    // A short name is one that the store or the configuration knows.
+    let own: Option<Reference> =
+        located.is_in_registry().then(|| Name::new(blobs.reference()).map(|name| (*name).clone())).flatten();
+    let given = job.target.as_ref().map(|name| cvbake_fetch::push_name(name, &job.registry, &tell)).transpose()?;
+    let name = given
         .as_ref()
         .or(own.as_ref())
         .ok_or_else(|| Error::Usage { problem: format!("no name to push {} to", job.source), hint: None })?;

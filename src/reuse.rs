@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
 use cvbake_ext4::Placement;
-use cvbake_fetch::Source;
 use cvbake_store::Store;
 use cvbake_verify::{Config, Digest, Image, Layer, chain_id};
 use serde::de::DeserializeOwned;
@@ -42,7 +41,7 @@ pub(crate) struct Reuse<'a> {
     /// Whether a disk may be used again; where it stands is noted in any case.
     wanted: bool,
     /// Whether the image belongs into the store, too.
-    stored: bool,
+    in_registry: bool,
 }
 
 /// Where content stands on a disk that was made.
@@ -77,7 +76,7 @@ struct Note {
 
 impl<'a> Reuse<'a> {
     /// What is known of a bake's result; `None` where nothing can be, because nothing is kept, or nothing says what the layers are.
-    pub(crate) fn of(job: &Job, image: &'a Image, store: Option<&'a Store>) -> Option<Reuse<'a>> {
+    pub(crate) fn of(job: &Job, image: &'a Image, store: Option<&'a Store>, in_registry: bool) -> Option<Reuse<'a>> {
         let content = chain_id(&image.layers().iter().map(Layer::diff_id).collect::<Option<Vec<_>>>()?);
         let store = store.filter(|_| job.engine == Engine::Native)?;
         let wanted = job.reuse && job.keep_packs != KeepPacks::Always;
@@ -87,8 +86,7 @@ impl<'a> Reuse<'a> {
         let text = format!(
             "cvbake {version} disk {GENERATION} of {content}: {size:?} {inodes:?} {label:?} {uuid:?} {hash_seed:?} {journal} {epoch}"
         );
-        let stored = matches!(job.source, Source::Registry(_));
-        Some(Reuse { store, image, key: Digest::sha256(text.as_bytes()), uuid, wanted, stored })
+        Some(Reuse { store, image, key: Digest::sha256(text.as_bytes()), uuid, wanted, in_registry })
     }
 
     /// What is noted; what can't be read is no loss.
@@ -117,7 +115,9 @@ impl<'a> Reuse<'a> {
 
     /// Whether a pull would bring a layer. What is there counts by its length: whoever reads it finds out whether it is right.
     pub(crate) fn lacks(&self, layer: &Layer, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
-        let Some((digest, size)) = layer.digest().zip(layer.size()).filter(|_| self.stored) else { return Ok(false) };
+        let Some((digest, size)) = layer.digest().zip(layer.size()).filter(|_| self.in_registry) else {
+            return Ok(false);
+        };
         Ok(self.store.blob(&digest, Some(size), &|event| on(event.into()))?.is_none())
     }
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use cvbake_disk::Draft;
 use cvbake_durable::{PrivateDir, Temporary};
-use cvbake_fetch::{Options, Source};
 use cvbake_store::{Pin, Store};
-use cvbake_verify::{Blobs, Config, Image};
+use cvbake_verify::{Config, Image};
 
 use crate::cleanup::Cleanup;
 use crate::error::Error;
@@ -66,20 +65,6 @@ impl Workplace {
             Workplace::Temporary(dir) => dir.path(),
         }
     }
-}
-
-/// Opens a source; of those only a registry makes use of the store.
-pub(crate) fn open_source<'a>(
-    source: &Source,
-    registry: &Options,
-    place: &Workplace,
-    store: Option<&'a Store>,
-    on: &'a (dyn Fn(cvbake_fetch::Event) + Sync),
-) -> Result<Box<dyn Blobs + Send + 'a>, Error> {
-    Ok(match source {
-        Source::Registry(name) => cvbake_fetch::open_name(name, registry, store, on)?,
-        source => cvbake_fetch::open(source, place.path(), std::io::stdin())?,
-    })
 }
 
 /// Keeps what an image needs in the store as long as this lives, whatever other processes remove meanwhile.

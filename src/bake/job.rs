@@ -4,16 +4,16 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use cvbake_ext4::{Inodes, Options, Size, mkfs};
-use cvbake_fetch::Source;
 use cvbake_verify::{Algorithm, Digest, Image, Want};
 
 use crate::layers::{KeepPacks, Layers};
+use crate::source::ImageSource;
 
 /// What to bake, and how.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Where the image is.
-    pub source: Source,
+    /// Which image.
+    pub source: ImageSource,
     /// How to talk to a registry, if it is in one.
     pub registry: cvbake_fetch::Options,
     /// The platform that an image for several is wanted for.

@@ -18,7 +18,7 @@ use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::{Pull, Source, TarSource};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
-use cvbake::{Engine, Job, KeepPacks, Output};
+use cvbake::{Engine, ImageSource, Job, KeepPacks, Output};
 
 use super::report::Report;
 use super::work::{self, Telling, allowed_jobs, want, watch};
@@ -198,14 +198,14 @@ const OTHER_FORMATS: [&str; 7] = ["qcow2", "qcow", "vhdx", "vhd", "vmdk", "vdi",
 
 /// `cvbake pull-and-build`: as `bake`, but what is given is a name in a registry and nothing else.
 pub(super) fn run_registry(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    bake(registry::reference(&args.source)?, args, ui)
+    bake(registry::reference(&args.source)?.into(), args, ui)
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    bake(source::parse(&args.source)?, args, ui)
+    bake(source::image(&args.source)?, args, ui)
 }
 
-fn bake(source: Source, args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let output = args.output.as_deref().map(check_output).transpose()?;
     if let Some(output) = output.filter(|output| is_file_of(&source, output)) {
         return Err(Error::Usage {
@@ -220,9 +220,10 @@ fn bake(source: Source, args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 }
 
 /// Whether a file is the archive that a source is read from, by whatever name.
-fn is_file_of(source: &Source, file: &Path) -> bool {
-    let (Source::OciArchive { path, .. } | Source::DockerArchive { path, .. } | Source::Tar(TarSource::File(path))) =
-        source
+fn is_file_of(source: &ImageSource, file: &Path) -> bool {
+    let ImageSource::At(
+        Source::OciArchive { path, .. } | Source::DockerArchive { path, .. } | Source::Tar(TarSource::File(path)),
+    ) = source
     else {
         return false;
     };
@@ -267,7 +268,7 @@ impl Args {
         }
     }
 
-    fn job(&self, source: Source, on: &(dyn Fn(Event) + Sync)) -> Result<Job, Error> {
+    fn job(&self, source: ImageSource, on: &(dyn Fn(Event) + Sync)) -> Result<Job, Error> {
         Ok(Job {
             source,
             registry: self.registry.options(Pull::Missing)?,

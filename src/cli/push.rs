@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use clap::ValueHint;
 use cvbake::error::Error;
-use cvbake::fetch::{Options, Pull, Put, Reference, Source};
+use cvbake::fetch::{Name, Options, Pull, Put, Source};
 use cvbake::text::line;
 use cvbake::verify::Platform;
-use cvbake::{PushJob, PushSelect, Pushed};
+use cvbake::{ImageSource, PushJob, PushSelect, Pushed};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
@@ -29,7 +29,7 @@ use crate::ui::{Mode, Ui};
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake push [OPTIONS] <REF> [DEST]", after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Image to push: its name in the store, or oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    /// Image to push: its name in the store, the end of that, or its digest; or oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     #[arg(value_name = "REF")]
     source: OsString,
 
@@ -77,7 +77,7 @@ const EXAMPLES: &str = "Examples:
   cvbake push oci:build:latest ghcr.io/team/app:v2";
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    let source = source::parse(&args.source)?;
+    let source = source::image(&args.source)?;
     let job = PushJob {
         target: target(&source, args.target.as_deref())?,
         registry: Options { connections: args.connections.count(), ..args.access.options(Pull::Never)? },
@@ -98,8 +98,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 }
 
 /// Where it goes: to the name that is given, or to its own.
-fn target(source: &Source, given: Option<&OsStr>) -> Result<Option<Reference>, Error> {
-    if let Source::Tar(_) = source {
+fn target(source: &ImageSource, given: Option<&OsStr>) -> Result<Option<Name>, Error> {
+    if let ImageSource::At(Source::Tar(_)) = source {
         return Err(Error::Usage {
             problem: format!("{source} is a root filesystem, not an image: it has no manifest and no configuration"),
             hint: Some(format!(
@@ -107,18 +107,21 @@ fn target(source: &Source, given: Option<&OsStr>) -> Result<Option<Reference>, E
             )),
         });
     }
-    match (given, source) {
-        (Some(text), _) => match Source::parse(text)? {
-            Source::Registry(name) => Ok(Some((*name).clone())),
+    let Some(text) = given else {
+        return match source {
+            ImageSource::At(Source::Registry(_)) | ImageSource::Short(_) => Ok(None),
             other => Err(Error::Usage {
-                problem: format!("{other} is not the name of an image in a registry"),
-                hint: Some(format!("`cvbake image export {source} {other}` writes it there")),
+                problem: format!("no name to push {other} to"),
+                hint: Some(format!("add one: `cvbake push {other} REGISTRY/NAME:TAG`")),
             }),
-        },
-        (None, Source::Registry(_)) => Ok(None),
-        (None, other) => Err(Error::Usage {
-            problem: format!("no name to push {other} to"),
-            hint: Some(format!("add one: `cvbake push {other} REGISTRY/NAME:TAG`")),
+        };
+    };
+    source::check(text, source::Takes::NamesOnly)?;
+    match Source::parse(text)? {
+        Source::Registry(name) => Ok(Some(name)),
+        other => Err(Error::Usage {
+            problem: format!("{other} is not the name of an image in a registry"),
+            hint: Some(format!("`cvbake image export {source} {other}` writes it there")),
         }),
     }
 }

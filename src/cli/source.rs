@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use cvbake::ImageSource;
 use cvbake::error::Error;
 use cvbake::fetch::{Name, Source};
 
@@ -29,6 +30,32 @@ pub(super) fn parse(text: &OsStr) -> Result<Source, Error> {
     Ok(Source::parse(text)?)
 }
 
+/// An image, in the store or elsewhere.
+pub(super) fn image(text: &OsStr) -> Result<ImageSource, Error> {
+    if let Some(digest) = text.to_str().filter(|text| is_digest(text)) {
+        return Ok(ImageSource::Digest(digest.to_owned()));
+    }
+    Ok(meant(text, parse(text)?))
+}
+
+/// A source, which is in the store under some other name if it is a mere name.
+pub(super) fn meant(text: &OsStr, source: Source) -> ImageSource {
+    match source {
+        Source::Registry(name) if name.short().is_some() && !text.as_bytes().starts_with(b"docker://") => {
+            ImageSource::Short(name)
+        }
+        source => ImageSource::At(source),
+    }
+}
+
+/// Whether a text is a digest or its beginning, and no name. What could be either is looked for in the store first.
+fn is_digest(text: &str) -> bool {
+    let with_algorithm = ["sha256:", "sha512:"].iter().find_map(|algorithm| text.strip_prefix(algorithm));
+    let hex = with_algorithm.unwrap_or(text);
+    let is_hex = hex.len() >= 4 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex && (with_algorithm.is_some() || Name::new(text).is_none())
+}
+
 /// Refuses a text without a transport that looks like a path: one where something is, one that ends like an archive, or one
 /// that begins or ends as only paths do. A name that says its registry, its tag or its digest is a name.
 pub(super) fn check(text: &OsStr, takes: Takes) -> Result<(), Error> {
@@ -44,12 +71,16 @@ fn check_in(current: &Path, text: &OsStr, takes: Takes) -> Result<(), Error> {
     let name = Name::new(&shown);
     let at = |path: &str| Found::at(&current.join(path));
     let refuse = |path: &str, found: Found| Err(found.refused(path, name.is_some().then_some(&*shown), takes));
-    // `image.tar:latest`: who writes this means the file.
-    if let Some((path, _)) = shown.split_once(':')
-        && is_archive(path)
-        && at(path) == Found::File
-    {
-        return refuse(path, Found::File);
+    // `image.tar:latest`, `layout:v2`: who writes this means what is there.
+    if let Some((path, tag)) = shown.split_once(':') {
+        match at(path) {
+            Found::File if is_archive(path) => return refuse(path, Found::File),
+            Found::Layout if !tag.contains('/') => return refuse(&shown, Found::Layout),
+            _ => {}
+        }
+    }
+    if let Some(name) = name.as_ref().filter(|name| name.is_registry()) {
+        return Err(registry_alone(name));
     }
     let found = Found::at(&current.join(text));
     let is_path = match &name {
@@ -61,6 +92,14 @@ fn check_in(current: &Path, text: &OsStr, takes: Takes) -> Result<(), Error> {
         Some(_) => found == Found::Layout || found == Found::File && is_archive(&shown),
     };
     if is_path { refuse(&shown, found) } else { Ok(()) }
+}
+
+/// The error about a name that is a registry's, without an image in it.
+fn registry_alone(name: &Name) -> Error {
+    Error::Usage {
+        problem: format!("{name} is a registry, expected the name of an image in it"),
+        hint: Some(format!("write {name}/NAME:TAG; docker://{name} is an image of Docker Hub that is called so")),
+    }
 }
 
 fn is_archive(text: &str) -> bool {

@@ -1,6 +1,5 @@
 //! An image → a file or directory for other programs.
 
-use std::fmt;
 use std::io::{BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -8,12 +7,12 @@ use std::path::{Path, PathBuf};
 use cvbake_archive::{Compression, Compressor};
 use cvbake_disk::Draft;
 use cvbake_fetch::export::{Contents, Layout, docker_archive, oci_archive};
-use cvbake_fetch::{Options, Pull, Source, open_stored, stored_name};
+use cvbake_fetch::{Options, open_stored};
 use cvbake_store::{Pin, Reference, Store};
 use cvbake_verify::{Blobs, Digest, Image, Root, Want};
 
 use super::documents::RunConfig;
-use super::find::{Found, find, find_by_end, names};
+use super::find::full_name;
 use super::import::convert;
 use super::layer::Intake;
 use super::stream::Stream;
@@ -21,14 +20,15 @@ use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::{Layers, Purpose, Way, Workshop};
-use crate::workplace::{Workplace, open_source, open_store, pin};
+use crate::layers::{Layers, Purpose, Workshop};
+use crate::source::{ImageSource, Located};
+use crate::workplace::{Workplace, open_store, pin};
 
 /// What to export, and where to.
 #[derive(Debug, Clone)]
 pub struct ExportJob {
-    /// The image.
-    pub from: From,
+    /// Which image.
+    pub source: ImageSource,
     /// How to talk to a registry, if it is in one and not in the store.
     pub registry: Options,
     /// The platform that an image for several is wanted for.
@@ -49,17 +49,6 @@ pub struct ExportJob {
     pub temporary: PathBuf,
     /// How many threads work at once.
     pub jobs: NonZeroUsize,
-}
-
-/// Where an image comes from.
-#[derive(Debug, Clone)]
-pub enum From {
-    /// A source; one in a registry is looked for in the store first, by its full name.
-    Source(Source),
-    /// A name that says no registry: the end of one in the store, or else the source that it is.
-    Short(Source),
-    /// The store, by a name, a digest or the beginning of one.
-    Store(String),
 }
 
 /// Where an image goes.
@@ -117,7 +106,7 @@ pub fn export(
     cleanup: &Cleanup,
     on: &(dyn Fn(Event) + Sync),
 ) -> Result<Exported, Error> {
-    try_export(job, stream, cleanup, on).map_err(|error| Error::image(job.from.to_string(), error))
+    try_export(job, stream, cleanup, on).map_err(|error| Error::image(job.source.to_string(), error))
 }
 
 fn try_export(
@@ -132,28 +121,16 @@ fn try_export(
     let tell = |event: cvbake_fetch::Event| on(event.into());
     // What it is borrowed from outlives it.
     let converted;
-    let mut blobs = match (&job.from, &store) {
-        (From::Source(source), store) => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
-        (From::Short(source), store) => match stored_by_end(source, job.registry.pull, store.as_ref(), on)? {
-            Some((store, found)) => {
-                open_stored(store, found.name.as_deref().unwrap_or_default(), &found.reference, &tell)
-            }
-            None => open_source(source, &job.registry, &place, store.as_ref(), &tell)?,
-        },
-        (From::Store(name), None) => return Err(Error::NoSuchImage { name: name.clone(), similar: Vec::new() }),
-        (From::Store(name), Some(store)) => {
-            let found = find(store, name, on)?;
-            open_stored(store, found.name.as_ref().unwrap_or(name), &found.reference, &tell)
-        }
-    };
+    let located = job.source.locate(job.registry.pull, store.as_ref(), on)?;
+    let mut blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
     if job.target.needs_manifest(blobs.root()) {
         converted = Store::open(&place.path().join("converted"), &|event| on(event.into()))?;
         // It goes with this run.
         converted.set_durable(false);
         let reference = convert_into(&converted, &*blobs, job, &place, on)?;
-        blobs = open_stored(&converted, &job.from.to_string(), &reference, &tell);
+        blobs = open_stored(&converted, &job.source.to_string(), &reference, &tell);
     }
-    let work = Work { job, blobs: &*blobs, place: &place, store: store.as_ref(), cleanup, on };
+    let work = Work { job, located: &located, blobs: &*blobs, place: &place, store: store.as_ref(), cleanup, on };
     match &job.target {
         Target::Oci { path, tag } => work.layout(path, tag.as_deref()),
         Target::OciArchive { path, tag } => work.oci_archive(path, tag.as_deref()),
@@ -175,25 +152,6 @@ fn try_export(
     }
 }
 
-/// The image of the store that a short name is the end of. One that the store has under that very name, or that is to be asked for in
-/// any case, is left to the registries.
-fn stored_by_end<'s>(
-    source: &Source,
-    pull: Pull,
-    store: Option<&'s Store>,
-    on: &(dyn Fn(Event) + Sync),
-) -> Result<Option<(&'s Store, Found)>, Error> {
-    let (Source::Registry(name), Some(store), false) = (source, store, pull == Pull::Always) else { return Ok(None) };
-    let Some(short) = name.short() else { return Ok(None) };
-    let names = names(store, on)?;
-    if names.iter().any(|(known, _)| *known == stored_name(name)) {
-        return Ok(None);
-    }
-    let Some((found, reference)) = find_by_end(&names, &format!("{short}{}", name.suffix()))? else { return Ok(None) };
-    on(Event::Note(format!("{short}{} is {found} in the store", name.suffix())));
-    Ok(Some((store, Found { name: Some(found.clone()), reference: reference.clone() })))
-}
-
 impl Target {
     /// Whether an image that starts with this must be given documents first.
     fn needs_manifest(&self, root: &Root) -> bool {
@@ -201,15 +159,6 @@ impl Target {
             (Target::Oci { .. } | Target::OciArchive { .. }, root) => !matches!(root, Root::Candidates(_)),
             (Target::DockerArchive { .. }, root) => matches!(root, Root::Bare { .. }),
             (Target::Tar { .. }, _) => false,
-        }
-    }
-}
-
-impl fmt::Display for From {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            From::Source(source) | From::Short(source) => source.fmt(f),
-            From::Store(name) => f.write_str(name),
         }
     }
 }
@@ -239,6 +188,7 @@ const BUFFER: usize = 1 << 20;
 
 struct Work<'a> {
     job: &'a ExportJob,
+    located: &'a Located,
     blobs: &'a dyn Blobs,
     place: &'a Workplace,
     store: Option<&'a Store>,
@@ -280,6 +230,12 @@ impl<'a> Work<'a> {
         Ok((contents, exported, pin))
     }
 
+    /// What the image is called in a layout: as somebody says, or else by its name in full, so that it has that where it is imported.
+    fn tag(&self, given: Option<&str>) -> Option<String> {
+        let own = || self.located.is_in_registry().then(|| full_name(self.blobs.reference())).flatten();
+        given.map(str::to_owned).or_else(|| own().filter(|name| !name.contains('@')))
+    }
+
     fn layout(&self, path: &Path, tag: Option<&str>) -> Result<Exported, Error> {
         let (contents, exported, _pin) = self.contents()?;
         (self.on)(Event::Stage(Stage::Export));
@@ -288,7 +244,7 @@ impl<'a> Work<'a> {
         let layout = layout.lock(|| (self.on)(Event::Note(waiting_for(path))))?;
         let mut draft = self.cleanup.during(|| layout.draft(), |draft| Some(draft.temporary()))?;
         draft.write(&contents, self.blobs, &|bytes| (self.on)(Event::Wrote { bytes }))?;
-        self.cleanup.finish(|| draft.commit(&contents, tag))?;
+        self.cleanup.finish(|| draft.commit(&contents, self.tag(tag).as_deref()))?;
         Ok(Exported { bytes: Some(contents.len_bytes()), ..exported })
     }
 
@@ -298,7 +254,7 @@ impl<'a> Work<'a> {
         let shown = path.display().to_string();
         let bytes = self.file(path, &mut |out| {
             let on = |bytes| (self.on)(Event::Wrote { bytes });
-            Ok(oci_archive(&contents, self.blobs, tag, &shown, out, &on)?)
+            Ok(oci_archive(&contents, self.blobs, self.tag(tag).as_deref(), &shown, out, &on)?)
         })?;
         Ok(Exported { bytes: Some(bytes), ..exported })
     }
@@ -320,10 +276,7 @@ impl<'a> Work<'a> {
     fn tar(&self, out: &mut dyn Write) -> Result<Exported, Error> {
         let (image, exported, _pin) = self.image()?;
         (self.on)(Event::Stage(Stage::Unpack));
-        let way = match &self.job.from {
-            From::Source(source) | From::Short(source) => Way::from(source, &self.job.registry, self.job.jobs),
-            From::Store(_) => Way::of(self.job.jobs),
-        };
+        let way = self.located.way(&self.job.registry, self.job.jobs);
         let shop = Workshop::new(self.store, self.place.path(), way, self.on);
         let mut layers = Layers::unpack(&image, self.blobs, shop, Purpose::Content)?;
         (self.on)(Event::Stage(Stage::Merge));

@@ -20,7 +20,8 @@ use crate::event::{Event, Stage};
 use crate::everything;
 use crate::layers::archive;
 use crate::parallel::in_parallel;
-use crate::workplace::{Workplace, open_source, open_store};
+use crate::source::open_source;
+use crate::workplace::{Workplace, open_store};
 
 /// What to import, and how.
 #[derive(Debug, Clone)]

@@ -10,7 +10,8 @@ use super::details::{Step, told};
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::Event;
-use crate::workplace::{Workplace, open_source};
+use crate::source::open_source;
+use crate::workplace::Workplace;
 
 /// A manifest or an index, byte for byte.
 #[derive(Debug, Clone)]

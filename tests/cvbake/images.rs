@@ -30,6 +30,12 @@ pub(crate) fn skopeo(args: &[&str]) -> String {
     succeed(tool("skopeo", "skopeo").arg("--insecure-policy").args(args))
 }
 
+/// Whether skopeo takes a target here. It unpacks an OCI archive with its owners, and those of ours are root's for everybody, as
+/// the same image gives the same archive.
+fn skopeo_reads(target: &str) -> bool {
+    !target.starts_with("oci-archive:") || needs_root("skopeo, on OCI archives")
+}
+
 pub(crate) fn listing(place: &Place, source: &str) -> String {
     place.bake_source(source).arg("--force").ok();
     ext4::listing(&place.disk())
@@ -48,7 +54,7 @@ fn layouts_and_archives_hold_the_same_bytes() {
         let target = target.replace("{dir}", &out(&place, "layout")).replace("{tar}", &out(&place, "image.tar"));
         let told = export(&place, &target).ok();
         assert!(told.stdout.contains(&expected), "{}", told.describe());
-        if !target.ends_with(".zst:a") {
+        if !target.ends_with(".zst:a") && skopeo_reads(&target) {
             let found = digest("sha256", skopeo(&["inspect", "--raw", &target]).as_bytes());
             assert_eq!(found, expected, "{target}");
             // Every blob is looked at.
@@ -277,7 +283,9 @@ fn all_platforms() {
     for (target, transport) in [("all", "oci"), ("all.tar", "oci-archive")] {
         let target = format!("{transport}:{}:x", out(&place, target));
         image(&place, &["export", &source(&place), &target, "--all"]).ok();
-        assert_eq!(raw(&target), raw(&source(&place)), "the index itself");
+        if skopeo_reads(&target) {
+            assert_eq!(raw(&target), raw(&source(&place)), "the index itself");
+        }
         for platform in ["linux/amd64", "linux/arm64"] {
             place.bake_source(&target).platform(platform).arg("--force").ok();
             let found = ext4::listing(&place.disk());
@@ -288,7 +296,9 @@ fn all_platforms() {
     let target = format!("oci-archive:{}", out(&place, "arm.tar"));
     let report = image(&place, &["export", &source(&place), &target, "--platform", "linux/arm64", "--json"]).ok();
     assert!(report.stdout.contains(r#""platform":"linux/arm64""#), "{}", report.describe());
-    assert!(skopeo(&["inspect", "--config", &target]).contains("arm64"));
+    if skopeo_reads(&target) {
+        assert!(skopeo(&["inspect", "--config", &target]).contains("arm64"));
+    }
 }
 
 #[test]

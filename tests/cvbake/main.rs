@@ -41,6 +41,7 @@ mod mirrors;
 mod misplaced;
 mod missing;
 mod mounted;
+mod naming;
 mod options;
 mod others;
 mod platforms;

@@ -17,7 +17,7 @@ pub(super) fn source() -> String {
     ];
     format!(
         "Image to bake:\n{}\nArchives may be compressed with gzip or zstd. TAG or NAME is needed only if there are \
-         several images. A name without registry, tag or docker:// that is also a file or directory is refused.",
+         several images. NAME may also be the end of a name in the store, or a digest there. A name without registry, tag or docker:// that is also a file or directory is refused.",
         list(&kinds, OPTION)
     )
 }

@@ -8,10 +8,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use cvbake::ImageSource;
 use cvbake::archive::Compression;
 use cvbake::error::Error;
 use cvbake::fetch::{DockerSelect, Error as FetchError, Pull, Select, Source, TarSource};
-use cvbake::images::{ExportJob, Exported, From, Target};
+use cvbake::images::{ExportJob, Exported, Target};
 use cvbake::text::line;
 use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
@@ -102,7 +103,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let target = target(&args.target)?;
     args.check(&target)?;
     let job = ExportJob {
-        from: from(&args.name)?,
+        source: image(&args.name)?,
         registry: args.registry.options(Pull::Missing)?,
         want: want(args.platform.as_ref()),
         all: args.all,
@@ -148,17 +149,9 @@ impl Args {
     }
 }
 
-/// Anything that can be baked; what looks like a digest is one of the store's.
-fn from(text: &OsStr) -> Result<From, Error> {
-    let hex = text.to_str().map(|text| text.strip_prefix("sha256:").or(text.strip_prefix("sha512:")).unwrap_or(text));
-    let is_digest = hex.is_some_and(|hex| hex.len() >= 4 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    match text.to_str().filter(|_| is_digest) {
-        Some(digest) => Ok(From::Store(digest.to_owned())),
-        None => Ok(match image_source(text)? {
-            source @ Source::Registry(_) if !text.as_bytes().starts_with(b"docker://") => From::Short(source),
-            source => From::Source(source),
-        }),
-    }
+/// Anything that can be baked, and a root filesystem without its transport.
+fn image(text: &OsStr) -> Result<ImageSource, Error> {
+    root_filesystem(text).map_or_else(|| source::image(text), |source| Ok(source.into()))
 }
 
 /// The endings of files that are archives without anybody saying so.
@@ -328,15 +321,5 @@ mod tests {
         assert_eq!(of("a.tgz"), Compression::Gzip);
         assert_eq!(of("a.tar.zst"), Compression::Zstd);
         assert_eq!(of("gz"), Compression::None);
-    }
-
-    #[test]
-    fn digests_are_the_stores() {
-        for text in ["sha256:abcd", "abcd", &"0".repeat(64)] {
-            assert!(matches!(from(OsStr::new(text)), Ok(From::Store(_))), "{text}");
-        }
-        for text in ["alpine", "abc", "oci:dir", "tar:-", "abcd:latest"] {
-            assert!(matches!(from(OsStr::new(text)), Ok(From::Source(_) | From::Short(_))), "{text}");
-        }
     }
 }

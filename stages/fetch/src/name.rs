@@ -1,5 +1,7 @@
 //! Names of images in registries, as people write them.
 
+use std::fmt;
+use std::net::Ipv4Addr;
 use std::ops::Deref;
 
 use oci_spec::distribution::Reference;
@@ -35,10 +37,32 @@ impl Name {
         self.short.as_deref()
     }
 
+    /// Whether it is what a registry is called, with no image behind it: an address, `localhost`, or a host with a port.
+    #[must_use]
+    pub fn is_registry(&self) -> bool {
+        /// The least number of a port, which a tag behind a dot is not taken for: there may be an image `node.js:20`.
+        const MIN_PORT: u16 = 443;
+        let Some(host) = self.short().filter(|short| !short.contains('/')) else { return false };
+        let port = self.suffix.strip_prefix(':').and_then(|port| port.parse::<u16>().ok());
+        let is_alone = self.suffix.is_empty() || port.is_some();
+        let is_local = host == "localhost" || host.parse::<Ipv4Addr>().is_ok();
+        is_alone && is_local || host.contains('.') && port.is_some_and(|port| port >= MIN_PORT)
+    }
+
     /// The tag with its colon and the digest with its `@`, as far as they were written.
     #[must_use]
     pub fn suffix(&self) -> &str {
         &self.suffix
+    }
+}
+
+/// The name as it was written.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.short {
+            Some(short) => write!(f, "{short}{}", self.suffix),
+            None => self.reference.whole().fmt(f),
+        }
     }
 }
 
@@ -62,6 +86,26 @@ impl Deref for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn registries() {
+        for text in
+            ["127.0.0.1:5055", "127.0.0.1", "localhost:5000", "localhost", "r.example.com:5000", "r.example:443"]
+        {
+            assert!(Name::new(text).unwrap().is_registry(), "{text}");
+        }
+        for text in [
+            "node.js:20",
+            "node.js",
+            "alpine:5000",
+            "localhost:v1",
+            "localhost:5000/x",
+            "r.example/x:5000",
+            "a.b/c:5000",
+        ] {
+            assert!(!Name::new(text).unwrap().is_registry(), "{text}");
+        }
+    }
 
     #[test]
     fn parts() {

@@ -1,8 +1,9 @@
 //! What the images of a place are called there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use cvbake_verify::Candidate;
+use cvbake_verify::{Candidate, Digest};
 
 use crate::archive::Archive;
 use crate::layout::{self, Directory};
@@ -38,10 +39,19 @@ pub fn names(source: &Source, scratch: &Path) -> Result<Vec<(Source, Vec<String>
 }
 
 fn by_tag(entries: Vec<Candidate>, source: impl Fn(Select) -> Source) -> Vec<(Source, Vec<String>)> {
-    let mut tags: Vec<String> = entries.into_iter().filter_map(|entry| entry.ref_name).collect();
-    tags.sort();
-    tags.dedup();
-    tags.into_iter().map(|tag| (source(Select::Tag(tag.clone())), in_full(&tag))).collect()
+    // Docker puts the name in full beside a tag, which other images in it may have as well.
+    let mut images: BTreeMap<Digest, BTreeSet<String>> = BTreeMap::new();
+    let mut tags = BTreeSet::new();
+    for Candidate { descriptor, ref_name, image_name, .. } in entries {
+        match (image_name, ref_name) {
+            (Some(name), _) => drop(images.entry(descriptor.digest).or_default().insert(name)),
+            (None, Some(tag)) => drop(tags.insert(tag)),
+            (None, None) => {}
+        }
+    }
+    let by_tag = tags.into_iter().map(|tag| (Select::Tag(tag.clone()), in_full(&tag)));
+    let by_name = images.into_iter().map(|(digest, names)| (Select::Digest(digest), names.into_iter().collect()));
+    by_tag.chain(by_name).map(|(select, names)| (source(select), names)).collect()
 }
 
 /// Most programs put only a tag there; some the whole name.

@@ -72,6 +72,30 @@ impl Place {
     }
 }
 
+/// The one name in full that something is pushed to.
+///
+/// # Errors
+/// When a short name stands for none, or for several.
+pub fn push_name(name: &Name, options: &Options, on: &dyn Fn(Event)) -> Result<Reference, Error> {
+    let names = load(name, options, on)?.resolve(name)?;
+    match &names[..] {
+        [only] => Ok(only.clone()),
+        several => {
+            let names: Vec<String> = several.iter().map(Reference::whole).collect();
+            let problem = format!("it may be any of {}, and an image is pushed to one registry", names.join(", "));
+            Err(Error::ShortName { name: name.short().unwrap_or_default().to_owned(), problem })
+        }
+    }
+}
+
+/// What is configured about registries, as far as it matters to a name.
+fn load(name: &Name, options: &Options, on: &dyn Fn(Event)) -> Result<Registries, Error> {
+    match name.short() {
+        Some(_) => Registries::load(&options.registries, on),
+        None => Registries::load(&options.registries.for_full_names(), on),
+    }
+}
+
 /// Opens an image in a registry by its full name, as [`open_name`] does.
 ///
 /// # Errors
@@ -98,10 +122,7 @@ pub fn open_name<'s>(
     store: Option<&'s Store>,
     on: &'s (dyn Fn(Event) + Sync),
 ) -> Result<Box<dyn Blobs + Send + 's>, Error> {
-    let registries = match name.short() {
-        Some(_) => Registries::load(&options.registries, on)?,
-        None => Registries::load(&options.registries.for_full_names(), on)?,
-    };
+    let registries = load(name, options, on)?;
     let names = registries.resolve(name)?;
     let image = |reference| Image::new(reference, &registries, options, store, on);
     if names.len() > 1 && options.pull != Pull::Always {

@@ -213,10 +213,7 @@ impl fmt::Display for Source {
             Source::DockerArchive { path, select } => write!(f, "docker-archive:{}{select}", path.display()),
             Source::Tar(TarSource::File(path)) => write!(f, "tar:{}", path.display()),
             Source::Tar(TarSource::Stdin) => f.write_str("tar:-"),
-            Source::Registry(name) => match name.short() {
-                Some(short) => write!(f, "docker://{short}{}", name.suffix()),
-                None => write!(f, "docker://{}", name.whole()),
-            },
+            Source::Registry(name) => write!(f, "docker://{name}"),
         }
     }
 }

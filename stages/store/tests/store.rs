@@ -402,11 +402,11 @@ fn a_store_that_cannot_be_written_can_be_read() {
         "set --"
     };
     finish(child("puts_something", &path, drop_root));
-    for sub in ["indexes-v1/sha256", "indexes-v1", "packs-v1/sha256", "packs-v1", "scratch", "locks", "."] {
-        set_mode(&path.join(sub), 0o500);
-    }
+    let directories = [".", "indexes-v1", "indexes-v1/sha256", "packs-v1", "packs-v1/sha256", "scratch", "locks"];
+    directories.iter().rev().for_each(|sub| set_mode(&path.join(sub), 0o500));
     finish(child("reads_but_cannot_write", &path, drop_root));
-    set_mode(&path, 0o700);
+    // Whoever is not root could not remove it otherwise.
+    directories.iter().for_each(|sub| set_mode(&path.join(sub), 0o700));
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Candidate {
     pub platform: Option<Platform>,
     /// The annotation `org.opencontainers.image.ref.name`: the tag in an image layout.
     pub ref_name: Option<String>,
+    /// The annotation `io.containerd.image.name`: the name in full, as containerd and Docker give it.
+    pub image_name: Option<String>,
     /// What it is instead of an image, where the index says so.
     pub(crate) artifact_type: Option<String>,
 }
@@ -37,7 +39,7 @@ impl Candidate {
     /// An entry that points to a descriptor and says nothing about it.
     #[must_use]
     pub fn new(descriptor: Descriptor) -> Candidate {
-        Candidate { descriptor, platform: None, ref_name: None, artifact_type: None }
+        Candidate { descriptor, platform: None, ref_name: None, image_name: None, artifact_type: None }
     }
 
     /// Whether it may be an image, as far as the index tells: indexes also hold attestations and other artifacts.
@@ -77,11 +79,14 @@ struct RawPlatform {
 }
 
 /// Annotations are a map: what is read of them is no field, and its name in another spelling is another annotation.
+#[derive(Default)]
 struct RawAnnotations {
     ref_name: Option<String>,
+    image_name: Option<String>,
 }
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const IMAGE_NAME: &str = "io.containerd.image.name";
 
 impl<'de> Deserialize<'de> for RawAnnotations {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RawAnnotations, D::Error> {
@@ -94,14 +99,15 @@ impl<'de> Deserialize<'de> for RawAnnotations {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<RawAnnotations, A::Error> {
-                let mut ref_name = None;
+                let mut annotations = RawAnnotations::default();
                 while let Some(Key(key)) = entries.next_key()? {
                     match &*key {
-                        REF_NAME => ref_name = entries.next_value()?,
+                        REF_NAME => annotations.ref_name = entries.next_value()?,
+                        IMAGE_NAME => annotations.image_name = entries.next_value()?,
                         _ => drop(entries.next_value::<IgnoredAny>()?),
                     }
                 }
-                Ok(RawAnnotations { ref_name })
+                Ok(annotations)
             }
         }
         deserializer.deserialize_map(All)
@@ -127,9 +133,9 @@ impl RawDescriptor {
 
     pub(crate) fn check_candidate(mut self, object: &str, place: &dyn Fn() -> String) -> Result<Candidate, Error> {
         let platform = self.platform.take().and_then(|platform| platform.0.named());
-        let ref_name = self.annotations.take().and_then(|annotations| annotations.0.ref_name);
+        let RawAnnotations { ref_name, image_name } = self.annotations.take().map(|all| all.0).unwrap_or_default();
         let artifact_type = self.artifact_type.take().filter(|text| !text.is_empty());
-        Ok(Candidate { descriptor: self.check(object, place)?, platform, ref_name, artifact_type })
+        Ok(Candidate { descriptor: self.check(object, place)?, platform, ref_name, image_name, artifact_type })
     }
 }
 
