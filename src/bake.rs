@@ -44,7 +44,8 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     store.iter().for_each(|store| store.set_durable(output.sync));
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, cleanup)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
-    let disk = (job.engine == Engine::Native).then_some(&draft);
+    let window = draft.window(0);
+    let disk = (job.engine == Engine::Native).then_some(window);
     let located = job.source.locate(job.registry.pull, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
     let shop = Workshop { keep_packs, disk, ..Workshop::new(store.as_ref(), place.path(), way, on) };
@@ -82,16 +83,16 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             numbers.announce(on);
             draft.check_room(content_bytes(&tree))?;
             clock.next(Stage::Write);
-            layers.settle(&layout, &draft)?;
+            layers.settle(&layout, window)?;
             if let Some(reuse) = &reuse {
                 layers.look_on_disks(Disks::new(reuse), layout.placements())?;
             }
             draft.set_len(layout.len_bytes())?;
-            let disk = draft.raw();
+            let disk = window.sink();
             layout.write_metadata(&tree, &disk)?;
             layers.write(layout.placements(), &disk)?;
             let is_noted = reuse.is_some() && output.sync;
-            (numbers, if is_noted { layers.standing(layout.placements()) } else { Standing::default() })
+            (numbers, if is_noted { layers.standing(layout.placements(), window.base()) } else { Standing::default() })
         }
         Engine::Mkfs(programs) => {
             draft.check_room(content_bytes(&tree))?;

@@ -11,13 +11,12 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::mem;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use cvbake_disk::Draft;
-use cvbake_ext4::{Place, Placement};
+use cvbake_disk::{Draft, Window};
+use cvbake_ext4::Place;
 use cvbake_store::Store;
-use cvbake_tree::{Time, Tree};
+use cvbake_tree::{Placement, Time, Tree};
 use cvbake_unpack::{Index, PACK_PIECE, Provenance};
 use cvbake_verify::{Blobs, Digest, Image, Layer, chain_id};
 
@@ -25,8 +24,8 @@ use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
 use crate::parallel::in_parallel;
 use crate::readahead::Turn;
-use crate::reuse::Standing;
 use crate::reuse::content::{Disks, Earlier, RUNS, layout_name};
+use crate::reuse::{Positions, Standing};
 use crate::seats::{Seat, Seats};
 use crate::workplace::Workplace;
 
@@ -71,7 +70,7 @@ pub(crate) struct Workshop<'a> {
     /// Whether unpacked content goes into the store.
     pub(crate) keep_packs: bool,
     /// The disk, if content may be unpacked onto it.
-    pub(crate) disk: Option<&'a Draft>,
+    pub(crate) disk: Option<Window<'a>>,
     /// How many layers are worked on at once.
     pub(crate) jobs: usize,
     /// How many layers are under way at once: worked on, or waited for.
@@ -239,7 +238,7 @@ impl<'a> Layers<'a> {
             // The largest layer will have the largest pack, mostly. Content that is to be kept needs a file of its own.
             let large = at == order[0] && layer.size().is_none_or(|size| size >= FOUNDATION_LAYER_MIN);
             let disk =
-                shop.disk.filter(|disk| large && !shop.keep_packs && !is_scratch_better(disk, shop.scratch, layer));
+                shop.disk.filter(|disk| large && !shop.keep_packs && !is_scratch_better(*disk, shop.scratch, layer));
             let shop = Workshop { disk, turn: Turn::of(&at, &order), seat: Some(&seat), ..shop };
             let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, shop, purpose, stop))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
@@ -322,7 +321,7 @@ impl<'a> Layers<'a> {
     /// Looks for content on disks that were made before: what they have is not inflated, and a pack that they have, too, need not be
     /// read to see whether it is right. A layer that the store is to have, and has nothing of but its index, is read all the same.
     pub(crate) fn look_on_disks(&mut self, mut disks: Disks<'_>, placements: &[Placement]) -> Result<(), Error> {
-        let here = self.shop.disk.and_then(|disk| disk.file().metadata().ok()).map(|metadata| metadata.dev());
+        let here = self.shop.disk.and_then(Window::device);
         for (at, places) in self.by_layer(placements).into_iter().enumerate() {
             let Unpacked { layer, pack, content, found, .. } = &mut self.unpacked[at];
             let places = places.iter().copied().flatten();
@@ -342,14 +341,15 @@ impl<'a> Layers<'a> {
         Ok(())
     }
 
-    /// Where on the disk content stands.
-    pub(crate) fn standing(&self, placements: &[Placement]) -> Standing {
+    /// Where on a disk content is, the filesystem of which begins at `base`.
+    pub(crate) fn standing(&self, placements: &[Placement], base: u64) -> Standing {
         let by_layer = self.by_layer(placements).into_iter().zip(&self.unpacked);
         let fits =
             |places: &[&[Placement]]| (1..=RUNS).contains(&places.iter().map(|places| places.len()).sum::<usize>());
         let noted = by_layer.filter(|(places, unpacked)| fits(places) && is_worth_a_note(unpacked.layer));
         let packs = noted.map(|(places, unpacked)| (unpacked.pack, places.concat())).collect();
-        Standing { layout: layout_name(placements).to_string(), packs }
+        let positions = Positions { base, layout: layout_name(placements).to_string() };
+        Standing { positions, packs }
     }
 
     /// The placements of each distinct layer, which may be there several times.

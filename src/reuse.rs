@@ -12,8 +12,8 @@ use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
-use cvbake_ext4::Placement;
 use cvbake_store::Store;
+use cvbake_tree::Placement;
 use cvbake_verify::{Config, Digest, Image, Layer, chain_id};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::event::{Event, Found};
 use crate::layers::{KeepPacks, LayerReport, is_known};
 
+pub(crate) use place::Positions;
 use place::{Place, settled, whole_path};
 
 /// Changes whenever the same layers and options give other bytes than they did.
@@ -47,8 +48,7 @@ pub(crate) struct Reuse<'a> {
 /// Where content stands on a disk that was made.
 #[derive(Default)]
 pub(crate) struct Standing {
-    /// A digest of where all of it stands.
-    pub(crate) layout: String,
+    pub(crate) positions: Positions,
     /// The names of packs whose places are worth a note, and these places.
     pub(crate) packs: Vec<(Digest, Vec<Placement>)>,
 }
@@ -175,9 +175,9 @@ impl<'a> Reuse<'a> {
         content: &Standing,
         on: &(dyn Fn(Event) + Sync),
     ) {
-        let Some(place) = whole_path(path).and_then(|path| settled(&path, made, &content.layout)) else { return };
+        let Some(place) = whole_path(path).and_then(|path| settled(&path, made, &content.positions)) else { return };
         for (pack, places) in &content.packs {
-            self.remember_content(pack, &content.layout, places, on);
+            self.remember_content(pack, &content.positions.layout, places, on);
         }
         let mut places = self.noted::<Note>(&self.key, on).map(|note| note.places).unwrap_or_default();
         places.retain(|known| known.path() != place.path() && known.open().is_some());
@@ -205,7 +205,7 @@ impl Made {
 
     /// Where content stands on a copy of it: as on this one, and what is to be noted of that was noted.
     pub(crate) fn standing(&self) -> Standing {
-        Standing { layout: self.noted.layout().to_owned(), packs: Vec::new() }
+        Standing { positions: self.noted.positions().clone(), packs: Vec::new() }
     }
 
     /// What is told of it, and where it stands.

@@ -5,9 +5,8 @@ use std::io::{self, BufRead};
 use std::os::unix::fs::FileExt;
 
 use cvbake_disk::Sink;
-use cvbake_ext4::Placement;
 use cvbake_store::{LayerLock, PackSeal, Patience};
-use cvbake_tree::{BLOCK_SIZE, Packs};
+use cvbake_tree::{BLOCK_SIZE, Packs, Placement};
 
 use super::unpack::Scratch;
 use super::{Content, Layers, Unpacked, Workshop, with_another};

@@ -10,9 +10,9 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use cvbake_disk::{Draft, Sink, free_bytes};
-use cvbake_ext4::{FOUNDATION_BLOCK, Layout, Placement};
-use cvbake_tree::BLOCK_SIZE;
+use cvbake_disk::{Window, free_bytes};
+use cvbake_ext4::{FOUNDATION_BLOCK, Layout};
+use cvbake_tree::{BLOCK_SIZE, Placement};
 use cvbake_verify::Layer;
 
 use super::unpack::Scratch;
@@ -34,13 +34,11 @@ pub(super) const FOUNDATION_LAYER_MIN: u64 = FOUNDATION_MIN / 8;
 impl Layers<'_> {
     /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet, unless an attempt at a layer has
     /// failed and the layer was found in the store then.
-    pub(crate) fn settle(&mut self, layout: &Layout, disk: &Draft) -> Result<(), Error> {
+    pub(crate) fn settle(&mut self, layout: &Layout, disk: Window<'_>) -> Result<(), Error> {
         let Some(at) = self.unpacked.iter().position(|unpacked| matches!(unpacked.content, Content::Disk)) else {
             return Ok(disk.clear_all()?);
         };
-        let metadata = disk.file().metadata();
-        let metadata = metadata.map_err(|source| Error::Scratch { path: disk.path().to_owned(), source })?;
-        let end = metadata.len().max(FOUNDATION);
+        let end = disk.written_bytes()?.max(FOUNDATION);
         // A layer that is there twice may have content in both places.
         let elsewhere = |pack: u32| {
             layout.placements().iter().any(|place| place.pack != pack && self.positions[place.pack as usize] == at)
@@ -48,7 +46,7 @@ impl Layers<'_> {
         let foundation = layout.foundation().filter(|&pack| self.positions[pack as usize] == at && !elsewhere(pack));
         let Some(pack) = foundation else {
             let scratch = Scratch::create(self.shop.scratch, self.unpacked[at].layer)?;
-            scratch.fill_from(disk.file(), FOUNDATION..end)?;
+            scratch.fill_from(disk, FOUNDATION..end)?;
             disk.clear_all()?;
             self.unpacked[at].content = scratch.into_content();
             return Ok(());
@@ -61,7 +59,7 @@ impl Layers<'_> {
             disk.clear(dead)?;
         }
         for place in places.iter().filter(|place| !layout.stands(place)) {
-            disk.raw().copy_at(place.disk_block * BLOCK, disk.file(), from(place), place.blocks * BLOCK)?;
+            disk.copy_within(source(place), place.disk_block * BLOCK)?;
             disk.clear(source(place))?;
         }
         let bytes = places.iter().map(|place| place.blocks * BLOCK).sum();
@@ -72,15 +70,15 @@ impl Layers<'_> {
 
 /// Whether a layer might fill the filesystem of the disk before there is a plan that says so, and there is certainly room for it elsewhere.
 /// The disk becomes the same either way.
-pub(super) fn is_scratch_better(disk: &Draft, scratch: &Path, layer: &Layer) -> bool {
+pub(super) fn is_scratch_better(disk: Window<'_>, scratch: &Path, layer: &Layer) -> bool {
     let Some(most) = layer.size().map(|size| size.saturating_mul(FOUNDATION_MIN / FOUNDATION_LAYER_MIN)) else {
         return false;
     };
     let Some(scratch) = File::open(scratch).ok() else { return false };
-    let device = |file: &File| file.metadata().map(|metadata| metadata.dev()).ok();
+    let device = scratch.metadata().map(|metadata| metadata.dev()).ok();
     disk.free_bytes().is_some_and(|free| free < most)
         && free_bytes(&scratch).is_some_and(|free| free >= most)
-        && device(disk.file()) != device(&scratch)
+        && disk.device() != device
 }
 
 /// What sorted ranges leave of another.

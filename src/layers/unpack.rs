@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use cvbake_disk::{Draft, Raw, Sink};
+use cvbake_disk::{Raw, Sink, Window};
 use cvbake_store::{Patience, Store};
 use cvbake_unpack::Index;
 use cvbake_verify::{Blobs, Compression, Layer};
@@ -120,12 +120,12 @@ enum Target<'a> {
     Nothing,
     Scratch(Scratch),
     /// Onto the disk itself, as its foundation.
-    Disk(&'a Draft),
+    Disk(Window<'a>),
 }
 
 impl<'a> Target<'a> {
     /// The disk, without whatever an attempt that failed has left on it.
-    fn on(disk: &'a Draft) -> Result<Target<'a>, Error> {
+    fn on(disk: Window<'a>) -> Result<Target<'a>, Error> {
         disk.clear_all()?;
         Ok(Target::Disk(disk))
     }
@@ -136,7 +136,7 @@ impl<'a> Target<'a> {
             Target::Scratch(scratch) => {
                 scratch.file.write_all_at(piece, offset).map_err(|error| scratch.name_error(error))
             }
-            Target::Disk(disk) => disk.raw().write_at(FOUNDATION + offset, piece).map_err(io::Error::other),
+            Target::Disk(disk) => disk.sink().write_at(FOUNDATION + offset, piece).map_err(io::Error::other),
         }
     }
 
@@ -163,15 +163,9 @@ impl Scratch {
         Ok(Scratch { file, path })
     }
 
-    /// Makes a part of another file its content.
-    pub(super) fn fill_from(&self, from: &File, range: Range<u64>) -> Result<(), Error> {
-        Raw::new(&self.file, &cvbake_durable::shown(&self.path)).copy_at(
-            0,
-            from,
-            range.start,
-            range.end - range.start,
-        )?;
-        Ok(())
+    /// Makes a part of the disk its content.
+    pub(super) fn fill_from(&self, disk: Window<'_>, range: Range<u64>) -> Result<(), Error> {
+        Ok(disk.copy_to(range, &Raw::new(&self.file, &cvbake_durable::shown(&self.path)), 0)?)
     }
 
     pub(super) fn into_content(self) -> Content {

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cvbake_disk::Sink;
-use cvbake_ext4::Placement;
-use cvbake_tree::BLOCK_SIZE;
+use cvbake_tree::{BLOCK_SIZE, Placement};
 use cvbake_verify::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -166,8 +165,8 @@ impl<'a> Disks<'a> {
                 return None;
             }
             let disk = self.disk(disk.parse().ok()?, on)?;
-            let fit = runs.iter().all(|run| run.fits(disk.noted.bytes() / BLOCK));
-            (fit && disk.noted.layout() == layout).then(|| Earlier { disk, runs })
+            let fit = runs.iter().all(|run| run.fits(disk.noted.filesystem_bytes() / BLOCK));
+            (fit && disk.noted.positions().layout == layout).then(|| Earlier { disk, runs })
         })
     }
 
@@ -251,7 +250,8 @@ impl Earlier {
         for place in places {
             for run in parts(&self.runs, place) {
                 let to = place.disk_block + (run.pack_block - place.pack_block);
-                sink.copy_at(to * BLOCK, &self.disk.file, run.disk_block * BLOCK, run.blocks * BLOCK)?;
+                let from = self.disk.noted.positions().base + run.disk_block * BLOCK;
+                sink.copy_at(to * BLOCK, &self.disk.file, from, run.blocks * BLOCK)?;
                 copied(run.blocks * BLOCK)?;
             }
         }
@@ -280,6 +280,7 @@ fn has_all<'p>(runs: &[Run], mut places: impl Iterator<Item = &'p Placement>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reuse::Positions;
 
     fn runs(runs: &[[u64; 3]]) -> Vec<Run> {
         runs.iter().copied().map(Run::from).collect()
@@ -321,13 +322,14 @@ mod tests {
         assert!(!Run::from([0, u64::MAX, 2]).fits(u64::MAX));
     }
 
-    /// A disk of eight blocks, each full of its number.
-    fn earlier(dir: &std::path::Path, known: &[[u64; 3]]) -> Earlier {
+    /// A disk with a filesystem of eight blocks, each full of its number, behind something else.
+    fn earlier(dir: &std::path::Path, base: u64, known: &[[u64; 3]]) -> Earlier {
         let path = dir.join("from");
-        let bytes: Vec<u8> = (0..8).flat_map(|block| [block; BLOCK_SIZE as usize]).collect();
-        std::fs::write(&path, bytes).unwrap();
+        let front = vec![9; usize::try_from(base).unwrap()];
+        let blocks = (0..8).flat_map(|block| [block; BLOCK_SIZE as usize]);
+        std::fs::write(&path, front.into_iter().chain(blocks).collect::<Vec<u8>>()).unwrap();
         let file = File::open(&path).unwrap();
-        let noted = Place::of(&path, &file.metadata().unwrap(), "");
+        let noted = Place::of(&path, &file.metadata().unwrap(), &Positions { base, ..Positions::default() });
         Earlier { disk: Arc::new(Disk { file, noted, spoiled: AtomicBool::new(false) }), runs: runs(known) }
     }
 
@@ -347,15 +349,20 @@ mod tests {
             assert_eq!(earlier.is_good(), good);
             good
         };
-        let good = earlier(dir.path(), &[[10, 2, 2], [12, 6, 1]]);
-        assert!(copy(&good, &[place(11, 1, 2), place(10, 0, 1)]));
-        assert_eq!(copied.get(), 3 * BLOCK);
-        let expected: Vec<u8> = [2, 3, 6].into_iter().flat_map(|block| [block; BLOCK_SIZE as usize]).collect();
-        assert!(std::fs::read(&to).unwrap() == expected);
+        for base in [1 << 20, 0] {
+            let good = earlier(dir.path(), base, &[[10, 2, 2], [12, 6, 1]]);
+            copied.set(0);
+            assert!(copy(&good, &[place(11, 1, 2), place(10, 0, 1)]));
+            assert_eq!(copied.get(), 3 * BLOCK);
+            let expected: Vec<u8> = [2, 3, 6].into_iter().flat_map(|block| [block; BLOCK_SIZE as usize]).collect();
+            assert!(std::fs::read(&to).unwrap() == expected);
+            target.set_len(0).unwrap();
+        }
+        let good = earlier(dir.path(), 0, &[[10, 2, 2], [12, 6, 1]]);
 
         // A length is enough to tell it: the clock may not have gone on.
         File::options().write(true).open(dir.path().join("from")).unwrap().set_len(9 * BLOCK).unwrap();
         assert!(!copy(&good, &[place(11, 1, 1)]), "it was changed");
-        assert!(!copy(&earlier(dir.path(), &[[10, 100, 4]]), &[place(11, 1, 1)]), "it can't be read there");
+        assert!(!copy(&earlier(dir.path(), 0, &[[10, 100, 4]]), &[place(11, 1, 1)]), "it can't be read there");
     }
 }

@@ -20,14 +20,24 @@ pub(super) struct Place {
     bytes: u64,
     modified: (i64, i64),
     changed: (i64, i64),
-    /// Names where its content stands.
-    layout: String,
+    /// Where in it content is.
+    positions: Positions,
     /// During which run of the machine it was noted.
     boot: String,
 }
 
+/// Where content is in a file with a filesystem.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Positions {
+    /// Where the filesystem begins, in bytes.
+    pub(crate) base: u64,
+    /// A digest of where in the filesystem all content is.
+    pub(crate) layout: String,
+}
+
 impl Place {
-    pub(super) fn of(path: &Path, metadata: &Metadata, layout: &str) -> Place {
+    pub(super) fn of(path: &Path, metadata: &Metadata, positions: &Positions) -> Place {
         Place {
             path: path.as_os_str().as_bytes().to_owned(),
             device: metadata.dev(),
@@ -35,7 +45,7 @@ impl Place {
             bytes: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
-            layout: layout.to_owned(),
+            positions: positions.clone(),
             boot: boot().to_owned(),
         }
     }
@@ -44,16 +54,17 @@ impl Place {
         Path::new(OsStr::from_bytes(&self.path))
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+    /// The length of what begins where the filesystem does.
+    pub(super) fn filesystem_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.positions.base)
     }
 
     pub(super) fn device(&self) -> u64 {
         self.device
     }
 
-    pub(super) fn layout(&self) -> &str {
-        &self.layout
+    pub(super) fn positions(&self) -> &Positions {
+        &self.positions
     }
 
     /// The file, if it is still the one that was noted.
@@ -66,7 +77,7 @@ impl Place {
 
     /// Whether a file is the one that was noted, and nobody has touched it since.
     pub(super) fn is(&self, file: &File) -> bool {
-        let is_it = |metadata: &Metadata| Place::of(self.path(), metadata, &self.layout) == *self;
+        let is_it = |metadata: &Metadata| Place::of(self.path(), metadata, &self.positions) == *self;
         file.metadata().is_ok_and(|metadata| metadata.is_file() && is_it(&metadata))
     }
 }
@@ -82,11 +93,11 @@ pub(super) fn whole_path(path: &Path) -> Option<PathBuf> {
 /// It must be the one that was made: somebody may have put another in its place, or have written to it already. The clock of the
 /// filesystem's times must have gone on since: it ticks some hundred times a second, and where it is coarser than that, changes can't
 /// be told. Nor can they in memory, where what is mapped may be written without a trace.
-pub(super) fn settled(path: &Path, made: &Metadata, layout: &str) -> Option<Place> {
+pub(super) fn settled(path: &Path, made: &Metadata, positions: &Positions) -> Option<Place> {
     const TICKS: u32 = 20;
     let metadata = path.symlink_metadata().ok().filter(Metadata::is_file)?;
     // All but the time of the last change, which a new name is.
-    let but_for_that = |metadata| Place { changed: (0, 0), ..Place::of(path, metadata, layout) };
+    let but_for_that = |metadata| Place { changed: (0, 0), ..Place::of(path, metadata, positions) };
     if boot().is_empty()
         || but_for_that(&metadata) != but_for_that(made)
         || is_in_memory(path)
@@ -97,7 +108,7 @@ pub(super) fn settled(path: &Path, made: &Metadata, layout: &str) -> Option<Plac
     for _ in 0..TICKS {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
         if (now.tv_sec, now.tv_nsec) > (metadata.ctime(), metadata.ctime_nsec()) {
-            return Some(Place::of(path, &metadata, layout));
+            return Some(Place::of(path, &metadata, positions));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -127,10 +138,10 @@ mod tests {
         std::fs::write(&disk, b"content").unwrap();
         std::os::unix::fs::symlink(&disk, &link).unwrap();
         let metadata = disk.metadata().unwrap();
-        assert!(Place::of(&disk, &metadata, "").open().is_some());
-        assert!(Place::of(&link, &metadata, "").open().is_none());
+        assert!(Place::of(&disk, &metadata, &Positions::default()).open().is_some());
+        assert!(Place::of(&link, &metadata, &Positions::default()).open().is_none());
         std::fs::write(&disk, b"Content").unwrap();
-        assert!(Place::of(&disk, &disk.metadata().unwrap(), "").open().is_some());
+        assert!(Place::of(&disk, &disk.metadata().unwrap(), &Positions::default()).open().is_some());
     }
 
     #[test]
@@ -140,9 +151,9 @@ mod tests {
         std::fs::write(&disk, b"content").unwrap();
         std::fs::write(&other, b"content").unwrap();
         let made = disk.metadata().unwrap();
-        assert_eq!(settled(&disk, &made, "").is_some(), !is_in_memory(&disk));
-        assert!(settled(&other, &made, "").is_none());
+        assert_eq!(settled(&disk, &made, &Positions::default()).is_some(), !is_in_memory(&disk));
+        assert!(settled(&other, &made, &Positions::default()).is_none());
         std::fs::rename(&other, &disk).unwrap();
-        assert!(settled(&disk, &made, "").is_none());
+        assert!(settled(&disk, &made, &Positions::default()).is_none());
     }
 }

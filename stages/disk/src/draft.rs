@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use crate::directory::{Directory, TemporaryNames};
 use crate::early::EarlySync;
-use crate::{Error, Raw, Sink};
+use crate::{Error, Raw, Sink, Window};
 
 /// The output under construction: a temporary file in the target's directory.
 ///
@@ -110,6 +110,12 @@ impl Draft {
     pub fn raw(&self) -> Raw<'_> {
         let early = self.durable.then_some(&self.early);
         Raw::new(&self.file, &self.path).synced_by(early).sharing(self.shares())
+    }
+
+    /// The part of the file from `base` on, a multiple of [`Window::ALIGNMENT`], as a filesystem.
+    #[must_use]
+    pub fn window(&self, base: u64) -> Window<'_> {
+        Window::new(self, base)
     }
 
     /// Gives the file its length; what was never written reads as zeros.

@@ -2,6 +2,7 @@
 //!
 //! * [`Sink`] is where a format's writer puts its bytes: positioned writes, no order, no state, any number of threads.
 //! * [`Raw`] is the sink that is a plain file.
+//! * [`Window`] is the part of an output that is a filesystem, block for block: all that whoever fills it knows of the file.
 //! * [`Draft`] is an output under construction. It has a temporary name beside the target, and gets the target's name
 //!   only when it is whole and on stable storage. Whatever happens before that leaves no file that looks finished, and
 //!   the next run for the same target removes what a killed one left.
@@ -18,9 +19,11 @@ mod error;
 mod raw;
 mod room;
 mod sink;
+mod window;
 
 pub use draft::Draft;
 pub use error::Error;
 pub use raw::Raw;
 pub use room::free_bytes;
 pub use sink::Sink;
+pub use window::Window;

@@ -9,7 +9,7 @@ use crate::early::EarlySync;
 use crate::sink::copy_through_memory;
 use crate::{Error, Sink};
 
-/// A plain file as a [`Sink`]: a block's position is its offset.
+/// A plain file, or what is behind some base of it, as a [`Sink`]: a block's position is its offset.
 ///
 /// Copies are left to the kernel. `copy_file_range` shares the blocks instead of copying them where the filesystem can
 /// (Linux tries what `FICLONERANGE` does before it copies, so there is nothing to gain from asking for that first) and
@@ -19,6 +19,8 @@ use crate::{Error, Sink};
 pub struct Raw<'f> {
     file: &'f File,
     path: &'f Path,
+    /// Where in the file position 0 is.
+    base: u64,
     /// Set by the first refusal: what is copied lies in the same store, mostly, so what is refused once is refused always.
     kernel_cannot_copy: AtomicBool,
     early: Option<&'f EarlySync>,
@@ -33,7 +35,12 @@ impl<'f> Raw<'f> {
     /// A sink that writes to `file`; `path` is what errors call it.
     #[must_use]
     pub fn new(file: &'f File, path: &'f Path) -> Raw<'f> {
-        Raw { file, path, kernel_cannot_copy: AtomicBool::new(false), early: None, shares: false }
+        Raw { file, path, base: 0, kernel_cannot_copy: AtomicBool::new(false), early: None, shares: false }
+    }
+
+    /// Counts positions from there.
+    pub(crate) fn from_base(self, base: u64) -> Raw<'f> {
+        Raw { base, ..self }
     }
 
     /// Has it brought to stable storage while it is being written.
@@ -58,7 +65,7 @@ impl<'f> Raw<'f> {
         // What is shared takes as long for a little as for much.
         let step = if self.shares { len } else { COPY };
         while done < len && !self.kernel_cannot_copy.load(Ordering::Relaxed) {
-            let (mut read_at, mut write_at) = (from_offset + done, offset + done);
+            let (mut read_at, mut write_at) = (from_offset + done, self.base + offset + done);
             let rest = usize::try_from((len - done).min(step)).unwrap_or(usize::MAX);
             match rustix::fs::copy_file_range(from, Some(&mut read_at), self.file, Some(&mut write_at), rest) {
                 // The end of the source; or a filesystem that can't and doesn't say so. Reading will tell which.
@@ -80,6 +87,7 @@ impl<'f> Raw<'f> {
 
 impl Sink for Raw<'_> {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let offset = self.base + offset;
         self.file.write_all_at(bytes, offset).map_err(|source| Error::Write {
             path: self.path.to_owned(),
             offset,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cvbake_tree::{Tree, escape};
+use cvbake_tree::{Placement, Tree, escape};
 
 use crate::format::superblock::EXT4_LABEL_MAX;
 use crate::format::{BLOCK_SIZE, INODES_PER_BLOCK};
@@ -25,19 +25,6 @@ pub use foundation::FOUNDATION_BLOCK;
 use geometry::Geometry;
 pub use path::Place;
 use place::Placed;
-
-/// File content that goes from a pack to the disk; all numbers are in blocks of 4096 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Placement {
-    /// Which pack, in the tree's numbering.
-    pub pack: u32,
-    /// Where it starts in the pack.
-    pub pack_block: u64,
-    /// Where it goes on the disk.
-    pub disk_block: u64,
-    /// How much it is.
-    pub blocks: u64,
-}
 
 /// The plan of a filesystem: a function of a tree and options, frozen.
 ///

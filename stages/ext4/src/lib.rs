@@ -41,6 +41,6 @@ mod readable;
 mod write;
 
 pub use error::Error;
-pub use layout::{FOUNDATION_BLOCK, Layout, Place, Placement};
+pub use layout::{FOUNDATION_BLOCK, Layout, Place};
 pub use options::{Inodes, Options, Size};
 pub use readable::{LeftOut, leave_out_unreadable};

@@ -16,6 +16,19 @@ pub struct Segment {
     pub blocks: u32,
 }
 
+/// File content that goes from a pack into a filesystem; all numbers are in blocks of [`BLOCK_SIZE`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Placement {
+    /// Which pack, in the tree's numbering.
+    pub pack: u32,
+    /// Where it starts in the pack.
+    pub pack_block: u64,
+    /// Where it goes in the filesystem.
+    pub disk_block: u64,
+    /// How much it is.
+    pub blocks: u64,
+}
+
 /// The content of a regular file: its segments stand one behind the other in a pack, from `pack_block` on. The last
 /// block of a file is filled up with zeros there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -24,7 +24,7 @@ mod texts;
 mod xattrs;
 
 pub use build::{BuildError, Builder};
-pub use content::{BLOCK_SIZE, FileData, Packs, Segment};
+pub use content::{BLOCK_SIZE, FileData, Packs, Placement, Segment};
 pub use listing::{escape, escape_short, unescape};
 pub use meta::{Device, Kind, Meta, Time, Xattr};
 pub use texts::Texts;

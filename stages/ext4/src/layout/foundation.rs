@@ -7,11 +7,10 @@
 
 use std::ops::Range;
 
-use cvbake_tree::{Ino, Kind, Tree};
+use cvbake_tree::{Ino, Kind, Placement, Tree};
 
 use super::content::File;
 use super::space::{Run, Space};
-use crate::Placement;
 
 /// Where a foundation begins: behind the superblock and the descriptors of a disk of 4 GiB, so that nearly nothing must be
 /// moved; and not so far that a smallest disk would have room to spare.

@@ -1,6 +1,6 @@
 //! Gives everything its blocks, in one pass from the front.
 
-use cvbake_tree::{FileData, Ino, Kind, Segment, Tree};
+use cvbake_tree::{FileData, Ino, Kind, Placement, Segment, Tree};
 
 use super::content::Content;
 use super::directory::LOST_FOUND_BLOCKS;
@@ -8,7 +8,6 @@ use super::extents::{Blocks, extents, tree_blocks};
 use super::foundation::{FOUNDATION_BLOCK, Standing};
 use super::geometry::{Geometry, Tables, supers};
 use super::space::{Cursor, Run, Space};
-use crate::Placement;
 use crate::format::extent::{EXT_INIT_MAX_LEN, EXTENTS_IN_INODE};
 
 /// Where everything stands.

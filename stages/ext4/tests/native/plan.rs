@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use cvbake_disk::{Error, Sink};
-use cvbake_ext4::{Layout, Options, Placement, Size};
+use cvbake_ext4::{Layout, Options, Size};
+use cvbake_tree::Placement;
 use cvbake_tree::{FileData, Ino, Kind, Segment, Tree};
 
 use crate::support::{Maker, bake, fsck, mode, options};
