@@ -1,4 +1,4 @@
-//! All that is in the store, read again.
+//! Reads everything in a store again and compares it with its digests.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;

@@ -1,8 +1,8 @@
 //! Paths that must not outlive the process, even when a signal ends it.
 //!
-//! A killed process cannot clean up, so the next run removes what it left (`disk` and `store` see to that). A process that
-//! is *asked* to stop leaves nothing: whatever makes a temporary file or directory does so under [`Cleanup::during`], and
-//! whoever handles the signal calls [`Cleanup::run`] and exits while no new one can be made.
+//! A killed process cannot clean up, so the next run removes its leftovers (`disk` and `store` see to that). A process that
+//! is *asked* to stop leaves none: code that makes a temporary file or directory does so under [`Cleanup::during`], and
+//! the handler of the signal calls [`Cleanup::run`] and exits while no new one can be made.
 
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -1,4 +1,4 @@
-//! How long things take.
+//! How long each stage of a bake takes.
 
 use std::time::{Duration, Instant};
 

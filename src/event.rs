@@ -1,4 +1,4 @@
-//! What happens during a bake, for whoever wants to show it.
+//! Events of a bake, for a caller that shows progress.
 
 mod finding;
 

@@ -1,4 +1,4 @@
-//! All images of a source, where one image is not enough.
+//! All images of a source: for commands that take those of all platforms, where others take one.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! The layers of one bake: unpacked at once, or found in the store or on a disk that was made before; and later copied or inflated onto
+//! The layers of one bake. Each is unpacked, or found in the store or on an earlier disk; later its content is copied or inflated onto
 //! the disk.
 
 pub(crate) mod archive;

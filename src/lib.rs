@@ -13,7 +13,7 @@
 //! | `inflate` | a gzip stream → its plain bytes | |
 //! | [`archive`] | compressed bytes → tar entries | `inflate` |
 //! | [`tree`] | the merged file tree | |
-//! | `durable` | names in directories where others make and move names, too | |
+//! | `durable` | temporary names, private directories and safe removal where other users can write | |
 //! | [`disk`] | the output under construction; where blocks go | `durable` |
 //! | [`verify`] | digests, checked readers, the proof that an image is what it says | |
 //! | `hash` | streams → their SHA-256, several at once | `verify` |
@@ -34,7 +34,7 @@
 //!   whether a layer was unpacked now or found in the store. Identities derive from what the layers unpack to (the `ChainID` of
 //!   the image specification), so the same files are the same disk, however they are compressed and whatever documents lead to
 //!   them; times come from the image or from the caller.
-//! * **Everything is hostile until checked.** Bytes are believed when their digest was; every length, count and depth has a
+//! * **Everything is hostile until checked.** No byte counts before its digest was checked; every length, count and depth has a
 //!   named limit; memory follows what is kept, not what is claimed.
 //! * **Nothing half-made is ever visible.** Outputs have temporary names until they are whole and on stable storage. A run that
 //!   is killed leaves nothing that looks finished, and the next one cleans up. Store entries are named when they are whole, and on

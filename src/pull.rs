@@ -1,4 +1,4 @@
-//! From a registry into the store, and no further.
+//! An image from a registry → the store, and no further.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};

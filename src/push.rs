@@ -1,4 +1,4 @@
-//! From the store, or from wherever an image lies, to a registry.
+//! An image from the store, a layout or an archive → a registry.
 
 use std::io::{self, Read};
 use std::num::{NonZeroU64, NonZeroUsize};

@@ -1,7 +1,7 @@
 //! Reading a stream on threads of its own: one fills buffers ahead of whoever uses them, one hashes what passes.
 //!
-//! A layer costs receiving, inflating, hashing and unpacking. With a thread for each, an image of one layer keeps as many cores busy
-//! as one of many.
+//! A layer is received, inflated, hashed and unpacked. With a thread for each of these, an image of one layer keeps as many cores busy
+//! as an image of many.
 
 use std::io::{self, BufRead, Read};
 use std::mem;

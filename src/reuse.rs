@@ -1,9 +1,9 @@
 //! Disks that were made before: the same layers and options give the same bytes, so they need not be made again.
 //!
-//! Where a disk stands, and what could be told of it, is noted in the store. It counts as the same as long as nobody has
-//! touched the file: its length, inode and both times of change are what they were, the last one can't be set, and the machine was not
-//! started anew. Then it is copied, sharing blocks where the filesystem can, or stays where it is. One that is not what is to be made
-//! may have content of the same layers ([`content`]).
+//! The store has a note for each disk: its path, and the results that were reported. A disk counts as unmodified as long as its
+//! length, inode, modification and change time are those of the note, and the machine was not restarted since. (The change time is one
+//! that no program can set.) An unmodified disk is copied, sharing blocks where the filesystem can, or stays where it is. A disk of another
+//! image may have content of the same layers ([`content`]).
 
 pub(crate) mod content;
 mod place;

@@ -1,7 +1,8 @@
-//! Who works now: more layers arrive at once than are worked on.
+//! Seats for threads that work: more layers arrive at once than processors can work on.
 //!
-//! A layer of a registry is waited for most of the time, for the round trips if it is small and for the line if it is large. So there
-//! are more threads than may use a processor: each has a seat while it works, and gives it back while it waits.
+//! Most of the time, a thread with a layer waits for the registry: for round trips if the layer is small, for the line if it is large. So
+//! there are more threads than a bake has jobs, and as many seats as jobs: a thread has a seat while it works, and gives it back
+//! while it waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

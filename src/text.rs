@@ -1,7 +1,7 @@
 //! Text from outside → text that a terminal shows, and does nothing else with.
 //!
-//! Names, documents and messages come from images, registries, files and command lines, and may hold what moves a cursor, turns the
-//! direction of writing, or cannot be seen. What is shown to a person goes through here, whatever it is and wherever it is from:
+//! Names, documents and messages come from images, registries, files and command lines. They may contain characters that move the cursor,
+//! change the direction of writing, or are invisible. All text for a person goes through here:
 //!
 //! ```text
 //! a name, an error    line, message     on one line, as \u{202e}

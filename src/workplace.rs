@@ -1,4 +1,4 @@
-//! Where a bake works: the store, if there is one, and a directory for what is temporary.
+//! Where a bake works: the store, if there is one, and a directory for temporary files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! The largest layer, which is unpacked onto the disk itself: its content is never copied.
 //!
-//! Its pack goes where a foundation stands ([`cvbake_ext4::FOUNDATION_BLOCK`]) before anything else is known of the disk. When the
-//! plan is made, what upper layers have removed is cleared, and the few blocks that stand where the filesystem needs others are
-//! moved. The plan is the same when the pack is not there, because it is kept in the store or its layer is inflated again: then it
-//! is written to the same blocks.
+//! Its pack begins at a fixed block ([`cvbake_ext4::FOUNDATION_BLOCK`]), so unpacking can start before anything else is known of the
+//! disk. When the plan is made, files that upper layers have removed are cleared, and the few blocks of the pack that are in the
+//! way of metadata are moved. The plan does not depend on whether the layer was unpacked here: a pack from the store, or a layer that
+//! is inflated again, is written to the same blocks.
 
 use std::fs::File;
 use std::ops::Range;

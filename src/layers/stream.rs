@@ -1,4 +1,4 @@
-//! The bytes of a layer, decompressed and checked while they pass.
+//! A layer → its tar stream: decompressed, and checked while it passes.
 
 use std::io::{self, BufRead, Read};
 

@@ -1,10 +1,10 @@
-//! The content of layers on disks that were made before: what two images share need not be inflated again, even where neither
+//! The content of layers on earlier disks: a layer that two images share need not be inflated again, even where neither
 //! packs are kept nor blocks can be shared.
 //!
-//! For each layer of some size it is noted which disks have its content, and where. Which files are such a disk, and whether nobody has
-//! touched them since, says the note of the disk itself; the content is not looked at. A layer's note is found by what its pack is, so
-//! it can't mean another one, and it names the layout that it is about, so a disk of the same name that is laid out in another way
-//! is none.
+//! The store has a note for each layer of some size: which disks have its content, and in which blocks. The note of the disk itself says
+//! where the file is, and whether it is unmodified; nobody reads the content to find out. The name of a layer's note follows from
+//! the pack, so a note can't mean another layer. It also names the layout of the disk, so a disk under the same path with another
+//! layout does not count.
 
 use std::collections::HashMap;
 use std::fs::File;

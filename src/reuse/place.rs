@@ -1,4 +1,4 @@
-//! A file somewhere, and how to tell that it is still what it was.
+//! A file and its fingerprint: path, length, inode and times, which tell whether it was modified.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};

@@ -2,17 +2,22 @@
 
 use crate::support::bake::Place;
 use crate::support::sample;
+use crate::support::server::{Answer, Server};
 
 #[path = "../../examples/bake.rs"]
 #[expect(dead_code, reason = "the program around the example; here the function is called")]
-mod example;
+mod bake;
+
+#[path = "../../examples/inspect.rs"]
+#[expect(dead_code, reason = "the program around the example; here the functions are called")]
+mod inspect;
 
 #[test]
 fn the_example_bakes() {
     let place = Place::with(&sample::small("content"));
     let source = format!("oci:{}:latest", place.path().join("image").display());
     let disk = place.path().join("example.ext4");
-    let baked = example::bake(source.parse().unwrap(), &disk).unwrap();
+    let baked = bake::bake(source.parse().unwrap(), &disk).unwrap();
     assert_eq!(baked.plan.disk_bytes, disk.metadata().unwrap().len());
     let by_program = place.bake().args(["--digest", "--json", "--label", "root"]).ok();
     let by_program: serde_json::Value = serde_json::from_str(&by_program.stdout).unwrap();
@@ -20,15 +25,37 @@ fn the_example_bakes() {
 }
 
 #[test]
-fn the_page_quotes_the_example() {
+fn the_example_inspects() {
+    let images = sample::small("content");
+    let place = Place::with(&images);
+    let server = Server::start(&place, |asked| match asked.path.contains("/tags/list") {
+        true => Answer::Other(200, String::new(), br#"{"tags":["v1","v2"]}"#.to_vec()),
+        false => Answer::Right,
+    });
+    let layout = format!("oci:{}:latest", place.path().join("image").display());
+    for (source, tags) in [(layout, &[][..]), (server.name(), &["v1", "v2"])] {
+        let source = source.parse().unwrap();
+        let looked = inspect::look(&source).unwrap();
+        let digests: Vec<String> =
+            looked.layers.iter().map(|layer| layer.digest.expect("each has one").to_string()).collect();
+        let expected: Vec<&String> = images.images[0].layers.iter().map(|layer| &layer.digest).collect();
+        assert_eq!(digests.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(inspect::tags(&source).unwrap(), tags);
+    }
+    for layer in &images.images[0].layers {
+        assert!(server.asked(&layer.digest).is_empty(), "only documents are read");
+    }
+}
+
+#[test]
+fn the_page_quotes_the_examples() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
-    let example = read("examples/bake.rs").replace("pub(crate) ", "");
-    let (_, rest) =
-        example.split_once("// docs/library.md quotes from here\n").expect("the beginning of the quotation");
-    let (quoted, _) = rest.split_once("// to here\n").expect("its end");
-    assert!(
-        read("docs/library.md").contains(quoted),
-        "docs/library.md shows another example than examples/bake.rs has"
-    );
+    for path in ["examples/bake.rs", "examples/inspect.rs"] {
+        let example = read(path).replace("pub(crate) ", "");
+        let (_, rest) =
+            example.split_once("// docs/library.md quotes from here\n").expect("the beginning of the quotation");
+        let (quoted, _) = rest.split_once("// to here\n").expect("its end");
+        assert!(read("docs/library.md").contains(quoted), "docs/library.md shows another example than {path} has");
+    }
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::registry::{Registry, cvbake};
-use crate::support::bake::{Bake, Place};
+use crate::support::bake::{Bake, Place, mode, names, own};
+use crate::support::mount::Small;
 use crate::support::sample::small;
-use crate::support::tools::{run, succeed, tool};
+use crate::support::tools::{needs_mounts, run, succeed, tool};
 
 fn command(place: &Place, args: &[&str]) -> Bake {
     let bake = Bake::of(args).env("HOME", place.path().join("home")).env("DOCKER_CONFIG", "");
@@ -128,4 +129,37 @@ fn configured() {
     command(&place, &["logout", &registry.host, "--config"]).arg(&conf).ok();
     let hub = command(&place, &["login", "-u", "u", "-p", "p", "quay"]).run();
     assert!(hub.error(&[2]).contains("a host with a dot or a port"), "no password for somebody else");
+}
+
+/// What root's podman makes below `/run/containers`, nobody else can reach: nothing there was stored for anybody else, and what is not
+/// there stops nobody. Where a directory of the user's own is, it is used.
+#[test]
+fn below_the_systems_directory() {
+    if !needs_mounts("a /run of its own") {
+        return;
+    }
+    let place = Place::with(&small("x"));
+    let registry = Registry::start(&place, true);
+    let name = registry.push(&place, "a:b");
+    // Only who is inside sees this one.
+    let run = Small::mount(Path::new("/run"), "1m");
+    let containers = run.outside().join("containers");
+    fs::create_dir(&containers).unwrap();
+    mode(&containers, 0o700);
+    let pull = || cvbake(&place, &["pull", &name]).inside(run.holder.id());
+    let denied = pull().run();
+    assert!(denied.error(&[3]).contains("access denied"), "{}", denied.describe());
+    let login = || login(&place, &registry).inside(run.holder.id()).ok();
+    login();
+    assert!(place.path().join("home/.config/containers/auth.json").exists());
+    pull().ok();
+
+    let own_dir = containers.join("65534");
+    fs::create_dir(&own_dir).unwrap();
+    own(&own_dir);
+    mode(&containers, 0o755);
+    login();
+    assert_eq!(names(&own_dir), ["auth.json"]);
+    fs::remove_dir_all(place.path().join("home/.config")).unwrap();
+    pull().ok();
 }

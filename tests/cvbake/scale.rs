@@ -1,8 +1,10 @@
 //! Much of everything: entries in one directory, directories in one another, layers, names; with a bound on memory.
 
+use crate::registry::pull_and_build;
 use crate::support::bake::Place;
 use crate::support::image::{Compression, Images, Layer};
 use crate::support::run::Outcome;
+use crate::support::server::{Answer, Server};
 use crate::support::tar::{Member, Tar};
 use crate::support::{ext4, oracle, sample};
 
@@ -153,6 +155,41 @@ fn a_layer_that_is_large_unpacked() {
     let allocated = std::os::unix::fs::MetadataExt::blocks(&meta) * 512;
     assert!(allocated < 64 << 20, "zeros are holes: {allocated} bytes allocated of {}", meta.len());
     assert!(ext4::listing(&place.disk()).contains("/big file 0644 0:0 mtime=1.000000000 size=1073741824"));
+}
+
+/// As many layers as may be under way at once, and some more, all of which begin to arrive at the same moment: none of them is held in
+/// memory, whatever it is compressed with and however many threads read them.
+#[test]
+fn large_layers_that_arrive_at_once() {
+    const CONNECTIONS: usize = 8;
+    const LAYERS: usize = 12;
+    const LEN: usize = 8 << 20;
+    let layer = |number: usize| {
+        let compression = [Compression::Gzip, Compression::Zstd, Compression::Plain][number % 3];
+        sample::layer(&format!("file large{number} rand:{LEN}:{number}"), compression)
+    };
+    let images = Images::of((0..LAYERS).map(layer).collect());
+    let layers: Vec<String> = images.images[0].layers.iter().map(|layer| layer.digest.clone()).collect();
+    let place = Place::with(&images);
+    for (stored, jobs) in [(true, "1"), (true, "2"), (false, "2"), (true, "8"), (false, "8")] {
+        let layers = layers.clone();
+        let is_layer = move |path: &str| layers.iter().any(|layer| path.ends_with(layer.as_str()));
+        let server =
+            Server::start(&place, move |asked| if is_layer(&asked.path) { Answer::Held(0) } else { Answer::Right });
+        let _ = std::fs::remove_dir_all(place.store());
+        let bake = pull_and_build(&place, &server.name()).args(["--size", "min", "--jobs", jobs]);
+        let run = if stored { bake } else { bake.no_cache() }.spawn();
+        server.wait_held(CONNECTIONS);
+        server.open();
+        let outcome = run.wait();
+        assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
+        assert_eq!(server.most_at_once(), CONNECTIONS);
+        // What they have in all would be more than that.
+        const { assert!(LAYERS * LEN > 80 << 20) };
+        eprintln!("{} threads, with a store: {stored}", jobs);
+        assert_small(&outcome, LAYERS as u64);
+    }
+    oracle::fsck(&place.disk());
 }
 
 /// These entries in turn, over and over, more than a million in all.

@@ -7,7 +7,7 @@
 //!   only when it is whole and on stable storage. Whatever happens before that leaves no file that looks finished, and
 //!   the next run for the same target removes what a killed one left.
 //!
-//! Whether there is room for an output is asked before it is written ([`Draft::check_room`]), as far as anybody can tell.
+//! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most that are too large.
 //!
 //! A container around the blocks (a partition table, a virtual disk's block map) is another sink over a sink.
 #![forbid(unsafe_code)]

@@ -1,8 +1,8 @@
-//! Names in directories → what stands there is ours, or it is left alone.
+//! Names in directories of others → files that are ours; all others are left alone.
 //!
 //! cvbake works in directories where other users may make, rename and remove names at any moment: a sticky directory such as
-//! `/tmp`, or somebody else's. What is done there is done by descriptor, and a name is only believed after it was compared with
-//! what is open:
+//! `/tmp`, or somebody else's. Here all work goes through open descriptors, and a name counts only after it was compared with
+//! the open file:
 //!
 //! * [`remove_dir`] removes a directory with all that is in it, and nothing else, whoever moves what meanwhile.
 //! * [`PrivateDir`] is a directory of this process's own, in which nobody else can do anything, reached by a path that

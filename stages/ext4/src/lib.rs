@@ -10,17 +10,17 @@
 //! 3. The caller copies content from packs to the disk as [`Layout::placements`] says: in any order, in parallel, by
 //!    whatever means are fastest.
 //!
-//! # Where things stand
+//! # The order on the disk
 //! ```text
 //! superblock, descriptors │ all bitmaps │ all inode tables │ journal │ directories, long links, attributes │ content │ large extent trees
 //! ```
 //! interrupted only by the copies of superblock and descriptors at the start of some groups. There are no gaps: whatever
 //! comes next takes the next free blocks, so a position alone says which blocks a file has.
 //!
-//! * **Content stands in the order of the packs**, so files that are neighbours in a pack are neighbours on the disk, and a
+//! * **Content is in the order of the packs**, so files that are neighbours in a pack are neighbours on the disk, and a
 //!   placement is as long as a pack has no dead files. Nothing that the tree does not refer to is ever on the disk.
-//! * **One pack may stand as it is** ([`Options::foundation`]): from a fixed block on, before anything else has its place, so that a
-//!   file which begins as that pack can become the disk. Everything else takes the blocks that are left, gaps of dead files first.
+//! * **One pack may be on the disk as it is** ([`Options::foundation`]): from a fixed block on, before anything else has its place, so that
+//!   a file with that pack in it can become the disk. Everything else takes the blocks that are left, gaps of dead files first.
 //! * **Extent trees of files come last**, because their size depends on where content is cut in two. That keeps the
 //!   plan one pass without a guess.
 //! * **Inodes are numbered in the tree's order**, without a gap; groups behind the last one stay untouched, and an empty disk

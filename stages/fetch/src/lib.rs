@@ -9,8 +9,8 @@
 //! NAME, docker://NAME  ─→ a registry, the store   ─┘
 //! ```
 //!
-//! Nothing that is read here is believed further than it takes to find the next thing: which entry of an index is meant, where in an
-//! archive a file lies. The bytes are handed out as they are, and `verify` holds them to their digests.
+//! This crate believes a document only as far as it must to find the next one: which entry of an index is meant, where in an
+//! archive a file is. It hands out the bytes as they are, and `verify` compares them with their digests.
 //!
 //! Decisions:
 //! - Names of sources mean what they mean to skopeo; the grammar is [`Source`]'s.

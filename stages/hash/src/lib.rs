@@ -1,4 +1,4 @@
-//! Hashes of streams that are worked on beside whatever else is done with them, several at once.
+//! Streams → their SHA-256: several at once, on threads of their own, while other threads use the same bytes.
 //!
 //! SHA-256 is most of what it costs to check an image where the processor has no instructions for it: each step of it waits for
 //! the one before, so one stream keeps a fraction of the machine's vectors busy. Streams don't wait for each other. Two of them take

@@ -318,7 +318,8 @@ impl<'s> Image<'s> {
         if self.pull == Pull::Never {
             return Err(Problem::NotStored);
         }
-        // Before anything is locked: nobody who has a lock waits for a slot, in this process or in another.
+        // Before the blob is locked: who waits for a slot keeps the blob from nobody, in this process or in another. The lock of a
+        // layer that is unpacked is older; nobody who has a slot waits for one of those.
         let slot = self.endpoints.slots().take();
         let endpoints = Arc::clone(&self.endpoints);
         let download = |kept| Blob::Arriving(Box::new(Download::new(endpoints, digest, size, kept, slot)));
