@@ -341,8 +341,8 @@ mod tests {
 
     fn index() -> Index {
         let mut interner = Interner::new();
-        let file = interner.path(b"dir/file", "name").unwrap().unwrap();
-        let link = interner.path(b"dir/link", "name").unwrap().unwrap();
+        let file = interner.path(b"dir/file", "name").unwrap();
+        let link = interner.path(b"dir/link", "name").unwrap();
         let target = interner.paths().push_text(b"file").unwrap();
         let meta = Record {
             path: file,

@@ -185,3 +185,30 @@ pub enum Problem {
         limit: u8,
     },
 }
+
+/// What is wrong with what is read.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The layer: its archive can't be read, or it has too much of something.
+    Layer(Error),
+    /// The entry that is read, which whoever has it at hand names.
+    Entry(Problem),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        Fault::Layer(error)
+    }
+}
+
+impl From<cvbake_archive::Error> for Fault {
+    fn from(error: cvbake_archive::Error) -> Fault {
+        Fault::Layer(error.into())
+    }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Fault {
+        Fault::Entry(problem)
+    }
+}

@@ -9,6 +9,7 @@ use std::io::BufRead;
 use cvbake_archive::tar::{Entry, Header, Kind, Reader};
 use cvbake_tree::{Device, Time, Xattr, XattrSets};
 
+use crate::error::Fault;
 use crate::index::{Index, Record, RecordKind, STREAM_UNIT};
 use crate::kept::{Kept, Records};
 use crate::pack::{FileBlocks, PackWriter, Pieces};
@@ -63,11 +64,13 @@ pub fn unpack(stream: &mut dyn BufRead, out: &mut Pieces<'_>) -> Result<Index, E
     let mut pack = PackWriter::new(out);
     let mut blocks = FileBlocks::new();
     while let Some(mut entry) = reader.next_entry()? {
-        let problem = indexer.entry(&mut entry, &mut pack, &mut blocks)?;
-        if let Err(problem) = problem {
-            let Header { path, offset, .. } = entry.header;
-            return Err(Error::Entry { path: cvbake_tree::escape_short(path), offset: *offset, problem });
-        }
+        indexer.entry(&mut entry, &mut pack, &mut blocks).map_err(|fault| match fault {
+            Fault::Layer(error) => error,
+            Fault::Entry(problem) => {
+                let Header { path, offset, .. } = entry.header;
+                Error::Entry { path: cvbake_tree::escape_short(path), offset: *offset, problem }
+            }
+        })?;
     }
     Ok(indexer.finish(pack.finish()?))
 }
@@ -87,9 +90,6 @@ enum Name {
     Note,
 }
 
-/// A fault of the archive outside, a fault of the entry inside.
-type Outcome<T> = Result<Result<T, Problem>, Error>;
-
 impl Indexer {
     fn new() -> Indexer {
         Indexer { interner: Interner::new(), records: Records::new(), xattrs: XattrSets::new() }
@@ -106,38 +106,30 @@ impl Indexer {
         entry: &mut Entry<'_, R>,
         pack: &mut PackWriter<'_>,
         blocks: &mut FileBlocks,
-    ) -> Outcome<()> {
+    ) -> Result<(), Fault> {
         let header = entry.header;
-        let name = match self.name(&header.path)? {
-            Ok(name) => name,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let (path, marker) = match name {
-            Name::Note => return Ok(Ok(())),
+        let (path, marker) = match self.name(&header.path)? {
+            Name::Note => return Ok(()),
             Name::Plain(path) => (path, None),
             Name::Whiteout(path) => (path, Some(RecordKind::Whiteout)),
             Name::Opaque(path) => (path, Some(RecordKind::Opaque)),
         };
         let is_file = marker.is_none() && header.kind == Kind::File;
         let kind = match marker {
-            Some(marker) => Ok(marker),
-            None if is_file => Ok(self.start_file(header, pack)?),
+            Some(marker) => marker,
+            None if is_file => self.start_file(header, pack)?,
             None => self.kind(header)?,
         };
         let limit = NAMES + NAMES_PER_ENTRY * self.records.len();
         if self.interner.paths().nodes.len() > limit {
-            return Ok(Err(Problem::ManyNames { limit }));
+            return Err(Problem::ManyNames { limit }.into());
         }
-        let record = match kind.and_then(|kind| self.record(header, path, kind)) {
-            Ok(record) => record,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let record = Record { header: unit(header.offset)?, ..record };
+        let record = Record { header: unit(header.offset)?, ..self.record(header, path, kind)? };
         self.keep(header, record)?;
         if is_file {
             self.content(entry, pack, blocks)?;
         }
-        Ok(self.check_bulk())
+        Ok(self.check_bulk()?)
     }
 
     fn keep(&mut self, header: &Header, mut record: Record) -> Result<(), Error> {
@@ -159,58 +151,49 @@ impl Indexer {
         if found > limit { Err(Problem::Bulk { found, limit, entries }) } else { Ok(()) }
     }
 
-    fn name(&mut self, raw: &[u8]) -> Outcome<Name> {
-        let names = match path::names(raw, "name") {
-            Ok(names) => names,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let Some((name, directory)) = names.split_last() else { return Ok(Ok(Name::Plain(PathId::ROOT))) };
+    fn name(&mut self, raw: &[u8]) -> Result<Name, Fault> {
+        let names = path::names(raw, "name")?;
+        let Some((name, directory)) = names.split_last() else { return Ok(Name::Plain(PathId::ROOT)) };
         if directory.iter().any(|name| name.starts_with(META)) {
-            return Ok(Ok(Name::Note));
+            return Ok(Name::Note);
         }
         if let Some(name) = directory.iter().find(|name| name.starts_with(WHITEOUT)) {
-            return Ok(Err(Problem::Reserved { name: cvbake_tree::escape(name) }));
+            return Err(Problem::Reserved { name: cvbake_tree::escape(name) }.into());
         }
-        Ok(Ok(match *name {
+        Ok(match *name {
             OPAQUE => Name::Opaque(self.interner.descend(directory)?),
             _ if name.starts_with(META) => Name::Note,
             _ => match name.strip_prefix(WHITEOUT) {
                 None => Name::Plain(self.interner.descend(&names)?),
                 Some(b"" | b"." | b"..") => {
-                    return Ok(Err(Problem::Whiteout { name: cvbake_tree::escape(&name[WHITEOUT.len()..]) }));
+                    return Err(Problem::Whiteout { name: cvbake_tree::escape(&name[WHITEOUT.len()..]) }.into());
                 }
                 Some(hidden) => {
                     let directory = self.interner.descend(directory)?;
                     Name::Whiteout(self.interner.child(directory, hidden)?)
                 }
             },
-        }))
+        })
     }
 
-    fn kind(&mut self, header: &Header) -> Outcome<RecordKind> {
-        Ok(Ok(match header.kind {
+    fn kind(&mut self, header: &Header) -> Result<RecordKind, Fault> {
+        Ok(match header.kind {
             Kind::File => unreachable!("files are indexed with their content"),
             Kind::Directory => RecordKind::Directory,
             Kind::Fifo => RecordKind::Fifo,
-            Kind::CharDevice | Kind::BlockDevice => match device(header) {
-                Ok(device) if header.kind == Kind::CharDevice => RecordKind::CharDevice(device),
-                Ok(device) => RecordKind::BlockDevice(device),
-                Err(problem) => return Ok(Err(problem)),
-            },
+            Kind::CharDevice => RecordKind::CharDevice(device(header)?),
+            Kind::BlockDevice => RecordKind::BlockDevice(device(header)?),
             Kind::Symlink => {
                 let len = header.link.len();
                 match u16::try_from(len) {
                     Ok(short) if (1..=TARGET_MAX).contains(&len) => {
                         RecordKind::Symlink { target: self.interner.target(&header.link)?, len: short }
                     }
-                    _ => return Ok(Err(Problem::Target { len })),
+                    _ => return Err(Problem::Target { len }.into()),
                 }
             }
-            Kind::HardLink => match self.interner.path(&header.link, "link target")? {
-                Ok(target) => RecordKind::HardLink(target),
-                Err(problem) => return Ok(Err(problem)),
-            },
-        }))
+            Kind::HardLink => RecordKind::HardLink(self.interner.path(&header.link, "link target")?),
+        })
     }
 
     /// The record of anything, but for what [`Indexer::entry`] fills in.

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use cvbake_tree::Texts;
 use hashbrown::HashTable;
 
+use crate::error::Fault;
 use crate::{Error, Problem};
 
 /// The longest file name that Linux filesystems hold.
@@ -154,11 +155,8 @@ impl Interner {
     /// The number of a path as an archive writes it.
     ///
     /// `what` says which name it is, for the error.
-    pub(crate) fn path(&mut self, raw: &[u8], what: &'static str) -> Result<Result<PathId, Problem>, Error> {
-        match names(raw, what) {
-            Ok(names) => self.descend(&names).map(Ok),
-            Err(problem) => Ok(Err(problem)),
-        }
+    pub(crate) fn path(&mut self, raw: &[u8], what: &'static str) -> Result<PathId, Fault> {
+        Ok(self.descend(&names(raw, what)?)?)
     }
 
     /// The number of a path of these names.
@@ -202,12 +200,12 @@ mod tests {
     #[test]
     fn spellings_of_one_path_are_one_path() {
         let mut interner = Interner::new();
-        let plain = interner.path(b"a/b", "name").unwrap().unwrap();
+        let plain = interner.path(b"a/b", "name").unwrap();
         for spelling in [&b"/a/b"[..], b"./a/b", b"a//b/", b"a/./b", b"a/c/../b", b"//./a/b/."] {
-            assert_eq!(interner.path(spelling, "name").unwrap(), Ok(plain), "{}", cvbake_tree::escape(spelling));
+            assert_eq!(interner.path(spelling, "name").unwrap(), plain, "{}", cvbake_tree::escape(spelling));
         }
-        assert_eq!(interner.path(b"./", "name").unwrap(), Ok(PathId::ROOT));
-        assert_eq!(interner.path(b"a/..", "name").unwrap(), Ok(PathId::ROOT));
+        assert_eq!(interner.path(b"./", "name").unwrap(), PathId::ROOT);
+        assert_eq!(interner.path(b"a/..", "name").unwrap(), PathId::ROOT);
         let paths = interner.finish();
         assert_eq!(paths.display(plain), "a/b");
         let names = |of| paths.below(of).map(cvbake_tree::escape).collect::<Vec<_>>();
@@ -216,12 +214,12 @@ mod tests {
 
     #[test]
     fn names_that_are_none() {
-        let mut interner = Interner::new();
-        assert_eq!(interner.path(b"", "name").unwrap(), Err(Problem::EmptyName));
-        assert_eq!(interner.path(b"a\0", "name").unwrap(), Err(Problem::Nul { what: "name" }));
-        assert!(matches!(interner.path(b"a/../../b", "name").unwrap(), Err(Problem::Climbs { .. })));
-        assert_eq!(interner.path(&[b'n'; 256], "name").unwrap(), Err(Problem::LongName { len: 256 }));
-        assert!(interner.path(&[b'n'; 255], "name").unwrap().is_ok());
-        assert!(matches!(interner.path(&[b'/'; 65537], "name").unwrap(), Err(Problem::LongPath { .. })));
+        let problem = |raw: &[u8]| names(raw, "name").unwrap_err();
+        assert_eq!(problem(b""), Problem::EmptyName);
+        assert_eq!(problem(b"a\0"), Problem::Nul { what: "name" });
+        assert!(matches!(problem(b"a/../../b"), Problem::Climbs { .. }));
+        assert_eq!(problem(&[b'n'; 256]), Problem::LongName { len: 256 });
+        assert!(names(&[b'n'; 255], "name").is_ok());
+        assert!(matches!(problem(&[b'/'; 65537]), Problem::LongPath { .. }));
     }
 }

@@ -36,7 +36,7 @@ fn records(number: u32, text: &str) -> (Paths, Vec<Record>) {
     for (line, entry) in (1u32..).zip(text.lines().filter(|line| !line.trim().is_empty())) {
         let mut words = entry.split_whitespace();
         let (kind, path) = (words.next().unwrap(), words.next().unwrap());
-        let path = interner.path(path.as_bytes(), "name").unwrap().unwrap();
+        let path = interner.path(path.as_bytes(), "name").unwrap();
         let target = words.next().unwrap_or_default().as_bytes();
         let kind = match kind {
             "d" => RecordKind::Directory,
@@ -46,7 +46,7 @@ fn records(number: u32, text: &str) -> (Paths, Vec<Record>) {
                 target: interner.paths().push_text(target).unwrap(),
                 len: u16::try_from(target.len()).unwrap(),
             },
-            "h" => RecordKind::HardLink(interner.path(target, "target").unwrap().unwrap()),
+            "h" => RecordKind::HardLink(interner.path(target, "target").unwrap()),
             "w" => RecordKind::Whiteout,
             "o" => RecordKind::Opaque,
             other => panic!("unknown kind {other}"),
