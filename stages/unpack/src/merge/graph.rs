@@ -81,7 +81,8 @@ struct Entry {
 }
 
 /// Inodes and their names.
-pub(super) struct Graph {
+pub(super) struct Graph<'l> {
+    layers: &'l [&'l Index],
     /// The number of each layer's first record.
     firsts: Vec<u32>,
     nodes: Vec<Node>,
@@ -96,8 +97,8 @@ pub(super) struct Graph {
     detours: u64,
 }
 
-impl Graph {
-    pub(super) fn new(layers: &[&Index]) -> Graph {
+impl<'l> Graph<'l> {
+    pub(super) fn new(layers: &'l [&'l Index]) -> Graph<'l> {
         let root = Node { origin: Origin::IMPLIED, parent: 0, first: NONE };
         let mut records = 0;
         let first = |layer: &&Index| {
@@ -111,6 +112,7 @@ impl Graph {
         entries.reserve_exact(records);
         nodes.push(root);
         Graph {
+            layers,
             firsts,
             nodes,
             entries,
@@ -119,6 +121,10 @@ impl Graph {
             hasher: RandomState::new(),
             detours: 0,
         }
+    }
+
+    pub(super) fn layers(&self) -> &'l [&'l Index] {
+        self.layers
     }
 
     pub(super) fn node_count(&self) -> usize {
@@ -135,9 +141,9 @@ impl Graph {
     }
 
     /// The layer and record that describe an inode; `None` where none does.
-    pub(super) fn record<'l>(&self, layers: &[&'l Index], node: NodeId) -> Option<(&'l Index, usize)> {
+    pub(super) fn record(&self, node: NodeId) -> Option<(&'l Index, usize)> {
         let layer = self.layer(node)?;
-        Some((layers[layer], (self.nodes[node.index()].origin.0 - self.firsts[layer]) as usize))
+        Some((self.layers[layer], (self.nodes[node.index()].origin.0 - self.firsts[layer]) as usize))
     }
 
     /// The layer that last described an inode.
@@ -156,21 +162,21 @@ impl Graph {
     }
 
     /// The target, if the inode is a symbolic link: a layer, and where in its names.
-    pub(super) fn link_target(&self, layers: &[&Index], node: NodeId) -> Option<(usize, u32, u16)> {
-        let (layer, at) = self.record(layers, node)?;
+    pub(super) fn link_target(&self, node: NodeId) -> Option<(usize, u32, u16)> {
+        let (layer, at) = self.record(node)?;
         match layer.records[at].kind {
             RecordKind::Symlink { target, len } => Some((self.layer(node)?, target, len)),
             _ => None,
         }
     }
 
-    pub(super) fn word(&self, layers: &[&Index], node: NodeId) -> &'static str {
-        self.record(layers, node).map_or("directory", |(layer, at)| layer.records[at].kind.word())
+    pub(super) fn word(&self, node: NodeId) -> &'static str {
+        self.record(node).map_or("directory", |(layer, at)| layer.records[at].kind.word())
     }
 
     /// Whether paths can lead through the inode: then whoever remembers paths must forget them when it goes.
-    pub(super) fn leads_on(&self, layers: &[&Index], node: NodeId) -> bool {
-        self.is_dir(node) || self.link_target(layers, node).is_some()
+    pub(super) fn leads_on(&self, node: NodeId) -> bool {
+        self.is_dir(node) || self.link_target(node).is_some()
     }
 
     pub(super) fn add_node(&mut self, origin: Origin, parent: Option<NodeId>) -> NodeId {
@@ -185,68 +191,69 @@ impl Graph {
     }
 
     /// Gives an inode a name that is free.
-    pub(super) fn add_entry(&mut self, layers: &[&Index], directory: NodeId, name: Name, node: NodeId) {
+    pub(super) fn add_entry(&mut self, directory: NodeId, name: Name, node: NodeId) {
         let at = number(self.entries.len());
         let next = std::mem::replace(&mut self.nodes[directory.index()].first, at);
         self.entries.push(Entry { directory: directory.0, name, gone: false, node: node.0, next });
-        insert(&mut self.table, &self.entries, &self.hasher, layers, at);
+        insert(&mut self.table, &self.entries, &self.hasher, self.layers, at);
     }
 
-    pub(super) fn child(&self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<NodeId> {
-        let at = find(&self.table, &self.entries, &self.hasher, layers, directory, name)?;
+    pub(super) fn child(&self, directory: NodeId, name: &[u8]) -> Option<NodeId> {
+        let at = find(&self.table, &self.entries, &self.hasher, self.layers, directory, name)?;
         Some(NodeId(self.entries[at as usize].node))
     }
 
     /// The layer that an entry, other than a directory's, comes from.
-    pub(super) fn child_layer(&self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<usize> {
-        let at = find(&self.table, &self.entries, &self.hasher, layers, directory, name)?;
+    pub(super) fn child_layer(&self, directory: NodeId, name: &[u8]) -> Option<usize> {
+        let at = find(&self.table, &self.entries, &self.hasher, self.layers, directory, name)?;
         Some(self.entries[at as usize].name.layer as usize)
     }
 
     /// As [`Graph::child`], but with what the markers of the layer being applied took away still in its place.
-    pub(super) fn child_below(&self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<NodeId> {
-        let at = find(&self.shadow, &self.entries, &self.hasher, layers, directory, name);
-        at.map(|at| NodeId(self.entries[at as usize].node)).or_else(|| self.child(layers, directory, name))
+    pub(super) fn child_below(&self, directory: NodeId, name: &[u8]) -> Option<NodeId> {
+        let at = find(&self.shadow, &self.entries, &self.hasher, self.layers, directory, name);
+        at.map(|at| NodeId(self.entries[at as usize].node)).or_else(|| self.child(directory, name))
     }
 
     /// Takes a name away; what it named stays, for other names it may have.
-    pub(super) fn remove_entry(&mut self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<NodeId> {
-        let at = self.take(layers, directory, name)?;
+    pub(super) fn remove_entry(&mut self, directory: NodeId, name: &[u8]) -> Option<NodeId> {
+        let at = self.take(directory, name)?;
         Some(NodeId(self.entries[at as usize].node))
     }
 
-    fn take(&mut self, layers: &[&Index], directory: NodeId, name: &[u8]) -> Option<u32> {
+    fn take(&mut self, directory: NodeId, name: &[u8]) -> Option<u32> {
         let hash = self.hasher.hash_one((directory.0, name));
         let entries = &self.entries;
-        let occupied = self.table.find_entry(hash, |&at| is(&entries[at as usize], layers, directory, name)).ok()?;
+        let occupied =
+            self.table.find_entry(hash, |&at| is(&entries[at as usize], self.layers, directory, name)).ok()?;
         let (at, _) = occupied.remove();
         self.entries[at as usize].gone = true;
         Some(at)
     }
 
     /// Takes a name away for the marker of a layer.
-    pub(super) fn white_out(&mut self, layers: &[&Index], directory: NodeId, name: &[u8]) {
-        if let Some(at) = self.take(layers, directory, name) {
-            insert(&mut self.shadow, &self.entries, &self.hasher, layers, at);
+    pub(super) fn white_out(&mut self, directory: NodeId, name: &[u8]) {
+        if let Some(at) = self.take(directory, name) {
+            insert(&mut self.shadow, &self.entries, &self.hasher, self.layers, at);
         }
     }
 
     /// Takes all names of a directory away for the marker of a layer.
-    pub(super) fn make_opaque(&mut self, layers: &[&Index], directory: NodeId) {
+    pub(super) fn make_opaque(&mut self, directory: NodeId) {
         let mut at = std::mem::replace(&mut self.nodes[directory.index()].first, NONE);
         while at != NONE {
             let Entry { gone, next, name, .. } = self.entries[at as usize];
             if !gone {
-                self.white_out(layers, directory, name.bytes(layers));
+                self.white_out(directory, name.bytes(self.layers));
             }
             at = next;
         }
     }
 
     /// Forgets what the markers of the layer before took away, and makes room for the layer.
-    pub(super) fn start_layer(&mut self, layers: &[&Index], records: usize) {
+    pub(super) fn start_layer(&mut self, records: usize) {
         self.shadow.clear();
-        self.table.reserve(records, |&at| hash(&self.entries, &self.hasher, layers, at));
+        self.table.reserve(records, |&at| hash(&self.entries, &self.hasher, self.layers, at));
         self.detours = DETOURS + DETOURS_PER_RECORD * records as u64;
     }
 
@@ -263,14 +270,10 @@ impl Graph {
     }
 
     /// The names in a directory, in no particular order.
-    pub(super) fn entries<'l>(
-        &self,
-        layers: &'l [&'l Index],
-        directory: NodeId,
-    ) -> impl Iterator<Item = (&'l [u8], NodeId)> {
+    pub(super) fn entries(&self, directory: NodeId) -> impl Iterator<Item = (&'l [u8], NodeId)> {
         let first = self.entries.get(self.nodes[directory.index()].first as usize);
         let list = std::iter::successors(first, |entry| self.entries.get(entry.next as usize));
-        list.filter(|entry| !entry.gone).map(|entry| (entry.name.bytes(layers), NodeId(entry.node)))
+        list.filter(|entry| !entry.gone).map(|entry| (entry.name.bytes(self.layers), NodeId(entry.node)))
     }
 }
 

@@ -45,7 +45,7 @@ const LINK_LIMIT: u8 = 40;
 /// # Errors
 /// When an entry makes no sense on top of those before it.
 pub fn merge(layers: &[&Index], implied: Time) -> Result<Tree, Error> {
-    emit(apply(layers)?, layers, implied)
+    emit(apply(layers)?, implied)
 }
 
 /// Where the attributes of an inode of the merged tree come from.
@@ -73,35 +73,34 @@ pub fn provenance(layers: &[&Index], ino: Ino) -> Result<Option<Provenance>, Err
     };
     let node = match ino {
         Ino::ROOT => NodeId::ROOT,
-        _ => match walk(&graph, layers, add, |_, _, _| Ok(())) {
+        _ => match walk(&graph, add, |_, _, _| Ok(())) {
             Err(Found(node)) => node,
             Ok(()) => return Ok(None),
         },
     };
-    let described = graph.layer(node).zip(graph.record(layers, node));
+    let described = graph.layer(node).zip(graph.record(node));
     Ok(described.map(|(number, (layer, at))| Provenance { layer: number, offset: layer.records[at].offset() }))
 }
 
-fn apply(layers: &[&Index]) -> Result<Graph, Error> {
+fn apply<'l>(layers: &'l [&'l Index]) -> Result<Graph<'l>, Error> {
     let mut graph = Graph::new(layers);
     for (number, layer) in layers.iter().enumerate() {
-        Apply { graph: &mut graph, layers, layer, number, walker: Walker::new(layer.paths.nodes.len()) }.run()?;
+        Apply { graph: &mut graph, layer, number, walker: Walker::new(layer.paths.nodes.len()) }.run()?;
     }
     graph.end_lookups();
     Ok(graph)
 }
 
-struct Apply<'a> {
-    graph: &'a mut Graph,
-    layers: &'a [&'a Index],
+struct Apply<'a, 'l> {
+    graph: &'a mut Graph<'l>,
     layer: &'a Index,
     number: usize,
     walker: Walker,
 }
 
-impl Apply<'_> {
+impl Apply<'_, '_> {
     fn run(mut self) -> Result<(), Error> {
-        self.graph.start_layer(self.layers, self.layer.records.len());
+        self.graph.start_layer(self.layer.records.len());
         self.markers()?;
         for (at, record) in self.layer.records.iter().enumerate() {
             let outcome = match &record.kind {
@@ -150,7 +149,7 @@ impl Apply<'_> {
             let whole = record.kind == RecordKind::Opaque;
             let directory = if whole { record.path } else { paths.parent(record.path) };
             if last.0 != directory {
-                let found = self.walker.find_directory(self.graph, self.layers, paths, directory, &replaced);
+                let found = self.walker.find_directory(self.graph, paths, directory, &replaced);
                 last = (directory, found.map_err(|problem| self.error(record, problem))?);
             }
             if let Some(directory) = last.1 {
@@ -159,8 +158,8 @@ impl Apply<'_> {
         }
         for (directory, name) in removals {
             match name {
-                Some(name) => self.graph.white_out(self.layers, directory, name),
-                None => self.graph.make_opaque(self.layers, directory),
+                Some(name) => self.graph.white_out(directory, name),
+                None => self.graph.make_opaque(directory),
             }
         }
         self.walker.forget();
@@ -183,14 +182,14 @@ impl Apply<'_> {
         }
         let directory = self.directory_of(path)?;
         let name = self.layer.paths.name(path);
-        match self.graph.child(self.layers, directory, name) {
+        match self.graph.child(directory, name) {
             Some(there) if is_dir && self.graph.is_dir(there) => self.graph.describe(there, origin),
             there => {
                 if there.is_some() {
                     self.remove(directory, name);
                 }
                 let node = self.graph.add_node(origin, is_dir.then_some(directory));
-                self.graph.add_entry(self.layers, directory, self.name(path), node);
+                self.graph.add_entry(directory, self.name(path), node);
             }
         }
         Ok(())
@@ -202,12 +201,12 @@ impl Apply<'_> {
 
     fn directory_of(&mut self, path: PathId) -> Result<NodeId, Problem> {
         let parent = self.layer.paths.parent(path);
-        self.walker.make_directory(self.graph, self.layers, self.number, parent)
+        self.walker.make_directory(self.graph, self.number, parent)
     }
 
     fn remove(&mut self, directory: NodeId, name: &[u8]) {
-        if let Some(gone) = self.graph.remove_entry(self.layers, directory, name)
-            && self.graph.leads_on(self.layers, gone)
+        if let Some(gone) = self.graph.remove_entry(directory, name)
+            && self.graph.leads_on(gone)
         {
             self.walker.forget();
         }
@@ -225,36 +224,35 @@ impl Apply<'_> {
         if target == PathId::ROOT {
             return Err(Problem::LinkDirectory { target: paths.display(target) });
         }
-        let node = self.walker.find_target(self.graph, self.layers, paths, target)?.ok_or_else(missing)?;
+        let node = self.walker.find_target(self.graph, paths, target)?.ok_or_else(missing)?;
         if self.graph.is_dir(node) {
             return Err(Problem::LinkDirectory { target: paths.display(target) });
         }
         let directory = self.directory_of(path)?;
         let name = paths.name(path);
-        if let Some(there) = self.graph.child(self.layers, directory, name) {
-            if there == node && self.walker.is_name(self.graph, self.layers, paths, target, directory, name)? {
+        if let Some(there) = self.graph.child(directory, name) {
+            if there == node && self.walker.is_name(self.graph, paths, target, directory, name)? {
                 return Err(Problem::LinkSelf);
             }
             self.remove(directory, name);
         }
-        self.graph.add_entry(self.layers, directory, self.name(path), node);
+        self.graph.add_entry(directory, self.name(path), node);
         Ok(())
     }
 }
 
 /// Copies what can be reached from the root into a tree, in its canonical order.
-fn emit(graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Error> {
+fn emit(graph: Graph<'_>, implied: Time) -> Result<Tree, Error> {
     let fresh = Meta { mode: 0o755, mtime: implied, ..Meta::default() };
-    let meta =
-        |node: NodeId| graph.record(layers, node).map_or_else(|| fresh.clone(), |(layer, at)| meta_of(layer, at));
+    let meta = |node: NodeId| graph.record(node).map_or_else(|| fresh.clone(), |(layer, at)| meta_of(layer, at));
     let mut builder = Builder::new(&meta(NodeId::ROOT));
-    let names = layers.iter().map(|layer| layer.paths.names.len()).sum();
-    let segments = layers.iter().map(|layer| layer.segments.len()).sum();
+    let layers = graph.layers().iter();
+    let names = layers.clone().map(|layer| layer.paths.names.len()).sum();
+    let segments = layers.map(|layer| layer.segments.len()).sum();
     builder.reserve(graph.node_count(), graph.entry_count(), names, segments);
     let builder = RefCell::new(builder);
-    let add =
-        |parent, name: &[u8], node| builder.borrow_mut().add(parent, name, kind_of(&graph, layers, node), &meta(node));
-    walk(&graph, layers, add, |parent, name, ino| builder.borrow_mut().link(parent, name, ino)).map_err(Error::Tree)?;
+    let add = |parent, name: &[u8], node| builder.borrow_mut().add(parent, name, kind_of(&graph, node), &meta(node));
+    walk(&graph, add, |parent, name, ino| builder.borrow_mut().link(parent, name, ino)).map_err(Error::Tree)?;
     drop(graph);
     builder.into_inner().finish().map_err(Error::Tree)
 }
@@ -262,8 +260,7 @@ fn emit(graph: Graph, layers: &[&Index], implied: Time) -> Result<Tree, Error> {
 /// Goes through what can be reached from the root, in a tree's canonical order: `add` is called for the first name of each
 /// inode and numbers it, `link` for every other.
 fn walk<E>(
-    graph: &Graph,
-    layers: &[&Index],
+    graph: &Graph<'_>,
     mut add: impl FnMut(Ino, &[u8], NodeId) -> Result<Ino, E>,
     mut link: impl FnMut(Ino, &[u8], Ino) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -272,7 +269,7 @@ fn walk<E>(
     let mut entries = Vec::new();
     while let Some((directory, parent)) = directories.pop() {
         let waiting = directories.len();
-        entries.extend(graph.entries(layers, directory));
+        entries.extend(graph.entries(directory));
         entries.sort_unstable_by_key(|&(name, _)| name);
         for (name, node) in entries.drain(..) {
             let known = inos[node.index()];
@@ -291,8 +288,8 @@ fn walk<E>(
     Ok(())
 }
 
-fn kind_of<'l>(graph: &Graph, layers: &'l [&'l Index], node: NodeId) -> Kind<'l> {
-    let Some((layer, at)) = graph.record(layers, node) else { return Kind::Directory };
+fn kind_of<'l>(graph: &Graph<'l>, node: NodeId) -> Kind<'l> {
+    let Some((layer, at)) = graph.record(node) else { return Kind::Directory };
     let pack = graph.layer(node).and_then(|layer| u32::try_from(layer).ok()).expect("a record is a layer's");
     match layer.records[at].kind {
         RecordKind::File { size, pack_block, first_segment, .. } => Kind::File(FileData {

@@ -2,7 +2,6 @@
 
 use super::graph::{Graph, Name, NodeId, Origin};
 use super::{LINK_LIMIT, Problem};
-use crate::index::Index;
 use crate::path::{PathId, Paths};
 
 /// Looks paths up and remembers where the directories were.
@@ -40,11 +39,11 @@ impl Walker {
     /// The directory at a path of a layer; made where it is missing.
     pub(super) fn make_directory(
         &mut self,
-        graph: &mut Graph,
-        layers: &[&Index],
+        graph: &mut Graph<'_>,
         layer: usize,
         path: PathId,
     ) -> Result<NodeId, Problem> {
+        let layers = graph.layers();
         let paths = &layers[layer].paths;
         let mut todo = Vec::new();
         let mut known = path;
@@ -57,7 +56,7 @@ impl Walker {
             (_, directory, links) = self.memory[known.index()];
         }
         for &path in todo.iter().rev() {
-            let mut walk = Walk { graph: &mut *graph, layers, mode: Mode::Make(layer), links };
+            let mut walk = Walk { graph: &mut *graph, mode: Mode::Make(layer), links };
             let name = Name::new(layer, paths.name_at(path));
             directory = walk.step(directory, name)?.expect("missing directories are made");
             links = walk.links;
@@ -70,17 +69,16 @@ impl Walker {
     /// directory of the layer itself (`replaced`) takes the place of what leads there.
     pub(super) fn find_directory(
         &mut self,
-        graph: &mut Graph,
-        layers: &[&Index],
+        graph: &mut Graph<'_>,
         paths: &Paths,
         path: PathId,
         replaced: &[bool],
     ) -> Result<Option<NodeId>, Problem> {
-        let mut walk = Walk { graph, layers, mode: Mode::Find, links: 0 };
+        let mut walk = Walk { graph, mode: Mode::Find, links: 0 };
         let mut directory = NodeId::ROOT;
         for path in components(paths, path) {
             let name = paths.name(path);
-            let Some(there) = walk.graph.child(layers, directory, name) else { return Ok(None) };
+            let Some(there) = walk.graph.child(directory, name) else { return Ok(None) };
             if walk.graph.is_dir(there) {
                 directory = there;
                 continue;
@@ -99,39 +97,35 @@ impl Walker {
     /// What a hard link points at.
     pub(super) fn find_target(
         &mut self,
-        graph: &mut Graph,
-        layers: &[&Index],
+        graph: &mut Graph<'_>,
         paths: &Paths,
         target: PathId,
     ) -> Result<Option<NodeId>, Problem> {
         let name = paths.name(target);
-        if let Some(directory) = self.find(graph, layers, paths, paths.parent(target), Mode::Find)?
-            && let Some(node) = graph.child(layers, directory, name)
+        if let Some(directory) = self.find(graph, paths, paths.parent(target), Mode::Find)?
+            && let Some(node) = graph.child(directory, name)
         {
             return Ok(Some(node));
         }
-        let directory = self.find(graph, layers, paths, paths.parent(target), Mode::FindBelow)?;
-        Ok(directory.and_then(|directory| graph.child_below(layers, directory, name)))
+        let directory = self.find(graph, paths, paths.parent(target), Mode::FindBelow)?;
+        Ok(directory.and_then(|directory| graph.child_below(directory, name)))
     }
 
     /// Whether a path of a layer is this name in this directory.
     pub(super) fn is_name(
         &mut self,
-        graph: &mut Graph,
-        layers: &[&Index],
+        graph: &mut Graph<'_>,
         paths: &Paths,
         path: PathId,
         directory: NodeId,
         name: &[u8],
     ) -> Result<bool, Problem> {
-        Ok(paths.name(path) == name
-            && self.find(graph, layers, paths, paths.parent(path), Mode::Find)? == Some(directory))
+        Ok(paths.name(path) == name && self.find(graph, paths, paths.parent(path), Mode::Find)? == Some(directory))
     }
 
     fn find(
         &mut self,
-        graph: &mut Graph,
-        layers: &[&Index],
+        graph: &mut Graph<'_>,
         paths: &Paths,
         path: PathId,
         mode: Mode,
@@ -140,7 +134,7 @@ impl Walker {
         if path != PathId::ROOT && remembered.0 == self.epoch && matches!(mode, Mode::Find) {
             return Ok(Some(remembered.1));
         }
-        let mut walk = Walk { graph, layers, mode, links: 0 };
+        let mut walk = Walk { graph, mode, links: 0 };
         let mut directory = NodeId::ROOT;
         for path in components(paths, path) {
             match walk.step_bytes(directory, paths.name(path), None)? {
@@ -166,17 +160,16 @@ fn components(paths: &Paths, mut path: PathId) -> impl Iterator<Item = PathId> {
 }
 
 /// One path being looked up.
-struct Walk<'a> {
-    graph: &'a mut Graph,
-    layers: &'a [&'a Index],
+struct Walk<'a, 'l> {
+    graph: &'a mut Graph<'l>,
     mode: Mode,
     /// How many symbolic links were followed so far.
     links: u8,
 }
 
-impl Walk<'_> {
+impl Walk<'_, '_> {
     fn step(&mut self, directory: NodeId, name: Name) -> Result<Option<NodeId>, Problem> {
-        let layers = self.layers;
+        let layers = self.graph.layers();
         self.step_bytes(directory, name.bytes(layers), Some(name))
     }
 
@@ -184,20 +177,18 @@ impl Walk<'_> {
     /// directories.
     fn step_bytes(&mut self, directory: NodeId, bytes: &[u8], name: Option<Name>) -> Result<Option<NodeId>, Problem> {
         let there = match self.mode {
-            Mode::FindBelow => self.graph.child_below(self.layers, directory, bytes),
-            Mode::Find | Mode::Make(_) => self.graph.child(self.layers, directory, bytes),
+            Mode::FindBelow => self.graph.child_below(directory, bytes),
+            Mode::Find | Mode::Make(_) => self.graph.child(directory, bytes),
         };
         match (there, self.mode, name) {
             (Some(there), _, _) if self.graph.is_dir(there) => Ok(Some(there)),
-            (Some(there), _, _) if self.graph.link_target(self.layers, there).is_some() => {
-                self.follow(directory, there)
-            }
+            (Some(there), _, _) if self.graph.link_target(there).is_some() => self.follow(directory, there),
             (Some(there), Mode::Make(layer), Some(name)) => {
-                if self.graph.child_layer(self.layers, directory, bytes) == Some(layer) {
-                    let found = self.graph.word(self.layers, there);
+                if self.graph.child_layer(directory, bytes) == Some(layer) {
+                    let found = self.graph.word(there);
                     return Err(Problem::NotDirectory { parent: cvbake_tree::escape(bytes), found });
                 }
-                self.graph.remove_entry(self.layers, directory, bytes);
+                self.graph.remove_entry(directory, bytes);
                 Ok(Some(self.make(directory, name)))
             }
             (None, Mode::Make(_), Some(name)) => Ok(Some(self.make(directory, name))),
@@ -207,18 +198,18 @@ impl Walk<'_> {
 
     fn make(&mut self, directory: NodeId, name: Name) -> NodeId {
         let node = self.graph.add_node(Origin::IMPLIED, Some(directory));
-        self.graph.add_entry(self.layers, directory, name, node);
+        self.graph.add_entry(directory, name, node);
         node
     }
 
     /// The directory that a symbolic link in a directory leads to; `None` for what is no link, too.
     fn follow(&mut self, directory: NodeId, link: NodeId) -> Result<Option<NodeId>, Problem> {
-        let Some((layer, start, len)) = self.graph.link_target(self.layers, link) else { return Ok(None) };
+        let Some((layer, start, len)) = self.graph.link_target(link) else { return Ok(None) };
         self.links += 1;
         if self.links > LINK_LIMIT {
             return Err(Problem::Loop { limit: LINK_LIMIT });
         }
-        let layers = self.layers;
+        let layers = self.graph.layers();
         let target = layers[layer].paths.text(start, usize::from(len));
         let mut directory = if target.first() == Some(&b'/') { NodeId::ROOT } else { directory };
         let mut at = start;
