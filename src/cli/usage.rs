@@ -1,17 +1,22 @@
 //! What is wrong with a command line, in the form of all other errors.
 
+mod foreign;
 mod meant;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use cvbake::error::Error;
 use cvbake::text;
 
-use super::environment;
+use super::{Cli, environment};
 use crate::ui::{Mode, Ui};
+
+/// What is said where nothing better is known.
+const HELP: &str = "--help explains all options";
 
 /// Prints the help or the version that was asked for, or says what is wrong; `origin` is where the wrong value is from, if it is not
 /// from the command line.
@@ -68,8 +73,24 @@ fn lower(said: &str, meant: Option<String>) -> Error {
         let tips = paragraph.trim_start().strip_prefix("tip: ")?;
         tips.split("\n  tip: ").find(is_useful).map(joined)
     });
-    let hint = meant.or(tip).or_else(|| Some("--help explains all options".to_owned()));
+    let hint = meant.or(tip).or_else(|| Some(HELP.to_owned()));
     Error::Usage { problem, hint }
+}
+
+/// The subcommands that the arguments lead to, as far as that can be told without the parser.
+fn subcommands(args: &[OsString]) -> Vec<String> {
+    let mut command = Cli::command();
+    let mut words = Vec::new();
+    let mut args = args.iter().skip(1).filter_map(|arg| arg.to_str());
+    while let Some(arg) = args.next() {
+        if arg == "--config" {
+            args.next();
+        } else if let Some(below) = command.find_subcommand(arg) {
+            words.push(below.get_name().to_owned());
+            command = below.clone();
+        }
+    }
+    words
 }
 
 /// Lines as one.
@@ -82,12 +103,11 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::Cli;
 
     #[test]
     fn one_line_and_a_hint() {
-        let help = "--help explains all options";
-        let table: [(&[&str], &str, &str); 9] = [
+        let help = HELP;
+        let table: [(&[&str], &str, &str); 12] = [
             (
                 &["bake", "oci:d"],
                 "the following required arguments were not provided: --output <DISK>",
@@ -111,6 +131,18 @@ mod tests {
                 "invalid value '0' for '--jobs <N>': expected a whole number, at least 1",
                 help,
             ),
+            // What the parser takes for --force, --jobs and --size.
+            (
+                &["pull", "x", "--tls-verify=false"],
+                "unexpected argument '--tls-verify' found",
+                "--insecure allows plain HTTP, and certificates that cannot be verified",
+            ),
+            (
+                &["store", "stats", "--format", "json"],
+                "unexpected argument '--format' found",
+                "--json prints the result as JSON",
+            ),
+            (&["store", "gc", "--arch", "arm64"], "unexpected argument '--arch' found", help),
             (&["pull", "--no-cache", "x"], "unexpected argument '--no-cache' found", help),
             (&["bale"], "unrecognized subcommand 'bale'", "a similar subcommand exists: 'bake'"),
         ];
