@@ -24,11 +24,16 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString], origin: Option<Str
     if is_help(error) {
         return print(error);
     }
+    fail(&wrong(error, args, origin))
+}
+
+/// What is wrong.
+pub(super) fn wrong(error: &clap::Error, args: &[OsString], origin: Option<String>) -> Error {
     let mut error = lower(&error.render().to_string(), meant::hint(error, args));
     if let (Error::Usage { problem, .. }, Some(origin)) = (&mut error, origin) {
         problem.push_str(&format!(" (set by {origin})"));
     }
-    fail(&error)
+    error
 }
 
 /// Whether the help or the version was asked for, or nothing at all.
@@ -44,7 +49,6 @@ pub(super) fn is_help(error: &clap::Error) -> bool {
 
 /// Prints a help. Nobody reading it is no error.
 fn print(error: &clap::Error) -> ExitCode {
-    // The defaults in it may be those of a configuration.
     let help = text::lines(&error.render().to_string());
     let printed = match error.use_stderr() {
         true => io::stderr().lock().write_all(help.as_bytes()),
