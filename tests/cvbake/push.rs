@@ -302,7 +302,7 @@ fn command_lines() {
     push(&place, &[&source, "localhost:1/x", "--chunk-size", "1K"]).run().error(&[2]);
     // What is wrong with the source is told of the source, and before anything is connected to.
     for (source, text, hint) in [
-        ("oci:/nowhere/x", "oci:/nowhere/x: ", ""),
+        ("oci:/nowhere/x", "cannot open /nowhere/x: ", ""),
         ("nowhere/x:1", "the store has no image \"nowhere/x:1\"", "`cvbake pull` fetches others"),
     ] {
         let outcome = push(&place, &[source, "localhost:1/y"]).run();
