@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// What to do about a file that cannot be read.
 const WHERE: &str =
-    "--config FILE and $CVBAKE_CONFIG name another file; `cvbake config show --help` says where it is otherwise";
+    "--config FILE and $CVBAKE_CONFIG name another file; `cvbake config --help` says where it is otherwise";
 
 /// How much of a value a hint repeats.
 const MAX_SHOWN: usize = 100;
@@ -195,6 +195,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.toml");
         assert!(read_if_any(&path).unwrap().is_none());
+        for error in [missing(&path), read(dir.path()).unwrap_err()] {
+            assert!(error.hint().unwrap().starts_with("--config FILE"), "{:?}", error.hint());
+            assert!(!error.line().contains("os error"), "{}", error.line());
+        }
         let mode = rustix::fs::Mode::RWXU;
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let error = read_if_any(&path).unwrap_err();
