@@ -129,11 +129,11 @@ fn parse() -> Result<(Cli, Options, Settings), ExitCode> {
         Err(help) if usage::is_help(&help) => usage::explain(&help, &args, None),
         _ => usage::fail(&error),
     })?;
-    let configured = settings.apply(Cli::command());
-    match parse(configured.clone()) {
+    match parse(settings.apply(Cli::command())) {
         Ok((cli, options)) => Ok((cli, options, settings)),
         Err(error) if usage::is_help(&error) => {
-            let with_variables = parse(config::with_variables(configured)).err();
+            // With what is built in as the defaults: what is set instead is what `cvbake config show` is for.
+            let with_variables = parse(config::with_variables(Cli::command())).err();
             Err(usage::explain(&with_variables.unwrap_or(error), &args, None))
         }
         Err(error) => Err(usage::explain(&error, &args, settings.origin(&error, &args))),

@@ -12,10 +12,23 @@
 //! What a program reads from a pipe as bytes (`--raw`, archives) is left as it is: it has a digest.
 
 use std::fmt::Write as _;
+use std::io;
 
 /// How much of a message is shown: a screen full. The beginning says what it is about, the end what is wrong with it.
 const HEAD_CHARS: usize = 2000;
 const TAIL_CHARS: usize = 400;
+
+/// What an error of the system says, without its number, which means nothing to most users.
+#[must_use]
+pub fn plain(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(code) = error.raw_os_error()
+        && let Some(words) = text.strip_suffix(&format!(" (os error {code})"))
+    {
+        text.truncate(words.len());
+    }
+    text
+}
 
 /// A text that stays on its line.
 #[must_use]

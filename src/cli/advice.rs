@@ -3,7 +3,7 @@
 
 use clap::Command;
 
-/// The options that a command has, with their dashes.
+/// The options that a command has and tells of, with their dashes.
 #[derive(Debug, Clone)]
 pub(super) struct Options(Vec<String>);
 
@@ -12,7 +12,7 @@ impl Options {
     pub(super) fn of(root: &Command, words: &[String]) -> Options {
         let command = words.iter().fold(root, |command, word| command.find_subcommand(word).unwrap_or(command));
         let global = root.get_arguments().filter(|argument| argument.is_global_set());
-        let arguments = command.get_arguments().chain(global);
+        let arguments = command.get_arguments().chain(global).filter(|argument| !argument.is_hide_set());
         let names = arguments.flat_map(|argument| {
             let short = argument.get_short().map(|letter| format!("-{letter}"));
             [short, argument.get_long().map(|name| format!("--{name}"))]
@@ -60,6 +60,7 @@ mod tests {
             assert_eq!(options(words).fit(hint).as_deref(), Some("--store DIR uses another directory"), "{words:?}");
         }
         assert_eq!(options(&["login"]).fit(hint), None);
+        assert_eq!(options(&["pull"]).fit("--jobs 2 is accepted there, and not shown"), None);
         let hint = "free some space there; -o writes the disk elsewhere; `cvbake store check --repair` removes it";
         assert_eq!(options(&["bake"]).fit(hint).as_deref(), Some(hint));
         let left = "free some space there; `cvbake store check --repair` removes it";

@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use cvbake::error::Error;
 
-use super::environment;
+use super::{environment, usage};
 
 pub(super) use show::{Args, run};
 
@@ -109,6 +109,9 @@ pub(super) struct Settings {
     files: Vec<(PathBuf, bool)>,
 }
 
+/// Arguments that are right, of the subcommand that has an option for every key.
+const PROBE: [&str; 5] = ["cvbake", "bake", "tar:-", "-o", "disk.ext4"];
+
 /// The option that names the only configuration file.
 const OPTION: &str = "--config";
 
@@ -157,7 +160,15 @@ impl Settings {
 
     /// Makes the values that are set the defaults of the options: what is set conflicts with no argument.
     pub(super) fn apply(&self, command: Command) -> Command {
+        self.apply_some(command, &|_| true)
+    }
+
+    /// The same for some keys.
+    fn apply_some(&self, command: Command, which: &dyn Fn(&Key) -> bool) -> Command {
         each_option(command, &|key, arg| {
+            if !which(key) {
+                return arg;
+            }
             let arg = if key.shape == Shape::Flag { arg.value_parser(BoolishValueParser::new()) } else { arg };
             let values = match environment::variable(&key.variable()) {
                 Some(value) if key.shape == Shape::List => split(&value),
@@ -169,6 +180,15 @@ impl Settings {
             };
             if values.is_empty() { arg } else { arg.default_values(values) }
         })
+    }
+
+    /// What is wrong with the value of a key, as a bake would say it.
+    fn problem(&self, key: &Key) -> Option<Error> {
+        // A command line that is right and has an option of every key.
+        let args: Vec<OsString> = PROBE.map(OsString::from).into();
+        let command = self.apply_some(super::Cli::command(), &|other| other.name == key.name);
+        let error = command.try_get_matches_from(&args).err()?;
+        Some(usage::wrong(&error, &args, self.origin(&error, &args)))
     }
 
     /// Where a value comes from that the parser of the command line does not accept, unless from the command line.
@@ -254,15 +274,17 @@ fn named(args: &[OsString]) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory as _, Parser as _};
+    use clap::Parser as _;
 
     use super::*;
     use crate::cli::Cli;
 
     #[test]
-    fn every_key_is_an_option_of_some_subcommand() {
+    fn every_key_is_an_option_of_a_bake() {
         let command = Cli::command();
-        let options: Vec<String> = all_options(&command);
+        command.clone().try_get_matches_from(PROBE).expect("the probe is right");
+        let probed = command.find_subcommand(PROBE[1]).expect("the subcommand of the probe");
+        let options: Vec<String> = all_options(probed);
         for key in KEYS {
             assert!(options.iter().any(|option| option == key.name), "{} is no option", key.name);
         }

@@ -92,7 +92,10 @@ fn ask(args: &Args, account: &Account) -> Result<(String, String), Error> {
         problem: format!("no {what} was given, and there is no terminal to ask for one"),
         hint: Some("--username NAME --password-stdin reads the password from standard input".to_owned()),
     };
-    let unread = |source: io::Error| Error::Usage { problem: format!("cannot read the answer: {source}"), hint: None };
+    let unread = |source: io::Error| Error::Usage {
+        problem: format!("cannot read the answer: {}", text::plain(&source)),
+        hint: None,
+    };
     let mut terminal = Terminal::open();
     let name = match &args.username {
         Some(name) => name.clone(),
@@ -124,7 +127,7 @@ fn read_password() -> Result<String, Error> {
     let wrong = |problem: String| Error::Usage { problem, hint: None };
     let mut text = String::new();
     let read = io::stdin().lock().take(MAX_PASSWORD + 1).read_to_string(&mut text);
-    read.map_err(|error| wrong(format!("cannot read the password from standard input: {error}")))?;
+    read.map_err(|error| wrong(format!("cannot read the password from standard input: {}", text::plain(&error))))?;
     if text.len() as u64 > MAX_PASSWORD {
         return Err(wrong(format!(
             "the password on standard input is too long: expected at most {MAX_PASSWORD} bytes"

@@ -33,13 +33,34 @@ fn page(words: &[String]) -> Result<String, Error> {
     let mut root = super::config::with_variables(Cli::command()).disable_help_subcommand(true);
     // Gives the subcommands their full names, such as `cvbake-image-ls`.
     root.build();
+    if let Some(named) = named(&root, &full_name(words)) {
+        return render(named).map(|page| ascii(&page)).map_err(|source| Error::Tell { source });
+    }
     let mut command = &root;
     for (at, word) in words.iter().enumerate() {
         command =
             below(command).find(|below| below.get_name() == word).ok_or_else(|| unknown(command, &words[..=at]))?;
     }
-    let page = render(command).map_err(|source| Error::Tell { source })?;
-    Ok(ascii(&page))
+    Err(unknown(command, words))
+}
+
+/// The name of the page of these words: `cvbake-image-ls` for `image ls`, and for itself, as other pages refer to it.
+fn full_name(words: &[String]) -> String {
+    let name = words.join("-");
+    match name.as_str() {
+        "" | "cvbake" => "cvbake".to_owned(),
+        _ if name.starts_with("cvbake-") => name,
+        _ => format!("cvbake-{name}"),
+    }
+}
+
+/// The command whose page has this name, among one and those below it.
+fn named<'c>(command: &'c Command, name: &str) -> Option<&'c Command> {
+    let own = command.get_display_name().unwrap_or_else(|| command.get_name());
+    if own == name {
+        return Some(command);
+    }
+    below(command).find_map(|below| named(below, name))
 }
 
 fn render(command: &Command) -> io::Result<String> {
@@ -49,8 +70,8 @@ fn render(command: &Command) -> io::Result<String> {
     let title = format!(".TH {name} 1 \"\" \"cvbake {}\" \"cvbake manual\"\n", env!("CARGO_PKG_VERSION"));
     let mut head = title.into_bytes();
     man.render_name_section(&mut head)?;
-    man.render_synopsis_section(&mut head)?;
     let mut page = Page::after(String::from_utf8_lossy(&head).into_owned());
+    page.synopsis(&command.clone().render_usage().to_string());
     page.section("Description");
     let summary = command.get_about().map(ToString::to_string).unwrap_or_default();
     let about = command.get_long_about().map_or_else(|| summary.clone(), ToString::to_string);
@@ -67,9 +88,10 @@ fn render(command: &Command) -> io::Result<String> {
     if !own.is_empty() {
         page.appendix(&own);
     }
-    // All commands have these in common, and only the longest help says so.
+    // All commands have these in common, as far as they read the variables, and only the longest help says so.
     if !own.contains("Exit status:") {
-        page.appendix(&help::common());
+        let has = |option: &str| command.get_arguments().any(|arg| arg.get_long() == Some(option));
+        page.appendix(&help::common_of(&|option| command.get_name() == "cvbake" || has(option)));
     }
     if command.get_name() != "cvbake" {
         page.section("See also");
@@ -143,6 +165,62 @@ mod tests {
             }
             let title = format!(".TH {name} 1 \"\" \"cvbake {}\" \"cvbake manual\"", env!("CARGO_PKG_VERSION"));
             assert!(page.lines().any(|line| line == title), "{words:?}: {page}");
+        }
+    }
+
+    fn of(words: &str) -> String {
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        page(&words).unwrap_or_else(|error| panic!("{words:?}: {}", error.line()))
+    }
+
+    #[test]
+    fn pages_have_several_names() {
+        for (words, others) in [
+            ("bake", &["cvbake-bake", "cvbake bake"][..]),
+            ("image ls", &["cvbake-image-ls", "image-ls", "cvbake image ls", "cvbake-image ls"]),
+            ("pull-and-build", &["cvbake-pull-and-build"]),
+            ("", &["cvbake"]),
+        ] {
+            for other in others {
+                assert!(of(other) == of(words), "{other} and {words}");
+            }
+        }
+    }
+
+    #[test]
+    fn synopses() {
+        for (words, expected) in [
+            ("", "\\fBcvbake\\fR [\\fIOPTIONS\\fR] \\fICOMMAND\\fR"),
+            ("bake", "\\fBcvbake bake\\fR [\\fIOPTIONS\\fR] \\fISOURCE\\fR \\fB\\-o\\fR \\fIDISK\\fR"),
+            ("image", "\\fBcvbake image\\fR [\\fIOPTIONS\\fR] \\fICOMMAND\\fR"),
+            ("image ls", "\\fBcvbake image ls\\fR [\\fIOPTIONS\\fR] [\\fIPATTERN\\fR]"),
+            ("image rm", "\\fBcvbake image rm\\fR [\\fIOPTIONS\\fR] \\fINAME\\fR..."),
+            ("man", "\\fBcvbake man\\fR [\\fIOPTIONS\\fR] [\\fICOMMAND\\fR]..."),
+        ] {
+            let page = of(words);
+            let found = page.lines().skip_while(|line| *line != ".SH \"SYNOPSIS\"").nth(1);
+            assert_eq!(found, Some(expected), "{words}");
+        }
+    }
+
+    /// Each page has the variables that its command reads.
+    #[test]
+    fn variables() {
+        let all = ["SOURCE_DATE_EPOCH", "XDG_DATA_HOME", "REGISTRY_AUTH_FILE", "NETRC", "SSL_CERT_FILE", "NO_COLOR"];
+        for (words, expected) in [
+            ("", &all[..]),
+            ("bake", &all),
+            ("pull", &all[1..]),
+            ("login", &["REGISTRY_AUTH_FILE", "SSL_CERT_FILE", "NO_COLOR"]),
+            ("image ls", &["XDG_DATA_HOME", "NO_COLOR"]),
+            ("image import", &["SOURCE_DATE_EPOCH", "XDG_DATA_HOME", "NO_COLOR"]),
+            ("man", &["NO_COLOR"]),
+        ] {
+            let page = of(words);
+            let (_, list) = page.split_once(".SH \"ENVIRONMENT\"").expect("every page has one");
+            let (list, _) = list.split_once(".SH ").expect("another follows");
+            let found: Vec<&str> = all.into_iter().filter(|variable| list.contains(variable)).collect();
+            assert_eq!(found, expected, "{words}");
         }
     }
 

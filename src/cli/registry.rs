@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{ValueEnum, ValueHint};
 use cvbake::error::Error;
 use cvbake::fetch::{Credentials, Insecure, Options, Pull, Source};
+use cvbake::text;
 
 use super::work::allowed_connections;
 use super::{environment, source, values};
@@ -180,7 +181,7 @@ fn existing(path: &Path) -> Result<PathBuf, Error> {
     match path.metadata() {
         Ok(_) => Ok(path.to_owned()),
         Err(error) => Err(Error::Usage {
-            problem: format!("cannot use the credentials in {}: {error}", path.display()),
+            problem: format!("cannot use the credentials in {}: {}", path.display(), text::plain(&error)),
             hint: Some("`cvbake login --authfile FILE REGISTRY` writes such a file".to_owned()),
         }),
     }

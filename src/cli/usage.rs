@@ -1,17 +1,22 @@
 //! What is wrong with a command line, in the form of all other errors.
 
+mod foreign;
 mod meant;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use cvbake::error::Error;
 use cvbake::text;
 
-use super::environment;
+use super::{Cli, environment};
 use crate::ui::{Mode, Ui};
+
+/// What is said where nothing better is known.
+const HELP: &str = "--help explains all options";
 
 /// Prints the help or the version that was asked for, or says what is wrong; `origin` is where the wrong value is from, if it is not
 /// from the command line.
@@ -19,11 +24,16 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString], origin: Option<Str
     if is_help(error) {
         return print(error);
     }
+    fail(&wrong(error, args, origin))
+}
+
+/// What is wrong.
+pub(super) fn wrong(error: &clap::Error, args: &[OsString], origin: Option<String>) -> Error {
     let mut error = lower(&error.render().to_string(), meant::hint(error, args));
     if let (Error::Usage { problem, .. }, Some(origin)) = (&mut error, origin) {
         problem.push_str(&format!(" (set by {origin})"));
     }
-    fail(&error)
+    error
 }
 
 /// Whether the help or the version was asked for, or nothing at all.
@@ -39,7 +49,6 @@ pub(super) fn is_help(error: &clap::Error) -> bool {
 
 /// Prints a help. Nobody reading it is no error.
 fn print(error: &clap::Error) -> ExitCode {
-    // The defaults in it may be those of a configuration.
     let help = text::lines(&error.render().to_string());
     let printed = match error.use_stderr() {
         true => io::stderr().lock().write_all(help.as_bytes()),
@@ -68,8 +77,24 @@ fn lower(said: &str, meant: Option<String>) -> Error {
         let tips = paragraph.trim_start().strip_prefix("tip: ")?;
         tips.split("\n  tip: ").find(is_useful).map(joined)
     });
-    let hint = meant.or(tip).or_else(|| Some("--help explains all options".to_owned()));
+    let hint = meant.or(tip).or_else(|| Some(HELP.to_owned()));
     Error::Usage { problem, hint }
+}
+
+/// The subcommands that the arguments lead to, as far as that can be told without the parser.
+fn subcommands(args: &[OsString]) -> Vec<String> {
+    let mut command = Cli::command();
+    let mut words = Vec::new();
+    let mut args = args.iter().skip(1).filter_map(|arg| arg.to_str());
+    while let Some(arg) = args.next() {
+        if arg == "--config" {
+            args.next();
+        } else if let Some(below) = command.find_subcommand(arg) {
+            words.push(below.get_name().to_owned());
+            command = below.clone();
+        }
+    }
+    words
 }
 
 /// Lines as one.
@@ -82,12 +107,11 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::Cli;
 
     #[test]
     fn one_line_and_a_hint() {
-        let help = "--help explains all options";
-        let table: [(&[&str], &str, &str); 9] = [
+        let help = HELP;
+        let table: [(&[&str], &str, &str); 12] = [
             (
                 &["bake", "oci:d"],
                 "the following required arguments were not provided: --output <DISK>",
@@ -111,6 +135,18 @@ mod tests {
                 "invalid value '0' for '--jobs <N>': expected a whole number, at least 1",
                 help,
             ),
+            // What the parser takes for --force, --jobs and --size.
+            (
+                &["pull", "x", "--tls-verify=false"],
+                "unexpected argument '--tls-verify' found",
+                "--insecure allows plain HTTP, and certificates that cannot be verified",
+            ),
+            (
+                &["store", "stats", "--format", "json"],
+                "unexpected argument '--format' found",
+                "--json prints the result as JSON",
+            ),
+            (&["store", "gc", "--arch", "arm64"], "unexpected argument '--arch' found", help),
             (&["pull", "--no-cache", "x"], "unexpected argument '--no-cache' found", help),
             (&["bale"], "unrecognized subcommand 'bale'", "a similar subcommand exists: 'bake'"),
         ];

@@ -106,7 +106,10 @@ impl InStore {
 /// Signals end the work and leave nothing behind.
 pub(super) fn watch(ui: &Arc<Ui>) -> &'static Cleanup {
     interrupt::watch(ui).unwrap_or_else(|error| {
-        ui.on(&Event::Warning(format!("signals will not be handled: {error}")));
+        ui.on(&Event::Warning(format!(
+            "cvbake cannot handle signals, and leaves temporary files when one ends it: {}",
+            cvbake::text::plain(&error)
+        )));
         interrupt::unwatched()
     })
 }

@@ -23,7 +23,7 @@ pub(crate) fn of(finding: &Finding) -> String {
         }
         Finding::Incomplete { .. } => FETCH_MISSING.to_owned(),
         Finding::Spared { .. } => {
-            "--prune-imported lets them go, too; `cvbake image export` keeps one elsewhere, `cvbake image rm` removes it".to_owned()
+            "--prune-imported removes them, too; `cvbake image export` keeps one elsewhere, `cvbake image rm` removes it".to_owned()
         }
         Finding::Unnamed { .. } => {
             "`cvbake image tag DIGEST NAME` gives it a name, `cvbake store gc` removes images without one".to_owned()

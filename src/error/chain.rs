@@ -84,9 +84,19 @@ fn peel(cause: Cause<'_>) -> Cause<'_> {
 /// An error and its causes on one line.
 pub(super) fn line(error: &Error) -> String {
     let mut parts: Vec<String> = Vec::new();
+    let mut image: Option<&str> = None;
     for cause in chain(error) {
         let text = words(cause);
         let mut new = text.as_str();
+        if let Some(reference) = image {
+            if parts.len() == 1 && says_all_of(cause, reference) {
+                parts.pop();
+            }
+            new = without_place(new, reference);
+        }
+        if let Some(Error::Image { reference, .. }) = cause.downcast_ref() {
+            image = Some(reference);
+        }
         for part in &parts {
             // A stage that does not know what stands before it names the same object again: `layer 2: …` after
             // `layer 2 (sha256:…)`.
@@ -94,7 +104,7 @@ pub(super) fn line(error: &Error) -> String {
                 new = new.strip_prefix(said).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(new);
             }
         }
-        if !parts.last().is_some_and(|last| last == new || last.ends_with(&format!(": {new}"))) {
+        if !new.is_empty() && !parts.last().is_some_and(|last| last == new || last.ends_with(&format!(": {new}"))) {
             parts.push(new.to_owned());
         }
     }
@@ -102,14 +112,33 @@ pub(super) fn line(error: &Error) -> String {
 }
 
 fn words(cause: Cause<'_>) -> String {
-    let mut text = cause.to_string();
-    // The number means nothing to most users, and the words say the same.
-    if let Some(code) = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error)
-        && let Some(words) = text.strip_suffix(&format!(" (os error {code})"))
-    {
-        text.truncate(words.len());
+    cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), text::plain)
+}
+
+/// Whether an error names everything that a reference does: then the reference before it would say it twice.
+fn says_all_of(cause: Cause<'_>, reference: &str) -> bool {
+    let error = match cause.downcast_ref() {
+        Some(Error::Fetch(error)) => Some(error),
+        _ => cause.downcast_ref(),
+    };
+    match error {
+        Some(cvbake_fetch::Error::Registry { object, .. }) => object.starts_with("manifest"),
+        Some(cvbake_fetch::Error::Push { .. }) => true,
+        Some(cvbake_fetch::Error::Open { path, .. }) => is_place(&path.display().to_string(), reference),
+        _ => false,
     }
-    text
+}
+
+/// What is said about a place, without the place if that is the one in the reference.
+fn without_place<'t>(text: &'t str, reference: &str) -> &'t str {
+    let (place, rest) = text.split_once(": ").unwrap_or((text, ""));
+    if is_place(place, reference) { rest } else { text }
+}
+
+/// Whether a reference such as `oci:DIR:TAG` is about the place `DIR`.
+fn is_place(place: &str, reference: &str) -> bool {
+    let rest = reference.split_once(':').and_then(|(_, rest)| rest.strip_prefix(place));
+    !place.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
 }
 
 #[cfg(test)]
@@ -128,6 +157,15 @@ mod tests {
         let digest = cvbake_verify::Digest::of(cvbake_verify::Algorithm::Sha256, b"");
         let found = || Box::new(cvbake_verify::Digest::of(cvbake_verify::Algorithm::Sha256, b"x"));
         let diff_id = || cvbake_verify::Error::DiffId { number: 2, expected: digest.into(), found: found() };
+        let empty = |place: &str| cvbake_fetch::Error::Empty { place: place.to_owned() };
+        let registry = |object: &str| {
+            Error::Fetch(cvbake_fetch::Error::Registry {
+                registry: "docker.io".to_owned(),
+                repository: "a/b".to_owned(),
+                object: object.to_owned(),
+                source: Box::new(cvbake_fetch::Problem::NotStored),
+            })
+        };
         let table = [
             (scratch(), "cannot use the temporary file /s/pack-1: No space left on device".to_owned()),
             (
@@ -151,7 +189,31 @@ mod tests {
                     place: "d".to_owned(),
                     source: Box::new(cvbake_verify::Error::SchemaVersion { object: "index.json".to_owned(), found: 1 }),
                 })),
-                "oci:d:t: d: index.json: expected schemaVersion 2, found 1".to_owned(),
+                "oci:d:t: index.json: expected schemaVersion 2, found 1".to_owned(),
+            ),
+            (
+                Error::image("tar:/d/x".to_owned(), layer(io::Error::other(empty("/d/x")).into())),
+                "tar:/d/x: layer 2: cannot read the layer: is empty, expected a tar archive".to_owned(),
+            ),
+            (image(empty("elsewhere").into()), "oci:d:t: elsewhere: is empty, expected a tar archive".to_owned()),
+            (
+                image(cvbake_fetch::Error::Open { path: "d".into(), source: disk_full() }.into()),
+                "cannot open d: No space left on device".to_owned(),
+            ),
+            (
+                image(cvbake_fetch::Error::Open { path: "d/e".into(), source: disk_full() }.into()),
+                "oci:d:t: cannot open d/e: No space left on device".to_owned(),
+            ),
+            (
+                Error::image("docker://a/b:v1".to_owned(), registry("manifest v1")),
+                "cannot fetch manifest v1 of a/b from docker.io: not in the store, and it must not be fetched"
+                    .to_owned(),
+            ),
+            (
+                Error::image("docker://a/b:v1".to_owned(), registry("blob x")),
+                "docker://a/b:v1: cannot fetch blob x of a/b from docker.io: not in the store, and it must not be \
+                 fetched"
+                    .to_owned(),
             ),
             (
                 cvbake_disk::Error::Exists { path: "a\nb\u{1b}[2J\u{202e}".into() }.into(),

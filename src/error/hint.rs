@@ -290,7 +290,7 @@ fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<String> {
         E::Missing { .. } => {
             Some("install the package e2fsprogs, or use --engine native, which needs no program".to_owned())
         }
-        E::CannotHold { .. } | E::CannotMake { .. } => Some("--engine native can".to_owned()),
+        E::CannotHold { .. } | E::CannotMake { .. } => Some("--engine native can make it".to_owned()),
         E::Failed { output, .. } if says_full(output) => Some(space::DISK.to_owned()),
         E::Start { .. } | E::Failed { .. } | E::Differs { .. } | E::Unreadable { .. } => {
             Some("--engine native needs no program".to_owned())

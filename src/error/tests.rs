@@ -289,6 +289,7 @@ fn advice_about_registries() {
     let location = || Problem::Location { host: text(), to: text(), reason: text() };
     let html = || Problem::ContentType { host: text(), found: text(), expected: "a blob" };
     let token = |problem: Problem| Problem::Token { realm: text(), source: Box::new(problem) };
+    let certificates = |reason: &str| Problem::Certificates { path: path(), reason: reason.to_owned() };
     let table = [
         (pull(status(400)), Kind::Network, "may be no registry"),
         (pull(gave_up(status(503))), Kind::Network, "try again later"),
@@ -309,6 +310,8 @@ fn advice_about_registries() {
         (pull(Problem::Configured { name: text(), reason: "has no tag" }), Kind::Source, "correct [[registry]]"),
         (pull(credentials("it is not of the expected JSON form")), Kind::Source, "repair or remove the file"),
         (pull(credentials("docker-credential-x: No such file")), Kind::Source, "install or repair that program"),
+        (pull(certificates("expected a certificate")), Kind::Source, "replace or remove it"),
+        (pull(certificates("there is no such directory")), Kind::Source, "check the path"),
         (pull(Problem::Setup { reason: text() }), Kind::Network, ""),
         (push(location()), Kind::Network, "tell whoever runs the registry"),
         (push(status(400)), Kind::Network, "only certain kinds of images"),

@@ -7,21 +7,23 @@ use cvbake::text;
 use indicatif::{BinaryBytes, HumanCount};
 
 use super::progress::{Every, Progress};
-use super::{Message, Reporter, write};
+use super::{Message, Reporter, TICK, write};
 
-/// After how long a log gets a sign of life.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+/// After how long a log gets a sign of life: there is a line every 10 seconds, and time is looked at once in a [`TICK`].
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10).saturating_sub(TICK);
 
 /// Lines for logs, or for errors only.
 pub(super) struct Plain {
     progress: bool,
     colours: bool,
     alive: Every,
+    /// Where they go.
+    write: Box<dyn FnMut(&str) + Send>,
 }
 
 impl Plain {
     pub(super) fn new(progress: bool, colours: bool) -> Plain {
-        Plain { progress, colours, alive: Every::new(SIGN_OF_LIFE) }
+        Plain { progress, colours, alive: Every::new(SIGN_OF_LIFE), write: Box::new(write) }
     }
 }
 
@@ -32,7 +34,7 @@ impl Reporter for Plain {
         }
         match line(event, progress) {
             Some(line) => {
-                write(&format!("cvbake: {line}\n"));
+                (self.write)(&format!("cvbake: {line}\n"));
                 self.alive.done(now);
             }
             None => self.tick(progress, now),
@@ -41,12 +43,12 @@ impl Reporter for Plain {
 
     fn tick(&mut self, progress: &Progress, now: Duration) {
         if self.progress && self.alive.is_due(now) {
-            write(&format!("cvbake: {}\n", still(progress, now)));
+            (self.write)(&format!("cvbake: {}\n", still(progress, now)));
         }
     }
 
     fn say(&mut self, message: &Message<'_>) {
-        write(&message_lines(message, self.colours));
+        (self.write)(&message_lines(message, self.colours));
     }
 }
 
@@ -155,6 +157,8 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use cvbake::error::Error;
     use cvbake::event::Finding;
 
@@ -199,6 +203,48 @@ mod tests {
         assert_eq!(line(&Event::Note(EVIL.to_owned()), &Progress::default()).as_deref(), Some(SHOWN));
         let long = "x".repeat(1 << 20);
         assert!(message_lines(&Message::Warning(&long), false).len() < 4000);
+    }
+
+    /// However slowly something arrives, or nothing at all: the log has a line every ten seconds, and not many more.
+    #[test]
+    fn a_line_every_ten_seconds() {
+        for drips in [true, false] {
+            let lines = Arc::new(Mutex::new(Vec::new()));
+            let mut plain = Plain::new(true, false);
+            let written = Arc::clone(&lines);
+            plain.write = Box::new(move |line| written.lock().unwrap().push(line.to_owned()));
+            let mut progress = Progress::default();
+            let mut times = vec![Duration::ZERO];
+            let mut seen = |now: Duration| {
+                if lines.lock().unwrap().drain(..).count() > 0 {
+                    times.push(now);
+                }
+            };
+            let image = Event::Image { digest: None, layers: 1, bytes: Some(1000) };
+            for event in [Event::Stage(Stage::Pull), image] {
+                progress.count(&event, Duration::ZERO);
+                plain.event(&event, &progress, Duration::ZERO);
+            }
+            lines.lock().unwrap().clear();
+            let end = Duration::from_secs(100);
+            let mut now = Duration::ZERO;
+            while now < end {
+                // A little later each time, as threads are.
+                now += TICK + Duration::from_millis(3);
+                plain.tick(&progress, now);
+                seen(now);
+                let event = Event::Layer { number: 1, event: LayerEvent::Read { bytes: 1 } };
+                if drips {
+                    progress.count(&event, now);
+                    plain.event(&event, &progress, now);
+                    seen(now);
+                }
+            }
+            times.push(end.max(now));
+            let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+            assert!(longest <= Duration::from_millis(10_050), "{drips}: {longest:?} without a line");
+            assert!((11..=13).contains(&times.len()), "{drips}: {times:?}");
+        }
     }
 
     #[test]

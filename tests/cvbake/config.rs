@@ -112,3 +112,34 @@ fn shown() {
     let text = show(&[]);
     assert!(text.contains(&format!("file  {}\n", file.display())), "{text}");
 }
+
+/// Whoever looks for what is wrong finds all of it, and scripts find the status that a bake would have.
+#[test]
+fn wrong_values_are_shown() {
+    let place = Place::new();
+    let text = "size = \"huge\"\nengine = \"mkf\"\njobs = 2\n";
+    let file = write(&place, "home/.config/cvbake/config.toml", text);
+    let show = |args: &[&str]| Bake::of(&["config", "show"]).args(args).env("HOME", place.path().join("home"));
+    let outcome = show(&["--json"]).env("CVBAKE_SYNC", "perhaps").run();
+    let line = outcome.error(&[2]);
+    assert!(line.contains("--size") && line.contains(&format!("(set by {}, line 1)", file.display())), "{line}");
+    let rows: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let wrong = rows.as_array().unwrap().iter().filter(|row| !row["problem"].is_null());
+    assert_eq!(wrong.clone().map(|row| row["key"].as_str().unwrap()).collect::<Vec<_>>(), ["size", "engine", "sync"]);
+    let problems: Vec<&str> = wrong.map(|row| row["problem"].as_str().unwrap()).collect();
+    assert!(problems[2].ends_with("(set by the variable CVBAKE_SYNC)"), "{problems:?}");
+    assert!(show(&[]).run().stdout.contains(", line 2 (wrong)\n"), "{}", outcome.describe());
+    write(&place, "home/.config/cvbake/config.toml", "sise = \"1G\"\n");
+    assert!(show(&[]).run().error(&[2]).contains("there is no key \"sise\""));
+}
+
+/// The help is the same for everybody.
+#[test]
+fn help_has_the_defaults_that_are_built_in() {
+    let place = Place::new();
+    write(&place, "home/.config/cvbake/config.toml", "size = \"64M\"\nstore = \"/nowhere\"\n");
+    let help = Bake::of(&["bake", "--help"]).env("HOME", place.path().join("home"));
+    let help = help.env("CVBAKE_ENGINE", "mkfs").ok().stdout;
+    assert!(!help.contains("64M") && !help.contains("/nowhere") && !help.contains("[default: mkfs]"), "{help}");
+    assert!(help.contains("[default: native]") && help.contains("[env: CVBAKE_SIZE]"), "{help}");
+}

@@ -273,7 +273,7 @@ fn tagged_and_removed() {
     image(&place, &["rm", "b:2", "nothing"]).run().error(&[3]);
     assert_eq!(names().lines().count(), 4, "all or none");
     let untagged = image(&place, &["rm", "b:2", "b:2"]).ok();
-    assert_eq!(untagged.stdout, "untagged docker.io/library/b:2\n");
+    assert_eq!(untagged.stdout, "Untagged docker.io/library/b:2\n");
     bake_stored(&place, "a:1").args(["--pull", "never"]).ok();
     let removed = image(&place, &["rm", "--force", "--json", &manifest["sha256:".len()..][..8]]).ok();
     let expected = format!(
@@ -315,7 +315,7 @@ fn images_by_the_ends_of_their_names() {
         assert!(line.contains("ghcr.io/team/app:v1, other.example/app:v2"), "{}", several.describe());
     }
     let removed = image(&place, &["rm", "app:v2"]).ok();
-    assert_eq!(removed.stdout, "untagged other.example/app:v2\n");
+    assert_eq!(removed.stdout, "Untagged other.example/app:v2\n");
     image(&place, &["rm", "team/app"]).ok();
     assert_eq!(image(&place, &["ls", "-q"]).ok().stdout, "");
 }

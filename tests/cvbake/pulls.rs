@@ -98,6 +98,26 @@ fn layers_are_unpacked_while_they_arrive() {
     assert_eq!(bytes_of(&place.disk()), expected);
 }
 
+/// A registry that sends nothing for a while looks no different from a program that hangs, but for the log.
+#[test]
+fn a_log_grows_while_nothing_arrives() {
+    let (place, _) = place(&large());
+    let server = Server::start(&place, |_| Answer::Held(HALF));
+    let mut run = build(&place, &server).args(["--jobs", "4", "--progress", "plain"]).spawn();
+    server.wait_held(4);
+    let begun = Instant::now();
+    // What has arrived has been shown by now, or is by the first sign of life.
+    until("a sign of life", || {
+        assert!(run.running(), "ended early");
+        run.said().lines().any(|line| line.starts_with("cvbake: ") && line.contains(" MiB of ") && line.contains("%)"))
+    });
+    // Ten seconds, and whatever a busy machine adds.
+    assert!(begun.elapsed() < Duration::from_secs(20), "after {:?}", begun.elapsed());
+    server.open();
+    let outcome = run.wait();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
+}
+
 #[test]
 fn sigint_and_sigterm_leave_what_was_downloaded() {
     for (command, signal, code) in [

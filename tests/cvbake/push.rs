@@ -57,6 +57,28 @@ fn how(report: &serde_json::Value) -> Vec<&str> {
     report["blobs"].as_array().unwrap().iter().map(|blob| blob["how"].as_str().unwrap()).collect()
 }
 
+/// `-v` says of every blob and manifest what became of it, and how long that took.
+#[test]
+fn what_is_sent_is_told() {
+    let place = Place::with(&small("x"));
+    let registry = Registry::start(&place, false);
+    let name = format!("{}/told/so:v1", registry.host);
+    let run = || push(&place, &[&layout(&place), &name, "-v", "--json"]).ok();
+    let first = run();
+    let lines = |outcome: &Outcome, end: &str| {
+        let is_such = |line: &&str| line.starts_with("cvbake: ") && line.contains(end);
+        outcome.stderr.lines().filter(is_such).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let sent = lines(&first, &format!(" to {}: ", registry.host));
+    let blobs = report(&first)["blobs"].as_array().unwrap().len();
+    assert_eq!(sent.len(), blobs + 1, "{}", first.describe());
+    assert!(sent.iter().all(|line| line.contains(" bytes in ") && line.ends_with(" ms")), "{sent:?}");
+    assert!(sent.last().unwrap().contains("manifest v1 to "), "{sent:?}");
+    let second = run();
+    let present = lines(&second, &format!(" is in told/so of {}", registry.host));
+    assert_eq!(present.len(), blobs + 1, "{}", second.describe());
+}
+
 #[test]
 fn there_and_back() {
     let place = Place::with(&varied());
@@ -280,7 +302,7 @@ fn command_lines() {
     push(&place, &[&source, "localhost:1/x", "--chunk-size", "1K"]).run().error(&[2]);
     // What is wrong with the source is told of the source, and before anything is connected to.
     for (source, text, hint) in [
-        ("oci:/nowhere/x", "oci:/nowhere/x: ", ""),
+        ("oci:/nowhere/x", "cannot open /nowhere/x: ", ""),
         ("nowhere/x:1", "the store has no image \"nowhere/x:1\"", "`cvbake pull` fetches others"),
     ] {
         let outcome = push(&place, &[source, "localhost:1/y"]).run();

@@ -150,7 +150,10 @@ fn what_files_and_variables_say() {
     let evil = format!("size{EVIL}");
     let home = |args: &[&str]| Bake::of(args).env("HOME", place.path().join("home"));
     for args in [&["config", "show"][..], &["config", "show", "--json"], &["bake", "--help"]] {
-        assert_calm(&home(args).env("CVBAKE_SIZE", &evil).ok());
+        let outcome = home(args).env("CVBAKE_SIZE", &evil).run();
+        // The list says what is wrong.
+        assert_eq!(outcome.code, Some(if args[0] == "config" { 2 } else { 0 }), "{}", outcome.describe());
+        assert_calm(&outcome);
     }
     assert_calm(&home(&["bake", "tar:x", "-o", "y"]).env("CVBAKE_SIZE", &evil).run());
     // A directory whose name says it, with a disk in it.

@@ -181,7 +181,10 @@ const WAYS: [Way; 7] = [
 
 /// A registry that wants to know who we are, gives out tokens and cookies, and leads to signed URLs.
 fn registry(place: &Place, way: &'static Way) -> Server {
-    let location = |asked: &Asked| format!("Location: {}?X-Sig=SIGNATURE&n=SIGNATURE&SIGNATURE\r\n", asked.path);
+    let location = |asked: &Asked| {
+        let path = asked.path.replacen("/v2/", "/v2/SIGNATURE/", 1);
+        format!("Location: {path}?X-Sig=SIGNATURE&n=SIGNATURE&SIGNATURE\r\n")
+    };
     Server::start(place, move |asked| {
         if asked.path.starts_with("/token") {
             let body = r#"{"token":"BEARER-TOKEN","refresh_token":"REFRESH-TOKEN"}"#;

@@ -84,29 +84,44 @@ pub(super) fn after() -> String {
 }
 
 /// What all commands have in common: the environment and the exit status.
-pub(in crate::cli) fn common() -> String {
-    let environment = [
-        ("SOURCE_DATE_EPOCH", "the time of files to which the image gives none, in seconds since 1970 (default: 0)"),
-        ("XDG_DATA_HOME", "the directory that holds the default store, cvbake (default: ~/.local/share)"),
+fn common() -> String {
+    common_of(&|_| true)
+}
+
+/// What a command has in common with others that has these options.
+pub(in crate::cli) fn common_of(has: &dyn Fn(&str) -> bool) -> String {
+    // The variables, with the options of which a command has one that reads them; `help` is one of all.
+    let environment: [(&[&str], &str, &str); 8] = [
         (
+            &["size", "compress"],
+            "SOURCE_DATE_EPOCH",
+            "the time of files to which the image gives none, in seconds since 1970 (default: 0)",
+        ),
+        (&["store"], "XDG_DATA_HOME", "the directory that holds the default store, cvbake (default: ~/.local/share)"),
+        (
+            &["authfile"],
             "REGISTRY_AUTH_FILE",
             "the file with credentials for registries (default: containers/auth.json in XDG_RUNTIME_DIR or ~/.config, and \
              config.json in DOCKER_CONFIG or ~/.docker)",
         ),
         (
+            &["registries-conf"],
             "CONTAINERS_REGISTRIES_CONF",
             "the configuration of registries (default: containers/registries.conf in ~/.config or /etc); the files in \
              CONTAINERS_REGISTRIES_CONF_DIR, or in registries.conf.d beside these, are always read as well",
         ),
-        ("NETRC", "the file with credentials that is searched last (default: ~/.netrc)"),
-        ("SSL_CERT_FILE, SSL_CERT_DIR", "the certificate authorities to trust instead of the system's"),
+        (&["creds"], "NETRC", "the file with credentials that is searched last (default: ~/.netrc)"),
+        (&["cert-dir"], "SSL_CERT_FILE, SSL_CERT_DIR", "the certificate authorities to trust instead of the system's"),
         (
+            &["cert-dir"],
             "HTTPS_PROXY, HTTP_PROXY",
             "the proxy for registries, as http://host:port (default: ALL_PROXY); NO_PROXY lists hosts to reach without it, \
              and this machine is never reached through it; all of these may be in lower case",
         ),
-        ("NO_COLOR", "if set, print without colours"),
+        (&["help"], "NO_COLOR", "if set, print without colours"),
     ];
+    let read = environment.iter().filter(|(options, ..)| options.iter().any(|option| has(option)));
+    let environment: Vec<(&str, &str)> = read.map(|(_, name, meaning)| (*name, *meaning)).collect();
     let codes = Kind::ALL.map(|(kind, words)| (kind.exit_code().to_string(), words));
     let mut statuses = vec![("0", "success")];
     statuses.extend(codes.iter().map(|(code, words)| (code.as_str(), *words)));

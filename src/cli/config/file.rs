@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use cvbake::error::Error;
+use cvbake::text;
 use cvbake::verify::shorten;
 use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
@@ -14,6 +15,10 @@ use super::{KEYS, Setting, Shape};
 
 /// More than any configuration.
 const MAX_BYTES: u64 = 1 << 20;
+
+/// What to do about a file that cannot be read.
+const WHERE: &str =
+    "--config FILE and $CVBAKE_CONFIG name another file; `cvbake config --help` says where it is otherwise";
 
 /// How much of a value a hint repeats.
 const MAX_SHOWN: usize = 100;
@@ -24,7 +29,9 @@ pub(super) fn read_if_any(path: &Path) -> Result<Option<String>, Error> {
     match path.metadata() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         // Nobody has named it, so that nobody waits for what comes out of a pipe.
-        Ok(metadata) if !metadata.is_file() => Err(problem(path, None, "expected a regular file".to_owned())),
+        Ok(metadata) if !metadata.is_file() => {
+            Err(hinted(path, None, "expected a regular file".to_owned(), WHERE.to_owned()))
+        }
         _ => read_with(path, OFlags::NONBLOCK),
     }
 }
@@ -35,23 +42,23 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
 }
 
 fn read_with(path: &Path, flags: OFlags) -> Result<Option<String>, Error> {
-    let unreadable = |error: &dyn std::fmt::Display| problem(path, None, error.to_string());
-    let mut text = String::new();
+    let unreadable = |what: String| hinted(path, None, what, WHERE.to_owned());
+    let mut content = String::new();
     let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(|error| unreadable(&error))?,
+        opened => opened.map_err(|error| unreadable(text::plain(&error)))?,
     };
-    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(unreadable(&format!("expected at most {MAX_BYTES} bytes")));
+    file.take(MAX_BYTES + 1).read_to_string(&mut content).map_err(|error| unreadable(text::plain(&error)))?;
+    if content.len() as u64 > MAX_BYTES {
+        return Err(unreadable(format!("expected at most {MAX_BYTES} bytes")));
     }
-    Ok(Some(text))
+    Ok(Some(content))
 }
 
 /// Somebody names a file that isn't there.
 pub(super) fn missing(path: &Path) -> Error {
-    problem(path, None, "there is no such file".to_owned())
+    hinted(path, None, "there is no such file".to_owned(), WHERE.to_owned())
 }
 
 fn problem(path: &Path, line: Option<usize>, what: String) -> Error {
@@ -188,6 +195,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.toml");
         assert!(read_if_any(&path).unwrap().is_none());
+        for error in [missing(&path), read(dir.path()).unwrap_err()] {
+            assert!(error.hint().unwrap().starts_with("--config FILE"), "{:?}", error.hint());
+            assert!(!error.line().contains("os error"), "{}", error.line());
+        }
         let mode = rustix::fs::Mode::RWXU;
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         let error = read_if_any(&path).unwrap_err();

@@ -23,6 +23,8 @@ pub(in crate::cli) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
     /// Show every key, its value, and where the value comes from
+    ///
+    /// A value that is wrong is an error, after the list.
     #[command(after_long_help = keys())]
     Show(ShowArgs),
 }
@@ -42,19 +44,28 @@ struct Row {
     /// None where nothing is set and there is no default.
     value: Option<String>,
     from: String,
+    /// What is wrong with it.
+    problem: Option<String>,
 }
 
+/// Shows everything, and then fails if a value is wrong: as whatever uses it would.
 pub(in crate::cli) fn run(args: &Args, settings: &Settings) -> Result<(), Error> {
     let Subcommand::Show(ShowArgs { json }) = &args.command;
     let command = Cli::command();
-    let rows: Vec<Row> = KEYS.iter().map(|key| row(key, settings, &command)).collect();
-    match json {
-        true => output::json(&format!("{}\n", serde_json::to_string(&rows).expect("texts in a list"))),
-        false => output::lines(&table(&rows, settings)),
+    let (mut rows, mut first) = (Vec::new(), None);
+    for key in KEYS {
+        let problem = settings.problem(key);
+        rows.push(row(key, settings, &command, problem.as_ref().map(Error::line)));
+        first = first.or(problem);
     }
+    match json {
+        true => output::json(&format!("{}\n", serde_json::to_string(&rows).expect("texts in a list")))?,
+        false => output::lines(&table(&rows, settings))?,
+    }
+    first.map_or(Ok(()), Err)
 }
 
-fn row(key: &Key, settings: &Settings, command: &Command) -> Row {
+fn row(key: &Key, settings: &Settings, command: &Command, problem: Option<String>) -> Row {
     let (variable, set) = (key.variable(), environment::variable(&key.variable()));
     let (value, from) = match (set, settings.by_key.get(key.name)) {
         (Some(value), _) => (Some(value.to_string_lossy().into_owned()), format!("${variable}")),
@@ -63,7 +74,7 @@ fn row(key: &Key, settings: &Settings, command: &Command) -> Row {
         }
         (None, None) => ((key.built_in)().or_else(|| built_in(key, command)), "default".to_owned()),
     };
-    Row { key: key.name, variable, value, from }
+    Row { key: key.name, variable, value, from, problem }
 }
 
 /// The default that the option itself has.
@@ -88,7 +99,10 @@ fn table(rows: &[Row], settings: &Settings) -> String {
     let (keys, values) = (width(&|row| row.key.len()), width(&|row| shown(row).chars().count()));
     let mut lines: Vec<String> = rows
         .iter()
-        .map(|row| format!("{:keys$}  {:values$}  {}", row.key, shown(row), text::line(&row.from)))
+        .map(|row| {
+            let wrong = if row.problem.is_some() { " (wrong)" } else { "" };
+            format!("{:keys$}  {:values$}  {}{wrong}", row.key, shown(row), text::line(&row.from))
+        })
         .collect();
     for (path, there) in &settings.files {
         let there = if *there { "" } else { " (not there)" };

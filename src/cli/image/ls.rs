@@ -34,7 +34,7 @@ pub(super) struct Args {
     quiet: bool,
 
     /// Print a line for each name from this template, with the fields {{.Name}}, {{.Repository}}, {{.Tag}}, {{.Digest}}, {{.ID}},
-    /// {{.Platform}}, {{.CreatedAt}} and {{.Size}}; \t is a tab, \n a new line
+    /// {{.Platform}}, {{.CreatedAt}} and {{.Size}}; \t is a tab, \n a new line; json is the same as --json
     #[arg(long, value_name = "TEMPLATE", value_parser = template, conflicts_with = "json")]
     format: Option<Template>,
 
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     };
     let matching = |image: &&Listed| args.pattern.as_ref().is_none_or(|pattern| matches(pattern, image));
     let listed: Vec<&Listed> = listed.iter().filter(matching).collect();
-    if args.json {
+    if args.json || args.format.as_ref().is_some_and(Template::is_json) {
         let items: Vec<Item<'_>> = listed.iter().map(|image| Item::of(image)).collect();
         let items = serde_json::to_string(&items).expect("numbers, texts and lists of them");
         return output::json(&format!("{items}\n"));
@@ -204,6 +204,11 @@ fn template(text: &str) -> Result<Template, String> {
 }
 
 impl Template {
+    /// Whether it is the word that other programs have for lists as JSON.
+    fn is_json(&self) -> bool {
+        matches!(self.0.as_slice(), [Part::Text(text)] if text == "json")
+    }
+
     fn fill(&self, image: &Listed) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => text.clone(),
@@ -274,6 +279,9 @@ mod tests {
         let found = template(r"{{.Repository}}:{{ .Tag }}\t!").unwrap();
         let expected = [text(""), Part::Field(Field::Repository), text(":"), Part::Field(Field::Tag), text("\t!")];
         assert_eq!(found.0, expected);
+        for (text, is_json) in [("json", true), ("json {{.Tag}}", false), ("{{.Tag}}", false), ("JSON", false)] {
+            assert_eq!(template(text).unwrap().is_json(), is_json, "{text}");
+        }
         for wrong in ["{{.Nothing}}", "{{Tag}}", "{{.Tag", "{{}}"] {
             assert!(template(wrong).is_err(), "{wrong}");
         }

@@ -47,14 +47,14 @@ fn text(removed: &[Removed], freed: u64) -> String {
     let mut text = String::new();
     for removed in removed {
         for name in &removed.untagged {
-            text.push_str(&format!("untagged {}\n", cvbake::text::line(name)));
+            text.push_str(&format!("Untagged {}\n", cvbake::text::line(name)));
         }
         if removed.gone {
-            text.push_str(&format!("removed  {}\n", removed.digest));
+            text.push_str(&format!("Removed  {}\n", removed.digest));
         }
     }
     if removed.iter().any(|removed| removed.gone) {
-        text.push_str(&format!("freed    {}\n", BinaryBytes(freed)));
+        text.push_str(&format!("Freed    {}\n", BinaryBytes(freed)));
     }
     text
 }

@@ -36,6 +36,19 @@ impl Page {
         self.put(&format!(".SH \"{}\"", escape(&name.to_uppercase())));
     }
 
+    /// From `Usage: cvbake bake [OPTIONS] <SOURCE> -o <DISK>`: what is typed as it is stands in bold, what it stands for in italics.
+    pub(super) fn synopsis(&mut self, usage: &str) {
+        self.section("Synopsis");
+        for usage in usage.lines().filter(|usage| !usage.trim().is_empty()) {
+            let usage = usage.trim();
+            let words: Vec<&str> = usage.strip_prefix("Usage: ").unwrap_or(usage).split(' ').collect();
+            let name = words.iter().take_while(|word| !word.starts_with(['[', '<', '-'])).count();
+            let mut parts = vec![format!("\\fB{}\\fR", escape(&words[..name].join(" ")))];
+            parts.extend(words[name..].iter().map(|word| argument(word)));
+            self.put(&parts.join(" "));
+        }
+    }
+
     /// Paragraphs and lists, of which the first follows what is there.
     pub(super) fn text(&mut self, text: &str, indented: bool) {
         let paragraph = if indented { ".IP" } else { ".PP" };
@@ -111,13 +124,14 @@ impl Page {
         self.text(&help, true);
         self.possible_values(arg);
         let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-        if takes_values && !arg.is_hide_default_value_set() && !defaults.is_empty() {
+        let default = (takes_values && !arg.is_hide_default_value_set() && !defaults.is_empty())
+            .then(|| format!("[default: {}]", defaults.join(",")));
+        let variable = arg.get_env().filter(|_| !arg.is_hide_env_set());
+        let variable = variable.map(|variable| format!("[env: {}]", variable.to_string_lossy()));
+        let notes: Vec<String> = default.into_iter().chain(variable).collect();
+        if !notes.is_empty() {
             self.put(".IP");
-            self.put(&line(&format!("[default: {}]", defaults.join(","))));
-        }
-        if let Some(variable) = arg.get_env().filter(|_| !arg.is_hide_env_set()) {
-            self.put(".IP");
-            self.put(&line(&format!("[env: {}]", variable.to_string_lossy())));
+            self.put(&line(&notes.join(" ")));
         }
     }
 
@@ -158,6 +172,17 @@ impl Page {
                 }
             }
         }
+    }
+}
+
+/// A word of a usage: `<DISK>`, `[NAME]`, `<NAME>...`, or as it is.
+fn argument(word: &str) -> String {
+    let (inner, more) = word.strip_suffix("...").map_or((word, ""), |inner| (inner, "..."));
+    let between = |open, close| inner.strip_prefix(open).and_then(|inner: &str| inner.strip_suffix(close));
+    match (between('<', '>'), between('[', ']')) {
+        (Some(name), _) => format!("\\fI{}\\fR{more}", escape(name)),
+        (None, Some(name)) => format!("[\\fI{}\\fR]{more}", escape(name)),
+        (None, None) => format!("\\fB{}\\fR", escape(word)),
     }
 }
 

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::foreign::{self, Answer};
+use super::{HELP, subcommands};
 use crate::cli::Cli;
 
 /// Words of docker, podman, skopeo, crane, umoci and ctr; the subcommand that is meant; and what that does.
@@ -38,8 +40,8 @@ pub(super) fn hint(error: &clap::Error, args: &[OsString]) -> Option<String> {
     };
     match error.kind() {
         ErrorKind::InvalidSubcommand => word(text(ContextKind::InvalidSubcommand)?),
-        ErrorKind::UnknownArgument => argument(text(ContextKind::InvalidArg)?, subcommand(args)?, args),
-        ErrorKind::MissingRequiredArgument => missing(error, subcommand(args)?),
+        ErrorKind::UnknownArgument => argument(text(ContextKind::InvalidArg)?, args),
+        ErrorKind::MissingRequiredArgument => missing(error, subcommands(args).first()?),
         _ => None,
     }
 }
@@ -58,16 +60,12 @@ fn word(said: &str) -> Option<String> {
     Some(format!("`cvbake {command}` {what}"))
 }
 
-/// The first subcommand among the arguments.
-fn subcommand(args: &[OsString]) -> Option<&str> {
-    let command = Cli::command();
-    args.iter().skip(1).filter_map(|arg| arg.to_str()).find(|arg| command.find_subcommand(arg).is_some())
-}
-
 const BAKES: [&str; 2] = ["bake", "pull-and-build"];
 
-/// About an argument that is one too many, or an option of another subcommand.
-fn argument(said: &str, subcommand: &str, args: &[OsString]) -> Option<String> {
+/// About an argument that is one too many, or an option of another subcommand or program.
+fn argument(said: &str, args: &[OsString]) -> Option<String> {
+    let words = subcommands(args);
+    let subcommand = words.first()?.as_str();
     let is_output = |text: &str| text.starts_with("--output") || (text.starts_with("-o") && !text.starts_with("--"));
     let has_output = args.iter().filter_map(|arg| arg.to_str()).any(is_output);
     if BAKES.contains(&subcommand) && !said.starts_with('-') && !has_output {
@@ -79,7 +77,10 @@ fn argument(said: &str, subcommand: &str, args: &[OsString]) -> Option<String> {
                 .to_owned(),
         );
     }
-    None
+    match foreign::answer(said.split('=').next()?, &Cli::command(), &words, args)? {
+        Answer::Hint(hint) => Some(hint),
+        Answer::Nothing => Some(HELP.to_owned()),
+    }
 }
 
 fn missing(error: &clap::Error, subcommand: &str) -> Option<String> {

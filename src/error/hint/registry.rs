@@ -38,6 +38,9 @@ pub(super) fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<St
             "put the certificate of its authority as *.crt, and a client certificate as *.cert with its *.key, into \
              ~/.config/containers/certs.d/{host}; --cert-dir DIR names another directory; --insecure accepts any certificate"
         )),
+        Problem::Certificates { reason, .. } if reason.starts_with("there is no") => {
+            Some("check the path: --cert-dir DIR names the directory with certificates".to_owned())
+        }
         Problem::Certificates { .. } => {
             Some("replace or remove it: a broken file is not silently ignored".to_owned())
         }
@@ -54,11 +57,11 @@ pub(super) fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<St
         ),
         Problem::Credentials { reason, .. } if reason.starts_with("docker-credential-") => Some(
             "install or repair that program, or remove its name from credsStore and credHelpers; --authfile FILE uses another file; \
-             --creds USER:PASSWORD uses none"
+             --creds USER:PASSWORD needs no file"
                 .to_owned(),
         ),
         Problem::Credentials { .. } => Some(
-            "repair or remove the file; --authfile FILE uses another file; --creds USER:PASSWORD uses none".to_owned(),
+            "repair or remove the file; --authfile FILE uses another file; --creds USER:PASSWORD needs no file".to_owned(),
         ),
         Problem::OtherDigest { .. } => {
             Some("leave the digest out of the name, or push the image that has it".to_owned())
@@ -76,7 +79,7 @@ pub(super) fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<St
         | Problem::Digest { .. }
         | Problem::HeaderDigest { .. }
         | Problem::TooLarge { .. } => Some(
-            "the registry, or a proxy on the way to it, sends something else than it should: try from another network or a mirror, \
+            "the registry, or a proxy on the way to it, sends something other than what was asked for: try from another network or a mirror, \
              and tell whoever runs it"
                 .to_owned(),
         ),

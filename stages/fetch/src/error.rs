@@ -298,7 +298,7 @@ pub enum Error {
         place: String,
     },
     /// A stream that comes only once was wanted again.
-    #[error("{place}: has been read already, and can't be read again")]
+    #[error("{place}: has been read already, and cannot be read a second time")]
     ReadTwice {
         /// The stream.
         place: String,

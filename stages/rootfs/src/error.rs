@@ -35,7 +35,7 @@ pub enum Error {
 #[non_exhaustive]
 pub enum Problem {
     /// Archives have no sockets.
-    #[error("is a socket, which no tar archive holds")]
+    #[error("is a socket, which a tar archive cannot hold")]
     Socket,
     /// The name of an attribute would end where it does not.
     #[error("has an extended attribute \"{name}\", expected a name without '=' and NUL")]

@@ -76,13 +76,13 @@ pub enum Problem {
         name: String,
     },
     /// A component longer than a directory entry holds.
-    #[error("a name of {len} bytes, where 255 are possible")]
+    #[error("a name of {len} bytes, expected at most 255")]
     LongName {
         /// Its length.
         len: usize,
     },
     /// A path too long.
-    #[error("a path of {len} bytes, where {limit} are allowed")]
+    #[error("a path of {len} bytes, expected at most {limit}")]
     LongPath {
         /// Its length.
         len: usize,
@@ -111,7 +111,7 @@ pub enum Problem {
         entries: usize,
     },
     /// Extended attributes that no inode holds.
-    #[error("{bytes} bytes of extended attributes, where at most {limit} can fit")]
+    #[error("{bytes} bytes of extended attributes, expected at most {limit}")]
     Xattrs {
         /// Their names and values together.
         bytes: usize,
@@ -119,7 +119,7 @@ pub enum Problem {
         limit: usize,
     },
     /// The root as something else than a directory.
-    #[error("the root can be nothing but a directory, found a {found}")]
+    #[error("the root must be a directory, found a {found}")]
     Root {
         /// What the entry is.
         found: &'static str,
@@ -147,7 +147,7 @@ pub enum Problem {
         limit: u64,
     },
     /// A symbolic link to nowhere.
-    #[error("the symbolic link has {len} bytes of target, where 1 to 4095 are possible")]
+    #[error("the target of the symbolic link has {len} bytes, expected 1 to 4095")]
     Target {
         /// Its length.
         len: usize,
@@ -176,10 +176,10 @@ pub enum Problem {
         found: &'static str,
     },
     /// Symbolic links that cost more time than the whole layer is worth.
-    #[error("the targets of symbolic links on the way have too many names, all entries of the layer together")]
+    #[error("the symbolic links in the paths of the layer lead through too many directories, all entries together")]
     Detours,
     /// Symbolic links without end.
-    #[error("more than {limit} symbolic links on the way")]
+    #[error("more than {limit} symbolic links in the path")]
     Loop {
         /// The limit.
         limit: u8,

@@ -271,7 +271,8 @@ fn peel<'e>(mut error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::e
     error
 }
 
-/// The innermost two causes: the outer ones are layers of the client.
+/// The innermost two causes: the outer ones are layers of the client. The first of them is left out where it says nothing that the
+/// second one does not.
 fn chain(error: &reqwest::Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();
@@ -283,7 +284,10 @@ fn chain(error: &reqwest::Error) -> String {
         cause = inner.source();
     }
     let inner = texts.len().saturating_sub(2).max(usize::from(texts.len() > 1));
-    shorten(&texts[inner..].join(": "))
+    let text = texts[inner..].join(": ");
+    let said =
+        ["tcp connect error: ", "error resolving DNS: ", "dns error: ", "failed to lookup address information: "];
+    shorten(said.iter().fold(text.as_str(), |text, said| text.strip_prefix(said).unwrap_or(text)))
 }
 
 /// Where a redirect leads, if it may be followed.

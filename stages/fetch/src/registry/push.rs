@@ -18,6 +18,7 @@ mod mounts;
 mod upload;
 
 use std::num::NonZeroU64;
+use std::time::Instant;
 
 use bytes::Bytes;
 use cvbake_verify::{Blobs, Digest};
@@ -87,11 +88,26 @@ impl<'s> Target<'s> {
     /// # Errors
     /// When it can't be read or is not what its digest says, which is told of the blob alone; or when the registry does not take it.
     pub fn put_blob(&self, blob: &Blob, blobs: &dyn Blobs, on: &dyn Fn(Event)) -> Result<Put, Error> {
-        self.try_put_blob(blob, blobs, on).map_err(|problem| match problem {
+        let begun = Instant::now();
+        let put = self.try_put_blob(blob, blobs, on).map_err(|problem| match problem {
             // Wherever it was to go.
             Problem::Local { source } => Error::Blob { digest: blob.digest(), source },
             problem => self.place.push_error(&blob.object(), problem),
-        })
+        })?;
+        self.tell(&blob.digest().to_string(), blob.size(), &put, begun);
+        Ok(put)
+    }
+
+    /// Tells what became of something that was to go to the registry.
+    fn tell(&self, what: &str, size: u64, put: &Put, begun: Instant) {
+        let Place { registry, repository } = &self.place;
+        match put {
+            Put::Present => tracing::debug!("{what} is in {repository} of {registry}"),
+            Put::Mounted { from } => tracing::debug!("{what}: mounted from {from} of {registry}"),
+            Put::Sent => {
+                tracing::debug!("{what} to {registry}: {size} bytes in {} ms", begun.elapsed().as_millis());
+            }
+        }
     }
 
     fn try_put_blob(&self, blob: &Blob, blobs: &dyn Blobs, on: &dyn Fn(Event)) -> Result<Put, Problem> {
@@ -122,8 +138,12 @@ impl<'s> Target<'s> {
     /// When the registry does not take it.
     pub fn put_manifest(&self, manifest: &Manifest, tag: Option<&str>) -> Result<Put, Error> {
         let name = tag.map_or_else(|| manifest.digest().to_string(), str::to_owned);
-        self.try_put_manifest(manifest, &name)
-            .map_err(|problem| self.place.push_error(&format!("manifest {name}"), problem))
+        let begun = Instant::now();
+        let put = self
+            .try_put_manifest(manifest, &name)
+            .map_err(|problem| self.place.push_error(&format!("manifest {name}"), problem))?;
+        self.tell(&format!("manifest {name}"), manifest.bytes().len() as u64, &put, begun);
+        Ok(put)
     }
 
     fn try_put_manifest(&self, manifest: &Manifest, name: &str) -> Result<Put, Problem> {

@@ -192,9 +192,9 @@ fn next_link(header: &str) -> Option<&str> {
 /// Where the next page is: at the registry that was asked, whatever is said of that. Many know neither their own name nor that there is
 /// TLS before them.
 fn follow(from: &Url, link: &str) -> Result<Url, Problem> {
-    let to = from.join(link).map_err(|error| malformed(format!("it goes on at no URL: {error}")))?;
+    let to = from.join(link).map_err(|error| malformed(format!("the link to its next page is not a URL: {error}")))?;
     if to.cannot_be_a_base() {
-        return Err(malformed("it goes on at no URL of a registry".to_owned()));
+        return Err(malformed("the link to its next page is not a URL of a registry".to_owned()));
     }
     let mut next = from.clone();
     next.set_path(to.path());

@@ -146,13 +146,16 @@ pub(super) fn unusable(error: &rustls::Error) -> Option<Problem> {
     error.downcast_ref().map(|Unusable { path, reason }| problem(path, reason))
 }
 
+/// Whoever signed it, nobody here has said that they are to be trusted.
+const UNKNOWN_AUTHORITY: &str = "its certificate is signed by an unknown authority";
+
 /// What a TLS error says about certificates, if it is about them: the server's, or ours.
 pub(super) fn about_certificates(error: &rustls::Error) -> Option<String> {
     use rustls::AlertDescription as Alert;
     use rustls::CertificateError as Bad;
     Some(match error {
         rustls::Error::InvalidCertificate(bad) => match bad {
-            Bad::UnknownIssuer => "no authority that is known here vouches for its certificate".to_owned(),
+            Bad::UnknownIssuer => UNKNOWN_AUTHORITY.to_owned(),
             Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired".to_owned(),
             Bad::NotValidYet | Bad::NotValidYetContext { .. } => "its certificate is not valid yet".to_owned(),
             Bad::NotValidForName => "its certificate is for another name".to_owned(),
@@ -162,12 +165,11 @@ pub(super) fn about_certificates(error: &rustls::Error) -> Option<String> {
                 let names = presented.iter().take(5).map(plain).collect::<Vec<_>>().join(", ");
                 format!("its certificate is for another name: {names}")
             }
-            Bad::Other(_) if is_authority(error) => {
-                "it shows a certificate of an authority, which is not known here".to_owned()
-            }
+            // It vouches for itself.
+            Bad::Other(_) if is_authority(error) => UNKNOWN_AUTHORITY.to_owned(),
             other => format!("its certificate is not accepted: {other}"),
         },
-        rustls::Error::AlertReceived(Alert::CertificateRequired) => "it wants a client certificate".to_owned(),
+        rustls::Error::AlertReceived(Alert::CertificateRequired) => "it requires a client certificate".to_owned(),
         rustls::Error::AlertReceived(
             alert @ (Alert::BadCertificate
             | Alert::UnsupportedCertificate
@@ -176,7 +178,7 @@ pub(super) fn about_certificates(error: &rustls::Error) -> Option<String> {
             | Alert::CertificateUnknown
             | Alert::UnknownCA
             | Alert::AccessDenied),
-        ) => format!("it does not accept the client certificate, or wants one: {alert:?}"),
+        ) => format!("it does not accept the client certificate, or requires one: {alert:?}"),
         rustls::Error::General(reason) if reason.contains("authorities") => reason.clone(),
         _ => return None,
     })

@@ -77,7 +77,7 @@ fn what_is_no_list() {
         (|| Answer::new(200, "<html>").with("Content-Type", "text/html"), "expected a list of tags"),
         (|| Answer::new(200, "{}"), "the list of tags is malformed: it is not of the expected JSON form, line 1"),
         (|| Answer::new(200, r#"{"tags":[1]}"#), "the list of tags is malformed"),
-        (|| next(list(&["a"]), "mailto:a"), "it goes on at no URL of a registry"),
+        (|| next(list(&["a"]), "mailto:a"), "the link to its next page is not a URL of a registry"),
         (|| Answer::new(503, ""), "gave up after 4 attempts"),
     ];
     for (answer, expected) in table {

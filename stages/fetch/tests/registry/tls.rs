@@ -120,8 +120,7 @@ fn an_authority_of_ones_own() {
     let (sample, authority) = (Sample::new(300_000), Authority::new("ours"));
     let server = sample.tls_server(authority.issue("127.0.0.1").server_config());
     let host = server.address.to_string();
-    let unknown =
-        format!("no secure connection to {host}: no authority that is known here vouches for its certificate");
+    let unknown = format!("no secure connection to {host}: its certificate is signed by an unknown authority");
     refused(pull_with(&server, &quick()), &["cannot fetch manifest v1 of a/b", &unknown]);
 
     let certs = Certs::new();
@@ -201,10 +200,7 @@ fn a_certificate_that_vouches_for_itself() {
         params.not_after = rcgen::date_time_ymd(2002, 1, 1);
     });
     refused(pull(&expired, &expired), &["its certificate has expired"]);
-    refused(
-        pull(&good, &make("127.0.0.1", |_| {})),
-        &["it shows a certificate of an authority, which is not known here"],
-    );
+    refused(pull(&good, &make("127.0.0.1", |_| {})), &["its certificate is signed by an unknown authority"]);
 }
 
 #[test]
@@ -214,7 +210,7 @@ fn client_certificates() {
     let host = server.address.to_string();
     let certs = Certs::new();
     certs.write(&host, "ca.crt", &authority.pem());
-    refused(pull_with(&server, &certs.options()), &["no secure connection to", "it wants a client certificate"]);
+    refused(pull_with(&server, &certs.options()), &["no secure connection to", "it requires a client certificate"]);
     certs.identity(&host, &Authority::new("theirs").issue("me"));
     refused(pull_with(&server, &certs.options()), &["no secure connection to", "client certificate"]);
     certs.identity(&host, &authority.issue("me"));
@@ -266,7 +262,7 @@ fn a_client_certificate_stays_with_its_registry() {
     let certs = Certs::new();
     certs.write(&server.address.to_string(), "ca.crt", &authority.pem());
     certs.identity(&server.address.to_string(), &authority.issue("me"));
-    let wants = format!("no secure connection to {target}: it wants a client certificate");
+    let wants = format!("no secure connection to {target}: it requires a client certificate");
     refused(pull_with(&server, &certs.options()), &[&wants]);
     assert!(storage.requests("").is_empty());
 }
@@ -451,6 +447,6 @@ fn a_registry_that_we_did_not_write() {
         let certs_of_it = certs.0.path().join(&registry.address);
         registry.push(&dir.path().join("layout"), &["--dest-cert-dir", certs_of_it.to_str().unwrap()]);
         assert_eq!(registry.pull(&certs.options()).unwrap(), sample.layer);
-        refused(registry.pull(&quick()), &["no authority that is known here vouches for its certificate"]);
+        refused(registry.pull(&quick()), &["its certificate is signed by an unknown authority"]);
     }
 }

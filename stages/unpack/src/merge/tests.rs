@@ -204,8 +204,8 @@ fn what_makes_no_sense() {
     let table: &[(&str, &str, &str)] = &[
         ("a path below a file of its layer", "f a\nf a/b", "below \"a\", which the same layer has as a regular file"),
         ("a path below a pipe", "p a\nf a/b", "named pipe"),
-        ("the root as a file", "f ./", "the root can be nothing but a directory"),
-        ("the root as a link", "f a\nh / a", "the root can be nothing but a directory"),
+        ("the root as a file", "f ./", "the root must be a directory"),
+        ("the root as a link", "f a\nh / a", "the root must be a directory"),
         ("a loop of links", "s a b\ns b a\nf a/x", "more than 40 symbolic links"),
         ("a loop of links below", "s a a\n--\nw a/x", "more than 40 symbolic links"),
         ("too many links", &format!("{many}\nd l41\nf l0/x"), "more than 40 symbolic links"),

@@ -1,14 +1,14 @@
 //! What is told of requests and answers: nothing of it is secret.
 //!
-//! A header says who we are, and so may any part of a URL behind its path: of both only what is known to be harmless is told.
+//! A header says who we are, and so may any part of a URL behind its path: of both only what is known to be harmless is told. Where
+//! somebody else sends us, the path may be signed as well, and only the host is told.
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode, Url};
 
 use super::{place, shorten};
 
-/// Parameters of the distribution protocol and of token servers, where we have put them. Who is redirected may have a signature under
-/// any name.
+/// Parameters of the distribution protocol and of token servers, where we have put them.
 const HARMLESS: [&str; 7] = ["digest", "from", "last", "mount", "n", "scope", "service"];
 
 /// What stands in the place of a secret.
@@ -16,11 +16,15 @@ const HIDDEN: &str = "...";
 
 /// A URL; `made` if it is one that we have made, and not one that we were sent to.
 fn url(url: &Url, made: bool) -> String {
-    let mut text = format!("{}://{}{}", url.scheme(), place(url), shorten(url.path()));
+    let place = place(url);
+    if !made {
+        return format!("{}://{place}/{HIDDEN}", url.scheme());
+    }
+    let mut text = format!("{}://{place}{}", url.scheme(), shorten(url.path()));
     for (at, parameter) in url.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         // A name alone may be the secret itself.
-        let shown = match (made && HARMLESS.contains(&name), parameter.contains('=')) {
+        let shown = match (HARMLESS.contains(&name), parameter.contains('=')) {
             (true, _) => format!("{name}={}", shorten(value)),
             (false, true) => format!("{}={HIDDEN}", shorten(name)),
             (false, false) => HIDDEN.to_owned(),
@@ -74,11 +78,11 @@ mod tests {
                 true,
                 "https://a.example:5000/v2/x/tags/list?n=1000&last=b",
             ),
-            ("https://a.example/v2/x/tags/list?n=1000", false, "https://a.example/v2/x/tags/list?n=..."),
+            ("https://a.example/SECRET/tags/list?n=1000", false, "https://a.example/..."),
             ("https://u:SECRET@a.example/x", true, "https://a.example/x"),
             ("https://a.example/t?account=SECRET&scope=a:b", true, "https://a.example/t?account=...&scope=a:b"),
             ("https://a.example/u?_state=SECRET=&SECRET&=SECRET", true, "https://a.example/u?_state=...&...&=..."),
-            ("https://s3.example/x?X-Amz-Signature=SECRET#SECRET", false, "https://s3.example/x?X-Amz-Signature=..."),
+            ("https://u:SECRET@s3.example:81/SECRET?X-Amz-Signature=SECRET#SECRET", false, "https://s3.example:81/..."),
         ];
         for (text, own, expected) in table {
             assert_eq!(url(&Url::parse(text).unwrap(), own), expected);
