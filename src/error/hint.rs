@@ -336,7 +336,8 @@ fn of_store(error: &cvbake_store::Error) -> Option<String> {
         E::Input { .. } | E::NewInput { .. } => None,
         E::Digest { .. } => Some(DAMAGED.to_owned()),
         E::NamesLost { .. } => Some(
-            "`cvbake store check --repair` finds the images again; `cvbake store gc --all` removes them and everything else"
+            "`cvbake store check --repair` finds the images again, under their digests; `cvbake store gc --all` removes them and \
+             everything else"
                 .to_owned(),
         ),
         E::Foreign { .. } => Some(READ_ONLY.to_owned()),

@@ -101,7 +101,9 @@ fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -
         };
         // What can't be had again is safe before it has a name.
         store.settle()?;
-        store.set_references(names.iter().map(String::as_str), &kept.reference, Origin::Import)?;
+        store.set_references(names.iter().map(String::as_str), &kept.reference, Origin::Import, &|event| {
+            on(event.into());
+        })?;
         let Kept { reference, platforms, layers, present_layers } = kept;
         imported.push(Imported { names, digest: reference.digest, platforms, layers, present_layers });
     }
