@@ -103,6 +103,22 @@ fn of_several_platforms_those_that_were_never_there_are_not_missing() {
     fs::remove_file(blob(&place, manifest)).unwrap();
     let told = check(&place, &[]).ok().stdout;
     assert!(told.starts_with("Checked "), "never fetched, as far as anybody can tell: {told}");
+    // Whoever wants it is told what is there instead.
+    let disk = place.disk().display().to_string();
+    let out = format!("oci:{}", place.path().join("out/x").display());
+    let wants =
+        |args: &[&str]| Bake::of(args).args(["--platform", "linux/arm64"]).store(&place.store()).progress("none");
+    for run in [
+        wants(&["bake", "all", "--pull", "never", "-o", &disk]),
+        wants(&["bake", "all", "--pull", "never", "--dry-run"]),
+        wants(&["image", "export", "all", &out, "--pull", "never"]),
+        wants(&["push", "all", "docker://localhost:1/x:v1"]),
+    ] {
+        let outcome = run.env("HOME", place.path().join("home")).run();
+        let line = outcome.error(&[3]);
+        assert!(line.contains("the store has it for linux/amd64, not for linux/arm64"), "{}", outcome.describe());
+        assert!(outcome.stderr.contains("`cvbake pull --platform linux/arm64 "), "{}", outcome.describe());
+    }
     let shown = image(&place, &["inspect", "--raw", "all", "--platform", "linux/amd64"]).ok().stdout;
     fs::remove_file(blob(&place, &crate::support::image::digest("sha256", shown.as_bytes()))).unwrap();
     let told = check(&place, &[]).ok().stdout;

@@ -19,7 +19,7 @@ mod raw;
 mod room;
 mod sink;
 
-pub use draft::Draft;
+pub use draft::{Draft, check};
 pub use error::Error;
 pub use raw::Raw;
 pub use room::free_bytes;

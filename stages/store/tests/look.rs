@@ -151,7 +151,7 @@ fn what_was_imported_outlives_its_last_name() {
     assert_eq!(set(&["r/a:t"], &second, Origin::Registry), [""; 0], "it has another name");
     // Whoever moves it, and whatever the name is given together with it.
     let expected = format!("r/b:t names another image now: {}, which was imported, has no name any more", first.digest);
-    assert_eq!(set(&["r/b:t", "r/c:t"], &second, Origin::Registry), [expected.clone()]);
+    assert_eq!(set(&["r/b:t", "r/c:t"], &second, Origin::Registry), [expected]);
     assert_eq!(
         known(),
         [entry(&bare, &first), entry("r/a:t", &second), entry("r/b:t", &second), entry("r/c:t", &second)]
