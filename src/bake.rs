@@ -3,7 +3,6 @@
 mod job;
 mod plan;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -12,17 +11,17 @@ use cvbake_disk::Draft;
 use cvbake_ext4::{Layout, LeftOut, mkfs};
 use cvbake_store::Store;
 use cvbake_tree::Tree;
-use cvbake_verify::{Algorithm, Digest, Hasher, Image};
+use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer};
 
 use self::plan::{Numbers, content_bytes};
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::{Layers, Purpose, Workshop};
+use crate::layers::{Layers, Purpose, Workshop, distinct};
 use crate::reuse::content::Disks;
 use crate::reuse::{Made, Reuse, Standing};
-use crate::workplace::{Workplace, open_existing_store, open_store, pin};
+use crate::workplace::{Workplace, open_existing_store, open_store, pin, verify};
 
 pub(crate) use self::job::derived_uuid;
 pub use self::job::{Engine, Job, Output};
@@ -33,7 +32,7 @@ pub use self::plan::{Baked, Plan};
 /// # Errors
 /// At the first thing that is not as it should be; the error says what, where, and what was expected.
 pub fn bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
-    try_bake(job, output, cleanup, on).map_err(|error| Error::image(job.source.to_string(), error))
+    try_bake(job, output, cleanup, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
 }
 
 fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
@@ -52,7 +51,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
-    let image = Image::verify(&*blobs, &job.want)?;
+    let image = verify(&*blobs, &job.want, store.as_ref())?;
     let _pin = pin(store.as_ref(), &image)?;
     announce(&image, on);
     let reuse = Reuse::of(job, &image, store.as_ref(), located.is_in_registry());
@@ -135,7 +134,15 @@ fn finish(work: Work<'_>, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event
     if let Some(reuse) = reuse.filter(|_| output.sync) {
         reuse.remember(&plan, &made, &output.path, &standing, on);
     }
-    Ok(Baked { plan, path: output.path.clone(), allocated_bytes, digest, reused, times: clock.stop() })
+    Ok(Baked {
+        plan,
+        path: output.path.clone(),
+        allocated_bytes,
+        digest,
+        reused,
+        unchanged: false,
+        times: clock.stop(),
+    })
 }
 
 /// The disk that is to be replaced is the one that would replace it.
@@ -144,18 +151,19 @@ fn stays(made: Made, output: &Output, clock: Clock<'_>) -> Result<Baked, Error> 
     let digest = output.digest.then(|| hash(file, path)).transpose()?;
     let allocated_bytes = allocated(file, path)?;
     let (plan, reused) = made.into_parts();
-    Ok(Baked { plan, path: path.clone(), allocated_bytes, digest, reused, times: clock.stop() })
+    Ok(Baked { plan, path: path.clone(), allocated_bytes, digest, reused, unchanged: true, times: clock.stop() })
 }
 
-/// Says what the native engine would make of an image, without making anything.
+/// Says what the native engine would make of an image, without making anything; `output` is where it would go, if that is known.
 ///
 /// # Errors
 /// As [`bake`], as far as it can be told without writing.
-pub fn plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
-    try_plan(job, cleanup, on).map_err(|error| Error::image(job.source.to_string(), error))
+pub fn plan(job: &Job, output: Option<&Output>, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
+    try_plan(job, output, cleanup, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
 }
 
-fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
+fn try_plan(job: &Job, output: Option<&Output>, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
+    output.map_or(Ok(()), |output| cvbake_disk::check(&output.path, output.replace))?;
     let store = open_existing_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
     let located = job.source.locate(job.registry.pull, store.as_ref(), on)?;
@@ -165,7 +173,7 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
     let mut clock = Clock::start(Stage::Resolve, on);
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
-    let image = Image::verify(&*blobs, &job.want)?;
+    let image = verify(&*blobs, &job.want, store.as_ref())?;
     let _pin = pin(store.as_ref(), &image)?;
     announce(&image, on);
     clock.next(Stage::Unpack);
@@ -178,16 +186,17 @@ fn try_plan(job: &Job, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result
     Ok(Plan::new(&image, &layers, &tree, &options, Numbers::planned(&layout)))
 }
 
+/// Tells what the image is whose layers are unpacked.
 pub(crate) fn announce(image: &Image, on: &(dyn Fn(Event) + Sync)) {
-    // One that an image has twice is worked on once.
-    let mut seen = BTreeSet::new();
-    let mut distinct = image.layers().iter().filter(|layer| {
-        let key = layer.digest().or(layer.diff_id());
-        key.is_none_or(|key| seen.insert(key))
-    });
-    let bytes = distinct.try_fold(0u64, |sum, layer| sum.checked_add(layer.size()?));
+    announce_by(image, Layer::diff_id, on);
+}
+
+/// Tells what the image is. One layer that it has twice is worked on once: `key` is what the stage that comes tells them apart by.
+pub(crate) fn announce_by(image: &Image, key: fn(&Layer) -> Option<Digest>, on: &(dyn Fn(Event) + Sync)) {
+    let distinct = distinct(image.layers(), key);
+    let bytes = distinct.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.size()?));
     let digest = image.descriptor().map(|manifest| manifest.digest);
-    on(Event::Image { digest, layers: image.layers().len(), bytes });
+    on(Event::Image { digest, layers: distinct.len(), bytes });
     for warning in image.warnings() {
         on(Event::Warning(warning.to_string()));
     }

@@ -26,7 +26,7 @@ pub struct Checked {
     pub damaged: Vec<(PathBuf, Damage)>,
     /// Images that lack something, in the order of their names. That is no damage.
     pub incomplete: Vec<Incomplete>,
-    /// Manifests and indexes that no name leads to, unless all names are lost.
+    /// Manifests and indexes that no name leads to, in order, unless all names are lost.
     pub unnamed: Vec<Digest>,
 }
 
@@ -84,8 +84,7 @@ pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: &(dyn Fn(Event
     }
     let incomplete = images::incomplete(store, &damaged_blobs)?;
     let all_lost = damaged.iter().any(|(_, damage)| matches!(damage, Damage::NamesLost { .. }));
-    let unnamed = if all_lost { Vec::new() } else { store.unnamed()? };
-    let unnamed = unnamed.into_iter().map(|image| image.digest).collect();
+    let unnamed = if all_lost && !repair { Vec::new() } else { images::without_name(store)? };
     Ok(Checked { objects: objects.len(), bytes, damaged, incomplete, unnamed })
 }
 

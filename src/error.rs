@@ -10,7 +10,7 @@ mod kind;
 mod tests;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cvbake_verify::{Digest, Layer, shorten};
 
@@ -26,6 +26,20 @@ pub enum Error {
     Image {
         /// The image, as it was asked for.
         reference: String,
+        /// What.
+        source: Box<Error>,
+    },
+    /// The store has no room for what a run works on.
+    #[error("the store has no room left")]
+    FullStore {
+        /// What it was needed for.
+        source: Box<Error>,
+    },
+    /// Something about the place that an image is exported to.
+    #[error("{target}")]
+    Target {
+        /// The file or directory.
+        target: String,
         /// What.
         source: Box<Error>,
     },
@@ -124,6 +138,16 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// An image for several platforms, of which the store does not have the one that is wanted.
+    #[error("the store has it for {}, not for {wanted}", available.join(", "))]
+    PlatformNotStored {
+        /// The image.
+        name: String,
+        /// The platform.
+        wanted: String,
+        /// Those that are there.
+        available: Vec<String>,
+    },
     /// An index of which not all images are there.
     #[error("some images in the index cannot be read")]
     Partly {
@@ -204,14 +228,47 @@ impl Error {
     /// Adds the image it is about. Errors of the output and the store are about themselves.
     pub(crate) fn image(reference: String, error: Error) -> Error {
         match error {
-            Error::Disk(_) | Error::Store(_) | Error::Scratch { .. } => error,
+            Error::Disk(_)
+            | Error::Store(_)
+            | Error::Scratch { .. }
+            | Error::FullStore { .. }
+            | Error::Target { .. } => error,
+            Error::Fetch(cvbake_fetch::Error::Write { .. }) => error,
             error => Error::Image { reference, source: Box::new(error) },
+        }
+    }
+
+    /// The same of a run that works in a store, where temporary files are the store's: when there is no room for them, the store is full.
+    pub(crate) fn image_in(store: Option<&Path>, reference: &impl ToString, error: Error) -> Error {
+        let is_full = chain::chain(&error).any(kind::is_full) && !chain::chain(&error).any(kind::is_full_store);
+        // Paths of temporary files are those that the kernel tells, without links.
+        let is_in = |store: &Path| {
+            let real = store.canonicalize();
+            let below = |path: &Path| path.starts_with(store) || real.as_ref().is_ok_and(|real| path.starts_with(real));
+            chain::chain(&error).filter_map(kind::written).last().is_some_and(below)
+        };
+        if is_full && store.is_some_and(is_in) {
+            return Error::FullStore { source: Box::new(error) };
+        }
+        Error::image(reference.to_string(), error)
+    }
+
+    /// About the place that an image is exported to, whatever it would mean of a source.
+    pub(crate) fn target(target: &Path, source: impl Into<Error>) -> Error {
+        match source.into() {
+            named @ Error::Fetch(cvbake_fetch::Error::Write { .. }) => named,
+            source => Error::Target { target: target.display().to_string(), source: Box::new(source) },
         }
     }
 
     /// Whether something of this type is the error or one of its causes.
     pub(crate) fn has_cause<T: std::error::Error + 'static>(&self) -> bool {
         chain::chain(self).any(|cause| cause.is::<T>())
+    }
+
+    /// Whether something that is not in the store may not be fetched.
+    pub(crate) fn is_not_stored(&self) -> bool {
+        chain::chain(self).any(kind::is_not_stored)
     }
 
     /// Everything on one line: from the image down to the cause. What a terminal would act on is escaped,

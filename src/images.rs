@@ -21,6 +21,7 @@ pub use find::{begins, calls};
 pub use import::{ImportJob, Imported, import};
 pub(crate) use lack::incomplete;
 pub use lack::{Incomplete, Lack};
+pub(crate) use list::without_name;
 pub use list::{Inspected, Listed, inspect, list};
 pub use look::{Document, Look, Looked, LookedLayer};
 pub use names::{Removed, remove, tag};

@@ -8,7 +8,7 @@ mod stream;
 mod unpack;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -141,6 +141,12 @@ impl Content {
     }
 }
 
+/// Each layer once, the lowest of those that are alike; layers without a key are like none.
+pub(crate) fn distinct(layers: &[Layer], key: impl Fn(&Layer) -> Option<Digest>) -> Vec<&Layer> {
+    let mut seen = HashSet::new();
+    layers.iter().filter(|layer| key(layer).is_none_or(|key| seen.insert(key))).collect()
+}
+
 /// What a bake tells of a layer in the end.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -213,19 +219,16 @@ impl<'a> Layers<'a> {
         shop: Workshop<'a>,
         purpose: Purpose,
     ) -> Result<Layers<'a>, Error> {
-        let mut distinct: Vec<&Layer> = Vec::new();
-        let mut seen: HashMap<Digest, usize> = HashMap::new();
-        let mut positions = Vec::new();
-        for layer in image.layers() {
-            let position = match layer.diff_id() {
-                Some(diff_id) => *seen.entry(diff_id).or_insert(distinct.len()),
-                None => distinct.len(),
-            };
-            if position == distinct.len() {
-                distinct.push(layer);
-            }
-            positions.push(position);
-        }
+        let distinct = distinct(image.layers(), Layer::diff_id);
+        let numbers = distinct.iter().enumerate().map(|(at, layer)| (layer.number(), at));
+        let by_number: HashMap<usize, usize> = numbers.collect();
+        let keys = distinct.iter().enumerate().filter_map(|(at, layer)| Some((layer.diff_id()?, at)));
+        let by_key: HashMap<Digest, usize> = keys.collect();
+        let position = |layer: &Layer| match layer.diff_id() {
+            Some(diff_id) => by_key[&diff_id],
+            None => by_number[&layer.number()],
+        };
+        let positions: Vec<usize> = image.layers().iter().map(position).collect();
         let mut order: Vec<usize> = (0..distinct.len()).collect();
         order.sort_by_key(|&at| (Reverse(distinct[at].size()), at));
         let shop = Workshop { streams: shop.streams.clamp(1, order.len().max(1)), ..shop };
@@ -249,7 +252,7 @@ impl<'a> Layers<'a> {
         unpacked.sort_by_key(|(at, _)| *at);
         let unpacked: Vec<Unpacked<'_>> = unpacked.into_iter().map(|(_, unpacked)| unpacked).collect();
         let lowest = unpacked.first().and_then(|lowest| lowest.index.as_ref());
-        archive::warn(image, lowest.and_then(archive::looks_like), shop.on);
+        archive::warn(image, lowest.and_then(archive::oddity), shop.on);
         let pack = |at: usize| unpacked[at].index.as_ref().map_or(0, |index| index.seal().len);
         let largest =
             (0..unpacked.len()).filter(|&at| pack(at) >= FOUNDATION_MIN).max_by_key(|&at| (pack(at), Reverse(at)));

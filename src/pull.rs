@@ -10,7 +10,7 @@ use cvbake_fetch::{Options, Source};
 use cvbake_store::{Pin, Store};
 use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Image, Layer, Want};
 
-use crate::bake::announce;
+use crate::bake::announce_by;
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -24,7 +24,7 @@ use crate::workplace::{Workplace, open_store, pin};
 /// What to pull, and how.
 #[derive(Debug, Clone)]
 pub struct PullJob {
-    /// Where the image is.
+    /// The registry that the image is in, and its name there.
     pub source: Source,
     /// How to talk to the registry.
     pub registry: Options,
@@ -52,15 +52,21 @@ pub struct Pulled {
     pub times: Vec<(Stage, Duration)>,
 }
 
-/// Brings an image into the store, complete and checked.
+/// Brings an image from a registry into the store, complete and checked.
 ///
 /// # Errors
-/// At the first thing that is not as it should be.
+/// When it is not in a registry, or at the first thing that is not as it should be.
 pub fn pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pulled, Error> {
-    try_pull(job, cleanup, on).map_err(|error| Error::image(job.source.to_string(), error))
+    try_pull(job, cleanup, on).map_err(|error| Error::image_in(Some(&job.store), &job.source, error))
 }
 
 fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pulled, Error> {
+    // Of a file or a directory nothing would come into the store.
+    let Source::Registry(_) = &job.source else {
+        let problem = "expected the name of an image in a registry, found a file or directory".to_owned();
+        let hint = Some("`cvbake image import` brings images from files into the store".to_owned());
+        return Err(Error::Usage { problem, hint });
+    };
     let mut clock = Clock::start(Stage::Resolve, on);
     let store = open_store(Some(&job.store), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.store, cleanup)?;
@@ -120,7 +126,7 @@ impl<'s> Found<'s> {
     ) -> Result<Found<'s>, Error> {
         let image = Image::verify(blobs, &job.want)?;
         let pin = pin(store, &image)?;
-        announce(&image, on);
+        announce_by(&image, Layer::digest, on);
         Ok(Found { digest: image.identity().digest(), images: vec![image], others: Vec::new(), _pin: pin })
     }
 
@@ -171,6 +177,23 @@ fn read_all(
             Ok(count) => on(Event::Layer { number, event: LayerEvent::Read { bytes: count as u64 } }),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_registries_are_pulled_from() {
+        for source in ["oci:dir", "tar:x", "tar:-", "docker-archive:x"] {
+            let source: Source = source.parse().unwrap();
+            let (registry, store) = (Options::default(), PathBuf::from("/nonexistent/store"));
+            let job = PullJob { source, registry, want: Want::host(), all: true, store };
+            let error = pull(&job, &Cleanup::default(), &|_| {}).unwrap_err();
+            assert!(error.line().contains("expected the name of an image in a registry"), "{}", error.line());
+            assert_eq!(error.kind(), crate::error::Kind::Usage);
         }
     }
 }

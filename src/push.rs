@@ -9,7 +9,7 @@ use cvbake_fetch::{
     Blob, Manifest, Mounts, Name, Options, Packed, Problem, Pull, Put, Reference, Shipment, Source, Target,
 };
 use cvbake_store::Store;
-use cvbake_verify::{Blobs, Descriptor, Digest, Image, Layer, Root, Want};
+use cvbake_verify::{Blobs, Descriptor, Digest, Layer, Root, Want};
 
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
 use crate::parallel::{Stop, in_parallel};
 use crate::source::ImageSource;
-use crate::workplace::{Workplace, open_existing_store, open_store};
+use crate::workplace::{Workplace, open_existing_store, open_store, verify};
 
 /// What to push, and how.
 #[derive(Debug, Clone)]
@@ -122,7 +122,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let mut ship = || -> Result<Shipment, Error> {
         Ok(match &job.select {
             PushSelect::One(want) => {
-                let image = Image::verify(&*blobs, want)?;
+                let image = verify(&*blobs, want, store.as_ref())?;
                 image.warnings().iter().for_each(|warning| on(Event::Warning(warning.to_string())));
                 match image.manifest() {
                     Some(_) => Shipment::of(&image, !job.private_layers, &tell)?,

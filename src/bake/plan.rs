@@ -25,6 +25,8 @@ pub struct Baked {
     pub digest: Option<Digest>,
     /// The disk made before that it is, or is a copy of.
     pub reused: Option<PathBuf>,
+    /// Whether it was there already, and stays as it was.
+    pub unchanged: bool,
     /// How long each stage took, in order.
     pub times: Vec<(Stage, Duration)>,
 }

@@ -247,10 +247,11 @@ impl Args {
             EngineName::Native => "native",
             EngineName::Mkfs => "mkfs",
         };
+        let sync = self.sync == SyncDisk::Always;
+        let output =
+            output.map(|path| Output { path: path.to_owned(), replace: self.force, digest: self.digest, sync });
         match output {
-            Some(path) if !self.dry_run => {
-                let sync = self.sync == SyncDisk::Always;
-                let output = Output { path: path.to_owned(), replace: self.force, digest: self.digest, sync };
+            Some(output) if !self.dry_run => {
                 let baked = cvbake::bake(job, &output, cleanup, on)?;
                 let mut report = Report::baked(&baked, engine);
                 if let (Some(store), Some(bytes)) = (&job.store, self.max_store_size) {
@@ -262,8 +263,8 @@ impl Args {
                 Ok(report)
             }
             output => {
-                let path = output.map(|path| path.display().to_string());
-                Ok(Report::planned(&cvbake::plan(job, cleanup, on)?, path, engine))
+                let path = output.as_ref().map(|output| output.path.display().to_string());
+                Ok(Report::planned(&cvbake::plan(job, output.as_ref(), cleanup, on)?, path, engine))
             }
         }
     }

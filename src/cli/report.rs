@@ -24,6 +24,8 @@ pub(super) struct Report {
     layers: Vec<Layer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reused: Option<String>,
+    /// Whether that is the disk itself, which stays as it was.
+    unchanged: bool,
     /// What went from the store so that it is small enough.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pruned: Option<Pruned>,
@@ -78,6 +80,7 @@ impl Report {
             files: plan.files,
             layers: plan.layers.iter().map(Layer::new).collect(),
             reused: None,
+            unchanged: false,
             pruned: None,
             times_ms: serde_json::Map::new(),
             engine,
@@ -91,6 +94,7 @@ impl Report {
         report.disk.allocated_bytes = Some(baked.allocated_bytes);
         report.disk.sha256 = baked.digest.map(|digest| digest.hex());
         report.reused = baked.reused.as_ref().map(|path| path.display().to_string());
+        report.unchanged = baked.unchanged;
         report.times_ms =
             baked.times.iter().map(|(stage, time)| (stage.name().to_owned(), milliseconds(*time))).collect();
         report.dry_run = false;
@@ -111,7 +115,10 @@ impl Report {
         let mut text = match (self.dry_run, path) {
             (true, Some(path)) => format!("Would bake {reference} → {path}\n"),
             (true, None) => format!("Would bake {reference}\n"),
-            (false, path) => format!("Baked {reference} → {}\n", path.unwrap_or_default()),
+            (false, path) => {
+                let unchanged = if self.unchanged { " (unchanged)" } else { "" };
+                format!("Baked {reference} → {}{unchanged}\n", path.unwrap_or_default())
+            }
         };
         let mut put =
             |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");
@@ -122,7 +129,7 @@ impl Report {
         let format = self.disk.format;
         let (all, free) = (HumanCount(self.disk.inodes), HumanCount(self.disk.free_inodes));
         put("disk", &format!("{bytes} {format}, {used} used; {all} inodes, {free} free"));
-        if let Some(reused) = &self.reused {
+        if let Some(reused) = self.reused.as_ref().filter(|_| !self.unchanged) {
             put("copied", &format!("from {reused}"));
         }
         put("uuid", &self.disk.uuid);
@@ -206,6 +213,7 @@ mod tests {
             files: 24,
             layers: vec![layer],
             reused: None,
+            unchanged: false,
             pruned: None,
             times_ms: [("unpack".to_owned(), milliseconds(Duration::from_micros(1500)))].into_iter().collect(),
             engine: "native",
@@ -220,12 +228,23 @@ mod tests {
             r#""format":"ext4","bytes":1048576,"used_bytes":524288,"allocated_bytes":262144,"#,
             r#""uuid":"11111111-1111-1111-1111-111111111111","inodes":1024,"free_inodes":1000,"sha256":"ab"},"#,
             r#""files":24,"layers":[{"digest":null,"diff_id":"sha256:d","bytes":7,"entries":3,"cached":"index"}],"#,
-            r#""times_ms":{"unpack":1.5},"engine":"native","dry_run":false}"#,
+            r#""unchanged":false,"times_ms":{"unpack":1.5},"engine":"native","dry_run":false}"#,
             "\n"
         );
         assert_eq!(report(false).json(), expected);
         let planned = report(true).json();
         assert!(!planned.contains("allocated_bytes") && !planned.contains("sha256\":"), "{planned}");
+    }
+
+    /// A disk is not copied from itself.
+    #[test]
+    fn a_disk_that_stays() {
+        let mut report = report(false);
+        report.reused = Some("disk.ext4".to_owned());
+        assert!(report.text().contains("\n  copied  from disk.ext4\n"), "{}", report.text());
+        report.unchanged = true;
+        let text = report.text();
+        assert!(text.starts_with("Baked oci:d:t → disk.ext4 (unchanged)\n") && !text.contains("copied"), "{text}");
     }
 
     #[test]

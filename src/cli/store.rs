@@ -41,7 +41,7 @@ enum Command {
 
 /// How long layers are kept that no image in the store has, by default: those of archives and other layouts, whose next
 /// version may come tomorrow.
-const KEEP_LAYERS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const KEEP_UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl InStore {
     fn open(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Store, Error> {
@@ -71,7 +71,8 @@ impl Args {
 
 /// What is removed of all that nothing needs, unless more is asked for.
 fn usual_rules() -> Rules {
-    Rules { layers: unused_for(KEEP_LAYERS), partials: Unused::Goes, ..Rules::default() }
+    let unused = unused_for(KEEP_UNUSED);
+    Rules { layers: unused, anonymous: unused, partials: Unused::Goes, ..Rules::default() }
 }
 
 /// What was not used for so long.

@@ -9,7 +9,8 @@ pub(crate) fn of(finding: &Finding) -> String {
     match finding {
         Finding::Damaged { .. } => REPAIR.to_owned(),
         Finding::NamesLost { known: 0, .. } => {
-            "`cvbake store check --repair` finds the images again, under their digests".to_owned()
+            "`cvbake store check --repair` finds the images again, under their digests; `cvbake image tag DIGEST NAME` gives them names"
+                .to_owned()
         }
         Finding::ImageArchive { source, archive } => {
             let transport = match archive {
@@ -26,7 +27,15 @@ pub(crate) fn of(finding: &Finding) -> String {
             "--prune-imported removes them, too; `cvbake image export` keeps one elsewhere, `cvbake image rm` removes it".to_owned()
         }
         Finding::Unnamed { .. } => {
-            "`cvbake image tag DIGEST NAME` gives it a name, `cvbake store gc` removes images without one".to_owned()
+            "`cvbake image tag DIGEST NAME` gives it a name; `cvbake store gc` removes images without one, those that were imported \
+             when they have not been used for 30 days"
+                .to_owned()
+        }
+        Finding::LostName { digest, .. } => {
+            format!(
+                "`cvbake image tag {digest} NAME` keeps it; without a name, `cvbake store gc` removes it when it has not been used for \
+                 30 days"
+            )
         }
         Finding::NamesLost { .. } => "`cvbake store check --repair` restores the names".to_owned(),
     }

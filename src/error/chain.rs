@@ -25,6 +25,8 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Image { source, .. }
             | Error::Layer { source, .. }
             | Error::Entry { source, .. }
+            | Error::FullStore { source }
+            | Error::Target { source, .. }
             | Error::Partly { source } => Some(&**source),
             Error::Fetch(error) => Some(error),
             Error::Verify(error) => Some(error),
@@ -44,6 +46,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::AmbiguousImage { .. }
             | Error::NoManifest { .. }
             | Error::Incomplete { .. }
+            | Error::PlatformNotStored { .. }
             | Error::SeveralNames { .. }
             | Error::InUse { .. }
             | Error::ImageName { .. }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::Error;
 use super::chain::{Cause, chain};
-use super::kind::{Kind, is_broken, is_full, is_full_store, says_full};
+use super::kind::{Kind, is_broken, is_full, is_full_store, is_of_target, says_full};
 use registry::{Doing, of_problem, of_writing, speaks_of_tls};
 
 /// The advice that the innermost of an error's causes has which has one.
@@ -25,6 +25,9 @@ pub(super) fn of(error: &Error) -> Option<String> {
     let is_store = causes.iter().any(|&cause| is_full_store(cause));
     if is_store || causes.iter().any(|&cause| is_full(cause)) {
         return Some(space::of(&causes, is_store).to_owned());
+    }
+    if causes.iter().any(|&cause| is_of_target(cause)) {
+        return causes.iter().rev().find_map(|&cause| of_target(cause));
     }
     if causes.iter().any(|&cause| is_broken(cause)) {
         return Some(if error.kind() == Kind::Store { BROKEN_STORE } else { BROKEN }.to_owned());
@@ -142,6 +145,10 @@ fn of_ours(error: &Error) -> Option<String> {
             Some("--store DIR names another one; `cvbake pull` and the first bake make one".to_owned())
         }
         Error::DamagedStore { .. } => Some(REPAIR.to_owned()),
+        Error::PlatformNotStored { name, wanted, .. } => Some(format!(
+            "`cvbake pull --platform {wanted} {}` fetches it; --platform chooses one that is there",
+            crate::text::line(name)
+        )),
         Error::NoSuchImage { similar, .. } if !similar.is_empty() => {
             Some(format!("there is {}; `cvbake image ls` lists all", similar.join(", ")))
         }
@@ -222,6 +229,20 @@ fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<Stri
     }
 }
 
+/// What is said of a source is no advice about a place that something is to be written to.
+fn of_target(cause: Cause<'_>) -> Option<String> {
+    use cvbake_fetch::Error as E;
+    match cause.downcast_ref::<E>()? {
+        E::NotALayout { .. } => {
+            Some("export to a new or empty directory, or to one that is an OCI image layout".to_owned())
+        }
+        E::Document { .. } | E::Kind { .. } => {
+            Some("what is there is broken: remove it, or export to another directory".to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// Somebody has given something that is no archive; of a layer, whoever made the image has.
 fn of_archive(error: &cvbake_archive::Error, reference: Option<&str>) -> Option<String> {
     use cvbake_archive::TarProblem as P;
@@ -235,6 +256,7 @@ fn of_archive(error: &cvbake_archive::Error, reference: Option<&str>) -> Option<
         P::NotTar { found } if found.starts_with("xz") => Some(format!("decompress it first: `xz -dk {file}`")),
         P::NotTar { found } if found.starts_with("bzip2") => Some(format!("decompress it first: `bzip2 -dk {file}`")),
         P::NotTar { found } if found.starts_with("lz4") => Some(format!("decompress it first: `lz4 -dk {file}`")),
+        P::ZerosAndData { .. } => Some(format!("{transport}: takes a tar archive; a disk image is none")),
         P::NotTar { .. } | P::NoHeader => Some(format!(
             "{transport}: takes a tar archive, plain or compressed with gzip or zstd; what was downloaded may be an error page"
         )),
@@ -336,7 +358,8 @@ fn of_store(error: &cvbake_store::Error) -> Option<String> {
         E::Input { .. } | E::NewInput { .. } => None,
         E::Digest { .. } => Some(DAMAGED.to_owned()),
         E::NamesLost { .. } => Some(
-            "`cvbake store check --repair` finds the images again; `cvbake store gc --all` removes them and everything else"
+            "`cvbake store check --repair` finds the images again, under their digests; `cvbake store gc --all` removes them and \
+             everything else"
                 .to_owned(),
         ),
         E::Foreign { .. } => Some(READ_ONLY.to_owned()),

@@ -1,6 +1,7 @@
 //! From an error to its kind, and from the kind to the exit status.
 
 use std::io::{Error as IoError, ErrorKind};
+use std::path::Path;
 
 use cvbake_fetch::Problem;
 use rustix::io::Errno;
@@ -76,6 +77,9 @@ pub(super) fn of(error: &Error) -> Kind {
     if chain(error).any(is_full) {
         return Kind::Output;
     }
+    if chain(error).any(is_of_target) {
+        return Kind::Output;
+    }
     chain(error).filter_map(of_one).last().unwrap_or(Kind::Other)
 }
 
@@ -87,7 +91,38 @@ pub(super) fn is_full(cause: Cause<'_>) -> bool {
 
 /// Whether it was the store that had no room.
 pub(super) fn is_full_store(cause: Cause<'_>) -> bool {
-    cause.downcast_ref().is_some_and(cvbake_store::Error::is_full)
+    matches!(cause.downcast_ref(), Some(Error::FullStore { .. }))
+        || cause.downcast_ref().is_some_and(cvbake_store::Error::is_full)
+}
+
+/// Whether something is not in the store, and may not be fetched.
+pub(super) fn is_not_stored(cause: Cause<'_>) -> bool {
+    matches!(cause.downcast_ref(), Some(cvbake_fetch::Error::NotStored { .. }))
+        || matches!(cause.downcast_ref(), Some(Problem::NotStored))
+}
+
+/// Whether it is about the place that an image is exported to.
+pub(super) fn is_of_target(cause: Cause<'_>) -> bool {
+    matches!(cause.downcast_ref(), Some(Error::Target { .. }))
+}
+
+/// The file that could not be written, or the directory that it is in.
+pub(super) fn written(cause: Cause<'_>) -> Option<&Path> {
+    if let Some(error) = cause.downcast_ref::<cvbake_disk::Error>() {
+        return Some(error.path());
+    }
+    match cause.downcast_ref() {
+        Some(cvbake_fetch::Error::Scratch { path, .. }) => return Some(path),
+        Some(cvbake_fetch::Error::Write { place, .. }) => return Some(Path::new(place)),
+        _ => {}
+    }
+    if let Some(cvbake_ext4::mkfs::Error::Io { path, .. }) = cause.downcast_ref() {
+        return Some(path);
+    }
+    match cause.downcast_ref() {
+        Some(Error::Scratch { path, .. }) => Some(path),
+        _ => None,
+    }
 }
 
 /// Whether something that is in the store can't be read.
@@ -160,6 +195,7 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::NotInStore { .. }
         | Error::AmbiguousImage { .. }
         | Error::Incomplete { .. }
+        | Error::PlatformNotStored { .. }
         | Error::NoManifest { .. } => Some(Kind::Source),
         Error::Unread => Some(Kind::Unread),
         Error::NoStore { .. } | Error::DamagedStore { .. } => Some(Kind::Store),

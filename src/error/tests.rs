@@ -102,6 +102,30 @@ fn kinds_and_hints() {
             Kind::Source,
             "more of the name or of the digest",
         ),
+        // The disk of what the store works on is full; that of the output is another one.
+        (
+            Error::image_in(Some(path().as_path()), &"oci:d", Error::scratch(&path().join("x"), os(Errno::NOSPC))),
+            Kind::Store,
+            "store prune",
+        ),
+        (
+            Error::image_in(Some(path().as_path()), &"oci:d", in_layer(written(Errno::DQUOT).into())),
+            Kind::Store,
+            "--store",
+        ),
+        (
+            Error::image_in(Some("/elsewhere".as_ref()), &"oci:d", written(Errno::NOSPC).into()),
+            Kind::Output,
+            "-o writes",
+        ),
+        (Error::image_in(Some(path().as_path()), &"oci:d", written(Errno::ROFS).into()), Kind::Output, ""),
+        // What would be wrong with a source is wrong with a target.
+        (
+            Error::target(&path(), Fetch::NotALayout { place: text(), problem: text() }),
+            Kind::Output,
+            "export to a new or empty",
+        ),
+        (Error::target(&path(), written(Errno::NOSPC)), Kind::Output, full),
         (Error::NoManifest { name: text() }, Kind::Source, "cvbake image import"),
         (Error::Incomplete { name: text() }, Kind::Source, "cvbake pull"),
         (Error::SeveralNames { digest: digest(), names: vec![text()] }, Kind::Usage, "--force"),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use cvbake_verify::Digest;
+
 use crate::{error, text};
 
 /// Something that is no error, but not as it should be.
@@ -47,6 +49,13 @@ pub enum Finding {
         /// How many.
         images: usize,
     },
+    /// The last name of an image that was imported points to another one now.
+    LostName {
+        /// The name.
+        name: String,
+        /// The digest of the image that has none any more.
+        digest: Digest,
+    },
 }
 
 /// A kind of archive that an image comes in.
@@ -90,6 +99,9 @@ impl fmt::Display for Finding {
             Finding::Incomplete { images: 1 } => "an image in the store is incomplete".to_owned(),
             Finding::Incomplete { images } => format!("{images} images in the store are incomplete"),
             Finding::Unnamed { images: 1 } => "an image in the store has no name".to_owned(),
+            Finding::LostName { name, digest } => {
+                format!("{name} names another image now: {digest}, which was imported, has no name any more")
+            }
             Finding::Unnamed { images } => format!("{images} images in the store have no name"),
         };
         f.write_str(&text::message(&said))

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::event::{Event, Finding};
+use crate::workplace::verify;
 
 /// What a name points to, and the images that it leads to.
 #[derive(Debug, Clone)]
@@ -300,5 +301,5 @@ pub(crate) fn choose(
 ) -> Result<Option<Digest>, Error> {
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = cvbake_fetch::open_stored(store, name, reference, &tell);
-    Ok(cvbake_verify::Image::verify(&*blobs, want)?.identity().digest())
+    Ok(verify(&*blobs, want, Some(store))?.identity().digest())
 }

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{Layers, Purpose, Workshop};
 use crate::source::{ImageSource, Located};
-use crate::workplace::{Workplace, open_store, pin};
+use crate::workplace::{Workplace, open_store, pin, verify};
 
 /// What to export, and where to.
 #[derive(Debug, Clone)]
@@ -106,7 +106,7 @@ pub fn export(
     cleanup: &Cleanup,
     on: &(dyn Fn(Event) + Sync),
 ) -> Result<Exported, Error> {
-    try_export(job, stream, cleanup, on).map_err(|error| Error::image(job.source.to_string(), error))
+    try_export(job, stream, cleanup, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
 }
 
 fn try_export(
@@ -199,7 +199,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     /// The image, which stays in the store meanwhile if it is there.
     fn image(&self) -> Result<(Image, Exported, Option<Pin<'a>>), Error> {
-        let image = Image::verify(self.blobs, &self.job.want)?;
+        let image = verify(self.blobs, &self.job.want, self.store)?;
         let pin = pin(self.store, &image)?;
         announce(&image, self.on);
         let exported = Exported {
@@ -239,12 +239,13 @@ impl<'a> Work<'a> {
     fn layout(&self, path: &Path, tag: Option<&str>) -> Result<Exported, Error> {
         let (contents, exported, _pin) = self.contents()?;
         (self.on)(Event::Stage(Stage::Export));
-        let layout = self.cleanup.during(|| Layout::open(path), Layout::temporary)?;
+        let wrong = |error| Error::target(path, error);
+        let layout = self.cleanup.during(|| Layout::open(path), Layout::temporary).map_err(wrong)?;
         // A signal ends the process while it waits.
-        let layout = layout.lock(|| (self.on)(Event::Note(waiting_for(path))))?;
-        let mut draft = self.cleanup.during(|| layout.draft(), |draft| Some(draft.temporary()))?;
+        let layout = layout.lock(|| (self.on)(Event::Note(waiting_for(path)))).map_err(wrong)?;
+        let mut draft = self.cleanup.during(|| layout.draft(), |draft| Some(draft.temporary())).map_err(wrong)?;
         draft.write(&contents, self.blobs, &|bytes| (self.on)(Event::Wrote { bytes }))?;
-        self.cleanup.finish(|| draft.commit(&contents, self.tag(tag).as_deref()))?;
+        self.cleanup.finish(|| draft.commit(&contents, self.tag(tag).as_deref())).map_err(wrong)?;
         Ok(Exported { bytes: Some(contents.len_bytes()), ..exported })
     }
 
@@ -304,7 +305,10 @@ impl<'a> Work<'a> {
         let failed = |source| cvbake_fetch::Error::Write { place: path.display().to_string(), source };
         let out = BufWriter::with_capacity(BUFFER, draft.file());
         let mut out = Compressor::new(out, self.job.compression).map_err(failed)?;
-        write(&mut out)?;
+        write(&mut out).map_err(|error| match error {
+            Error::Rootfs(cvbake_rootfs::Error::Write { .. }) => Error::target(path, error),
+            error => error,
+        })?;
         out.finish().and_then(|mut out| out.flush()).map_err(failed)?;
         let bytes = draft.file().metadata().map_err(failed)?.len();
         draft.sync()?;

@@ -38,23 +38,44 @@ pub(crate) fn find(store: &Store, text: &str, on: &(dyn Fn(Event) + Sync)) -> Re
     find_among(store, &names(store, on)?, text)
 }
 
-/// As [`find`], where the names are known.
+/// As [`find`], where the names are known. What no name leads to is looked for last: all blobs are looked at for it.
 pub(crate) fn find_among(store: &Store, all: &[(String, Reference)], text: &str) -> Result<Found, Error> {
-    match find_in(all, text) {
-        Err(error @ Error::NoSuchImage { .. }) => match by_config(store, all, text)? {
-            Some(reference) => Ok(Found { name: None, reference }),
-            None => Err(error),
-        },
-        found => found,
+    let error = match find_in(all, text) {
+        Err(error @ Error::NoSuchImage { .. }) => error,
+        found => return found,
+    };
+    if !is_digest(text) {
+        return Err(error);
     }
+    if let Some(reference) = by_config(store, all, text)? {
+        return Ok(Found { name: None, reference });
+    }
+    let unnamed = unnamed(store)?;
+    match find_in(&unnamed, text) {
+        Err(Error::NoSuchImage { .. }) => {}
+        found => return found,
+    }
+    by_config(store, &unnamed, text)?.map(|reference| Found { name: None, reference }).ok_or(error)
+}
+
+/// Whether a text may be a digest, or the beginning of one.
+fn is_digest(text: &str) -> bool {
+    let hex = text.rsplit(':').next().unwrap_or_default();
+    hex.len() >= MIN_PREFIX && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What an image without a name is called: a digest, and nothing before it.
+pub(crate) fn is_bare(name: &str) -> bool {
+    name.starts_with('@')
+}
+
+/// The images that no name leads to, called by their digests.
+pub(crate) fn unnamed(store: &Store) -> Result<Vec<(String, Reference)>, Error> {
+    Ok(store.unnamed()?.into_iter().map(|image| (format!("@{}", image.digest), image)).collect())
 }
 
 /// Finds the only image that has such a configuration. All manifests are read for it.
 fn by_config(store: &Store, all: &[(String, Reference)], text: &str) -> Result<Option<Reference>, Error> {
-    let hex = text.rsplit(':').next().unwrap_or_default();
-    if hex.len() < MIN_PREFIX || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(None);
-    }
     let distinct: BTreeMap<Digest, &Reference> =
         all.iter().map(|(_, reference)| (reference.digest, reference)).collect();
     let mut found = Vec::new();
@@ -71,20 +92,6 @@ fn by_config(store: &Store, all: &[(String, Reference)], text: &str) -> Result<O
             let found = found.iter().take(MAX_SIMILAR).map(|reference| reference.digest.to_string()).collect();
             Err(Error::AmbiguousImage { text: text.to_owned(), found })
         }
-    }
-}
-
-/// Finds an image that no name leads to, by its digest or the beginning of that.
-pub(crate) fn unnamed(store: &Store, text: &str) -> Result<Option<Reference>, Error> {
-    if text.len() < MIN_PREFIX {
-        return Ok(None);
-    }
-    let all: Vec<(String, Reference)> =
-        store.unnamed()?.into_iter().map(|image| (format!("@{}", image.digest), image)).collect();
-    match find_in(&all, text) {
-        Ok(found) => Ok(Some(found.reference)),
-        Err(Error::NoSuchImage { .. }) => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

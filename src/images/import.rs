@@ -73,7 +73,7 @@ pub(super) struct Kept {
 /// # Errors
 /// At the first thing that is not as it should be.
 pub fn import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Imported>, Error> {
-    try_import(job, cleanup, on).map_err(|error| Error::image(job.source.to_string(), error))
+    try_import(job, cleanup, on).map_err(|error| Error::image_in(Some(&job.store), &job.source, error))
 }
 
 fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Imported>, Error> {
@@ -102,7 +102,9 @@ fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -
         };
         // What can't be had again is safe before it has a name.
         store.settle()?;
-        store.set_references(names.iter().map(String::as_str), &kept.reference, Origin::Import)?;
+        store.set_references(names.iter().map(String::as_str), &kept.reference, Origin::Import, &|event| {
+            on(event.into());
+        })?;
         let Kept { reference, platforms, layers, present_layers } = kept;
         imported.push(Imported { names, digest: reference.digest, platforms, layers, present_layers });
     }
@@ -140,7 +142,7 @@ pub(super) fn convert(
     let distinct = distinct(image.layers(), |layer| layer.diff_id());
     let new = in_parallel(jobs.get(), &distinct, &|layer, stop| Ok((layer.diff_id(), intake.keep_new(layer, stop)?)))?;
     let new: BTreeMap<Option<Digest>, NewLayer> = new.into_iter().collect();
-    archive::warn(image, new.values().find_map(|layer| layer.archive), intake.on);
+    archive::warn(image, new.values().find_map(|layer| layer.oddity), intake.on);
     let layers: Vec<Descriptor> = keys.iter().map(|key| new[key].descriptor.clone()).collect();
     let (config, digest, platform) = match image.config() {
         Some(config) => (config.raw().to_vec(), config.digest(), config.platform()),

@@ -10,7 +10,7 @@ use cvbake_unpack::Index;
 use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader, Layer, json};
 
 use crate::error::Error;
-use crate::event::{Archive, Event, Found, LayerEvent};
+use crate::event::{Event, Found, LayerEvent};
 use crate::layers::{archive, learn};
 use crate::parallel::Stop;
 use crate::workplace::Workplace;
@@ -38,8 +38,8 @@ pub(super) struct NewLayer {
     pub(super) diff_id: Digest,
     /// Whether the store had it.
     pub(super) present: bool,
-    /// What archive it is, if it looks like one.
-    pub(super) archive: Option<Archive>,
+    /// What is odd about it, should it be meant as a root filesystem.
+    pub(super) oddity: Option<archive::Oddity>,
 }
 
 impl Intake<'_> {
@@ -163,8 +163,8 @@ impl Intake<'_> {
             self.store.put_index(&diff_id, &index.encode())?;
             learn(self.store, digest, diff_id, self.on);
             let descriptor = Descriptor { media_type: media_type(stored).to_owned(), digest, size: len };
-            let archive = archive::looks_like(&index);
-            Ok((Found::Nothing, index.entry_count(), NewLayer { descriptor, diff_id, present, archive }))
+            let oddity = archive::oddity(&index);
+            Ok((Found::Nothing, index.entry_count(), NewLayer { descriptor, diff_id, present, oddity }))
         })
     }
 

@@ -1,13 +1,13 @@
 //! All images of a store, and one in full.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cvbake_store::{Reference, Store};
 use cvbake_verify::{Digest, Want};
 
 use super::details::{self, Details, ImageDetails};
-use super::find::{find_among, names, split};
+use super::find::{find_among, is_bare, names, split, unnamed};
 use crate::error::Error;
 use crate::event::Event;
 
@@ -15,7 +15,7 @@ use crate::event::Event;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Listed {
-    /// The name; empty if nothing but a digest is left of it.
+    /// The name; `@digest` of an image that has none.
     pub name: String,
     /// The registry and the path, if there is a name.
     pub repository: Option<String>,
@@ -29,7 +29,7 @@ pub struct Listed {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Inspected {
-    /// All its names.
+    /// All its names; none of one without.
     pub names: Vec<String>,
     /// What the name points to, and what that leads to.
     pub details: Details,
@@ -37,7 +37,7 @@ pub struct Inspected {
     pub image: Option<ImageDetails>,
 }
 
-/// All names in a store, in order, with what they stand for. A store that is not there has none. Nothing is changed by that:
+/// All names in a store, in order, with what they stand for, and images without a name. A store that is not there has none. Nothing is changed by that:
 /// what is damaged or lost is told only.
 ///
 /// # Errors
@@ -46,7 +46,13 @@ pub fn list(store: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Listed>, Er
     let Some(store) = Store::open_to_look(store)? else { return Ok(Vec::new()) };
     let mut known: BTreeMap<Digest, Details> = BTreeMap::new();
     let mut listed = Vec::new();
-    for (name, reference) in names(&store, on)? {
+    let mut all = names(&store, on)?;
+    // That they are all lost is told already.
+    if !store.has_lost_names()? {
+        all.extend(unnamed(&store)?);
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    }
+    for (name, reference) in all {
         let details = match known.get(&reference.digest) {
             Some(details) => details.clone(),
             None => Details::of(&store, &reference, on)?.without_documents(),
@@ -70,7 +76,7 @@ pub fn inspect(store: &Path, name: &str, want: &Want, on: &(dyn Fn(Event) + Sync
     let references = names(&store, on)?;
     let found = find_among(&store, &references, name)?;
     let details = Details::of(&store, &found.reference, on)?;
-    let same = |(_, reference): &(String, Reference)| reference.digest == found.reference.digest;
+    let same = |(name, reference): &(String, Reference)| reference.digest == found.reference.digest && !is_bare(name);
     let names = references.into_iter().filter(same).map(|(name, _)| name).collect();
     let image = match &details.images[..] {
         [] => None,
@@ -82,4 +88,13 @@ pub fn inspect(store: &Path, name: &str, want: &Want, on: &(dyn Fn(Event) + Sync
         }
     };
     Ok(Inspected { names, details, image })
+}
+
+/// The digests of images without a name, in order.
+pub(crate) fn without_name(store: &Store) -> Result<Vec<Digest>, Error> {
+    let mut all = names(store, &|_| {})?;
+    all.retain(|(name, _)| is_bare(name));
+    all.extend(unnamed(store)?);
+    let digests: BTreeSet<Digest> = all.into_iter().map(|(_, reference)| reference.digest).collect();
+    Ok(digests.into_iter().collect())
 }

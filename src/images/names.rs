@@ -6,7 +6,7 @@ use cvbake_store::{Health, Reference, Rules, Store};
 use cvbake_verify::Digest;
 
 use super::details::Details;
-use super::find::{find, full_name, unnamed};
+use super::find::{find, full_name, is_bare};
 use crate::error::Error;
 use crate::event::Event;
 
@@ -14,7 +14,7 @@ use crate::event::Event;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Removed {
-    /// The names that it had and has no more.
+    /// The names that it had and has no more; `@digest` is none.
     pub untagged: Vec<String>,
     /// What they pointed to.
     pub digest: Digest,
@@ -34,19 +34,17 @@ pub fn tag(store: &Path, name: &str, new: &[String], on: &(dyn Fn(Event) + Sync)
     let new = new.iter().map(full).collect::<Result<Vec<_>, _>>()?;
     let missing = || Error::NoSuchImage { name: name.to_owned(), similar: Vec::new() };
     let store = Store::open_existing(store, &|event| on(event.into()))?.ok_or_else(missing)?;
-    let reference = match find(&store, name, on) {
-        Err(error @ Error::NoSuchImage { .. }) => unnamed(&store, name)?.ok_or(error)?,
-        found => found?.reference,
-    };
+    let reference = find(&store, name, on)?.reference;
     // Whoever removes what has no name leaves what is pinned.
     let _pin = store.pin([reference.digest])?;
     if !matches!(store.look_at_blob(&reference.digest, reference.size)?, Health::Whole(_)) {
         return Err(Error::Incomplete { name: name.to_owned() });
     }
-    // It is the same image: what gives it back by another name gives it back.
-    let same = store.images(&|event| on(event.into()))?.into_iter().filter(|named| named.reference == reference);
-    let origin = same.map(|named| named.origin).min().unwrap_or_default();
-    store.set_references(new.iter().map(String::as_str), &reference, origin)?;
+    let tell = |event: cvbake_store::Event| on(event.into());
+    // What was imported under one name is not given back under another, whoever has it as well.
+    let same = store.images(&tell)?.into_iter().filter(|named| named.reference.digest == reference.digest);
+    let origin = same.map(|named| named.origin).max().unwrap_or_default();
+    store.set_references(new.iter().map(String::as_str), &reference, origin, &tell)?;
     store.settle()?;
     Ok(new)
 }
@@ -78,7 +76,8 @@ pub fn remove(
             None => reference.digest == found.reference.digest,
         };
         let untagged: Vec<String> = left.iter().filter(|entry| is_meant(entry)).map(|(name, _)| name.clone()).collect();
-        if untagged.is_empty() {
+        if untagged.is_empty() && (found.name.is_some() || removed.iter().any(|it| it.digest == found.reference.digest))
+        {
             // Named twice, and removed once.
             continue;
         }
@@ -97,8 +96,9 @@ pub fn remove(
         }
         removed.push(Removed { untagged, digest, gone });
     }
-    for name in removed.iter().flat_map(|removed| &removed.untagged) {
-        sweep.remove_reference(name)?;
+    for removed in &mut removed {
+        removed.untagged.iter().try_for_each(|name| sweep.remove_reference(name).map(drop))?;
+        removed.untagged.retain(|name| !is_bare(name));
     }
     if !removed.iter().any(|removed| removed.gone) {
         return Ok((removed, 0));

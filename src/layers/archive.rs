@@ -1,21 +1,36 @@
-//! A root filesystem that looks like an archive of an image: perhaps that was meant.
+//! A root filesystem that looks like an archive of an image, or like nothing: perhaps something else was meant.
 
 use cvbake_unpack::Index;
 use cvbake_verify::Image;
 
 use crate::event::{Archive, Event, Finding};
 
-/// Warns about a bare root filesystem that looks like an archive of an image.
-pub(crate) fn warn(image: &Image, archive: Option<Archive>, on: &(dyn Fn(Event) + Sync)) {
-    // What has a configuration was read as an image.
-    if let (Some(archive), None) = (archive, image.config()) {
-        on(Event::Finding(Finding::ImageArchive { source: image.reference().to_owned(), archive }));
-    }
+/// What is odd about an archive, should it be meant as a root filesystem.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Oddity {
+    /// It looks like an archive of an image.
+    Image(Archive),
+    /// Nothing is in it.
+    Empty,
 }
 
-/// What archive a layer is, if it looks like one.
-pub(crate) fn looks_like(index: &Index) -> Option<Archive> {
-    by_names(index.top_names())
+/// Warns about a bare root filesystem that is an odd one.
+pub(crate) fn warn(image: &Image, oddity: Option<Oddity>, on: &(dyn Fn(Event) + Sync)) {
+    // What has a configuration was read as an image, of which layers may be anything.
+    let (Some(oddity), None) = (oddity, image.config()) else { return };
+    let source = image.reference().to_owned();
+    on(match oddity {
+        Oddity::Image(archive) => Event::Finding(Finding::ImageArchive { source, archive }),
+        Oddity::Empty => Event::Warning(format!("{source} is an empty archive: the root filesystem has no files")),
+    });
+}
+
+/// What is odd about a layer, if something is.
+pub(crate) fn oddity(index: &Index) -> Option<Oddity> {
+    match index.entry_count() {
+        0 => Some(Oddity::Empty),
+        _ => by_names(index.top_names()).map(Oddity::Image),
+    }
 }
 
 fn by_names<'a>(names: impl Iterator<Item = &'a [u8]>) -> Option<Archive> {

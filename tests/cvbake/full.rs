@@ -108,7 +108,7 @@ fn there_is_no_room_for_an_export_or_an_import() {
     let small = Small::mount(&home, "10m");
     let import = || image(&place, &["import", &source, "large"]).inside(small.holder.id());
     let outcome = import().run();
-    assert!(outcome.error(&[6, 7]).contains("No space left"), "{}", outcome.describe());
+    assert!(outcome.error(&[7]).contains("No space left"), "{}", outcome.describe());
     assert_tidy(&small.outside().join("store"));
     let rows = || image(&place, &["ls", "--quiet"]).inside(small.holder.id()).ok().stdout;
     assert_eq!(rows(), "");
@@ -134,9 +134,13 @@ fn the_stores_filesystem_is_full() {
             let outcome = bake().run();
             if outcome.code != Some(0) {
                 failures += 1;
-                let line = outcome.error(&[6, 7]);
+                let line = outcome.error(&[7]);
                 let there = home.display().to_string();
                 assert!(line.contains(&there) && line.contains("No space left"), "{size}: {}", outcome.describe());
+                for part in ["`cvbake store gc`", "`cvbake store prune`", "--store DIR"] {
+                    assert!(outcome.stderr.contains(part), "{part}: {}", outcome.describe());
+                }
+                assert!(!outcome.stderr.contains("-o "), "{}", outcome.describe());
                 assert_tidy(&small.outside().join("store"));
                 small.grow("300m");
                 bake().ok();
@@ -198,13 +202,9 @@ fn the_stores_filesystem_is_full_while_pulling() {
                 assert_eq!(size, "30m", "{}", outcome.describe());
                 continue;
             }
-            // What is unpacked for the disk only is not the store's, though it stands there.
-            let line = outcome.error(&[6, 7]);
-            let hint = if outcome.code == Some(7) {
-                "`cvbake store gc`"
-            } else {
-                "--store DIR keeps the store and its temporary files elsewhere"
-            };
+            // What is unpacked for the disk only stands there, too, and what makes room for it is the same.
+            let line = outcome.error(&[7]);
+            let hint = "`cvbake store gc`";
             assert!(line.contains(&home.display().to_string()) && line.contains("No space left"), "{size}: {line}");
             assert!(outcome.stderr.contains(hint), "{}", outcome.describe());
             assert_eq!(names(&place.path().join("out")), [""; 0], "{size}");
@@ -246,7 +246,7 @@ fn the_stores_quota_is_exceeded() {
     let build = || pull_and_build(&place, &server.name()).inside(small.holder.id());
     for run in [build(), cvbake(&place, &["pull", &server.name()]).inside(small.holder.id())] {
         let outcome = run.run();
-        let line = outcome.error(&[6, 7]);
+        let line = outcome.error(&[7]);
         assert!(
             line.contains(&home.display().to_string()) && line.contains("quota exceeded"),
             "{}",

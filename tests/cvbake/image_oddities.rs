@@ -76,8 +76,8 @@ fn odd_names() {
     let (_, reference) = store.references(&|_| {}).unwrap().remove(0);
     let digest = reference.digest;
     let evil = "evil\u{1b}[2J/x:\u{9b}1";
-    for name in [format!("localhost:5000/x@{digest}"), format!("@{digest}"), evil.to_owned()] {
-        store.set_reference(&name, &reference).unwrap();
+    for name in [format!("localhost:5000/x@{digest}"), evil.to_owned(), format!("@{digest}")] {
+        store.set_reference(&name, &reference, &|_| {}).unwrap();
     }
     let rows = run(&["ls", "--format", "{{.Repository}} {{.Tag}}"]).ok().stdout;
     let mut rows: Vec<&str> = rows.lines().collect();

@@ -154,8 +154,17 @@ fn nothing_is_replaced_unasked_and_nothing_left_behind() {
         assert!(outcome.stderr.contains("--force"), "{}", outcome.describe());
     }
     let outcome = export(&place, &format!("oci:{}", out(&place, "full"))).run();
-    assert!(outcome.error(&[3]).contains("not an OCI image layout"), "{}", outcome.describe());
-    export(&place, &format!("oci:{}", out(&place, "no/such"))).run().error(&[6]);
+    // It is the target that is wrong, and not what is exported.
+    let line = outcome.error(&[6]);
+    assert!(
+        line.contains(&format!("error: {}: not an OCI image layout", out(&place, "full"))),
+        "{}",
+        outcome.describe()
+    );
+    assert!(outcome.stderr.contains("hint: export to a new or empty directory"), "{}", outcome.describe());
+    let outcome = export(&place, &format!("oci:{}", out(&place, "no/such"))).run();
+    let line = outcome.error(&[6]);
+    assert!(line.contains(&format!("error: cannot write {}", out(&place, "no/such"))), "{}", outcome.describe());
 
     // A blob that is wrong, found out when half of the work is done.
     let bad = Place::with(&sample::varied());

@@ -183,3 +183,35 @@ fn archives_of_images_that_are_taken_for_root_filesystems() {
     let told = place.bake_source(&format!("tar:{out}")).arg("--force").progress("plain").ok();
     assert!(told.warnings().is_empty(), "{}", told.describe());
 }
+
+/// A disk begins with zeros, as an archive ends. What is nothing but zeros is an archive of nothing, which is hardly meant.
+#[test]
+fn disks_and_empty_archives() {
+    let place = Place::with(&small("x"));
+    place.bake().ok();
+    fs::rename(place.disk(), place.path().join("other.ext4")).unwrap();
+    let disk = place.path().join("other.ext4").display().to_string();
+    for run in [
+        place.bake_source(&format!("tar:{disk}")),
+        place.bake_source(&format!("tar:{disk}")).arg("--dry-run"),
+        place.bake_source("tar:-").stdin(disk.clone().into()),
+        import(&place, &[&format!("tar:{disk}"), "x"]),
+    ] {
+        let outcome = run.run();
+        let line = outcome.error(&[4]);
+        assert!(line.contains("found zeros at the beginning and data at byte 1024"), "{}", outcome.describe());
+        assert!(!place.disk().exists());
+    }
+    let path = file(&place, "empty.tar", &[0; 10240]).display().to_string();
+    let out = place.path().join("out/new.tar.gz").display().to_string();
+    for run in [
+        place.bake_source(&format!("tar:{path}")).arg("--force"),
+        place.bake_source(&format!("tar:{path}")).args(["--force", "--dry-run"]),
+        import(&place, &[&path, "empty"]),
+        image(&place, &["export", &path, &out, "--force"]),
+    ] {
+        let outcome = run.progress("plain").ok();
+        let warning = format!("warning: tar:{path} is an empty archive: the root filesystem has no files\n");
+        assert!(outcome.stderr.contains(&warning), "{}", outcome.describe());
+    }
+}

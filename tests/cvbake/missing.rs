@@ -7,13 +7,19 @@ use serde_json::Value;
 
 use crate::image_store::{import, layout};
 use crate::images::image;
-use crate::support::bake::{Bake, Place, files_below};
+use crate::registry::{Registry, cvbake};
+use crate::support::bake::{Bake, Place, files_below, names};
 use crate::support::image::{Image, Images};
 use crate::support::sample::{small, varied};
 
 fn check(place: &Place, args: &[&str]) -> Bake {
     let bake = Bake::of(&["store", "check"]).args(args).store(&place.store());
     bake.env("HOME", place.path().join("home")).progress("none")
+}
+
+/// What tidies the store.
+fn collect(place: &Place, args: &[&str]) -> Bake {
+    Bake::of(&["store"]).args(args).store(&place.store()).env("HOME", place.path().join("home"))
 }
 
 fn blob(place: &Place, digest: &str) -> PathBuf {
@@ -97,6 +103,22 @@ fn of_several_platforms_those_that_were_never_there_are_not_missing() {
     fs::remove_file(blob(&place, manifest)).unwrap();
     let told = check(&place, &[]).ok().stdout;
     assert!(told.starts_with("Checked "), "never fetched, as far as anybody can tell: {told}");
+    // Whoever wants it is told what is there instead.
+    let disk = place.disk().display().to_string();
+    let out = format!("oci:{}", place.path().join("out/x").display());
+    let wants =
+        |args: &[&str]| Bake::of(args).args(["--platform", "linux/arm64"]).store(&place.store()).progress("none");
+    for run in [
+        wants(&["bake", "all", "--pull", "never", "-o", &disk]),
+        wants(&["bake", "all", "--pull", "never", "--dry-run"]),
+        wants(&["image", "export", "all", &out, "--pull", "never"]),
+        wants(&["push", "all", "docker://localhost:1/x:v1"]),
+    ] {
+        let outcome = run.env("HOME", place.path().join("home")).run();
+        let line = outcome.error(&[3]);
+        assert!(line.contains("the store has it for linux/amd64, not for linux/arm64"), "{}", outcome.describe());
+        assert!(outcome.stderr.contains("`cvbake pull --platform linux/arm64 "), "{}", outcome.describe());
+    }
     let shown = image(&place, &["inspect", "--raw", "all", "--platform", "linux/amd64"]).ok().stdout;
     fs::remove_file(blob(&place, &crate::support::image::digest("sha256", shown.as_bytes()))).unwrap();
     let told = check(&place, &[]).ok().stdout;
@@ -166,4 +188,85 @@ fn names_that_are_lost_are_told_and_images_without_one_are_given_one() {
     let told = check(&place, &[]).ok();
     assert!(told.stdout.ends_with(": nothing damaged\n") && told.stderr.is_empty(), "{}", told.describe());
     image(&place, &["tag", &"0".repeat(64), "d:1"]).run().error(&[3]);
+}
+
+/// The last name of an imported image goes to another one: it is told, and the image stays until somebody says that it may go.
+#[test]
+fn an_imported_image_outlives_its_last_name() {
+    let place = Place::with(&small("first"));
+    import(&place, &[&layout(&place), "a:1"]).ok();
+    let digest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
+    let other = Place::with(&small("second"));
+    let moved = import(&place, &[&layout(&other), "a:1"]).ok();
+    for part in [&*format!("{digest}, which was imported"), &format!("`cvbake image tag {digest} NAME` keeps it")] {
+        assert!(moved.stderr.contains(part), "{part}: {}", moved.describe());
+    }
+    let rows = || image(&place, &["ls", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}"]).ok().stdout;
+    assert!(rows().starts_with(&format!("<none> <none> {digest}\n")), "{}", rows());
+    let listed: Value = serde_json::from_str(&image(&place, &["ls", "--json", &digest[..16]]).ok().stdout).unwrap();
+    assert_eq!((&listed[0]["name"], &listed[0]["tag"]), (&format!("@{digest}").into(), &Value::Null));
+    let shown: Value = serde_json::from_str(&image(&place, &["inspect", &digest[..16]]).ok().stdout).unwrap();
+    assert_eq!((&shown[0]["names"], &shown[0]["digest"]), (&Value::Array(Vec::new()), &digest.as_str().into()));
+    image(&place, &["history", &digest]).ok();
+    let target = format!("oci:{}", place.path().join("out").display());
+    image(&place, &["export", &digest, &target]).ok();
+    assert_eq!(serde_json::from_str::<Value>(&check(&place, &["--json"]).ok().stdout).unwrap()["unnamed"][0], digest);
+
+    // Neither what removes another image, nor what makes room, nor what tidies up takes it along.
+    import(&place, &[&layout(&other), "b:1"]).ok();
+    image(&place, &["rm", "b:1"]).ok();
+    let kept = place.bake_source("a:1").args(["--pull", "never", "--max-store-size", "1"]).ok();
+    assert!(kept.stderr.contains("images that were imported stay"), "{}", kept.describe());
+    collect(&place, &["gc"]).ok();
+    assert_eq!(rows().lines().count(), 2);
+
+    // A name is as good as before, and is one that no registry gives back.
+    image(&place, &["tag", &digest, "c:1"]).ok();
+    assert!(!rows().contains("<none>"), "{}", rows());
+    let moved = image(&place, &["tag", "a:1", "c:1"]).ok();
+    assert!(moved.stderr.contains(&digest), "{}", moved.describe());
+    let unnamed: Value = serde_json::from_str(&collect(&place, &["gc", "--all", "-n", "--json"]).ok().stdout).unwrap();
+    assert_eq!(unnamed["imported"][0], format!("@{digest}"));
+    let removed = image(&place, &["rm", &digest[..16]]).ok();
+    assert!(removed.stdout.starts_with(&format!("removed  {digest}\n")), "{}", removed.describe());
+    assert!(!rows().contains("<none>"), "{}", rows());
+}
+
+/// What a registry gives back is seen and found as well, and needs no name to go.
+#[test]
+fn a_pulled_image_that_lost_its_name_is_found() {
+    let place = Place::with(&small("first"));
+    import(&place, &[&layout(&place), "a:1"]).ok();
+    let digest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
+    lose(&place, "repositories/docker.io/library/a/:1");
+    lose(&place, "index.json");
+    let rows = image(&place, &["ls", "--format", "{{.Name}} {{.Digest}}"]).ok().stdout;
+    assert_eq!(rows, format!("<none> {digest}\n"));
+    let config = image(&place, &["inspect", "--raw", &digest]).ok().stdout;
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let config = config["config"]["digest"].as_str().unwrap();
+    for text in [&digest, &digest[..20], config, &config["sha256:".len()..][..8]] {
+        image(&place, &["inspect", text]).ok();
+        image(&place, &["history", text]).ok();
+    }
+    let removed = image(&place, &["rm", "--json", &digest, &digest]).ok();
+    let expected = format!(r#"{{"images":[{{"image":"{digest}","untagged":[],"removed":true}}],"freed_bytes":"#);
+    assert!(removed.stdout.starts_with(&expected), "{}", removed.describe());
+    assert_eq!(names(&place.store().join("blobs/sha256")), [""; 0]);
+}
+
+/// An image that a registry has as well was imported all the same, and its new names say so.
+#[test]
+fn a_tag_does_not_make_a_registry_of_a_file() {
+    let place = Place::with(&small("x"));
+    let registry = Registry::start(&place, false);
+    let pulled = registry.push(&place, "some/image:v1");
+    cvbake(&place, &["pull", &pulled]).ok();
+    import(&place, &[&layout(&place), "a:1"]).ok();
+    image(&place, &["tag", &pulled, "b:1"]).ok();
+    image(&place, &["tag", "a:1", "c:1"]).ok();
+    let all: Value =
+        serde_json::from_str(&collect(&place, &["prune", "--keep-size", "0", "-n", "--json"]).ok().stdout).unwrap();
+    let imported: Vec<_> = ["a", "b", "c"].iter().map(|name| format!("docker.io/library/{name}:1")).collect();
+    assert_eq!(all["imported"], serde_json::json!(imported));
 }

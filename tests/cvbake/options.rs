@@ -1,7 +1,8 @@
 //! What the options of the filesystem do to the disk.
 
-use crate::support::bake::Place;
+use crate::support::bake::{Bake, Place, mode, names};
 use crate::support::ext4::Ext4;
+use crate::support::image::{Compression, Images};
 use crate::support::run::Outcome;
 use crate::support::{ext4, oracle, sample};
 
@@ -222,4 +223,68 @@ fn dry_runs() {
     assert_eq!(plan["dry_run"], true);
     let text = place.bake().arg("--dry-run").arg("--force").ok();
     assert!(text.stdout.starts_with("Would bake "), "{}", text.describe());
+}
+
+/// A dry run says what the bake would say of the place where the disk goes, before it looks at the image.
+#[test]
+fn dry_runs_look_at_the_target() {
+    let place = place();
+    let (there, closed) = (place.disk(), place.path().join("closed"));
+    std::fs::write(&there, "mine").unwrap();
+    std::fs::create_dir(&closed).unwrap();
+    mode(&closed, 0o555);
+    let linked = place.path().join("out/linked.ext4");
+    std::os::unix::fs::symlink(&there, &linked).unwrap();
+    let before = names(&place.path().join("out"));
+    let targets = [
+        (there.clone(), "exists already"),
+        (linked, "a symbolic link"),
+        (place.path().join("out"), "a directory"),
+        (place.path().join("no/such.ext4"), "No such file or directory"),
+        (closed.join("disk.ext4"), "Permission denied"),
+    ];
+    for (target, says) in targets {
+        let run = |args: &[&str]| Bake::of(&["bake", "oci:nowhere", "-o"]).arg(&target).args(args).no_cache().run();
+        let (baked, planned) = (run(&[]), run(&["--dry-run"]));
+        assert!(planned.error(&[6]).contains(says), "{}", planned.describe());
+        assert!(baked.error(&[6]).contains(says), "{}", baked.describe());
+        let hint = |outcome: &Outcome| outcome.stderr.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(hint(&planned), hint(&baked));
+    }
+    assert_eq!(names(&place.path().join("out")), before);
+    assert_eq!(names(&closed), [""; 0]);
+    // What would be replaced is no obstacle, and stays.
+    place.bake().args(["--dry-run", "--force"]).ok();
+    assert_eq!(std::fs::read(&there).unwrap(), b"mine");
+}
+
+/// What a disk would lack is told before there is one, and every time.
+#[test]
+fn a_dry_run_tells_what_is_left_out() {
+    let place = Place::with(&Images::of(vec![sample::layer("link l -> f x:user.a=\"1\"", Compression::Gzip)]));
+    for args in [&["--dry-run"][..], &[], &["--dry-run", "--force"]] {
+        let told = place.bake().args(args).ok();
+        assert!(told.stderr.contains("/l: user.a is left out"), "{}", told.describe());
+    }
+}
+
+/// Two blobs that unpack to the same, and one that is there twice: each is worked on once, and counted once.
+#[test]
+fn layers_are_counted_as_they_are_worked_on() {
+    let layer = |compression| sample::layer("file a rand:300000:1", compression);
+    let (gzip, plain) = (layer(Compression::Gzip), layer(Compression::Plain));
+    let bytes = gzip.blob.len() + sample::layer("file b \"b\"", Compression::Gzip).blob.len();
+    let other = sample::layer("file b \"b\"", Compression::Gzip);
+    let place = Place::with(&Images::of(vec![gzip, plain, other.clone(), other]));
+    for args in [&["--no-cache"][..], &["--dry-run", "--no-cache"], &[], &["--force"]] {
+        let outcome = place.bake().args(args).progress("json").ok();
+        let events = outcome.stderr.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let events: Vec<_> = events.collect();
+        let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).collect::<Vec<_>>();
+        let image = of("image")[0];
+        assert_eq!((&image["layers"], &image["bytes"]), (&2.into(), &bytes.into()), "{args:?}");
+        let finished = of("layer").into_iter().filter(|event| event["state"] == "finished").count();
+        assert_eq!(finished, 2, "{args:?}");
+        std::fs::remove_file(place.disk()).ok();
+    }
 }

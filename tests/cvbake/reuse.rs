@@ -45,11 +45,13 @@ fn it_stays_or_is_copied() {
     let before = (inode(&first), fs::read(&first).unwrap());
 
     let again = bake(to(&place, &first).args(["--force", "--digest"]));
-    assert_eq!(reused(&again), Some(first.to_str().unwrap()));
+    assert_eq!((reused(&again), &again["unchanged"]), (Some(first.to_str().unwrap()), &true.into()));
+    let told = to(&place, &first).env("CVBAKE_REUSE", "auto").arg("--force").ok().stdout;
+    assert!(told.contains("first.ext4 (unchanged)\n") && !told.contains("copied"), "{told}");
     assert_eq!((inode(&first), fs::read(&first).unwrap()), before);
 
     let copy = bake(to(&place, &second).arg("--digest"));
-    assert_eq!(reused(&copy), Some(first.to_str().unwrap()));
+    assert_eq!((reused(&copy), &copy["unchanged"]), (Some(first.to_str().unwrap()), &false.into()));
     assert!(fs::read(&second).unwrap() == before.1);
     assert!(inode(&second) != before.0);
     assert!(fs::metadata(&second).unwrap().blocks() <= fs::metadata(&first).unwrap().blocks(), "holes stay holes");

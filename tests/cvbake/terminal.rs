@@ -51,7 +51,7 @@ fn evil_image() -> Place {
     import(&place, &[&layout(&place), "app:v1"]).with_root().ok();
     let store = cvbake::store::Store::open(&place.store(), &|_| {}).unwrap();
     let (_, reference) = store.references(&|_| {}).unwrap().remove(0);
-    store.set_reference(&format!("evil{EVIL}/x:{EVIL}\n"), &reference).unwrap();
+    store.set_reference(&format!("evil{EVIL}/x:{EVIL}\n"), &reference, &|_| {}).unwrap();
     place
 }
 

@@ -21,7 +21,8 @@ use crate::ui::Ui;
 /// Bring images from files into the store
 ///
 /// cvbake bake NAME can then bake them without a network. Each layer is unpacked once on the way, to make sure that the image can
-/// be baked. Images that have a manifest keep it, and their digests.
+/// be baked. Images that have a manifest keep it, and their digests. A name that belongs to another image is moved to this one, as
+/// with cvbake image tag.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake image import [OPTIONS] <SOURCE> [NAME]", after_long_help = EXAMPLES)]
 pub(super) struct Args {

@@ -14,7 +14,7 @@ use crate::ui::Ui;
 /// Remove images from the store
 ///
 /// Removing one name of an image leaves its other names. The image is removed with its last name, together with everything that no
-/// other image in the store needs.
+/// other image in the store needs. Imported images without a name stay until they are given by their digests.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Images to remove: names, ends of names, digests or beginnings of digests

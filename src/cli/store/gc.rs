@@ -10,12 +10,13 @@ use crate::cli::work::InStore;
 
 /// Remove what nothing needs
 ///
-/// This removes blobs that belong to no image, interrupted downloads that no process continues, and cached layers that belong to no
-/// image in the store and have not been used for 30 days. Layers of archives and of image layouts are of the last kind.
+/// This removes images without a name, blobs that belong to no image, and interrupted downloads that no process continues. Two things
+/// are removed only if they have not been used for 30 days: imported images without a name, which no registry gives back, and cached
+/// layers that belong to no image in the store, such as those of archives and of image layouts.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake store gc [OPTIONS]")]
 pub(super) struct Args {
-    /// Also remove cached layers of archives and layouts that were used lately, and images whose names are lost
+    /// Also remove imported images without a name and cached layers that were used lately, and images whose names are lost
     #[arg(long)]
     all: bool,
 
@@ -45,7 +46,7 @@ pub(super) struct How {
 pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
     let mut rules = usual_rules();
     if args.all {
-        rules = Rules { layers: Unused::Goes, even_if_lost: true, ..rules };
+        rules = Rules { layers: Unused::Goes, anonymous: Unused::Goes, even_if_lost: true, ..rules };
     }
     args.how.remove(&args.store.open(on)?, &rules, on)
 }

@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error>
     let mut rules = Rules { keep_bytes: args.limits.keep_size, ..usual_rules() };
     if let Some(age) = args.limits.older_than {
         rules.images = unused_for(age);
-        rules.layers = unused_for(age.min(super::KEEP_LAYERS));
+        rules.layers = unused_for(age.min(super::KEEP_UNUSED));
     }
     args.how.remove(&args.store.open(on)?, &rules, on)
 }

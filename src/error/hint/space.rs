@@ -3,7 +3,8 @@
 use super::super::Error;
 use super::super::chain::Cause;
 
-const STORE: &str = "free some space: `cvbake store gc` removes what nothing needs; --store DIR keeps it elsewhere";
+const STORE: &str = "free some space: `cvbake store gc` removes what nothing needs, `cvbake store prune` also images that were not used for \
+                     long; --store DIR keeps it elsewhere; --no-cache bakes without a store";
 pub(super) const DISK: &str = "free some space there; -o writes the disk to another filesystem";
 const TARGET: &str = "free some space there, or export to another filesystem";
 /// Of a bake without a store they are beside the disk.

@@ -87,6 +87,12 @@ pub enum TarProblem {
     /// Nothing that could be a tar header, where the first one should be.
     #[error("expected a tar archive, found data that does not begin with a tar header")]
     NoHeader,
+    /// The end of an archive, and nothing before it, but something behind it: more than zeros begins with zeros.
+    #[error("expected a tar archive, found zeros at the beginning and data at byte {at}")]
+    ZerosAndData {
+        /// Where the first byte is that is no zero.
+        at: u64,
+    },
     /// A header whose bytes do not add up.
     #[error("wrong header checksum: expected {computed:06o}, found \"{stated}\"")]
     Checksum {

@@ -99,6 +99,13 @@ impl Directory {
         })
     }
 
+    /// Whether something can be made in it, for `target`; nothing is.
+    pub(crate) fn check_writable(&self, target: &Path) -> Result<(), Error> {
+        let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        rustix::fs::accessat(&self.fd, ".", access, AtFlags::EACCESS)
+            .map_err(|source| Error::Create { path: target.to_owned(), source: source.into() })
+    }
+
     /// Removes the temporary files of dead runs. It is no error if that fails: they are only in the way.
     pub(crate) fn remove_stale(&self, names: &TemporaryNames) {
         if !self.readable {

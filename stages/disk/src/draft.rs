@@ -50,17 +50,7 @@ impl Draft {
     /// # Errors
     /// When the target is there and may not be replaced, or no file can be made beside it.
     pub fn create(target: &Path, replace: bool) -> Result<Draft, Error> {
-        let no_name = || Error::NoName { path: target.to_owned() };
-        // `Path` takes `disk/` and `disk/.` for `disk`; the kernel and the user don't.
-        if matches!(target.as_os_str().as_bytes(), [.., b'/'] | [.., b'/', b'.']) {
-            return Err(no_name());
-        }
-        let target_name = target.file_name().ok_or_else(no_name)?.to_owned();
-        let dir = Directory::open(match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        })?;
-        check_target(&dir, target, &target_name, replace)?;
+        let (dir, target_name) = look(target, replace)?;
         let temporary = TemporaryNames::of(&target_name);
         dir.remove_stale(&temporary);
         let (file, temporary) = dir.create_locked(&temporary)?;
@@ -270,6 +260,30 @@ impl Drop for Draft {
             let _ = self.temporary.remove();
         }
     }
+}
+
+/// Whether a draft could be made for a target, as far as that can be told without making anything.
+///
+/// # Errors
+/// As [`Draft::create`].
+pub fn check(target: &Path, replace: bool) -> Result<(), Error> {
+    look(target, replace)?.0.check_writable(target)
+}
+
+/// The directory of a target, and its name there.
+fn look(target: &Path, replace: bool) -> Result<(Directory, OsString), Error> {
+    let no_name = || Error::NoName { path: target.to_owned() };
+    // `Path` takes `disk/` and `disk/.` for `disk`; the kernel and the user don't.
+    if matches!(target.as_os_str().as_bytes(), [.., b'/'] | [.., b'/', b'.']) {
+        return Err(no_name());
+    }
+    let name = target.file_name().ok_or_else(no_name)?.to_owned();
+    let dir = Directory::open(match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    })?;
+    check_target(&dir, target, &name, replace)?;
+    Ok((dir, name))
 }
 
 /// What of a file of this length is no hole. Where holes can't be asked for, all is content.

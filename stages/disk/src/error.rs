@@ -1,7 +1,7 @@
 //! What can go wrong with an output.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why an output could not be made.
 ///
@@ -124,6 +124,28 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// The file or directory that it is about.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Error::Exists { path }
+            | Error::NotAFile { path, .. }
+            | Error::Foreign { path, .. }
+            | Error::NoName { path }
+            | Error::Open { path, .. }
+            | Error::Create { path, .. }
+            | Error::NoRoom { path, .. }
+            | Error::Write { path, .. }
+            | Error::Read { path, .. }
+            | Error::SetLen { path, .. }
+            | Error::Sync { path, .. }
+            | Error::Swapped { path }
+            | Error::Rename { from: path, .. } => path,
+        }
+    }
 }
 
 const MIB: u128 = 1 << 20;

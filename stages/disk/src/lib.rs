@@ -21,7 +21,7 @@ mod room;
 mod sink;
 mod window;
 
-pub use draft::Draft;
+pub use draft::{Draft, check};
 pub use error::Error;
 pub use raw::Raw;
 pub use room::free_bytes;

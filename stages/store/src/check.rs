@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use cvbake_verify::Digest;
 
 use crate::entry::len_bytes;
-use crate::reference::REPOSITORIES;
+use crate::reference::{REPOSITORIES, anonymous};
 use crate::{BLOBS, Damage, Error, Event, Health, INDEXES, Origin, PACKS, Reference, Store};
 
 /// Something to be checked.
@@ -108,7 +108,7 @@ impl Store {
             }
         }
         if all_lost && lost.is_empty() {
-            let images = self.unnamed_images()?.into_iter().map(|image| (format!("@{}", image.digest), image));
+            let images = self.unnamed_images()?.into_iter().map(|image| (anonymous(&image.digest), image));
             lost.extend(images);
             found.push((self.path().join(REPOSITORIES), Damage::NamesLost { images: lost.len() }));
         }

@@ -168,7 +168,10 @@ impl Store {
     }
 
     /// Whether there are blobs, but nothing that says what they are called.
-    pub(crate) fn has_lost_names(&self) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn has_lost_names(&self) -> Result<bool, Error> {
         Ok(!self.root.exists(REPOSITORIES)? && (self.root.exists(INDEX_JSON)? || !self.blobs()?.is_empty()))
     }
 
@@ -177,8 +180,8 @@ impl Store {
         let mut inventory = Inventory { blobs: self.blobs()?.into_iter().collect(), ..Inventory::default() };
         for image in self.images(on)? {
             let needs = documents.needs(image.reference.digest, true)?;
-            let imported = image.origin == Origin::Import;
-            inventory.images.push(Image { name: image.name, imported, used: image.used, needs });
+            let (imported, anonymous) = (image.origin == Origin::Import, image.is_anonymous());
+            inventory.images.push(Image { name: image.name, imported, anonymous, used: image.used, needs });
         }
         for digest in pinned {
             inventory.pinned.extend(documents.needs(*digest, false)?);

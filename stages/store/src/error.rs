@@ -210,6 +210,13 @@ pub enum Event {
         /// How many names there are.
         names: usize,
     },
+    /// The last name of an image that no registry gives back points to another one now. It stays, without a name.
+    Unnamed {
+        /// The name.
+        name: String,
+        /// What it pointed to.
+        digest: Digest,
+    },
     /// What a killed process left was removed.
     Removed {
         /// The directory.
@@ -251,6 +258,9 @@ impl fmt::Display for Event {
                 write!(f, "restored {names} {count} from index.json that {} had lost", path.display())
             }
             Event::WaitingForSweep => f.write_str("waiting for another process that is cleaning up the store"),
+            Event::Unnamed { name, digest } => {
+                write!(f, "{name} names another image now: {digest}, which was imported, has no name any more")
+            }
             Event::Removed { path } => write!(f, "removed {}, left by a process that was killed", path.display()),
         }
     }

@@ -11,7 +11,7 @@ use cvbake_verify::{Candidate, MAX_INDEX_ENTRIES, json, parse_index};
 use serde_json::{Value, json};
 
 use crate::entry::{Entry, Fault};
-use crate::reference::REPOSITORIES;
+use crate::reference::{REPOSITORIES, anonymous};
 use crate::{Damage, Error, Event, Health, Origin, Reference, Store};
 
 pub(crate) const INDEX_JSON: &str = "index.json";
@@ -125,13 +125,8 @@ fn descriptor(name: &str, reference: &Reference) -> Value {
 
 fn named(candidate: Candidate) -> (String, Reference) {
     let Candidate { descriptor, ref_name, .. } = candidate;
-    let name = ref_name.unwrap_or_else(|| untagged(&descriptor));
+    let name = ref_name.unwrap_or_else(|| anonymous(&descriptor.digest));
     (name, Reference { digest: descriptor.digest, media_type: descriptor.media_type, size: descriptor.size })
-}
-
-/// What an image is called that nobody gave a name: its digest in no repository.
-fn untagged(descriptor: &cvbake_verify::Descriptor) -> String {
-    format!("@{}", descriptor.digest)
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@
 //!   to no end: who waits for what another makes has some patience ([`Patience`]), and then makes it, too.
 //! * **Nothing is removed that somebody uses.** A process pins what it is going to read or write ([`Store::pin`]); who removes
 //!   something has the store alone meanwhile ([`Store::sweep`]), and leaves what is pinned. Both hold a lock for a moment only.
+//! * **What no registry gives back is kept until somebody lets it go.** An image that was imported and loses its last name to another
+//!   one is called by its digest from then on, and that is a name as far as removal goes; only a rule of its own takes it.
 //! * **What names point to is all that is told in words.** All else follows from the blobs' own documents, so nothing goes out
 //!   of step, and names stand in two places, of which one is restored from the other.
 //! * **A store is private**: it is the user's own directory, which nobody else can write to. Checksums tell damage, not
@@ -50,6 +52,7 @@ mod layout;
 mod links;
 mod lock;
 mod look;
+mod name;
 mod note;
 mod pack;
 mod partial;

@@ -86,20 +86,25 @@ impl Store {
         Ok(names)
     }
 
-    /// Manifests and indexes among the blobs that no name leads to, nor anything that a running process uses.
+    /// Manifests and indexes among the blobs that no name leads to, not even their digests, nor anything that a running process uses.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn unnamed(&self) -> Result<Vec<Reference>, Error> {
-        // Who can only read a store can't keep others from changing it meanwhile.
-        let _alone = self.exclude(|| {}).ok();
+        // In this order, so that nobody has to be kept from changing the store: what comes into it is pinned first, and has its name
+        // before the pin goes.
+        let mut unnamed = self.unnamed_images()?;
+        if unnamed.is_empty() {
+            return Ok(unnamed);
+        }
+        let pinned = self.pinned()?;
         let mut documents = Documents::new(self, &|_| {});
         let mut needed = BTreeSet::new();
-        let named = self.look_at_names()?.known.into_iter().map(|named| named.reference.digest);
-        for digest in named.chain(self.pinned()?) {
+        let Names { known, lost, .. } = self.look_at_names()?;
+        let named = known.into_iter().map(|named| named.reference).chain(lost.into_iter().map(|(_, image)| image));
+        for digest in named.map(|image| image.digest).chain(pinned) {
             needed.extend(documents.needs(digest, false)?);
         }
-        let mut unnamed = self.unnamed_images()?;
         unnamed.retain(|image| !needed.contains(&Need::Document(image.digest)));
         Ok(unnamed)
     }

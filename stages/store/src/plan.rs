@@ -38,6 +38,8 @@ pub struct Rules {
     pub partials: Unused,
     /// Images.
     pub images: Unused,
+    /// Images that have no name, and that no registry gives back: what a registry gives back goes without that.
+    pub anonymous: Unused,
     /// How much there may be in the end: what was used least recently goes until it is no more than that, and what no registry gives
     /// back goes last.
     pub keep_bytes: Option<u64>,
@@ -70,6 +72,8 @@ pub(crate) struct Image {
     pub(crate) name: String,
     /// Whether no registry is known to give it back.
     pub(crate) imported: bool,
+    /// Whether it has no name.
+    pub(crate) anonymous: bool,
     pub(crate) used: SystemTime,
     pub(crate) needs: BTreeSet<Need>,
 }
@@ -150,6 +154,7 @@ pub(crate) fn plan(inventory: &Inventory, rules: &Rules, imported: Imported) -> 
     }
     candidates.retain(|(used, candidate)| {
         let rule = match candidate {
+            Candidate::Image(at) if inventory.images[*at].anonymous && rules.anonymous.takes(*used) => Unused::Goes,
             Candidate::Image(_) => rules.images,
             Candidate::Layer(_) => rules.layers,
             Candidate::Partial(_) => rules.partials,
@@ -313,7 +318,7 @@ mod tests {
                 inventory.layers.insert(digest(layer), unpacked);
             }
             let name = format!("image{number}");
-            inventory.images.push(Image { name, imported: false, used: at(day), needs });
+            inventory.images.push(Image { name, imported: false, anonymous: false, used: at(day), needs });
         }
         let orphan = Unpacked { index_bytes: Some(5), pack_bytes: None, used: at(15) };
         inventory.layers.insert(digest("orphan"), orphan);
@@ -393,6 +398,30 @@ mod tests {
         // One that is in use is not spared: it stays anyway.
         inventory.pinned.insert(Need::Document(digest("manifest1")));
         assert_eq!(plan(&inventory, &rules(0), stay).spared, ["image3"]);
+    }
+
+    /// As the first one is, which was used least recently, and the last.
+    #[test]
+    fn images_without_a_name_have_a_rule_of_their_own() {
+        let mut inventory = inventory();
+        for at in [0, 2] {
+            (inventory.images[at].imported, inventory.images[at].anonymous) = (true, true);
+        }
+        let rules = |anonymous| Rules { anonymous, ..Rules::default() };
+        let table = [
+            (Unused::Stays, ""),
+            (Unused::Since(at(10)), ""),
+            (Unused::Since(at(11)), "image1"),
+            (Unused::Goes, "image1 image3"),
+        ];
+        for (rule, expected) in table {
+            assert_eq!(plan(&inventory, &rules(rule), Imported::Last).images.join(" "), expected, "{rule:?}");
+        }
+        // Nobody asked when a bake makes room.
+        let room = Rules { keep_bytes: Some(0), ..Rules::default() };
+        assert_eq!(plan(&inventory, &room, Imported::Stay).images, ["image2"]);
+        inventory.pinned.insert(Need::Document(digest("manifest1")));
+        assert_eq!(plan(&inventory, &rules(Unused::Goes), Imported::Last).images, ["image3"]);
     }
 
     #[test]

@@ -3,11 +3,15 @@
 //! ```text
 //! repositories/docker.io/library/alpine/:3.20            {"digest": …, "mediaType": …, "size": …, "origin": "registry"}
 //! repositories/localhost:5000/a/b/@sha256:<hex>
-//! repositories/%/@sha256:<hex>                           an image that nobody gave a name
+//! repositories/%/@sha256:<hex>                           an image that has no name
 //! ```
+//!
+//! An image that no registry gives back gets the last of these when its last name goes to another image, and loses it with its next name.
+//! So it stays until somebody says that it may go.
 //!
 //! A repository may be called like another one's tag, so the files' names begin with what no part of a repository's does.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -21,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use crate::dir::Dir;
 use crate::entry::{Entry, Fault, fault, times, used_now};
 use crate::layout::INDEX_JSON;
+use crate::links::{Documents, Need};
+use crate::name::{locate, unescape};
 use crate::{Damage, Error, Event, Health, Store};
 
 pub(crate) const REPOSITORIES: &str = "repositories";
@@ -74,6 +80,19 @@ struct Document {
     origin: Origin,
 }
 
+impl Named {
+    /// Whether the image has no name, and is called by its digest.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.name.starts_with('@')
+    }
+}
+
+/// What an image is called that has no name: its digest in no repository.
+pub(crate) fn anonymous(digest: &Digest) -> String {
+    format!("@{digest}")
+}
+
 /// More than any [`Document`]: a digest, a media type, a number and a word.
 const MAX_LEN: u64 = 4096;
 
@@ -84,6 +103,10 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn reference(&self, name: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Reference>, Error> {
+        Ok(self.named(name, on)?.map(|(reference, _)| reference))
+    }
+
+    fn named(&self, name: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Option<(Reference, Origin)>, Error> {
         let (repository, file) = locate(name);
         let mut dir = self.root.existing_subdir(REPOSITORIES)?;
         for part in &repository {
@@ -93,16 +116,16 @@ impl Store {
         let Some(dir) = dir else { return Ok(None) };
         let Some(entry) = Entry::open(dir, file, on)? else { return Ok(None) };
         let read = read(&entry);
-        Ok(entry.settle(read, on)?.map(|(_, (reference, _))| reference))
+        Ok(entry.settle(read, on)?.map(|(_, found)| found))
     }
 
     /// Keeps what a name points to, as a registry says it; waits for whoever has the store alone. What it points to is pinned by the caller, or
-    /// may be gone before it has the name.
+    /// may be gone before it has the name. What the name pointed to before keeps one if no registry gives it back: its digest.
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn set_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
-        self.set_references([name], reference, Origin::Registry)
+    pub fn set_reference(&self, name: &str, reference: &Reference, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+        self.set_references([name], reference, Origin::Registry, on)
     }
 
     /// As [`Store::set_reference`], for several names of the same, and whoever says so.
@@ -114,9 +137,10 @@ impl Store {
         names: impl IntoIterator<Item = &'n str>,
         reference: &Reference,
         origin: Origin,
+        on: &(dyn Fn(Event) + Sync),
     ) -> Result<(), Error> {
         let _alone = self.exclude(|| {})?;
-        self.write_references(names, reference, origin)
+        self.write_references(names, reference, origin, on)
     }
 
     /// Forgets a name, and says whether it was known; what it points to stays. Waits as [`Store::set_reference`] does.
@@ -134,9 +158,13 @@ impl Store {
         names: impl IntoIterator<Item = &'n str>,
         reference: &Reference,
         origin: Origin,
+        on: &(dyn Fn(Event) + Sync),
     ) -> Result<(), Error> {
+        let names: Vec<&str> = names.into_iter().collect();
+        // First: should this end half-way, the former image has a name too many, and not one too few.
+        self.keep_former(&names, reference, on)?;
         let root = self.root.subdir(REPOSITORIES)?;
-        for name in names {
+        for &name in &names {
             // What is not synced before it gets its name may be lost in a crash of the machine. What is new is no loss then; what takes
             // the place of something whole is whole at any time.
             if self.reference(name, &|_| {})?.is_none() {
@@ -147,9 +175,44 @@ impl Store {
                 self.write_reference_below(root.clone(), name, reference, origin)?;
             }
         }
+        // Its digest was all that it was called by.
+        let bare = anonymous(&reference.digest);
+        let bare = Some(bare.as_str()).filter(|bare| names.iter().any(|name| name != bare));
         let is_new = !self.root.exists(INDEX_JSON)?;
-        let written = self.write_index_json(&[], |file| if is_new { Ok(()) } else { file.sync_all() })?;
-        self.later.sync(&self.root, INDEX_JSON.into(), written)
+        let written = self.write_index_json(bare.as_slice(), |file| if is_new { Ok(()) } else { file.sync_all() })?;
+        self.later.sync(&self.root, INDEX_JSON.into(), written)?;
+        bare.map_or(Ok(false), |bare| self.delete_reference_file(bare)).map(drop)
+    }
+
+    /// Images that no registry gives back, and that the last of their names is about to leave, are kept under their digests.
+    fn keep_former(&self, names: &[&str], new: &Reference, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+        let mut formers: BTreeMap<Digest, (&str, Reference)> = BTreeMap::new();
+        for &name in names {
+            if let Some((former, Origin::Import)) = self.named(name, &|_| {})?
+                && former.digest != new.digest
+                && self.blob_is_there(&former.digest)?
+            {
+                formers.entry(former.digest).or_insert((name, former));
+            }
+        }
+        if formers.is_empty() {
+            return Ok(());
+        }
+        let mut documents = Documents::new(self, &|_| {});
+        let mut needed = documents.needs(new.digest, false)?;
+        for (name, other) in self.references(&|_| {})? {
+            if !names.contains(&name.as_str()) {
+                needed.extend(documents.needs(other.digest, false)?);
+            }
+        }
+        for (digest, (name, former)) in formers {
+            if !needed.contains(&Need::Document(digest)) {
+                let dir = self.root.subdir(REPOSITORIES)?;
+                self.write_reference_below(dir, &anonymous(&digest), &former, Origin::Import)?;
+                on(Event::Unnamed { name: name.to_owned(), digest });
+            }
+        }
+        Ok(())
     }
 
     /// Writes the file of a name, below a directory of repositories.
@@ -343,83 +406,4 @@ fn read(entry: &Entry) -> Result<(Reference, Origin), Fault> {
     let Ok(document) = json::parse::<Document>("reference", &text) else { return damage(Damage::Reference) };
     let Ok(digest) = document.digest.parse() else { return damage(Damage::Reference) };
     Ok((Reference { digest, media_type: document.media_type, size: document.size }, document.origin))
-}
-
-/// The directories and the file of a name, none of which leads anywhere else.
-fn locate(name: &str) -> (Vec<String>, String) {
-    let (path, digest) = name.split_at(name.find('@').unwrap_or(name.len()));
-    let last = path.rfind('/').map_or(0, |slash| slash + 1);
-    let tag = path[last..].find(':').filter(|_| last > 0).map_or(path.len(), |colon| last + colon);
-    let (repository, tag) = path.split_at(tag);
-    let file = format!("{tag}{digest}");
-    let file = if file.is_empty() { ":" } else { &file };
-    (repository.split('/').map(escape).collect(), escape(file))
-}
-
-/// Makes a file name of any text: what no reference has in it becomes `%` and two digits.
-fn escape(part: &str) -> String {
-    match part {
-        "" => return "%".to_owned(),
-        "." | ".." => return part.replace('.', "%2E"),
-        _ => {}
-    }
-    let mut name = String::new();
-    for byte in part.bytes() {
-        if byte.is_ascii_alphanumeric() || b"._-:@+".contains(&byte) {
-            name.push(char::from(byte));
-        } else {
-            name.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    name
-}
-
-/// The text that became this file name; nothing if it is none of ours.
-fn unescape(name: &str) -> Option<String> {
-    if name == "%" {
-        return Some(String::new());
-    }
-    let mut bytes = Vec::new();
-    let mut rest = name.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = rest.split_off(..2).and_then(|digits| std::str::from_utf8(digits).ok())?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-    }
-    let text = String::from_utf8(bytes).ok()?;
-    (escape(&text) == name).then_some(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_become_paths_that_stay_inside() {
-        let table = [
-            ("docker.io/library/alpine:3.20", "docker.io/library/alpine", ":3.20"),
-            ("localhost:5000/x:latest", "localhost:5000/x", ":latest"),
-            ("localhost:5000/x@sha256:12", "localhost:5000/x", "@sha256:12"),
-            ("r/a/b:t@sha256:12", "r/a/b", ":t@sha256:12"),
-            ("r/a", "r/a", ":"),
-            ("../../etc/passwd:x", "%2E%2E/%2E%2E/etc/passwd", ":x"),
-            ("/abs//./x:\u{0}y/../z", "%/abs/%/%2E/x:%00y/%2E%2E/z", ":"),
-            ("", "%", ":"),
-            ("@sha256:12", "%", "@sha256:12"),
-        ];
-        for (name, repository, file) in table {
-            let (parts, found) = locate(name);
-            assert_eq!((parts.join("/").as_str(), found.as_str()), (repository, file), "{name:?}");
-            let parts: Option<Vec<_>> = parts.iter().map(|part| unescape(part)).collect();
-            let file = unescape(&found).filter(|file| file != ":").unwrap_or_default();
-            assert_eq!(parts.map(|parts| parts.join("/") + &file).as_deref(), Some(name), "{name:?}");
-        }
-        for name in ["%2", "%2e", "%41", "%zz", "a%", "%FF", "%+1"] {
-            assert_eq!(unescape(name), None, "{name}");
-        }
-    }
 }

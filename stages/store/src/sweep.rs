@@ -94,8 +94,8 @@ impl Sweep<'_> {
     ///
     /// # Errors
     /// When it can't be written.
-    pub fn set_reference(&self, name: &str, reference: &Reference) -> Result<(), Error> {
-        self.store.write_references([name], reference, Origin::Registry)
+    pub fn set_reference(&self, name: &str, reference: &Reference, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+        self.store.write_references([name], reference, Origin::Registry, on)
     }
 
     /// As [`Store::remove_reference`].

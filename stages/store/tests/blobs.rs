@@ -138,7 +138,7 @@ fn other_things_in_the_place_of_entries_give_way() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir);
         let digest = put(&store, b"some bytes");
-        store.set_reference("r.io/a:b", &reference).unwrap();
+        store.set_reference("r.io/a:b", &reference, &|_| {}).unwrap();
         fs::create_dir_all(store.path().join("partial")).unwrap();
         let named = store.path().join("repositories/r.io/a/:b");
         for path in [blob_path(&store, &digest), partial_path(&store, &digest), named.clone()] {
@@ -162,7 +162,7 @@ fn other_things_in_the_place_of_entries_give_way() {
         assert_eq!(put(&store, b"some bytes"), digest);
         assert_eq!(get(&store, &digest).unwrap(), b"some bytes");
         make(&named);
-        store.set_reference("r.io/a:b", &reference).unwrap();
+        store.set_reference("r.io/a:b", &reference, &|_| {}).unwrap();
         assert_eq!(store.reference("r.io/a:b", &quiet).unwrap().unwrap(), reference);
         assert!(
             fs::read("/etc/passwd").is_ok_and(|bytes| bytes.starts_with(b"root:")),
@@ -186,14 +186,14 @@ fn references() {
     let names = ["docker.io/library/alpine:3.20", "localhost:5000/x:latest", "r.io/a/b:t", "r.io/a:b", &pinned];
     for name in names {
         assert_eq!(store.reference(name, &quiet).unwrap(), None);
-        store.set_reference(name, &reference("older")).unwrap();
-        store.set_reference(name, &reference(name)).unwrap();
+        store.set_reference(name, &reference("older"), &|_| {}).unwrap();
+        store.set_reference(name, &reference(name), &|_| {}).unwrap();
         assert_eq!(store.reference(name, &quiet).unwrap(), Some(reference(name)));
     }
     let mut expected: Vec<_> = names.map(|name| (name.to_owned(), reference(name))).to_vec();
     expected.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(store.references(&quiet).unwrap(), expected);
-    store.set_reference("../../../outside:x", &reference("o")).unwrap();
+    store.set_reference("../../../outside:x", &reference("o"), &|_| {}).unwrap();
     assert!(!dir.path().join("outside").exists());
     let store = Store::open(store.path(), &quiet).unwrap();
     assert_eq!(store.reference("../../../outside:x", &quiet).unwrap(), Some(reference("o")));
@@ -304,7 +304,11 @@ fn download(store: &Store) {
         }
         assert!(get(store, &digest).unwrap() == bytes);
         store
-            .set_reference(&format!("r/a:{}", number % 3), &Reference { digest, media_type: String::new(), size: 0 })
+            .set_reference(
+                &format!("r/a:{}", number % 3),
+                &Reference { digest, media_type: String::new(), size: 0 },
+                &|_| {},
+            )
             .unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use cvbake_store::{Event, Health, Reference, Store};
+use cvbake_store::{Event, Health, Origin, Reference, Rules, Store, Unused};
 use cvbake_verify::Digest;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -60,7 +60,7 @@ fn what_is_looked_at_stays_as_it_is() {
     let store = open(&dir);
     let (image, layer) = put_image(&store, "layer");
     for tag in ["good", "lost", "emptied"] {
-        store.set_reference(&format!("r/a:{tag}"), &image).unwrap();
+        store.set_reference(&format!("r/a:{tag}"), &image, &|_| {}).unwrap();
     }
     let path = |digest: &Digest| store.path().join("blobs/sha256").join(digest.hex());
     let names = store.path().join("repositories/r/a");
@@ -110,7 +110,7 @@ fn images_that_no_name_leads_to() {
     let (lone, _) = put_image(&store, "nobody's");
     let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{}"}}]}}"#, inner.digest);
     let index = put(&store, index.as_bytes());
-    store.set_reference("r/a:t", &named).unwrap();
+    store.set_reference("r/a:t", &named, &|_| {}).unwrap();
     let pin = store.pin([used.digest]).unwrap();
     let unnamed = || {
         let mut found: Vec<Digest> = store.unnamed().unwrap().into_iter().map(|image| image.digest).collect();
@@ -124,6 +124,57 @@ fn images_that_no_name_leads_to() {
     assert_eq!(unnamed(), sorted(vec![index, lone.digest]));
     drop(pin);
     assert_eq!(unnamed(), sorted(vec![index, lone.digest, used.digest]));
-    store.set_reference("r/b:t", &lone).unwrap();
+    store.set_reference("r/b:t", &lone, &|_| {}).unwrap();
     assert_eq!(unnamed(), sorted(vec![index, used.digest]));
+}
+
+/// The last name of an image goes to another one: what a registry gives back is lost then, and the other one stays under its digest.
+#[test]
+fn what_was_imported_outlives_its_last_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let (first, _) = put_image(&store, "first");
+    let (second, _) = put_image(&store, "second");
+    let told = std::sync::Mutex::new(Vec::new());
+    let set = |names: &[&str], image: &Reference, origin| {
+        store
+            .set_references(names.iter().copied(), image, origin, &|event| told.lock().unwrap().push(event.to_string()))
+            .unwrap();
+        std::mem::take(&mut *told.lock().unwrap())
+    };
+    let known = || -> Vec<(String, Digest)> {
+        store.references(&|_| {}).unwrap().into_iter().map(|(name, image)| (name, image.digest)).collect()
+    };
+    let entry = |name: &str, image: &Reference| (name.to_owned(), image.digest);
+    let bare = format!("@{}", first.digest);
+    set(&["r/a:t", "r/b:t"], &first, Origin::Import);
+    assert_eq!(set(&["r/a:t"], &second, Origin::Registry), [""; 0], "it has another name");
+    // Whoever moves it, and whatever the name is given together with it.
+    let expected = format!("r/b:t names another image now: {}, which was imported, has no name any more", first.digest);
+    assert_eq!(set(&["r/b:t", "r/c:t"], &second, Origin::Registry), [expected]);
+    assert_eq!(
+        known(),
+        [entry(&bare, &first), entry("r/a:t", &second), entry("r/b:t", &second), entry("r/c:t", &second)]
+    );
+    let is_kept = |rules: Rules| store.sweep(&|_| {}).unwrap().plan(&rules, &|_| {}).unwrap().blobs.is_empty();
+    assert!(is_kept(Rules::default()));
+    assert!(!is_kept(Rules { anonymous: Unused::Goes, ..Rules::default() }));
+    assert_eq!(store.unnamed().unwrap(), []);
+    // A name takes the place of the digest, in index.json as well.
+    assert_eq!(set(&["r/d:t"], &first, Origin::Import), [""; 0]);
+    fs::remove_dir_all(store.names_path()).unwrap();
+    let store = Store::open(store.path(), &|_| {}).unwrap();
+    assert!(!store.references(&|_| {}).unwrap().iter().any(|(name, _)| *name == bare));
+    // A registry gives it back, and an index that takes its name lists it.
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{}"}}]}}"#, first.digest);
+    let size = index.len() as u64;
+    let index = Reference { digest: put(&store, index.as_bytes()), media_type: "a/b".to_owned(), size };
+    let set = |image: &Reference, origin| {
+        let told = std::sync::Mutex::new(0);
+        store.set_references(["r/d:t"], image, origin, &|_| *told.lock().unwrap() += 1).unwrap();
+        told.into_inner().unwrap()
+    };
+    assert_eq!(set(&index, Origin::Import), 0);
+    assert_eq!(set(&first, Origin::Registry), 1, "the index");
+    assert_eq!(set(&second, Origin::Registry), 0);
 }

@@ -202,7 +202,7 @@ fn names_are_removed_and_the_layout_follows() {
     };
     let untagged = format!("@{}", digest("u"));
     for name in ["docker.io/library/alpine:3.20", "docker.io/library/alpine:edge", "r.io/a/b:t", &untagged] {
-        store.set_reference(name, &reference(name)).unwrap();
+        store.set_reference(name, &reference(name), &|_| {}).unwrap();
     }
     let entry = |name: &str| (Some(name.to_owned()), digest(name).to_string());
     let expected = [
@@ -219,7 +219,7 @@ fn names_are_removed_and_the_layout_follows() {
     assert!(!store.remove_reference("nowhere/at/all:x").unwrap());
     let sweep = store.sweep(&quiet).unwrap();
     assert!(sweep.remove_reference("r.io/a/b:t").unwrap());
-    sweep.set_reference("r.io/new:t", &reference("new")).unwrap();
+    sweep.set_reference("r.io/new:t", &reference("new"), &|_| {}).unwrap();
     drop(sweep);
     assert_eq!(
         listed(),
@@ -235,7 +235,7 @@ fn lost_names_are_restored_from_the_layout() {
     let store = open(&dir);
     let untagged = format!("@{}", digest("u"));
     for name in ["docker.io/library/alpine:3.20", &untagged] {
-        store.set_reference(name, &reference("u")).unwrap();
+        store.set_reference(name, &reference("u"), &|_| {}).unwrap();
     }
     let expected = store.references(&quiet).unwrap();
     fs::remove_dir_all(store.path().join("repositories")).unwrap();
@@ -249,7 +249,7 @@ fn lost_names_are_restored_from_the_layout() {
     fs::write(store.path().join("index.json"), "[]").unwrap();
     let store = Store::open(store.path(), &|_| {}).unwrap();
     assert_eq!(store.references(&quiet).unwrap(), []);
-    store.set_reference("a/b:c", &reference("c")).unwrap();
+    store.set_reference("a/b:c", &reference("c"), &|_| {}).unwrap();
     drop(open(&dir));
 }
 
@@ -274,7 +274,7 @@ fn change_names_and_pin(store: &Store) {
     for number in 0..20 {
         let name = format!("r/a:{}", number % 4);
         let _pin = store.pin([digest(&name)]).unwrap();
-        store.set_reference(&name, &reference(&name)).unwrap();
+        store.set_reference(&name, &reference(&name), &|_| {}).unwrap();
         let sweep = store.sweep(&|_| {}).unwrap();
         assert!(sweep.pinned().contains(&digest(&name)), "what one pinned oneself is there");
         if number % 3 == 0 {

@@ -63,7 +63,7 @@ fn put_index(store: &Store, manifests: &[Digest]) -> Digest {
 
 fn name(store: &Store, name: &str, digest: Digest, media_type: &str) {
     let size = fs::metadata(blob_path(store, &digest)).unwrap().len();
-    store.set_reference(name, &Reference { digest, media_type: media_type.to_owned(), size }).unwrap();
+    store.set_reference(name, &Reference { digest, media_type: media_type.to_owned(), size }, &|_| {}).unwrap();
 }
 
 fn collect(store: &Store, rules: &Rules) -> Removal {
@@ -77,6 +77,7 @@ const ALL: Rules = Rules {
     layers: Unused::Goes,
     partials: Unused::Goes,
     images: Unused::Stays,
+    anonymous: Unused::Stays,
     keep_bytes: None,
     even_if_lost: false,
 };

@@ -100,6 +100,21 @@ impl<R: BufRead> Input<R> {
         Ok(len)
     }
 
+    /// Reads over all zeros that are left; says where the first other byte is, and stops before it, if there is one.
+    pub(super) fn skip_zeros(&mut self) -> Result<Option<u64>, Error> {
+        loop {
+            let bytes = self.fill()?;
+            let (len, other) = (bytes.len(), bytes.iter().position(|&byte| byte != 0));
+            if len == 0 {
+                return Ok(None);
+            }
+            self.lend(other.unwrap_or(len));
+            if other.is_some() {
+                return Ok(Some(self.offset()));
+            }
+        }
+    }
+
     /// Reads over everything that is left.
     pub(super) fn drain(&mut self) -> Result<(), Error> {
         self.skip(u64::MAX).map(|_| ())

@@ -151,6 +151,12 @@ impl<R: BufRead> Reader<R> {
                 if let Some(record) = seen.last() {
                     return Err(self.error(TarProblem::Dangling { record, found: "the end of the archive" }));
                 }
+                // Behind an archive may be anything; but a disk that begins with zeros is no archive of nothing.
+                if self.header.offset == 0
+                    && let Some(at) = self.input.skip_zeros()?
+                {
+                    return Err(self.error(TarProblem::ZerosAndData { at }));
+                }
                 self.input.drain()?;
                 self.finished = true;
                 return Ok(false);
@@ -204,8 +210,15 @@ impl<R: BufRead> Reader<R> {
         }
         if header::is_zero(&self.block) {
             // Some writers forget the second block, as others forget both.
-            if self.read_block()? && !header::is_zero(&self.block) {
-                return Err(self.error(TarProblem::LoneZeroBlock));
+            if self.read_block()?
+                && let Some(other) = self.block.iter().position(|&byte| byte != 0)
+            {
+                let at = (BLOCK_SIZE + other) as u64;
+                let is_first = self.header.offset == 0;
+                return Err(self.error(match is_first {
+                    true => TarProblem::ZerosAndData { at },
+                    false => TarProblem::LoneZeroBlock,
+                }));
             }
             return Ok(false);
         }

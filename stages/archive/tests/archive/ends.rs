@@ -26,6 +26,18 @@ fn ends_that_are_accepted() {
     assert_eq!(count(&[&archive.clone().end()[..], &tar().file("b", b"").end()].concat()), 1);
 }
 
+/// A disk begins with zeros, too: only with nothing behind them they are an archive of nothing.
+#[test]
+fn zeros_and_data_are_no_archive() {
+    for (zeros, behind) in [(1024, 56), (10240, 0), (1_000_000, 511), (512, 0), (512, 511)] {
+        let bytes = [&vec![0; zeros + behind][..], b"x", &[0; 4096]].concat();
+        refused(&bytes, &format!("found zeros at the beginning and data at byte {}", zeros + behind));
+    }
+    // A global header is no file, and no zeros.
+    let global = tar().entry(head("g").kind(b'g').size(20), b"20 comment=something");
+    assert_eq!(read(&[&global.end()[..], b"x"].concat()).unwrap().len(), 0);
+}
+
 #[test]
 fn ends_that_are_not() {
     let archive = tar().file("a", b"content").file("b", &[7; 600]);

@@ -156,8 +156,9 @@ impl<'s> Image<'s> {
             self.hold(descriptor.digest)?;
             self.keep(descriptor.digest, &bytes)?;
             let Descriptor { media_type, digest, size } = descriptor.clone();
+            let on = |event| (self.on)(Event::Store(event));
             store
-                .set_reference(&self.wanted.stored(&self.place), &Stored { digest, media_type, size })
+                .set_reference(&self.wanted.stored(&self.place), &Stored { digest, media_type, size }, &on)
                 .map_err(store_problem)?;
         }
         Ok((descriptor, bytes))

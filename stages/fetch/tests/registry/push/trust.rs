@@ -77,8 +77,8 @@ fn mounts(server: &Server, sample: &Sample, name: &str) -> Mounts {
     partial.commit().unwrap();
     let stored =
         cvbake_store::Reference { digest, media_type: MANIFEST.to_owned(), size: sample.manifest.len() as u64 };
-    store.set_reference(&format!("{}/{name}", server.address), &stored).unwrap();
-    store.set_reference("elsewhere.example/x:v1", &stored).unwrap();
+    store.set_reference(&format!("{}/{name}", server.address), &stored, &|_| {}).unwrap();
+    store.set_reference("elsewhere.example/x:v1", &stored, &|_| {}).unwrap();
     let wanted = [&sample.layer, &sample.config].map(|blob| Digest::sha256(blob)).into();
     Mounts::known(&store, &reference(server, "a/b:v1"), None, &wanted, &|_| {})
 }
