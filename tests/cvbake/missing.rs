@@ -228,7 +228,7 @@ fn an_imported_image_outlives_its_last_name() {
     let unnamed: Value = serde_json::from_str(&collect(&place, &["gc", "--all", "-n", "--json"]).ok().stdout).unwrap();
     assert_eq!(unnamed["imported"][0], format!("@{digest}"));
     let removed = image(&place, &["rm", &digest[..16]]).ok();
-    assert!(removed.stdout.starts_with(&format!("removed  {digest}\n")), "{}", removed.describe());
+    assert!(removed.stdout.starts_with(&format!("Removed  {digest}\n")), "{}", removed.describe());
     assert!(!rows().contains("<none>"), "{}", rows());
 }
 
