@@ -39,7 +39,7 @@ impl<'f> Raw<'f> {
     }
 
     /// Counts positions from there.
-    pub(crate) fn from_base(self, base: u64) -> Raw<'f> {
+    pub(crate) fn based_at(self, base: u64) -> Raw<'f> {
         Raw { base, ..self }
     }
 

@@ -32,7 +32,7 @@ impl<'d> Window<'d> {
     /// Where bytes of the filesystem go.
     #[must_use]
     pub fn sink(self) -> Raw<'d> {
-        self.draft.raw().from_base(self.base)
+        self.draft.raw().based_at(self.base)
     }
 
     /// How many bytes, from the beginning of the filesystem, the file has.
@@ -124,7 +124,7 @@ mod tests {
             }
             window.clear_all().unwrap();
             let mut front = Vec::new();
-            std::io::Read::read_to_end(&mut &*draft.file(), &mut front).unwrap();
+            std::io::Read::read_to_end(&mut draft.file(), &mut front).unwrap();
             assert_eq!((front.len() as u64, front.iter().all(|byte| *byte == 7)), (base, true));
         }
     }
