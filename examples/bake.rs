@@ -1,37 +1,18 @@
 //! Bakes an image into a disk: `cargo run --example bake -- oci:image disk.ext4`.
 
 use std::path::Path;
-use std::thread::available_parallelism;
 
 use cvbake::cleanup::Cleanup;
 use cvbake::error::Error;
 use cvbake::event::{Event, LayerEvent};
-use cvbake::ext4::{Inodes, Size};
-use cvbake::fetch::{Options, Source};
-use cvbake::verify::Want;
-use cvbake::{Baked, Engine, Job, KeepPacks, Output};
+use cvbake::fetch::Source;
+use cvbake::{Baked, Ext4, Filesystem, Job, Output};
 
 // docs/library.md quotes from here
 /// Bakes an image for this machine's platform, without a store.
 pub(crate) fn bake(source: Source, disk: &Path) -> Result<Baked, Error> {
-    let job = Job {
-        source: source.into(),
-        registry: Options::default(),
-        want: Want::host(),
-        engine: Engine::Native,
-        size: Size::Auto,
-        inodes: Inodes::Auto,
-        label: b"root".to_vec(),
-        uuid: None,
-        hash_seed: None,
-        journal: true,
-        epoch: 0,
-        store: None,
-        temporary: std::env::temp_dir(),
-        keep_packs: KeepPacks::Never,
-        reuse: false,
-        jobs: available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN),
-    };
+    let mut job = Job::new(source);
+    job.filesystem = Filesystem::Ext4(Ext4 { label: b"root".to_vec(), ..Ext4::default() });
     let output = Output { path: disk.to_owned(), replace: true, digest: true, sync: true };
     // Remembers what is temporary, for whoever handles signals.
     let cleanup = Cleanup::new();

@@ -11,21 +11,23 @@ use cvbake_disk::Draft;
 use cvbake_ext4::{Layout, LeftOut, mkfs};
 use cvbake_store::Store;
 use cvbake_tree::Tree;
-use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer};
+use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer, chain_id};
 
-use self::plan::{Numbers, content_bytes};
+use self::plan::{Numbers, content_bytes, plan_of};
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::{Layers, Purpose, Workshop, distinct};
+use crate::layers::{KeepPacks, Layers, Purpose, Workshop};
+use crate::proof::{Admitted, admit};
+use crate::recipe::Engine;
+use crate::report::Plan;
 use crate::reuse::content::Disks;
 use crate::reuse::{Made, Reuse, Standing};
-use crate::workplace::{Workplace, open_existing_store, open_store, pin, verify};
+use crate::workplace::{Workplace, open_existing_store, open_store};
 
-pub(crate) use self::job::derived_uuid;
-pub use self::job::{Engine, Job, Output};
-pub use self::plan::{Baked, Plan};
+pub use self::job::{Job, Output};
+pub use self::plan::Baked;
 
 /// Bakes an image: afterwards either the whole disk stands at its place, or nothing.
 ///
@@ -44,17 +46,19 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, cleanup)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let window = draft.window(0);
-    let disk = (job.engine == Engine::Native).then_some(window);
+    let disk = (*job.engine() == Engine::Native).then_some(window);
     let located = job.source.locate(job.registry.pull, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
     let shop = Workshop { keep_packs, disk, ..Workshop::new(store.as_ref(), place.path(), way, on) };
 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
-    let image = verify(&*blobs, &job.want, store.as_ref())?;
-    let _pin = pin(store.as_ref(), &image)?;
-    announce(&image, on);
-    let reuse = Reuse::of(job, &image, store.as_ref(), located.is_in_registry());
+    let Admitted { image, pin: _pin } = admit(&*blobs, &job.want, Layer::diff_id, store.as_ref(), on)?;
+    let known = content(&image).zip(store.as_ref().filter(|_| *job.engine() == Engine::Native));
+    let reuse = known.map(|(content, store)| {
+        let wanted = job.reuse && job.keep_packs != KeepPacks::Always;
+        Reuse::new(&job.recipe(content), &image, store, wanted, located.is_in_registry())
+    });
     let made = reuse.as_ref().map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
     if let Some(made) = made {
         if output.replace && made.stands_at(&output.path) {
@@ -74,8 +78,9 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     clock.next(Stage::Merge);
     let tree = readable(layers.merge(job.epoch)?, on);
     clock.next(Stage::Plan);
-    let options = job.options(&layers);
-    let (numbers, standing) = match &job.engine {
+    let recipe = job.recipe(layers.chain_id());
+    let options = recipe.ext4_options(layers.foundation());
+    let (numbers, standing) = match job.engine() {
         Engine::Native => {
             let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
             let numbers = Numbers::planned(&layout);
@@ -102,7 +107,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             (made.map_err(|error| layers.blame(error))?.into(), Standing::default())
         }
     };
-    let plan = Plan::new(&image, &layers, &tree, &options, numbers);
+    let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
     drop((tree, layers));
     let work = Work { plan, reused: None, standing, draft, store: store.as_ref(), reuse, clock };
     finish(work, output, cleanup, on)
@@ -173,33 +178,21 @@ fn try_plan(job: &Job, output: Option<&Output>, cleanup: &Cleanup, on: &(dyn Fn(
     let mut clock = Clock::start(Stage::Resolve, on);
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
-    let image = verify(&*blobs, &job.want, store.as_ref())?;
-    let _pin = pin(store.as_ref(), &image)?;
-    announce(&image, on);
+    let Admitted { image, pin: _pin } = admit(&*blobs, &job.want, Layer::diff_id, store.as_ref(), on)?;
     clock.next(Stage::Unpack);
     let mut layers = Layers::unpack(&image, &*blobs, shop, Purpose::Plan)?;
     clock.next(Stage::Merge);
     let tree = readable(layers.merge(job.epoch)?, on);
     clock.next(Stage::Plan);
-    let options = job.options(&layers);
+    let recipe = job.recipe(layers.chain_id());
+    let options = recipe.ext4_options(layers.foundation());
     let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
-    Ok(Plan::new(&image, &layers, &tree, &options, Numbers::planned(&layout)))
+    Ok(plan_of(&image, &layers, &tree, &recipe, Numbers::planned(&layout)))
 }
 
-/// Tells what the image is whose layers are unpacked.
-pub(crate) fn announce(image: &Image, on: &(dyn Fn(Event) + Sync)) {
-    announce_by(image, Layer::diff_id, on);
-}
-
-/// Tells what the image is. One layer that it has twice is worked on once: `key` is what the stage that comes tells them apart by.
-pub(crate) fn announce_by(image: &Image, key: fn(&Layer) -> Option<Digest>, on: &(dyn Fn(Event) + Sync)) {
-    let distinct = distinct(image.layers(), key);
-    let bytes = distinct.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.size()?));
-    let digest = image.descriptor().map(|manifest| manifest.digest);
-    on(Event::Image { digest, layers: distinct.len(), bytes });
-    for warning in image.warnings() {
-        on(Event::Warning(warning.to_string()));
-    }
+/// What all layers unpack to, if the image says of each what that is.
+fn content(image: &Image) -> Option<Digest> {
+    Some(chain_id(&image.layers().iter().map(Layer::diff_id).collect::<Option<Vec<_>>>()?))
 }
 
 /// The tree without the extended attributes that nobody could read on the disk.

@@ -6,13 +6,15 @@ use std::io::{self, Read};
 use cvbake_fetch::export::Contents;
 use cvbake_verify::{Blobs, Candidate, Descriptor, Error as VerifyError, Image, Layer, Platform, Root, Want};
 
+use crate::proof::prove;
+
 /// The images in what a source leads to.
 pub(crate) fn images(blobs: &dyn Blobs, contents: &Contents) -> Result<Vec<Image>, VerifyError> {
     let mut images = Vec::new();
     for Candidate { descriptor, platform, .. } in contents.images() {
         let at = At { blobs, root: Root::Candidates(vec![Candidate::new(descriptor.clone())]) };
         let platform = platform.clone().unwrap_or_else(Platform::host);
-        match Image::verify(&at, &Want { platform, explicit: false }) {
+        match prove(&at, &Want { platform, explicit: false }) {
             Ok(image) => images.push(image),
             // An index may list anything; alone it is an error.
             Err(VerifyError::NotAnImage { .. }) if *descriptor != *contents.top() => {}

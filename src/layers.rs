@@ -4,14 +4,15 @@
 pub(crate) mod archive;
 mod content;
 mod foundation;
+mod pack_file;
 mod stream;
 mod unpack;
+mod write;
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
-use std::mem;
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cvbake_disk::{Draft, Window};
 use cvbake_ext4::Place;
@@ -23,14 +24,17 @@ use cvbake_verify::{Blobs, Digest, Image, Layer, chain_id};
 use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
 use crate::parallel::in_parallel;
+use crate::proof::distinct;
 use crate::readahead::Turn;
-use crate::reuse::content::{Disks, Earlier, RUNS, layout_name};
+use crate::report::LayerReport;
+use crate::reuse::content::{Disks, RUNS, layout_name};
 use crate::reuse::{Positions, Standing};
 use crate::seats::{Seat, Seats};
 use crate::workplace::Workplace;
 
+use content::Content;
 use foundation::{FOUNDATION_LAYER_MIN, FOUNDATION_MIN, is_scratch_better};
-pub(crate) use stream::{is_known, learn, with_another};
+pub(crate) use stream::with_another;
 
 const _: () = assert!(PACK_PIECE as u64 == cvbake_store::PIECE, "one seal fits both");
 
@@ -111,56 +115,6 @@ struct Unpacked<'a> {
     content: Content,
     found: Found,
     entries: usize,
-}
-
-/// Where the content of a layer's files is.
-enum Content {
-    /// In a pack in the scratch directory.
-    Scratch(PathBuf),
-    /// On the disk itself, from [`foundation::FOUNDATION`] on.
-    Disk,
-    /// In a pack in the store, unless it is damaged.
-    Store,
-    /// In a pack that was put into the store just now.
-    Kept,
-    /// On a disk that was made before; should that be changed meanwhile, elsewhere.
-    Earlier(Earlier, Box<Content>),
-    /// In the layer, to be inflated again.
-    Layer,
-}
-
-impl Content {
-    /// What the store had of a layer whose content is here.
-    fn found(&self) -> Found {
-        match self {
-            Content::Scratch(_) | Content::Disk | Content::Kept => Found::Nothing,
-            Content::Store => Found::Content,
-            Content::Earlier(..) => Found::Disk,
-            Content::Layer => Found::Index,
-        }
-    }
-}
-
-/// Each layer once, the lowest of those that are alike; layers without a key are like none.
-pub(crate) fn distinct(layers: &[Layer], key: impl Fn(&Layer) -> Option<Digest>) -> Vec<&Layer> {
-    let mut seen = HashSet::new();
-    layers.iter().filter(|layer| key(layer).is_none_or(|key| seen.insert(key))).collect()
-}
-
-/// What a bake tells of a layer in the end.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct LayerReport {
-    /// The digest of the layer as it is stored, where something says it.
-    pub digest: Option<Digest>,
-    /// The digest of what it unpacks to.
-    pub diff_id: Digest,
-    /// Its length as it is stored, where that is known.
-    pub bytes: Option<u64>,
-    /// How many entries its archive has, not counting most of those that it overwrites itself.
-    pub entries: usize,
-    /// What the store had of it.
-    pub found: Found,
 }
 
 /// What names the pack of a layer.
@@ -269,7 +223,7 @@ impl<'a> Layers<'a> {
         let indexes: Vec<&Index> = self.positions.iter().map(index).collect();
         let tree = cvbake_unpack::merge(&indexes, Time::from_secs(epoch)).map_err(|error| self.locate(error))?;
         for unpacked in &mut self.unpacked {
-            if matches!(unpacked.content, Content::Scratch(_) | Content::Disk) {
+            if !unpacked.content.needs_index() {
                 unpacked.index = None;
             }
         }
@@ -328,8 +282,7 @@ impl<'a> Layers<'a> {
         for (at, places) in self.by_layer(placements).into_iter().enumerate() {
             let Unpacked { layer, pack, content, found, .. } = &mut self.unpacked[at];
             let places = places.iter().copied().flatten();
-            let is_kept = matches!(content, Content::Layer | Content::Store);
-            if !is_kept || places.clone().next().is_none() || !is_worth_a_note(layer) {
+            if !content.may_be_elsewhere() || places.clone().next().is_none() || !is_worth_a_note(layer) {
                 continue;
             }
             // A pack may share its blocks with the disk, and what is elsewhere can't.
@@ -338,7 +291,7 @@ impl<'a> Layers<'a> {
                 && !disks.reuse().lacks(layer, self.shop.on)?
             {
                 *found = Found::Disk;
-                *content = Content::Earlier(earlier, Box::new(mem::replace(content, Content::Layer)));
+                content.is_on(earlier);
             }
         }
         Ok(())
@@ -374,10 +327,7 @@ impl<'a> Layers<'a> {
         let report = |&at: &usize| {
             let Unpacked { layer, diff_id, entries, found, content, .. } = &self.unpacked[at];
             let (digest, bytes) = (layer.digest(), layer.size());
-            let found = match content {
-                Content::Earlier(earlier, otherwise) if !earlier.is_good() => otherwise.found(),
-                _ => *found,
-            };
+            let found = content.found_otherwise().unwrap_or(*found);
             LayerReport { digest, diff_id: *diff_id, bytes, entries: *entries, found }
         };
         self.positions.iter().map(report).collect()

@@ -19,7 +19,7 @@
 //! | `hash` | streams → their SHA-256, several at once | `verify` |
 //! | [`store`] | what is kept between runs | `verify`, `durable` |
 //! | [`fetch`] | where images come from and go to | `verify`, `hash`, `store`, `archive`, `durable` |
-//! | [`unpack`] | a layer → index + pack; indexes → tree | `verify`, `tree`, `archive` |
+//! | [`unpack`] | a layer → index + pack; indexes → tree | `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk`, `durable` |
 //! | this one | wiring: the order ([`bake()`]), errors and exit codes ([`error`]), events, and the program around it | all |
@@ -50,18 +50,22 @@ pub mod error;
 pub mod event;
 mod everything;
 pub mod images;
+mod known;
 mod layers;
 mod parallel;
+mod proof;
 mod pull;
 mod push;
 mod readahead;
+mod recipe;
+mod report;
 mod reuse;
 mod seats;
 mod source;
 pub mod text;
 mod workplace;
 
-pub use bake::{Baked, Engine, Job, Output, Plan, bake, plan};
+pub use bake::{Baked, Job, Output, bake, plan};
 pub use check::{Checked, check};
 pub use cvbake_archive as archive;
 pub use cvbake_disk as disk;
@@ -72,7 +76,9 @@ pub use cvbake_store as store;
 pub use cvbake_tree as tree;
 pub use cvbake_unpack as unpack;
 pub use cvbake_verify as verify;
-pub use layers::{KeepPacks, LayerReport};
+pub use layers::KeepPacks;
 pub use pull::{PullJob, Pulled, pull};
 pub use push::{PushJob, PushSelect, Pushed, push};
+pub use recipe::{Engine, Ext4, Filesystem};
+pub use report::{LayerReport, Plan};
 pub use source::ImageSource;

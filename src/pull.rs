@@ -10,7 +10,6 @@ use cvbake_fetch::{Options, Source};
 use cvbake_store::{Pin, Store};
 use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Image, Layer, Want};
 
-use crate::bake::announce_by;
 use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -18,8 +17,9 @@ use crate::event::{Event, LayerEvent, Stage};
 use crate::everything;
 use crate::layers::with_another;
 use crate::parallel::{Stop, in_parallel};
+use crate::proof::{Admitted, admit, warn};
 use crate::source::open_source;
-use crate::workplace::{Workplace, open_store, pin};
+use crate::workplace::{Workplace, open_store};
 
 /// What to pull, and how.
 #[derive(Debug, Clone)]
@@ -124,9 +124,7 @@ impl<'s> Found<'s> {
         store: Option<&'s Store>,
         on: &(dyn Fn(Event) + Sync),
     ) -> Result<Found<'s>, Error> {
-        let image = Image::verify(blobs, &job.want)?;
-        let pin = pin(store, &image)?;
-        announce_by(&image, Layer::digest, on);
+        let Admitted { image, pin } = admit(blobs, &job.want, Layer::digest, store, on)?;
         Ok(Found { digest: image.identity().digest(), images: vec![image], others: Vec::new(), _pin: pin })
     }
 
@@ -134,9 +132,7 @@ impl<'s> Found<'s> {
         let contents = Contents::of_everything(blobs)?.expect("a name in a registry stands for one document");
         let images = everything::images(blobs, &contents)?;
         let pin = store.map(|store| store.pin(contents.digests())).transpose()?;
-        for warning in images.iter().flat_map(Image::warnings) {
-            on(Event::Warning(warning.to_string()));
-        }
+        images.iter().for_each(|image| warn(image, on));
         let layers: BTreeSet<Digest> = images.iter().flat_map(Image::layers).filter_map(Layer::digest).collect();
         let (digest, others) = (Some(contents.top().digest), contents.blobs().to_vec());
         let bytes = others.iter().try_fold(0u64, |sum, blob| sum.checked_add(blob.size));

@@ -16,8 +16,9 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
 use crate::parallel::{Stop, in_parallel};
+use crate::proof::{wanted, warn};
 use crate::source::ImageSource;
-use crate::workplace::{Workplace, open_existing_store, open_store, verify};
+use crate::workplace::{Workplace, open_existing_store, open_store};
 
 /// What to push, and how.
 #[derive(Debug, Clone)]
@@ -122,8 +123,8 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let mut ship = || -> Result<Shipment, Error> {
         Ok(match &job.select {
             PushSelect::One(want) => {
-                let image = verify(&*blobs, want, store.as_ref())?;
-                image.warnings().iter().for_each(|warning| on(Event::Warning(warning.to_string())));
+                let image = wanted(&*blobs, want, store.as_ref())?;
+                warn(&image, on);
                 match image.manifest() {
                     Some(_) => Shipment::of(&image, !job.private_layers, &tell)?,
                     None => {

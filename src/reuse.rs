@@ -14,20 +14,18 @@ use std::path::{Path, PathBuf};
 use cvbake_disk::Draft;
 use cvbake_store::Store;
 use cvbake_tree::Placement;
-use cvbake_verify::{Config, Digest, Image, Layer, chain_id};
+use cvbake_verify::{Config, Digest, Image, Layer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::bake::{Engine, Job, Plan, derived_uuid};
 use crate::error::Error;
 use crate::event::{Event, Found};
-use crate::layers::{KeepPacks, LayerReport, is_known};
+use crate::known::is_known;
+use crate::recipe::Recipe;
+use crate::report::{LayerReport, Plan};
 
 pub(crate) use place::Positions;
 use place::{Place, settled, whole_path};
-
-/// Changes whenever the same layers and options give other bytes than they did.
-const GENERATION: u32 = 3;
 
 /// How many places of the same disk are remembered.
 const PLACES: usize = 4;
@@ -36,7 +34,7 @@ const PLACES: usize = 4;
 pub(crate) struct Reuse<'a> {
     store: &'a Store,
     image: &'a Image,
-    /// What names the content of all layers, and the options.
+    /// What names the bake.
     key: Digest,
     uuid: [u8; 16],
     /// Whether a disk may be used again; where it stands is noted in any case.
@@ -75,18 +73,15 @@ struct Note {
 }
 
 impl<'a> Reuse<'a> {
-    /// What is known of a bake's result; `None` where nothing can be, because nothing is kept, or nothing says what the layers are.
-    pub(crate) fn of(job: &Job, image: &'a Image, store: Option<&'a Store>, in_registry: bool) -> Option<Reuse<'a>> {
-        let content = chain_id(&image.layers().iter().map(Layer::diff_id).collect::<Option<Vec<_>>>()?);
-        let store = store.filter(|_| job.engine == Engine::Native)?;
-        let wanted = job.reuse && job.keep_packs != KeepPacks::Always;
-        let Job { size, inodes, label, hash_seed, journal, epoch, .. } = job;
-        let uuid = job.uuid.unwrap_or_else(|| derived_uuid(&content, "filesystem"));
-        let version = env!("CARGO_PKG_VERSION");
-        let text = format!(
-            "cvbake {version} disk {GENERATION} of {content}: {size:?} {inodes:?} {label:?} {uuid:?} {hash_seed:?} {journal} {epoch}"
-        );
-        Some(Reuse { store, image, key: Digest::sha256(text.as_bytes()), uuid, wanted, in_registry })
+    /// What is known of what a recipe makes. A disk may be used again only if that is `wanted`.
+    pub(crate) fn new(
+        recipe: &Recipe<'_>,
+        image: &'a Image,
+        store: &'a Store,
+        wanted: bool,
+        in_registry: bool,
+    ) -> Reuse<'a> {
+        Reuse { store, image, key: recipe.key(), uuid: recipe.uuid(), wanted, in_registry }
     }
 
     /// What is noted; what can't be read is no loss.

@@ -2,6 +2,8 @@
 //! a test that needs another stage belongs to the program's tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Every crate of ours, and ours that it may use.
 const EDGES: &[(&str, &[&str])] = &[
@@ -14,7 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cvbake-hash", &["cvbake-verify"]),
     ("cvbake-store", &["cvbake-durable", "cvbake-verify"]),
     ("cvbake-fetch", &["cvbake-archive", "cvbake-durable", "cvbake-hash", "cvbake-store", "cvbake-verify"]),
-    ("cvbake-unpack", &["cvbake-archive", "cvbake-tree", "cvbake-verify"]),
+    ("cvbake-unpack", &["cvbake-archive", "cvbake-tree"]),
     ("cvbake-rootfs", &["cvbake-tree"]),
     ("cvbake-ext4", &["cvbake-disk", "cvbake-durable", "cvbake-tree"]),
     (
@@ -72,7 +74,95 @@ fn only_the_listed_edges() {
             let edge = &dependency.name;
             assert!(allowed[name.as_str()].contains(&edge.as_str()), "{name} must not depend on {edge}");
         }
+        let used: BTreeSet<&str> = dependencies.iter().map(|dependency| dependency.name.as_str()).collect();
+        for edge in allowed[name.as_str()] {
+            assert!(used.contains(edge), "{name} may depend on {edge}, and does not: take it off the list");
+        }
     }
+}
+
+/// The files of the library, by the names of their modules, without their tests.
+fn modules() -> BTreeMap<String, String> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let lib = fs::read_to_string(src.join("lib.rs")).expect("the library");
+    let top = lib.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+    let mut found = BTreeMap::new();
+    let mut todo: Vec<(String, PathBuf)> =
+        top.map(|name| (name.to_owned(), src.join(name).with_extension("rs"))).collect();
+    while let Some((name, path)) = todo.pop() {
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let below = fs::read_dir(path.with_extension("")).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in below.filter(|path| path.extension().is_some_and(|ending| ending == "rs")) {
+            let last = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+            todo.push((format!("{name}::{last}"), path));
+        }
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+        if !name.ends_with("::tests") {
+            found.insert(name, text);
+        }
+    }
+    found
+}
+
+/// The modules that a module names: by `crate::` or by `super::`, alone or in braces.
+fn named(module: &str, text: &str, all: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    for root in ["crate::", "super::"] {
+        for (at, _) in code.match_indices(root) {
+            let rest = &code[at + root.len()..];
+            let end = rest.find(|letter| !is_word(letter)).unwrap_or(rest.len());
+            let path = rest[..end].trim_end_matches(':');
+            let base = match root {
+                "crate::" => String::new(),
+                _ => module.rsplit_once("::").map(|(parent, _)| format!("{parent}::")).unwrap_or_default(),
+            };
+            let ends: Vec<&str> = match rest[end..].strip_prefix('{') {
+                Some(list) => list[..list.find('}').unwrap_or(list.len())].split(',').map(str::trim).collect(),
+                None => vec![""],
+            };
+            for last in ends {
+                let whole = format!("{base}{path}::{last}");
+                let mut parts: Vec<&str> = whole.split("::").filter(|part| !part.is_empty()).collect();
+                while !parts.is_empty() && !all.contains_key(&parts.join("::")) {
+                    parts.pop();
+                }
+                let name = parts.join("::");
+                if !name.is_empty() && name != module {
+                    found.insert(name);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// No file of the library needs, by whatever way, one that needs it: each can be read after those that it names.
+#[test]
+fn files_of_the_library_have_an_order() {
+    let modules = modules();
+    assert!(modules.len() > 40 && modules.contains_key("layers::content"), "{:?}", modules.keys());
+    let mut left: BTreeMap<String, BTreeSet<String>> =
+        modules.iter().map(|(name, text)| (name.clone(), named(name, text, &modules))).collect();
+    assert!(left["bake"].contains("layers") && left["layers::unpack"].contains("layers::content"));
+    while !left.is_empty() {
+        let ready: Vec<String> =
+            left.iter().filter(|(_, needs)| needs.is_empty()).map(|(name, _)| name.clone()).collect();
+        assert!(!ready.is_empty(), "these name one another in a circle, or something that does: {left:#?}");
+        for name in ready {
+            left.remove(&name);
+            left.values_mut().for_each(|needs| needs.retain(|need| *need != name));
+        }
+    }
+}
+
+/// What is to be trusted is decided in one place.
+#[test]
+fn images_are_proven_in_one_file() {
+    let proving: Vec<String> =
+        modules().into_iter().filter(|(_, text)| text.contains("Image::verify")).map(|(name, _)| name).collect();
+    assert_eq!(proving, ["proof"]);
 }
 
 #[test]

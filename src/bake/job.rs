@@ -3,14 +3,15 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use cvbake_ext4::{Inodes, Options, Size, mkfs};
-use cvbake_verify::{Algorithm, Digest, Image, Want};
+use cvbake_verify::{Digest, Image, Want};
 
 use crate::layers::{KeepPacks, Layers};
+use crate::recipe::{Engine, Filesystem, Recipe};
 use crate::source::ImageSource;
 
 /// What to bake, and how.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Job {
     /// Which image.
     pub source: ImageSource,
@@ -18,20 +19,8 @@ pub struct Job {
     pub registry: cvbake_fetch::Options,
     /// The platform that an image for several is wanted for.
     pub want: Want,
-    /// What writes the filesystem.
-    pub engine: Engine,
-    /// How large the disk is to be.
-    pub size: Size,
-    /// How many inodes it is to have.
-    pub inodes: Inodes,
-    /// The filesystem's name, at most 16 bytes.
-    pub label: Vec<u8>,
-    /// The filesystem's identity; derived from what the image's layers unpack to where none is given.
-    pub uuid: Option<[u8; 16]>,
-    /// What the hashes of names in large directories start from; derived like the identity where none is given.
-    pub hash_seed: Option<[u8; 16]>,
-    /// Whether the filesystem has a journal.
-    pub journal: bool,
+    /// What the disk becomes.
+    pub filesystem: Filesystem,
     /// The time of what the image gives no time, in seconds since 1970.
     pub epoch: i64,
     /// Where to keep what other bakes can use; nothing is kept, nor anything kept used, if there is none.
@@ -59,46 +48,48 @@ pub struct Output {
     pub sync: bool,
 }
 
-/// What writes the filesystem.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Engine {
-    /// This program.
-    #[default]
-    Native,
-    /// The programs of e2fsprogs.
-    Mkfs(mkfs::Programs),
-}
-
 impl Job {
-    pub(super) fn options(&self, layers: &Layers<'_>) -> Options {
-        let content = layers.chain_id();
-        Options {
-            size: self.size,
-            inodes: self.inodes,
-            label: self.label.clone(),
-            uuid: self.uuid.unwrap_or_else(|| derived_uuid(&content, "filesystem")),
-            hash_seed: self.hash_seed.unwrap_or_else(|| derived_uuid(&content, "directory hash seed")),
-            journal: self.journal,
-            epoch: self.epoch,
-            foundation: layers.foundation(),
+    /// A bake of an image as most are wanted: for this machine, with the defaults of the program, and nothing kept.
+    #[must_use]
+    pub fn new(source: impl Into<ImageSource>) -> Job {
+        Job {
+            source: source.into(),
+            registry: cvbake_fetch::Options::default(),
+            want: Want::host(),
+            filesystem: Filesystem::default(),
+            epoch: 0,
+            store: None,
+            temporary: std::env::temp_dir(),
+            keep_packs: KeepPacks::default(),
+            reuse: true,
+            jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
+    }
+
+    /// What it makes of content. What is not named here decides where that is had from and kept, and not what becomes of it.
+    pub(super) fn recipe(&self, content: Digest) -> Recipe<'_> {
+        let Job {
+            filesystem,
+            epoch,
+            source: _,
+            registry: _,
+            want: _,
+            store: _,
+            temporary: _,
+            keep_packs: _,
+            reuse: _,
+            jobs: _,
+        } = self;
+        Recipe { content, filesystem, epoch: *epoch }
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        let Filesystem::Ext4(ext4) = &self.filesystem;
+        &ext4.engine
     }
 }
 
 /// The digest that names an image; that of an image of nothing but a layer is known when the layer was read.
 pub(super) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
     image.identity().digest().unwrap_or_else(|| layers.chain_id())
-}
-
-/// A UUID (version 8 of RFC 9562) that is a function of what the image's layers unpack to, and of what it is for.
-///
-/// Not of the manifest: that of an archive without one would be known only when all its layers were compressed, and an image that
-/// is imported, pushed or compressed in another way stays the same files.
-pub(crate) fn derived_uuid(content: &Digest, purpose: &str) -> [u8; 16] {
-    let hash = Digest::of(Algorithm::Sha256, format!("cvbake {purpose} {content}").as_bytes());
-    let mut uuid = [0; 16];
-    uuid.copy_from_slice(&hash.bytes()[..16]);
-    uuid[6] = 0x80 | uuid[6] & 0x0f;
-    uuid[8] = 0x80 | uuid[8] & 0x3f;
-    uuid
 }

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cvbake_ext4::{Layout, Options, mkfs};
+use cvbake_ext4::{Layout, mkfs};
 use cvbake_tree::{Inode, Kind, Tree};
 use cvbake_verify::{Config, Digest, Image};
 
 use super::job::named_by;
 use crate::event::{Event, Stage};
-use crate::layers::{LayerReport, Layers};
+use crate::layers::Layers;
+use crate::recipe::Recipe;
+use crate::report::Plan;
 
 /// What was baked.
 #[derive(Debug, Clone)]
@@ -31,51 +33,21 @@ pub struct Baked {
     pub times: Vec<(Stage, Duration)>,
 }
 
-/// What a bake makes of an image.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Plan {
-    /// The image, as it was asked for.
-    pub reference: String,
-    /// What names it: the digest of its manifest, of its configuration if it has no manifest, of its layer if it has
-    /// neither.
-    pub image: Digest,
-    /// The digest of its configuration, if it has one. It stays the same when an archive without a manifest is given one.
-    pub config: Option<Digest>,
-    /// The platform in its configuration, if it says one.
-    pub platform: Option<String>,
-    /// Its layers, lowest first.
-    pub layers: Vec<LayerReport>,
-    /// How many inodes the merged tree has.
-    pub files: usize,
-    /// The length of the disk in bytes.
-    pub disk_bytes: u64,
-    /// How many of them are in use.
-    pub used_bytes: u64,
-    /// How many inodes the filesystem has.
-    pub inodes: u64,
-    /// How many of them are free.
-    pub free_inodes: u64,
-    /// The filesystem's identity.
-    pub uuid: [u8; 16],
-}
-
-impl Plan {
-    pub(super) fn new(image: &Image, layers: &Layers<'_>, tree: &Tree, options: &Options, numbers: Numbers) -> Plan {
-        let platform = image.config().and_then(|config| config.platform()).map(|platform| platform.to_string());
-        Plan {
-            reference: image.reference().to_owned(),
-            image: named_by(image, layers),
-            config: image.config().map(Config::digest),
-            platform,
-            layers: layers.reports(),
-            files: tree.inode_count(),
-            disk_bytes: numbers.disk_bytes,
-            used_bytes: numbers.used_bytes,
-            inodes: numbers.inodes,
-            free_inodes: numbers.free_inodes,
-            uuid: options.uuid,
-        }
+/// What a bake of an image makes.
+pub(super) fn plan_of(image: &Image, layers: &Layers<'_>, tree: &Tree, recipe: &Recipe<'_>, numbers: Numbers) -> Plan {
+    let platform = image.config().and_then(|config| config.platform()).map(|platform| platform.to_string());
+    Plan {
+        reference: image.reference().to_owned(),
+        image: named_by(image, layers),
+        config: image.config().map(Config::digest),
+        platform,
+        layers: layers.reports(),
+        files: tree.inode_count(),
+        disk_bytes: numbers.disk_bytes,
+        used_bytes: numbers.used_bytes,
+        inodes: numbers.inodes,
+        free_inodes: numbers.free_inodes,
+        uuid: recipe.uuid(),
     }
 }
 

@@ -18,7 +18,7 @@ use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::{Pull, Source, TarSource};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
-use cvbake::{Engine, ImageSource, Job, KeepPacks, Output};
+use cvbake::{Engine, Ext4, Filesystem, ImageSource, Job, KeepPacks, Output};
 
 use super::report::Report;
 use super::work::{self, Telling, allowed_jobs, want, watch};
@@ -270,10 +270,10 @@ impl Args {
     }
 
     fn job(&self, source: ImageSource, on: &(dyn Fn(Event) + Sync)) -> Result<Job, Error> {
-        Ok(Job {
-            source,
-            registry: self.registry.options(Pull::Missing)?,
-            want: want(self.platform.as_ref()),
+        let mut job = Job::new(source);
+        job.registry = self.registry.options(Pull::Missing)?;
+        job.want = want(self.platform.as_ref());
+        job.filesystem = Filesystem::Ext4(Ext4 {
             engine: self.engine()?,
             size: self.size,
             inodes: self.inodes,
@@ -282,17 +282,18 @@ impl Args {
             hash_seed: self.hash_seed,
             // A file or a variable may have set the one, and an argument the other.
             journal: self.journal || !self.no_journal,
-            epoch: environment::epoch()?,
-            store: self.store(on)?,
-            temporary: environment::temporary(),
-            keep_packs: match self.keep_packs {
-                Keep::Auto => KeepPacks::Auto,
-                Keep::Always => KeepPacks::Always,
-                Keep::Never => KeepPacks::Never,
-            },
-            reuse: self.reuse == Reusing::Auto,
-            jobs: allowed_jobs(self.jobs),
-        })
+        });
+        job.epoch = environment::epoch()?;
+        job.store = self.store(on)?;
+        job.temporary = environment::temporary();
+        job.keep_packs = match self.keep_packs {
+            Keep::Auto => KeepPacks::Auto,
+            Keep::Always => KeepPacks::Always,
+            Keep::Never => KeepPacks::Never,
+        };
+        job.reuse = self.reuse == Reusing::Auto;
+        job.jobs = allowed_jobs(self.jobs);
+        Ok(job)
     }
 
     /// The store that was asked for, or the default one. Where the user has no place of their own for the latter, as

@@ -11,7 +11,6 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::event::{Event, Finding};
-use crate::workplace::verify;
 
 /// What a name points to, and the images that it leads to.
 #[derive(Debug, Clone)]
@@ -289,17 +288,4 @@ fn look(store: &Store, descriptor: &Descriptor, on: &(dyn Fn(Event) + Sync)) -> 
 fn damaged(digest: &Digest, problem: &dyn std::error::Error, on: &(dyn Fn(Event) + Sync)) {
     let (what, problem) = (format!("blob {digest} in the store"), problem.to_string());
     on(Event::Finding(Finding::Damaged { what, problem }));
-}
-
-/// The digest of the one image of an index that is wanted.
-pub(crate) fn choose(
-    store: &Store,
-    name: &str,
-    reference: &Reference,
-    want: &cvbake_verify::Want,
-    on: &(dyn Fn(Event) + Sync),
-) -> Result<Option<Digest>, Error> {
-    let tell = |event: cvbake_fetch::Event| on(event.into());
-    let blobs = cvbake_fetch::open_stored(store, name, reference, &tell);
-    Ok(verify(&*blobs, want, Some(store))?.identity().digest())
 }

@@ -9,20 +9,20 @@ use cvbake_disk::Draft;
 use cvbake_fetch::export::{Contents, Layout, docker_archive, oci_archive};
 use cvbake_fetch::{Options, open_stored};
 use cvbake_store::{Pin, Reference, Store};
-use cvbake_verify::{Blobs, Digest, Image, Root, Want};
+use cvbake_verify::{Blobs, Digest, Image, Layer, Root, Want};
 
 use super::documents::RunConfig;
 use super::find::full_name;
 use super::import::convert;
 use super::layer::Intake;
 use super::stream::Stream;
-use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{Layers, Purpose, Workshop};
+use crate::proof::{Admitted, admit, announce, prove};
 use crate::source::{ImageSource, Located};
-use crate::workplace::{Workplace, open_store, pin, verify};
+use crate::workplace::{Workplace, open_store};
 
 /// What to export, and where to.
 #[derive(Debug, Clone)]
@@ -171,8 +171,8 @@ fn convert_into(
     place: &Workplace,
     on: &(dyn Fn(Event) + Sync),
 ) -> Result<Reference, Error> {
-    let image = Image::verify(blobs, &job.want)?;
-    announce(&image, on);
+    let image = prove(blobs, &job.want)?;
+    announce(&image, Layer::diff_id, on);
     let pin = store.pin([])?;
     let intake = Intake { blobs, store, place, pin: &pin, compression: Compression::Gzip, on };
     let platform = Some(&job.want.platform);
@@ -199,9 +199,7 @@ struct Work<'a> {
 impl<'a> Work<'a> {
     /// The image, which stays in the store meanwhile if it is there.
     fn image(&self) -> Result<(Image, Exported, Option<Pin<'a>>), Error> {
-        let image = verify(self.blobs, &self.job.want, self.store)?;
-        let pin = pin(self.store, &image)?;
-        announce(&image, self.on);
+        let Admitted { image, pin } = admit(self.blobs, &self.job.want, Layer::diff_id, self.store, self.on)?;
         let exported = Exported {
             reference: image.reference().to_owned(),
             digest: image.identity().digest(),

@@ -13,13 +13,13 @@ use cvbake_verify::{CheckedReader, Descriptor, Digest, Error as VerifyError, Ima
 use super::documents::{self, RunConfig};
 use super::find::full_name;
 use super::layer::{Intake, NewLayer};
-use crate::bake::announce;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::everything;
 use crate::layers::archive;
 use crate::parallel::in_parallel;
+use crate::proof::{announce, prove, warn};
 use crate::source::open_source;
 use crate::workplace::{Workplace, open_store};
 
@@ -186,8 +186,8 @@ impl Work<'_> {
     /// An image without a manifest.
     fn convert(&self) -> Result<Kept, Error> {
         let ImportJob { platform, run, created, jobs, .. } = self.job;
-        let image = Image::verify(self.intake.blobs, &want(platform.as_ref()))?;
-        announce(&image, self.intake.on);
+        let image = prove(self.intake.blobs, &want(platform.as_ref()))?;
+        announce(&image, Layer::diff_id, self.intake.on);
         convert(self.intake, &image, run, platform.as_ref(), *created, *jobs)
     }
 
@@ -221,7 +221,7 @@ impl Work<'_> {
     fn images(&self) -> Result<(Contents, Vec<Image>), Error> {
         let blobs = self.intake.blobs;
         let one = |want: &Want| -> Result<(Contents, Vec<Image>), Error> {
-            let image = Image::verify(blobs, want)?;
+            let image = prove(blobs, want)?;
             let contents = Contents::of_image(&image)?.expect("what a descriptor leads to has a manifest");
             Ok((contents, vec![image]))
         };
@@ -235,9 +235,7 @@ impl Work<'_> {
         })?;
         let Some(contents) = contents else { return one(&Want::host()) };
         let images = everything::images(blobs, &contents)?;
-        for warning in images.iter().flat_map(Image::warnings) {
-            (self.intake.on)(Event::Warning(warning.to_string()));
-        }
+        images.iter().for_each(|image| warn(image, self.intake.on));
         Ok((contents, images))
     }
 }

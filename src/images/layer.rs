@@ -11,7 +11,8 @@ use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader,
 
 use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
-use crate::layers::{archive, learn};
+use crate::known::learn;
+use crate::layers::archive;
 use crate::parallel::Stop;
 use crate::workplace::Workplace;
 

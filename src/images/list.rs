@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use cvbake_fetch::open_stored;
 use cvbake_store::{Reference, Store};
 use cvbake_verify::{Digest, Want};
 
-use super::details::{self, Details, ImageDetails};
+use super::details::{Details, ImageDetails};
 use super::find::{find_among, is_bare, names, split, unnamed};
 use crate::error::Error;
 use crate::event::Event;
+use crate::proof::wanted;
 
 /// A name in the store, and what it stands for.
 #[derive(Debug, Clone)]
@@ -82,9 +84,10 @@ pub fn inspect(store: &Path, name: &str, want: &Want, on: &(dyn Fn(Event) + Sync
         [] => None,
         [only] if !want.explicit => Some(only.clone()),
         images => {
-            let digest = details::choose(&store, name, &found.reference, want, on)
-                .map_err(|error| Error::image(name.to_owned(), error))?;
-            images.iter().find(|image| Some(image.descriptor.digest) == digest).cloned()
+            let tell = |event: cvbake_fetch::Event| on(event.into());
+            let blobs = open_stored(&store, name, &found.reference, &tell);
+            let image = wanted(&*blobs, want, Some(&store)).map_err(|error| Error::image(name.to_owned(), error))?;
+            images.iter().find(|details| Some(details.descriptor.digest) == image.identity().digest()).cloned()
         }
     };
     Ok(Inspected { names, details, image })

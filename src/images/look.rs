@@ -4,12 +4,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 use cvbake_fetch::{Options, Source};
-use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Error as VerifyError, Image, Root, Want, json};
+use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Error as VerifyError, Root, Want, json};
 
 use super::details::{Step, told};
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::Event;
+use crate::proof::{prove, warn};
 use crate::source::open_source;
 use crate::workplace::Workplace;
 
@@ -94,8 +95,8 @@ impl Look<'_> {
     /// When there is none, or its documents are not what they should be.
     pub fn at_image(&self, want: &Want, on: &(dyn Fn(Event) + Sync)) -> Result<Looked, Error> {
         self.at(on, &|blobs| {
-            let image = Image::verify(blobs, want)?;
-            image.warnings().iter().for_each(|warning| on(Event::Warning(warning.to_string())));
+            let image = prove(blobs, want)?;
+            warn(&image, on);
             let manifest = image.descriptor().zip(image.manifest());
             let manifest =
                 manifest.map(|(descriptor, bytes)| Document { descriptor: descriptor.clone(), bytes: bytes.to_vec() });

@@ -15,8 +15,9 @@ use cvbake_ext4::{FOUNDATION_BLOCK, Layout};
 use cvbake_tree::{BLOCK_SIZE, Placement};
 use cvbake_verify::Layer;
 
-use super::unpack::Scratch;
-use super::{Content, Layers};
+use super::Layers;
+use super::content::Content;
+use super::pack_file::PackFile;
 use crate::error::Error;
 use crate::event::Event;
 
@@ -45,10 +46,10 @@ impl Layers<'_> {
         };
         let foundation = layout.foundation().filter(|&pack| self.positions[pack as usize] == at && !elsewhere(pack));
         let Some(pack) = foundation else {
-            let scratch = Scratch::create(self.shop.scratch, self.unpacked[at].layer)?;
-            scratch.fill_from(disk, FOUNDATION..end)?;
+            let pack = PackFile::create(self.shop.scratch, self.unpacked[at].layer)?;
+            pack.fill_from(disk, FOUNDATION..end)?;
             disk.clear_all()?;
-            self.unpacked[at].content = scratch.into_content();
+            self.unpacked[at].content = pack.into_content();
             return Ok(());
         };
         let places: Vec<&Placement> = layout.placements().iter().filter(|place| place.pack == pack).collect();

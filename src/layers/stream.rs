@@ -4,12 +4,12 @@ use std::io::{self, BufRead, Read};
 
 use cvbake_archive::{Compression, Decompressor};
 use cvbake_hash::Stream;
-use cvbake_store::Store;
 use cvbake_verify::{Blobs, Digest, HashingReader, Layer};
 
 use super::Workshop;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent};
+use crate::known::{is_known, learn};
 use crate::parallel::Stop;
 use crate::readahead::{BUFFERS, buffers_for, read_ahead};
 
@@ -86,28 +86,6 @@ impl<'a> Workshop<'a> {
             learn(store, blob, diff_id, self.on);
         }
     }
-}
-
-/// Whether it was checked before, in this run or an earlier one, that a blob unpacks to what it should.
-pub(crate) fn is_known(store: &Store, blob: Digest, diff_id: Digest, on: &(dyn Fn(Event) + Sync)) -> bool {
-    let (key, text) = knowledge(blob, diff_id);
-    let note = store.note(&key, &|event| on(event.into()));
-    blob == diff_id || note.is_ok_and(|note| note.is_some_and(|note| note == text.as_bytes()))
-}
-
-/// Notes that it was.
-pub(crate) fn learn(store: &Store, blob: Digest, diff_id: Digest, on: &(dyn Fn(Event) + Sync)) {
-    let (key, text) = knowledge(blob, diff_id);
-    if let Err(error) = store.put_note(&key, text.as_bytes()) {
-        // Losing the note costs the next bake one hash; this one is unaffected.
-        on(Event::Note(Error::from(error).line()));
-    }
-}
-
-/// What is noted of a blob that was right, and under which key.
-fn knowledge(blob: Digest, diff_id: Digest) -> (Digest, String) {
-    let text = format!("the blob {blob} unpacks to {diff_id}");
-    (Digest::sha256(text.as_bytes()), text)
 }
 
 /// Tells how much of a layer was read, and ends when that is for nothing.

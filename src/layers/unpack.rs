@@ -1,18 +1,18 @@
 //! One layer: unpacked, or found in the store.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use cvbake_disk::{Raw, Sink, Window};
+use cvbake_disk::{Sink, Window};
 use cvbake_store::{Patience, Store};
 use cvbake_unpack::Index;
 use cvbake_verify::{Blobs, Compression, Layer};
 
+use super::content::Content;
 use super::foundation::FOUNDATION;
-use super::{Content, Purpose, Unpacked, Workshop, pack_name};
+use super::pack_file::PackFile;
+use super::{Purpose, Unpacked, Workshop, pack_name};
 use crate::error::Error;
 use crate::event::{Event, Found};
 use crate::parallel::Stop;
@@ -44,7 +44,7 @@ pub(super) fn unpack<'a>(
         && let Ok(index) = Index::decode(&bytes)
     {
         let has_pack = store.has_pack(&diff_id);
-        let content = if has_pack { Content::Store } else { Content::Layer };
+        let content = Content::stored(has_pack);
         let found = content.found();
         let what = if has_pack { "list of files and content are" } else { "list of files is" };
         tracing::debug!("layer {}: its {what} in the store, under {diff_id}", layer.number());
@@ -56,7 +56,7 @@ pub(super) fn unpack<'a>(
     let mut target = match (purpose, shop.disk) {
         (Purpose::Plan, _) => Target::Nothing,
         (Purpose::Content, Some(disk)) => Target::on(disk)?,
-        (Purpose::Content, None) => Target::Scratch(Scratch::create(shop.scratch, layer)?),
+        (Purpose::Content, None) => Target::TempPack(PackFile::create(shop.scratch, layer)?),
     };
     // A plan makes nothing, and notes nothing.
     let reader = if purpose == Purpose::Plan { Workshop { store: None, ..shop } } else { shop };
@@ -76,9 +76,8 @@ pub(super) fn unpack<'a>(
         }
         (Some((store, _)), Purpose::Content) => {
             store.put_index(&diff_id, &index.encode())?;
-            if let (true, Content::Scratch(path)) = (shop.keep_packs, &content) {
-                store.put_pack(&diff_id, path)?;
-                content = Content::Kept;
+            if shop.keep_packs {
+                content.keep(store, &diff_id)?;
             }
         }
     }
@@ -118,7 +117,7 @@ fn warn_about_compression(layer: &Layer, found: cvbake_archive::Compression, on:
 /// Where the pack of a layer goes while it is unpacked.
 enum Target<'a> {
     Nothing,
-    Scratch(Scratch),
+    TempPack(PackFile),
     /// Onto the disk itself, as its foundation.
     Disk(Window<'a>),
 }
@@ -133,9 +132,7 @@ impl<'a> Target<'a> {
     fn write(&mut self, offset: u64, piece: &[u8]) -> io::Result<()> {
         match self {
             Target::Nothing => Ok(()),
-            Target::Scratch(scratch) => {
-                scratch.file.write_all_at(piece, offset).map_err(|error| scratch.name_error(error))
-            }
+            Target::TempPack(pack) => pack.file.write_all_at(piece, offset).map_err(|error| pack.name_error(error)),
             Target::Disk(disk) => disk.sink().write_at(FOUNDATION + offset, piece).map_err(io::Error::other),
         }
     }
@@ -143,36 +140,8 @@ impl<'a> Target<'a> {
     fn into_content(self) -> Content {
         match self {
             Target::Nothing => Content::Layer,
-            Target::Scratch(scratch) => scratch.into_content(),
+            Target::TempPack(pack) => pack.into_content(),
             Target::Disk(_) => Content::Disk,
         }
-    }
-}
-
-/// A pack that is being made.
-pub(super) struct Scratch {
-    pub(super) file: File,
-    pub(super) path: PathBuf,
-}
-
-impl Scratch {
-    pub(super) fn create(dir: &Path, layer: &Layer) -> Result<Scratch, Error> {
-        let path = dir.join(format!("pack-{}", layer.number()));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path);
-        let file = file.map_err(|source| Error::scratch(&path, source))?;
-        Ok(Scratch { file, path })
-    }
-
-    /// Makes a part of the disk its content.
-    pub(super) fn fill_from(&self, disk: Window<'_>, range: Range<u64>) -> Result<(), Error> {
-        Ok(disk.copy_to(range, &Raw::new(&self.file, &cvbake_durable::shown(&self.path)), 0)?)
-    }
-
-    pub(super) fn into_content(self) -> Content {
-        Content::Scratch(self.path)
-    }
-
-    fn name_error(&self, error: io::Error) -> io::Error {
-        io::Error::new(error.kind(), Error::scratch(&self.path, error))
     }
 }

@@ -1,0 +1,192 @@
+//! What a bake makes, in one value: the content and everything else that the bytes of the disk are a function of. What names a bake, what is
+//! derived and what is planned comes from it.
+
+use cvbake_ext4::{Inodes, Options, Size, mkfs};
+use cvbake_verify::{Algorithm, Digest};
+use serde::Serialize;
+
+/// Changes whenever the same layers and options give other bytes than they did.
+const GENERATION: u32 = 3;
+
+/// Which filesystem, and what it is to be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Filesystem {
+    /// The one of Linux.
+    Ext4(Ext4),
+}
+
+impl Default for Filesystem {
+    fn default() -> Filesystem {
+        Filesystem::Ext4(Ext4::default())
+    }
+}
+
+/// What an ext4 filesystem is to be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ext4 {
+    /// What writes it.
+    pub engine: Engine,
+    /// How large it is to be.
+    pub size: Size,
+    /// How many inodes it is to have.
+    pub inodes: Inodes,
+    /// Its name, at most 16 bytes.
+    pub label: Vec<u8>,
+    /// Its identity; derived from what the image's layers unpack to where none is given.
+    pub uuid: Option<[u8; 16]>,
+    /// What the hashes of names in large directories start from; derived like the identity where none is given.
+    pub hash_seed: Option<[u8; 16]>,
+    /// Whether it has a journal.
+    pub journal: bool,
+}
+
+impl Default for Ext4 {
+    fn default() -> Ext4 {
+        Ext4 {
+            engine: Engine::Native,
+            size: Size::default(),
+            inodes: Inodes::default(),
+            label: Vec::new(),
+            uuid: None,
+            hash_seed: None,
+            journal: true,
+        }
+    }
+}
+
+/// What writes the filesystem.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// This program.
+    #[default]
+    Native,
+    /// The programs of e2fsprogs.
+    Mkfs(mkfs::Programs),
+}
+
+/// What a bake makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Recipe<'j> {
+    /// What the layers unpack to, all together: the ChainID of the image specification.
+    ///
+    /// Not the manifest: that of an archive without one would be known only when all its layers were compressed, and an image that
+    /// is imported, pushed or compressed in another way stays the same files.
+    pub(crate) content: Digest,
+    pub(crate) filesystem: &'j Filesystem,
+    /// The time of what the image gives no time, in seconds since 1970.
+    pub(crate) epoch: i64,
+}
+
+/// A recipe as it is written to name a bake. It is made by taking everything apart: a field that is added somewhere and is neither put in here
+/// nor left out by its name does not compile.
+#[derive(Serialize)]
+struct Written<'a> {
+    version: &'static str,
+    generation: u32,
+    content: String,
+    epoch: i64,
+    filesystem: &'static str,
+    engine: &'static str,
+    size: String,
+    inodes: String,
+    label: &'a [u8],
+    uuid: &'a Option<[u8; 16]>,
+    hash_seed: &'a Option<[u8; 16]>,
+    journal: bool,
+}
+
+impl Recipe<'_> {
+    /// What names the bake.
+    pub(crate) fn key(&self) -> Digest {
+        let Recipe { content, filesystem: Filesystem::Ext4(ext4), epoch } = self;
+        let Ext4 { engine, size, inodes, label, uuid, hash_seed, journal } = ext4;
+        let written = Written {
+            version: env!("CARGO_PKG_VERSION"),
+            generation: GENERATION,
+            content: content.to_string(),
+            epoch: *epoch,
+            filesystem: "ext4",
+            engine: match engine {
+                Engine::Native => "native",
+                // The bytes are another program's, of whichever version.
+                Engine::Mkfs(_) => "mkfs",
+            },
+            size: format!("{size:?}"),
+            inodes: format!("{inodes:?}"),
+            label,
+            uuid,
+            hash_seed,
+            journal: *journal,
+        };
+        let text = serde_json::to_vec(&written).expect("texts and numbers");
+        Digest::sha256(&text)
+    }
+
+    /// A UUID (version 8 of RFC 9562) that is a function of the content, and of what it is for.
+    fn derived(&self, purpose: &str) -> [u8; 16] {
+        let hash = Digest::of(Algorithm::Sha256, format!("cvbake {purpose} {}", self.content).as_bytes());
+        let mut uuid = [0; 16];
+        uuid.copy_from_slice(&hash.bytes()[..16]);
+        uuid[6] = 0x80 | uuid[6] & 0x0f;
+        uuid[8] = 0x80 | uuid[8] & 0x3f;
+        uuid
+    }
+
+    /// The filesystem's identity.
+    pub(crate) fn uuid(&self) -> [u8; 16] {
+        let Filesystem::Ext4(ext4) = self.filesystem;
+        ext4.uuid.unwrap_or_else(|| self.derived("filesystem"))
+    }
+
+    /// What an ext4 filesystem is planned by; `foundation` is the pack that is left as it is.
+    pub(crate) fn ext4_options(&self, foundation: Option<u32>) -> Options {
+        let Filesystem::Ext4(ext4) = self.filesystem;
+        Options {
+            size: ext4.size,
+            inodes: ext4.inodes,
+            label: ext4.label.clone(),
+            uuid: self.uuid(),
+            hash_seed: ext4.hash_seed.unwrap_or_else(|| self.derived("directory hash seed")),
+            journal: ext4.journal,
+            epoch: self.epoch,
+            foundation,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Whatever differs in what is asked for is another bake.
+    #[test]
+    fn every_field_counts() {
+        let content = Digest::sha256(b"content");
+        let plain = Ext4::default();
+        let variants = [
+            plain.clone(),
+            Ext4 { size: Size::Min, ..plain.clone() },
+            Ext4 { size: Size::Extra(1), ..plain.clone() },
+            Ext4 { size: Size::Exact(1), ..plain.clone() },
+            Ext4 { inodes: Inodes::Count(11), ..plain.clone() },
+            Ext4 { label: b"x".to_vec(), ..plain.clone() },
+            Ext4 { uuid: Some([1; 16]), ..plain.clone() },
+            Ext4 { hash_seed: Some([1; 16]), ..plain.clone() },
+            Ext4 { journal: false, ..plain.clone() },
+        ];
+        let mut keys: Vec<Digest> = variants
+            .iter()
+            .map(|ext4| Recipe { content, filesystem: &Filesystem::Ext4(ext4.clone()), epoch: 0 }.key())
+            .collect();
+        let filesystem = Filesystem::default();
+        keys.push(Recipe { content, filesystem: &filesystem, epoch: 1 }.key());
+        keys.push(Recipe { content: Digest::sha256(b"other"), filesystem: &filesystem, epoch: 0 }.key());
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
+        let same = Recipe { content, filesystem: &filesystem, epoch: 0 };
+        assert_eq!(same.key(), keys[0]);
+        assert_ne!(same.uuid(), same.ext4_options(None).hash_seed);
+    }
+}

@@ -1,0 +1,50 @@
+//! What is told of a bake.
+
+use cvbake_verify::Digest;
+
+use crate::event::Found;
+
+/// What a bake makes of an image.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The image, as it was asked for.
+    pub reference: String,
+    /// What names it: the digest of its manifest, of its configuration if it has no manifest, of its layer if it has
+    /// neither.
+    pub image: Digest,
+    /// The digest of its configuration, if it has one. It stays the same when an archive without a manifest is given one.
+    pub config: Option<Digest>,
+    /// The platform in its configuration, if it says one.
+    pub platform: Option<String>,
+    /// Its layers, lowest first.
+    pub layers: Vec<LayerReport>,
+    /// How many inodes the merged tree has.
+    pub files: usize,
+    /// The length of the disk in bytes.
+    pub disk_bytes: u64,
+    /// How many of them are in use.
+    pub used_bytes: u64,
+    /// How many inodes the filesystem has.
+    pub inodes: u64,
+    /// How many of them are free.
+    pub free_inodes: u64,
+    /// The filesystem's identity.
+    pub uuid: [u8; 16],
+}
+
+/// What a bake tells of a layer in the end.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LayerReport {
+    /// The digest of the layer as it is stored, where something says it.
+    pub digest: Option<Digest>,
+    /// The digest of what it unpacks to.
+    pub diff_id: Digest,
+    /// Its length as it is stored, where that is known.
+    pub bytes: Option<u64>,
+    /// How many entries its archive has, not counting most of those that it overwrites itself.
+    pub entries: usize,
+    /// What the store had of it.
+    pub found: Found,
+}
