@@ -47,7 +47,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let window = draft.window(0);
     let disk = (*job.engine() == Engine::Native).then_some(window);
-    let located = job.source.locate(job.registry.pull, store.as_ref(), on)?;
+    let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
     let shop = Workshop { keep_packs, disk, ..Workshop::new(store.as_ref(), place.path(), way, on) };
 
@@ -91,7 +91,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             if let Some(reuse) = &reuse {
                 layers.look_on_disks(Disks::new(reuse), layout.placements())?;
             }
-            draft.set_len(layout.len_bytes())?;
+            window.set_len(layout.len_bytes())?;
             let disk = window.sink();
             layout.write_metadata(&tree, &disk)?;
             layers.write(layout.placements(), &disk)?;
@@ -171,7 +171,7 @@ fn try_plan(job: &Job, output: Option<&Output>, cleanup: &Cleanup, on: &(dyn Fn(
     output.map_or(Ok(()), |output| cvbake_disk::check(&output.path, output.replace))?;
     let store = open_existing_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
-    let located = job.source.locate(job.registry.pull, store.as_ref(), on)?;
+    let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
     let shop = Workshop::new(store.as_ref(), place.path(), way, on);
 

@@ -5,9 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cvbake_fetch::{
-    Blob, Manifest, Mounts, Name, Options, Packed, Problem, Pull, Put, Reference, Shipment, Source, Target,
-};
+use cvbake_fetch::{Blob, Manifest, Mounts, Name, Options, Packed, Problem, Put, Reference, Shipment, Source, Target};
 use cvbake_store::Store;
 use cvbake_verify::{Blobs, Descriptor, Digest, Layer, Root, Want};
 
@@ -78,7 +76,7 @@ pub fn push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let name = job.target.as_ref().map_or_else(|| job.source.to_string(), |target| format!("docker://{target}"));
     try_push(job, cleanup, on).map_err(|error| match error {
         // What is wrong with the source says so itself.
-        Error::Image { .. } | Error::NoSuchImage { .. } => error,
+        Error::Image { .. } | Error::NoSuchImage { .. } | Error::Usage { .. } => error,
         error => Error::image(name, error),
     })
 }
@@ -117,7 +115,8 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     };
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
     let tell = |event: cvbake_fetch::Event| on(event.into());
-    let located = job.source.locate(Pull::Never, store.as_ref(), on)?;
+    let located =
+        job.source.locate(&job.registry, store.as_ref(), on).map_err(|error| of_source(&job.source, error))?;
     let blobs =
         located.open(&job.registry, &place, store.as_ref(), &tell).map_err(|error| of_source(&job.source, error))?;
     let mut ship = || -> Result<Shipment, Error> {
@@ -158,10 +157,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let own: Option<Reference> =
         located.is_in_registry().then(|| Name::new(blobs.reference()).map(|name| (*name).clone())).flatten();
     let given = job.target.as_ref().map(|name| cvbake_fetch::push_name(name, &job.registry, &tell)).transpose()?;
-    let name = given
-        .as_ref()
-        .or(own.as_ref())
-        .ok_or_else(|| Error::Usage { problem: format!("no name to push {} to", job.source), hint: None })?;
+    let name = given.as_ref().or(own.as_ref()).ok_or_else(|| job.source.no_target())?;
     let known = |store| Mounts::known(store, name, own.as_ref(), &shipment.digests(), &tell);
     let mounts = store.as_ref().map(known).unwrap_or_default();
     let target = Target::new(name, &job.registry, mounts, job.chunk, &tell)?;

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 
-use cvbake_fetch::{Name, Options, Pull, Source, open_stored, stored_name};
+use cvbake_fetch::{Name, Options, Pull, ShortName, Source, open_stored, stored_name};
 use cvbake_store::{Reference, Store};
 use cvbake_verify::Blobs;
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::images::find::{find, find_among, find_by_end, names, repository};
+use crate::images::find::{find, find_by_end, find_digest, names, repository};
 use crate::layers::Way;
 use crate::workplace::Workplace;
 
@@ -50,19 +50,32 @@ pub(crate) enum Located {
 }
 
 impl ImageSource {
+    /// The error of a push where nothing says where the image goes.
+    #[must_use]
+    pub fn no_target(&self) -> Error {
+        let source = match self {
+            ImageSource::Short(name) => name.to_string(),
+            source => source.to_string(),
+        };
+        Error::Usage {
+            problem: format!("no name to push {source} to"),
+            hint: Some(format!("add one: `cvbake push {source} REGISTRY/NAME:TAG`")),
+        }
+    }
+
     /// Finds out where the image is; registries are not asked.
     pub(crate) fn locate(
         &self,
-        pull: Pull,
+        registry: &Options,
         store: Option<&Store>,
         on: &(dyn Fn(Event) + Sync),
     ) -> Result<Located, Error> {
         match self {
             ImageSource::At(source) => Ok(Located::At(source.clone())),
             ImageSource::Short(name) => {
-                let found = store.filter(|_| pull != Pull::Always).map(|store| by_name(store, name, pull, on));
-                let registry = || Located::At(Source::Registry(name.clone()));
-                Ok(found.transpose()?.flatten().unwrap_or_else(registry))
+                let store = store.filter(|_| registry.pull != Pull::Always);
+                let found = store.map(|store| by_name(store, name, registry, on)).transpose()?.flatten();
+                Ok(found.unwrap_or_else(|| Located::At(Source::Registry(name.clone()))))
             }
             ImageSource::Digest(text) => {
                 let missing = || Error::NoSuchImage { name: text.clone(), similar: Vec::new() };
@@ -73,37 +86,75 @@ impl ImageSource {
     }
 }
 
-/// What a short name is in the store, if it is something there.
-fn by_name(store: &Store, name: &Name, pull: Pull, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Located>, Error> {
+/// What a short name is in the store, if it is something there under another name than those that it stands for among registries.
+fn by_name(
+    store: &Store,
+    name: &Name,
+    registry: &Options,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<Option<Located>, Error> {
     let known = names(store, on)?;
-    if known.iter().any(|(known, _)| *known == stored_name(name)) {
-        return Ok(None);
-    }
-    let written = name.to_string();
-    if let Some(full) = full_name(&known, name, pull)? {
-        on(Event::Note(format!("{written} is {} in the store", stored_name(&full))));
-        return Ok(Some(Located::At(Source::Registry(full))));
-    }
-    if !written.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(None);
-    }
-    match find_among(store, &known, &written) {
-        Ok(found) => {
-            on(Event::Note(format!("{written} is {} in the store", found.reference.digest)));
-            Ok(Some(Located::Stored(found.reference, written)))
+    let asked =
+        Asked { names: cvbake_fetch::stands_for(name, registry, &|event| on(event.into()))?, pull: registry.pull };
+    match asked.look_up(&known, name)? {
+        Known::Asked => Ok(None),
+        Known::Called(full) => {
+            on(Event::Note(format!("{name} is {} in the store", stored_name(&full))));
+            Ok(Some(Located::At(Source::Registry(full))))
         }
-        Err(Error::NoSuchImage { .. }) => Ok(None),
-        Err(error) => Err(error),
+        Known::Other(others) => {
+            let text = name.to_string();
+            if let Some(reference) = find_digest(store, &known, &text)? {
+                on(Event::Note(format!("{text} is {} in the store", reference.digest)));
+                return Ok(Some(Located::Stored(reference, text)));
+            }
+            if let Some(other) = others.first() {
+                on(Event::Note(format!(
+                    "the store has {other}; {name} is another image, and a registry is asked for it"
+                )));
+            }
+            Ok(None)
+        }
     }
 }
 
-/// The name in full of the image in the store that a short one is the end of. Where a registry may be asked, another tag of the very
-/// repository that it would be asked for is not meant: an older image must not take the place of what it would give.
-fn full_name(known: &[(String, Reference)], name: &Name, pull: Pull) -> Result<Option<Name>, Error> {
-    let asked = stored_name(name);
-    let is_older = |full: &str| pull != Pull::Never && repository(full) == repository(&asked) && full != asked;
-    let found = find_by_end(known, &name.to_string())?;
-    Ok(found.filter(|(full, _)| !is_older(full)).and_then(|(full, _)| Name::new(full)))
+/// What a short name stands for among registries, and whether they may be asked.
+struct Asked {
+    names: ShortName,
+    pull: Pull,
+}
+
+/// What the store has of a short name.
+#[derive(Debug, PartialEq, Eq)]
+enum Known {
+    /// One of the names that it stands for among registries.
+    Asked,
+    /// A name that it is the end of.
+    Called(Name),
+    /// Nothing that is meant; but these tags of what it stands for among registries.
+    Other(Vec<String>),
+}
+
+impl Asked {
+    /// Where a registry may be asked, another tag of the very repository that it would be asked for is not meant: an older image must not
+    /// take the place of what it would give. Nor is anything else where an alias says what is meant.
+    fn look_up(&self, known: &[(String, Reference)], name: &Name) -> Result<Known, Error> {
+        let full: Vec<String> = self.names.full.iter().map(stored_name).collect();
+        if known.iter().any(|(known, _)| full.contains(known)) {
+            return Ok(Known::Asked);
+        }
+        let is_same = |known: &str| full.iter().any(|full| repository(full) == repository(known));
+        let (other, candidates): (Vec<_>, Vec<_>) =
+            known.iter().cloned().partition(|(known, _)| self.pull != Pull::Never && is_same(known));
+        let found = match self.names.is_alias && self.pull != Pull::Never {
+            true => None,
+            false => find_by_end(&candidates, &name.to_string())?,
+        };
+        match found.and_then(|(full, _)| Name::new(full)) {
+            Some(full) => Ok(Known::Called(full)),
+            None => Ok(Known::Other(other.into_iter().map(|(name, _)| name).collect())),
+        }
+    }
 }
 
 impl Located {
@@ -168,24 +219,49 @@ mod tests {
 
     #[test]
     fn ends_of_names_in_the_store() {
-        let known = known(&["r.example/team/app:latest", "r.example/team/old:v1", "docker.io/library/alpine:3"]);
-        let full = |text: &str, pull| {
-            let name = full_name(&known, &Name::new(text).unwrap(), pull).unwrap();
-            name.map(|name| name.whole())
+        let full = |names: &[&str], stands_for: &[&str], is_alias: bool, pull: Pull, text: &str| {
+            let full = stands_for.iter().map(|name| (*Name::new(name).unwrap()).clone()).collect();
+            let asked = Asked { names: ShortName { full, is_alias }, pull };
+            match asked.look_up(&known(names), &Name::new(text).unwrap()).unwrap() {
+                Known::Asked => "asked".to_owned(),
+                Known::Called(name) => name.whole(),
+                Known::Other(others) => format!("not {}", others.join(" ")).trim_end().to_owned(),
+            }
         };
-        for pull in [Pull::Missing, Pull::Never] {
-            for text in ["app", "team/app:latest"] {
-                assert_eq!(full(text, pull).as_deref(), Some("r.example/team/app:latest"), "{text}");
-            }
-            for text in ["old", "old:v1", "team/old"] {
-                assert_eq!(full(text, pull).as_deref(), Some("r.example/team/old:v1"), "{text}");
-            }
-            for text in ["pp", "app:v2", "other/app", "team"] {
-                assert_eq!(full(text, pull), None, "{text}");
-            }
+        let (missing, never) = (Pull::Missing, Pull::Never);
+        let store = [
+            "docker.io/library/alpine:3",
+            "docker.io/library/two:1",
+            "docker.io/library/two:2",
+            "r.example/team/app:latest",
+            "r.example/team/old:v1",
+        ];
+        for (text, hub, with_registry, without) in [
+            ("alpine:3", "docker.io/library/alpine:3", "asked", "asked"),
+            // To a registry this is `latest`.
+            ("alpine", "docker.io/library/alpine", "not docker.io/library/alpine:3", "docker.io/library/alpine:3"),
+            ("app", "docker.io/library/app", "r.example/team/app:latest", "r.example/team/app:latest"),
+            ("team/app:latest", "docker.io/team/app:latest", "r.example/team/app:latest", "r.example/team/app:latest"),
+            ("old", "docker.io/library/old", "r.example/team/old:v1", "r.example/team/old:v1"),
+            ("team/old", "docker.io/team/old", "r.example/team/old:v1", "r.example/team/old:v1"),
+            ("app:v2", "docker.io/library/app:v2", "not", "not"),
+            ("pp", "docker.io/library/pp", "not", "not"),
+        ] {
+            assert_eq!(full(&store, &[hub], false, missing, text), with_registry, "{text}");
+            assert_eq!(full(&store, &[hub], false, never, text), without, "{text}");
         }
-        // To a registry this is `latest`.
-        assert_eq!(full("alpine", Pull::Missing), None);
-        assert_eq!(full("alpine", Pull::Never).as_deref(), Some("docker.io/library/alpine:3"));
+        // Two tags that are not meant are not two that may be.
+        let two = full(&store, &["docker.io/library/two"], false, missing, "two");
+        assert_eq!(two, "not docker.io/library/two:1 docker.io/library/two:2");
+        // What a configuration says counts, and not Docker Hub.
+        let store =
+            ["docker.io/library/mine:latest", "one.example/bar:1", "two.example/fed:41", "three.example/fed:latest"];
+        let one = |text: &str, pull: Pull| full(&store, &[&format!("one.example/{text}")], false, pull, text);
+        assert_eq!(one("mine", missing), "docker.io/library/mine:latest");
+        assert_eq!(one("bar", missing), "not one.example/bar:1");
+        assert_eq!(one("bar:1", missing), "asked");
+        let alias = |pull: Pull| full(&store, &["two.example/fed"], true, pull, "fed");
+        assert_eq!(alias(missing), "not two.example/fed:41");
+        assert_eq!(alias(never), "three.example/fed:latest");
     }
 }

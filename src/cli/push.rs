@@ -110,13 +110,10 @@ fn target(source: &ImageSource, given: Option<&OsStr>) -> Result<Option<Name>, E
     let Some(text) = given else {
         return match source {
             ImageSource::At(Source::Registry(_)) | ImageSource::Short(_) => Ok(None),
-            other => Err(Error::Usage {
-                problem: format!("no name to push {other} to"),
-                hint: Some(format!("add one: `cvbake push {other} REGISTRY/NAME:TAG`")),
-            }),
+            other => Err(other.no_target()),
         };
     };
-    source::check(text, source::Takes::NamesOnly)?;
+    source::check_target(text)?;
     match Source::parse(text)? {
         Source::Registry(name) => Ok(Some(name)),
         other => Err(Error::Usage {

@@ -32,6 +32,7 @@ pub(super) fn parse(text: &OsStr) -> Result<Source, Error> {
 
 /// An image, in the store or elsewhere.
 pub(super) fn image(text: &OsStr) -> Result<ImageSource, Error> {
+    check(text, Takes::Files)?;
     if let Some(digest) = text.to_str().filter(|text| is_digest(text)) {
         return Ok(ImageSource::Digest(digest.to_owned()));
     }
@@ -39,7 +40,7 @@ pub(super) fn image(text: &OsStr) -> Result<ImageSource, Error> {
 }
 
 /// A source, which is in the store under some other name if it is a mere name.
-pub(super) fn meant(text: &OsStr, source: Source) -> ImageSource {
+fn meant(text: &OsStr, source: Source) -> ImageSource {
     match source {
         Source::Registry(name) if name.short().is_some() && !text.as_bytes().starts_with(b"docker://") => {
             ImageSource::Short(name)
@@ -60,6 +61,19 @@ fn is_digest(text: &str) -> bool {
 /// that begins or ends as only paths do. A name that says its registry, its tag or its digest is a name.
 pub(super) fn check(text: &OsStr, takes: Takes) -> Result<(), Error> {
     check_in(Path::new(""), text, takes)
+}
+
+/// Refuses a text that is no name to push to, though it could be read as one: a registry alone, and an image layout. Any other path may
+/// well be called like an image in a registry.
+pub(super) fn check_target(text: &OsStr) -> Result<(), Error> {
+    let shown = text.to_string_lossy();
+    match Name::new(&shown) {
+        Some(name) if name.is_registry() => Err(registry_alone(&name)),
+        name => match Found::at(Path::new(text)) {
+            Found::Layout => Err(Found::Layout.refused(&shown, name.is_some().then_some(&*shown), Takes::NamesOnly)),
+            _ => Ok(()),
+        },
+    }
 }
 
 fn check_in(current: &Path, text: &OsStr, takes: Takes) -> Result<(), Error> {
@@ -242,6 +256,21 @@ mod tests {
             assert_eq!(error.kind().exit_code(), 2);
             let error = check_in(dir.path(), OsStr::new(text), Takes::NamesOnly).unwrap_err();
             assert!(error.hint().unwrap().starts_with("`cvbake bake` and `cvbake image import` take files: "));
+        }
+    }
+
+    #[test]
+    fn digests_and_names() {
+        let image = |text: &str| image(OsStr::new(text)).unwrap();
+        for text in ["sha256:abcd", &format!("sha256:{}", "0".repeat(64)), "ABCD"] {
+            assert!(matches!(image(text), ImageSource::Digest(_)), "{text}");
+        }
+        // What may be either is looked for in the store first.
+        for text in ["abcd", "cafe1", "abc", "abcd:latest", "alpine", "sha256:abc", "sha256:latest"] {
+            assert!(matches!(image(text), ImageSource::Short(_)), "{text}");
+        }
+        for text in ["docker://abcd", "ghcr.io/a/b", "oci:dir", "tar:-"] {
+            assert!(matches!(image(text), ImageSource::At(_)), "{text}");
         }
     }
 

@@ -121,7 +121,7 @@ fn try_export(
     let tell = |event: cvbake_fetch::Event| on(event.into());
     // What it is borrowed from outlives it.
     let converted;
-    let located = job.source.locate(job.registry.pull, store.as_ref(), on)?;
+    let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let mut blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
     if job.target.needs_manifest(blobs.root()) {
         converted = Store::open(&place.path().join("converted"), &|event| on(event.into()))?;

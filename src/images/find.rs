@@ -44,18 +44,39 @@ pub(crate) fn find_among(store: &Store, all: &[(String, Reference)], text: &str)
         Err(error @ Error::NoSuchImage { .. }) => error,
         found => return found,
     };
+    find_digest(store, all, text)?.map(|reference| Found { name: None, reference }).ok_or(error)
+}
+
+/// Finds an image by a digest, or the beginning of one, and by nothing else.
+pub(crate) fn find_digest(store: &Store, all: &[(String, Reference)], text: &str) -> Result<Option<Reference>, Error> {
     if !is_digest(text) {
-        return Err(error);
+        return Ok(None);
+    }
+    if let Some(reference) = by_digest(all, text)? {
+        return Ok(Some(reference.clone()));
     }
     if let Some(reference) = by_config(store, all, text)? {
-        return Ok(Found { name: None, reference });
+        return Ok(Some(reference));
     }
     let unnamed = unnamed(store)?;
-    match find_in(&unnamed, text) {
-        Err(Error::NoSuchImage { .. }) => {}
-        found => return found,
+    match by_digest(&unnamed, text)? {
+        Some(reference) => Ok(Some(reference.clone())),
+        None => by_config(store, &unnamed, text),
     }
-    by_config(store, &unnamed, text)?.map(|reference| Found { name: None, reference }).ok_or(error)
+}
+
+/// The only image whose own digest begins like this.
+fn by_digest<'a>(all: &'a [(String, Reference)], text: &str) -> Result<Option<&'a Reference>, Error> {
+    let matching: Vec<&Reference> =
+        all.iter().map(|(_, reference)| reference).filter(|reference| begins(&reference.digest, text)).collect();
+    let digests: BTreeSet<Digest> = matching.iter().map(|reference| reference.digest).collect();
+    match digests.len() {
+        0 | 1 => Ok(matching.first().copied()),
+        _ => {
+            let found = digests.iter().take(MAX_SIMILAR).map(Digest::to_string).collect();
+            Err(Error::AmbiguousImage { text: text.to_owned(), found })
+        }
+    }
 }
 
 /// Whether a text may be a digest, or the beginning of one.
@@ -120,7 +141,11 @@ pub(crate) fn find_by_end<'a>(
     all: &'a [(String, Reference)],
     text: &str,
 ) -> Result<Option<&'a (String, Reference)>, Error> {
-    let called: Vec<_> = all.iter().filter(|(name, _)| calls(name).any(|call| call == text)).collect();
+    let mut called: Vec<_> = all.iter().filter(|(name, _)| calls(name).any(|call| call == text)).collect();
+    // A name by digest is one that nobody else gave: it counts where no other fits.
+    if called.iter().any(|(name, _)| split(name).2.is_none()) {
+        called.retain(|(name, _)| split(name).2.is_none());
+    }
     let latest: Vec<_> = called.iter().copied().filter(|(name, _)| split(name).1 == Some("latest")).collect();
     match (&called[..], &latest[..]) {
         ([], _) => Ok(None),
@@ -147,16 +172,9 @@ pub(crate) fn find_in(all: &[(String, Reference)], text: &str) -> Result<Found, 
     if let Some((name, reference)) = find_by_end(all, text)? {
         return Ok(Found { name: Some(name.clone()), reference: reference.clone() });
     }
-    let matching: Vec<&(String, Reference)> =
-        all.iter().filter(|(_, reference)| begins(&reference.digest, text)).collect();
-    let digests: BTreeSet<Digest> = matching.iter().map(|(_, reference)| reference.digest).collect();
-    match (&matching[..], digests.len()) {
-        ([(_, reference), ..], 1) => Ok(Found { name: None, reference: reference.clone() }),
-        ([_, ..], _) => {
-            let found = digests.iter().take(MAX_SIMILAR).map(Digest::to_string).collect();
-            Err(Error::AmbiguousImage { text: text.to_owned(), found })
-        }
-        ([], _) => Err(Error::NoSuchImage { name: text.to_owned(), similar: similar(all, full.as_deref()) }),
+    match by_digest(all, text)? {
+        Some(reference) => Ok(Found { name: None, reference: reference.clone() }),
+        None => Err(Error::NoSuchImage { name: text.to_owned(), similar: similar(all, full.as_deref()) }),
     }
 }
 
@@ -264,6 +282,11 @@ mod tests {
         assert_eq!(several, ["localhost:5000/team/app:v1", "docker.io/library/app:v1"]);
         all.push(("localhost:5000/team/app:latest".to_owned(), reference("d")));
         assert_eq!(found(&all, "team/app").unwrap(), "localhost:5000/team/app:latest");
+        // One that came by its digest is no second one.
+        all.push((format!("localhost:5000/other/tool@{}", reference("f").digest), reference("f")));
+        assert_eq!(found(&all, "tool").unwrap(), all.last().unwrap().0);
+        all.push(("localhost:5000/other/tool:v1".to_owned(), reference("f")));
+        assert_eq!(found(&all, "tool").unwrap(), "localhost:5000/other/tool:v1");
         // One that is called like the beginning of a digest.
         let digest = reference("b").digest;
         all.push((format!("r.example/{}:1", &digest.hex()[..6]), reference("e")));

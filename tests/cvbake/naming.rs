@@ -61,19 +61,6 @@ fn ends_of_names_and_digests_can_be_baked_and_pushed() {
     assert!(pushed.code == Some(0) && pushed.stdout.contains(&own), "{}", pushed.describe());
 }
 
-/// What a name means to registries is not what is in the store under the end of another one.
-#[test]
-fn an_older_image_does_not_take_the_place_of_the_latest() {
-    let place = Place::with(&sample::small("old"));
-    import(&place, &[&layout(&place), "app:v1"]).ok();
-    baked(&place, &["app", "--pull", "never"]);
-    fs::write(place.path().join("registries.conf"), "unqualified-search-registries = []").unwrap();
-    let disk = place.path().join("out/other.ext4").display().to_string();
-    let conf = place.path().join("registries.conf").display().to_string();
-    let outcome = run(&place, &["bake", "app", "-o", &disk, "--registries-conf", &conf]);
-    assert!(outcome.error(&[3]).contains("unqualified-search-registries"), "{}", outcome.describe());
-}
-
 #[test]
 fn short_names_are_pushed_to_where_they_are_pulled_from() {
     let place = Place::with(&sample::small("pushed"));
@@ -160,4 +147,29 @@ fn names_that_docker_gives() {
     }
     let one = baked(&place, &["team/app1", "--pull", "never"]);
     assert_ne!(one, baked(&place, &["team/app2", "--pull", "never"]));
+}
+
+/// Several tags of what a registry would be asked for are not several that are meant, and neither are digits that look like a digest.
+#[test]
+fn other_tags_are_not_meant() {
+    let place = Place::with(&sample::small("old"));
+    let conf = place.path().join("registries.conf");
+    fs::write(&conf, "unqualified-search-registries = ['127.0.0.1:1']\n[aliases]\n\"fed\" = \"127.0.0.1:1/fed\"")
+        .unwrap();
+    let conf = conf.display().to_string();
+    for name in
+        ["127.0.0.1:1/foo:1", "127.0.0.1:1/foo:2", "127.0.0.1:1/cafe:1", "127.0.0.1:1/fed:41", "r.example/fed:latest"]
+    {
+        import(&place, &[&layout(&place), name]).ok();
+    }
+    import(&place, &[&layout(&place), "docker.io/library/mine:latest"]).ok();
+    let disk = place.path().join("out/other.ext4").display().to_string();
+    for name in ["foo", "cafe", "fed"] {
+        let outcome = run(&place, &["bake", name, "-o", &disk, "--registries-conf", &conf]);
+        assert!(outcome.error(&[9]).contains("127.0.0.1:1"), "{name}: {}", outcome.describe());
+    }
+    for name in ["mine", "foo:2"] {
+        baked(&place, &[name, "--registries-conf", &conf]);
+    }
+    baked(&place, &["mine", "--registries-conf", &conf, "--pull", "never"]);
 }

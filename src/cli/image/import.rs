@@ -136,9 +136,11 @@ impl Args {
     fn check(&self, source: &Source) -> Result<(), Error> {
         let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: Some(hint.to_owned()) });
         match source {
-            Source::Tar(_) if self.name.is_none() => {
-                wrong("a root filesystem has no name".to_owned(), "give it one after the source, such as team/app:v1")
-            }
+            Source::Tar(_) if self.name.is_none() => wrong(
+                format!("{source} is a root filesystem, which has no name"),
+                "give it one after the source, such as team/app:v1; an archive of an image is given as docker-archive:FILE or \
+                 oci-archive:FILE",
+            ),
             Source::Tar(_) => Ok(()),
             Source::Registry(_) => wrong(
                 format!("{source} is the name of an image in a registry, expected files"),

@@ -49,7 +49,8 @@ pub use names::names;
 pub use oci_spec::distribution::Reference;
 pub use registry::{
     Account, CONNECTIONS, Certificates, Challenge, Checked, Credentials, Endpoint, Insecure, Logins, Mounts, Options,
-    Problem, Proxies, Pull, Put, Registries, RegistriesFiles, Tags, Target, open_name, open_registry, push_name, tags,
+    Problem, Proxies, Pull, Put, Registries, RegistriesFiles, ShortName, Tags, Target, open_name, open_registry,
+    push_name, stands_for, tags,
 };
 pub use shipment::{Blob, Manifest, Packed, Shipment};
 pub use source::{DockerSelect, Select, Source, TarSource};

@@ -40,13 +40,13 @@ impl Name {
     /// Whether it is what a registry is called, with no image behind it: an address, `localhost`, or a host with a port.
     #[must_use]
     pub fn is_registry(&self) -> bool {
-        /// The least number of a port, which a tag behind a dot is not taken for: there may be an image `node.js:20`.
-        const MIN_PORT: u16 = 443;
+        /// The ports of registries. Another number behind a host may as well be a tag: there are images like `node.js:20`.
+        const PORTS: [u16; 6] = [443, 5000, 5001, 5443, 8080, 8443];
         let Some(host) = self.short().filter(|short| !short.contains('/')) else { return false };
         let port = self.suffix.strip_prefix(':').and_then(|port| port.parse::<u16>().ok());
         let is_alone = self.suffix.is_empty() || port.is_some();
         let is_local = host == "localhost" || host.parse::<Ipv4Addr>().is_ok();
-        is_alone && is_local || host.contains('.') && port.is_some_and(|port| port >= MIN_PORT)
+        is_alone && is_local || host.contains('.') && port.is_some_and(|port| PORTS.contains(&port))
     }
 
     /// The tag with its colon and the digest with its `@`, as far as they were written.
@@ -96,6 +96,7 @@ mod tests {
         }
         for text in [
             "node.js:20",
+            "my.app:2024",
             "node.js",
             "alpine:5000",
             "localhost:v1",

@@ -72,6 +72,24 @@ impl Place {
     }
 }
 
+/// What a short name stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShortName {
+    /// Names in full, the first before the others; none if the configuration leads to none, or wants no choice to be made.
+    pub full: Vec<Reference>,
+    /// Whether it is an alias, so that nothing else is meant.
+    pub is_alias: bool,
+}
+
+/// What a short name stands for among registries, whether it is there or not.
+///
+/// # Errors
+/// When the configuration can't be read.
+pub fn stands_for(name: &Name, options: &Options, on: &dyn Fn(Event)) -> Result<ShortName, Error> {
+    let registries = load(name, options, on)?;
+    Ok(ShortName { full: registries.resolve(name).unwrap_or_default(), is_alias: registries.has_alias(name) })
+}
+
 /// The one name in full that something is pushed to.
 ///
 /// # Errors

@@ -127,6 +127,11 @@ impl Registries {
         }
     }
 
+    /// Whether a name is an alias.
+    pub(super) fn has_alias(&self, name: &Name) -> bool {
+        name.short().and_then(|short| self.aliases.get(short)).is_some_and(|full| !full.is_empty())
+    }
+
     /// Where to ask for an image, in this order.
     ///
     /// # Errors
