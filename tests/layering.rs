@@ -157,6 +157,24 @@ fn files_of_the_library_have_an_order() {
     }
 }
 
+/// The library is to be had without what only the program needs.
+#[test]
+fn the_library_needs_nothing_of_the_program() {
+    let metadata = cargo_metadata::MetadataCommand::new().no_deps().other_options(["--offline".to_owned()]).exec();
+    let packages = metadata.expect("cargo describes its own workspace").packages;
+    let package = packages.iter().find(|package| package.name.as_str() == "cvbake").expect("the program");
+    let program: Vec<String> = package.features["program"]
+        .iter()
+        .filter_map(|part| Some(part.strip_prefix("dep:")?.replace('-', "_")))
+        .collect();
+    assert!(program.iter().any(|name| name == "clap") && program.len() > 5, "{program:?}");
+    for (module, text) in modules() {
+        for name in &program {
+            assert!(!text.contains(&format!("{name}::")), "{module} of the library must not use {name}");
+        }
+    }
+}
+
 /// What is to be trusted is decided in one place.
 #[test]
 fn images_are_proven_in_one_file() {
