@@ -79,7 +79,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let tree = readable(layers.merge(job.epoch)?, on);
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id());
-    let options = recipe.ext4_options(layers.foundation());
+    let options = recipe.ext4_options(layers.base_pack());
     let (numbers, standing) = match job.engine() {
         Engine::Native => {
             let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
@@ -185,7 +185,7 @@ fn try_plan(job: &Job, output: Option<&Output>, cleanup: &Cleanup, on: &(dyn Fn(
     let tree = readable(layers.merge(job.epoch)?, on);
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id());
-    let options = recipe.ext4_options(layers.foundation());
+    let options = recipe.ext4_options(layers.base_pack());
     let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
     Ok(plan_of(&image, &layers, &tree, &recipe, Numbers::planned(&layout)))
 }

@@ -2,8 +2,8 @@
 //! the disk.
 
 pub(crate) mod archive;
+mod base_pack;
 mod content;
-mod foundation;
 mod pack_file;
 mod stream;
 mod unpack;
@@ -32,8 +32,8 @@ use crate::reuse::{Positions, Standing};
 use crate::seats::{Seat, Seats};
 use crate::workplace::Workplace;
 
+use base_pack::{BASE_LAYER_MIN, BASE_PACK_MIN, is_scratch_better};
 use content::Content;
-use foundation::{FOUNDATION_LAYER_MIN, FOUNDATION_MIN, is_scratch_better};
 pub(crate) use stream::with_another;
 
 const _: () = assert!(PACK_PIECE as u64 == cvbake_store::PIECE, "one seal fits both");
@@ -102,7 +102,7 @@ pub(crate) struct Layers<'a> {
     /// By layer, the position in `unpacked`.
     positions: Vec<usize>,
     unpacked: Vec<Unpacked<'a>>,
-    foundation: Option<u32>,
+    base_pack: Option<u32>,
 }
 
 struct Unpacked<'a> {
@@ -193,7 +193,7 @@ impl<'a> Layers<'a> {
             // Those that take longest are worked on first.
             let seat = seats.take(rank);
             // The largest layer will have the largest pack, mostly. Content that is to be kept needs a file of its own.
-            let large = at == order[0] && layer.size().is_none_or(|size| size >= FOUNDATION_LAYER_MIN);
+            let large = at == order[0] && layer.size().is_none_or(|size| size >= BASE_LAYER_MIN);
             let disk =
                 shop.disk.filter(|disk| large && !shop.keep_packs && !is_scratch_better(*disk, shop.scratch, layer));
             let shop = Workshop { disk, turn: Turn::of(&at, &order), seat: Some(&seat), ..shop };
@@ -209,12 +209,12 @@ impl<'a> Layers<'a> {
         archive::warn(image, lowest.and_then(archive::oddity), shop.on);
         let pack = |at: usize| unpacked[at].index.as_ref().map_or(0, |index| index.seal().len);
         let largest =
-            (0..unpacked.len()).filter(|&at| pack(at) >= FOUNDATION_MIN).max_by_key(|&at| (pack(at), Reverse(at)));
-        let foundation = largest.and_then(|largest| {
+            (0..unpacked.len()).filter(|&at| pack(at) >= BASE_PACK_MIN).max_by_key(|&at| (pack(at), Reverse(at)));
+        let base_pack = largest.and_then(|largest| {
             let position = positions.iter().rposition(|&position| position == largest)?;
             u32::try_from(position).ok()
         });
-        Ok(Layers { blobs, shop, positions, unpacked, foundation })
+        Ok(Layers { blobs, shop, positions, unpacked, base_pack })
     }
 
     /// Merges the layers, and frees the memory of the indexes that are not needed any more.
@@ -271,8 +271,8 @@ impl<'a> Layers<'a> {
 
     /// The pack that the plan should leave as it is: the largest, if it is large. Which one that is depends on what the layers unpack
     /// to alone, as the disk does; not on how they are compressed.
-    pub(crate) fn foundation(&self) -> Option<u32> {
-        self.foundation
+    pub(crate) fn base_pack(&self) -> Option<u32> {
+        self.base_pack
     }
 
     /// Looks for content on disks that were made before: what they have is not inflated, and a pack that they have, too, need not be

@@ -139,8 +139,8 @@ impl Recipe<'_> {
         ext4.uuid.unwrap_or_else(|| self.derived("filesystem"))
     }
 
-    /// What an ext4 filesystem is planned by; `foundation` is the pack that is left as it is.
-    pub(crate) fn ext4_options(&self, foundation: Option<u32>) -> Options {
+    /// What an ext4 filesystem is planned by; `base_pack` is the one that is left as it is.
+    pub(crate) fn ext4_options(&self, base_pack: Option<u32>) -> Options {
         let Filesystem::Ext4(ext4) = self.filesystem;
         Options {
             size: ext4.size,
@@ -150,7 +150,7 @@ impl Recipe<'_> {
             hash_seed: ext4.hash_seed.unwrap_or_else(|| self.derived("directory hash seed")),
             journal: ext4.journal,
             epoch: self.epoch,
-            foundation,
+            base_pack,
         }
     }
 }

@@ -9,8 +9,8 @@ use cvbake_store::{Patience, Store};
 use cvbake_unpack::Index;
 use cvbake_verify::{Blobs, Compression, Layer};
 
+use super::base_pack::BASE_PACK;
 use super::content::Content;
-use super::foundation::FOUNDATION;
 use super::pack_file::PackFile;
 use super::{Purpose, Unpacked, Workshop, pack_name};
 use crate::error::Error;
@@ -118,7 +118,7 @@ fn warn_about_compression(layer: &Layer, found: cvbake_archive::Compression, on:
 enum Target<'a> {
     Nothing,
     TempPack(PackFile),
-    /// Onto the disk itself, as its foundation.
+    /// Onto the disk itself, as its base pack.
     Disk(Window<'a>),
 }
 
@@ -133,7 +133,7 @@ impl<'a> Target<'a> {
         match self {
             Target::Nothing => Ok(()),
             Target::TempPack(pack) => pack.file.write_all_at(piece, offset).map_err(|error| pack.name_error(error)),
-            Target::Disk(disk) => disk.sink().write_at(FOUNDATION + offset, piece).map_err(io::Error::other),
+            Target::Disk(disk) => disk.sink().write_at(BASE_PACK + offset, piece).map_err(io::Error::other),
         }
     }
 

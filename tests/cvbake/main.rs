@@ -13,6 +13,7 @@
 
 mod answers;
 mod archives;
+mod base_pack;
 mod cases;
 mod command;
 mod completion;
@@ -26,7 +27,6 @@ mod engines;
 mod faults;
 mod flattened;
 mod foreign;
-mod foundation;
 mod full;
 mod growth;
 mod identity;

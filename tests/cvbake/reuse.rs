@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::foundation::{LARGE, SMALL, images};
+use crate::base_pack::{LARGE, SMALL, images};
 use crate::registry::cvbake;
 use crate::support::bake::{Bake, Place, files_below, mode, own};
 use crate::support::ext4;

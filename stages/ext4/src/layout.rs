@@ -8,10 +8,10 @@ use crate::format::superblock::EXT4_LABEL_MAX;
 use crate::format::{BLOCK_SIZE, INODES_PER_BLOCK};
 use crate::{Error, Options};
 
+pub(crate) mod base_pack;
 pub(crate) mod content;
 pub(crate) mod directory;
 pub(crate) mod extents;
-pub(crate) mod foundation;
 pub(crate) mod geometry;
 pub(crate) mod numbers;
 pub(crate) mod path;
@@ -20,8 +20,8 @@ mod size;
 pub(crate) mod space;
 pub(crate) mod xattr;
 
+pub use base_pack::BASE_PACK_BLOCK;
 use content::Content;
-pub use foundation::FOUNDATION_BLOCK;
 use geometry::Geometry;
 pub use path::Place;
 use place::Placed;
@@ -51,7 +51,7 @@ impl Layout {
         let mut content = Content::of(tree, options)?;
         let size::Fitted { geometry, placed, len_bytes } = size::fit(tree, &content, options)?;
         // Their order has become places and placements.
-        (content.files, content.foundation) = (Vec::new(), None);
+        (content.files, content.base_pack) = (Vec::new(), None);
         Ok(Layout { options: options.clone(), content, geometry, placed, len_bytes })
     }
 
@@ -100,17 +100,17 @@ impl Layout {
         &self.placed.placements
     }
 
-    /// The pack that stands on the disk as it is, from [`FOUNDATION_BLOCK`] on, but for what its placements say otherwise: the
-    /// one of [`Options::foundation`], if that was worth it.
+    /// The pack that stands on the disk as it is, from [`BASE_PACK_BLOCK`] on, but for what its placements say otherwise: the
+    /// one of [`Options::base_pack`], if that was worth it.
     #[must_use]
-    pub fn foundation(&self) -> Option<u32> {
+    pub fn base_pack(&self) -> Option<u32> {
         self.placed.standing.as_ref().map(|standing| standing.pack)
     }
 
-    /// Whether content is in its place on a file that begins as the foundation.
+    /// Whether content is in its place on a file that begins as the base pack.
     #[must_use]
     pub fn stands(&self, placement: &Placement) -> bool {
-        Some(placement.pack) == self.foundation() && placement.disk_block == placement.pack_block + FOUNDATION_BLOCK
+        Some(placement.pack) == self.base_pack() && placement.disk_block == placement.pack_block + BASE_PACK_BLOCK
     }
 
     /// The bytes of the disk that are written, metadata and content, sorted and joined. All others read as zeros.

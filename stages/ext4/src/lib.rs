@@ -19,7 +19,7 @@
 //!
 //! * **Content is in the order of the packs**, so files that are neighbours in a pack are neighbours on the disk, and a
 //!   placement is as long as a pack has no dead files. Nothing that the tree does not refer to is ever on the disk.
-//! * **One pack may be on the disk as it is** ([`Options::foundation`]): from a fixed block on, before anything else has its place, so that
+//! * **One pack may be on the disk as it is** ([`Options::base_pack`]): from a fixed block on, before anything else has its place, so that
 //!   a file with that pack in it can become the disk. Everything else takes the blocks that are left, gaps of dead files first.
 //! * **Extent trees of files come last**, because their size depends on where content is cut in two. That keeps the
 //!   plan one pass without a guess.
@@ -41,6 +41,6 @@ mod readable;
 mod write;
 
 pub use error::Error;
-pub use layout::{FOUNDATION_BLOCK, Layout, Place};
+pub use layout::{BASE_PACK_BLOCK, Layout, Place};
 pub use options::{Inodes, Options, Size};
 pub use readable::{LeftOut, leave_out_unreadable};

@@ -76,9 +76,9 @@ pub struct Options {
     /// When it was made, in seconds since 1970, and the times of what only the filesystem has (`lost+found`, the
     /// journal). Kept within 0 to 2^40 - 1, which is what a superblock holds.
     pub epoch: i64,
-    /// The pack whose content stands together, in the pack's own order and from [`FOUNDATION_BLOCK`](crate::FOUNDATION_BLOCK) on,
+    /// The pack whose content stands together, in the pack's own order and from [`BASE_PACK_BLOCK`](crate::BASE_PACK_BLOCK) on,
     /// so that a file which begins as that pack can become the disk. Where much of it is dead, it is placed like the others.
-    pub foundation: Option<u32>,
+    pub base_pack: Option<u32>,
 }
 
 impl Default for Options {
@@ -91,7 +91,7 @@ impl Default for Options {
             hash_seed: [0; 16],
             journal: true,
             epoch: 0,
-            foundation: None,
+            base_pack: None,
         }
     }
 }

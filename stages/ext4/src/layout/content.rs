@@ -2,8 +2,8 @@
 
 use cvbake_tree::{Device, FileData, Inode, Kind, Tree};
 
+use super::base_pack::BasePack;
 use super::directory::{Shape, entries};
-use super::foundation::Foundation;
 use super::numbers::Numbers;
 use super::path::Place;
 use super::xattr::Xattrs;
@@ -22,7 +22,7 @@ pub(crate) struct Content {
     pub(crate) long_links: Vec<u32>,
     /// Files with content, in the order of the packs.
     pub(crate) files: Vec<File>,
-    pub(crate) foundation: Option<Foundation>,
+    pub(crate) base_pack: Option<BasePack>,
     pub(crate) xattrs: Xattrs,
     /// Whether a directory's index has more levels than ext4 takes without being told.
     pub(crate) large_dir: bool,
@@ -87,8 +87,8 @@ impl Content {
             }
         }
         files.sort_unstable();
-        let foundation = options.foundation.and_then(|pack| Foundation::of(tree, &files, pack));
-        Ok(Content { numbers, dirs, long_links, files, foundation, xattrs, large_dir })
+        let base_pack = options.base_pack.and_then(|pack| BasePack::of(tree, &files, pack));
+        Ok(Content { numbers, dirs, long_links, files, base_pack, xattrs, large_dir })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use cvbake_tree::Segment;
 
-use super::foundation::StandingRuns;
+use super::base_pack::StandingRuns;
 use super::space::{Run, Runs};
 use crate::format::extent::{EXT_INIT_MAX_LEN, EXTENTS_IN_BLOCK, EXTENTS_IN_INODE};
 
@@ -33,7 +33,7 @@ pub(crate) fn extents<'a>(blocks: Blocks<'a>, segments: &'a [Segment]) -> Extent
 pub(crate) enum Blocks<'a> {
     /// In the free space.
     Free(Runs<'a>),
-    /// In the foundation.
+    /// In the base pack.
     Standing(StandingRuns<'a>),
 }
 

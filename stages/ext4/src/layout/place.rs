@@ -2,10 +2,10 @@
 
 use cvbake_tree::{FileData, Ino, Kind, Placement, Segment, Tree};
 
+use super::base_pack::{BASE_PACK_BLOCK, Standing};
 use super::content::Content;
 use super::directory::LOST_FOUND_BLOCKS;
 use super::extents::{Blocks, extents, tree_blocks};
-use super::foundation::{FOUNDATION_BLOCK, Standing};
 use super::geometry::{Geometry, Tables, supers};
 use super::space::{Cursor, Run, Space};
 use crate::format::extent::{EXT_INIT_MAX_LEN, EXTENTS_IN_INODE};
@@ -14,7 +14,7 @@ use crate::format::extent::{EXT_INIT_MAX_LEN, EXTENTS_IN_INODE};
 #[derive(Debug)]
 pub(crate) struct Placed {
     pub(crate) tables: Tables,
-    /// What the tables, the superblocks and the foundation leave.
+    /// What the tables, the superblocks and the base pack leave.
     pub(crate) space: Space,
     pub(crate) standing: Option<Standing>,
     /// The double indirect block of the resize inode.
@@ -22,7 +22,7 @@ pub(crate) struct Placed {
     pub(crate) journal: Option<Mapped>,
     /// The first block of our own `lost+found`.
     pub(crate) lost_found: Option<u64>,
-    /// The first block of each inode of the tree that has blocks outside of the foundation.
+    /// The first block of each inode of the tree that has blocks outside of the base pack.
     pub(crate) starts: Vec<u64>,
     /// Extent trees that don't fit in their inodes, sorted by inode.
     pub(crate) trees: Vec<ExtentTree>,
@@ -74,8 +74,8 @@ impl Placed {
 /// Places the content, whether or not the filesystem is large enough for it: compare `end`.
 pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Placed {
     let fixed = Space::new(supers(geometry).collect());
-    let foundation = content.foundation.as_ref();
-    let (standing, displaced) = foundation.map(|foundation| foundation.around(&fixed)).unwrap_or_default();
+    let base_pack = content.base_pack.as_ref();
+    let (standing, displaced) = base_pack.map(|base_pack| base_pack.around(&fixed)).unwrap_or_default();
     let (tables, space) = Tables::pack(geometry, &standing);
     let mut cursor = space.cursor();
     let mut starts = vec![0; tree.inode_count()];
@@ -100,11 +100,11 @@ pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Plac
 
     let mut placements = Vec::new();
     let standing_end = standing.last().map_or(0, |range| range.end);
-    let standing = foundation.map(|foundation| {
-        let pack = foundation.pack;
+    let standing = base_pack.map(|base_pack| {
+        let pack = base_pack.pack;
         placements.extend(standing.iter().map(|range| Placement {
             pack,
-            pack_block: range.start - FOUNDATION_BLOCK,
+            pack_block: range.start - BASE_PACK_BLOCK,
             disk_block: range.start,
             blocks: range.end - range.start,
         }));

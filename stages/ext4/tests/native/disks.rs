@@ -242,8 +242,8 @@ fn content_across_groups() {
     }
     let tree = maker.finish().0;
     let sizes = [Size::Min, Size::Exact(5 << 30)];
-    for (size, foundation) in sizes.into_iter().flat_map(|size| [(size, None), (size, Some(1))]) {
-        let disk = bake(&tree, &Numbers, &Options { size, foundation, ..options() });
+    for (size, base_pack) in sizes.into_iter().flat_map(|size| [(size, None), (size, Some(1))]) {
+        let disk = bake(&tree, &Numbers, &Options { size, base_pack, ..options() });
         fsck(disk.path());
         assert_eq!(compare(disk.path(), &tree, &Numbers), 6);
     }

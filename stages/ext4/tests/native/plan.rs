@@ -50,14 +50,14 @@ fn tree() -> Tree {
 fn what_is_written_is_what_was_planned() {
     let tree = tree();
     let sizes = [Size::Min, Size::Auto, Size::Exact(20 << 30)];
-    for (size, foundation) in sizes.into_iter().flat_map(|size| [(size, None), (size, Some(0)), (size, Some(1))]) {
-        let layout = Layout::plan(&tree, &Options { size, foundation, ..options() }).unwrap();
-        assert_eq!(layout.foundation(), foundation);
+    for (size, base_pack) in sizes.into_iter().flat_map(|size| [(size, None), (size, Some(0)), (size, Some(1))]) {
+        let layout = Layout::plan(&tree, &Options { size, base_pack, ..options() }).unwrap();
+        assert_eq!(layout.base_pack(), base_pack);
         let recorder = Recorder::default();
         layout.write_metadata(&tree, &recorder).unwrap();
         let metadata = recorder.0.into_inner().unwrap();
-        // The gaps of a foundation cut what stands in them.
-        assert!(metadata.len() < if foundation == Some(0) { 400 } else { 60 }, "{} writes", metadata.len());
+        // The gaps of a base pack cut what stands in them.
+        assert!(metadata.len() < if base_pack == Some(0) { 400 } else { 60 }, "{} writes", metadata.len());
         let mut written: Vec<Range<u64>> = metadata.iter().map(|(&at, bytes)| at..at + bytes.len() as u64).collect();
         written.extend(
             layout
@@ -95,9 +95,9 @@ fn placements_are_few_and_in_order() {
     assert!(placements.windows(2).all(|pair| pair[0].disk_block + pair[0].blocks <= pair[1].disk_block));
 }
 
-/// Three quarters of a foundation are alive, or it is none; and content that two files share can't stand for both.
+/// Three quarters of a base pack are alive, or it is none; and content that two files share can't stand for both.
 #[test]
-fn a_foundation_is_mostly_alive() {
+fn a_base_pack_is_mostly_alive() {
     let plan = |files: &[(u64, u32)]| {
         let mut maker = Maker::new(&mode(0o755));
         for (number, &(pack_block, blocks)) in files.iter().enumerate() {
@@ -106,7 +106,7 @@ fn a_foundation_is_mostly_alive() {
             maker.add(Ino::ROOT, number.to_string().as_bytes(), Kind::File(data), &mode(0o600));
         }
         let tree = maker.finish().0;
-        Layout::plan(&tree, &Options { foundation: Some(1), ..options() }).unwrap().foundation()
+        Layout::plan(&tree, &Options { base_pack: Some(1), ..options() }).unwrap().base_pack()
     };
     assert_eq!(plan(&[(100, 300)]), Some(1));
     assert_eq!(plan(&[(101, 300)]), None);

@@ -145,10 +145,10 @@ proptest! {
         files in vec(file(), 0..60),
         size in size(),
         journal: bool,
-        foundation in proptest::option::of(0..3u32),
+        base_pack in proptest::option::of(0..3u32),
     ) {
         let (tree, packs) = make(&root, &files).finish();
-        let disk = bake(&tree, &packs, &Options { size, journal, foundation, ..options() });
+        let disk = bake(&tree, &packs, &Options { size, journal, base_pack, ..options() });
         fsck(disk.path());
         // The other reader does not know some times: then it sees nothing.
         let readable = |time: Time| (0..1 << 31).contains(&time.secs);

@@ -1,7 +1,7 @@
 //! A pack that stands on the disk as it is.
 //!
 //! A disk file may begin as a pack: then most of its content is in its place before anything is planned, and is never copied.
-//! So the place depends on nothing: block `n` of the pack stands on block [`FOUNDATION_BLOCK`]` + n` of the disk. Only what
+//! So the place depends on nothing: block `n` of the pack stands on block [`BASE_PACK_BLOCK`]` + n` of the disk. Only what
 //! would stand where copies of the superblock must is moved elsewhere, and blocks of files that upper layers have removed are
 //! free for whatever comes next.
 
@@ -12,9 +12,9 @@ use cvbake_tree::{Ino, Kind, Placement, Tree};
 use super::content::File;
 use super::space::{Run, Space};
 
-/// Where a foundation begins: behind the superblock and the descriptors of a disk of 4 GiB, so that nearly nothing must be
+/// Where a base pack begins: behind the superblock and the descriptors of a disk of 4 GiB, so that nearly nothing must be
 /// moved; and not so far that a smallest disk would have room to spare.
-pub const FOUNDATION_BLOCK: u64 = 256;
+pub const BASE_PACK_BLOCK: u64 = 256;
 
 /// A pack stands as it is when at least 3 of 4 blocks as far as its last one are alive. With more that is dead, a disk would
 /// be scattered over the gaps to spare a copy of little.
@@ -27,15 +27,15 @@ const BLOCKS_PER_GAP: u64 = 256;
 
 /// The blocks of a pack that are in use.
 #[derive(Debug)]
-pub(crate) struct Foundation {
+pub(crate) struct BasePack {
     pub(crate) pack: u32,
     /// Sorted and joined.
     alive: Vec<Range<u64>>,
 }
 
-impl Foundation {
-    /// The foundation that a pack makes; `None` if it is not worth it. Files are in the order of the packs.
-    pub(crate) fn of(tree: &Tree, files: &[File], pack: u32) -> Option<Foundation> {
+impl BasePack {
+    /// The base pack that a pack makes; `None` if it is not worth it. Files are in the order of the packs.
+    pub(crate) fn of(tree: &Tree, files: &[File], pack: u32) -> Option<BasePack> {
         let start = files.partition_point(|file| file.pack < pack);
         let files = files[start..].iter().take_while(|file| file.pack == pack);
         let mut alive: Vec<Range<u64>> = Vec::new();
@@ -54,20 +54,20 @@ impl Foundation {
         let end = alive.last()?.end;
         let gaps = alive.len().saturating_sub(GAPS) as u64;
         let whole = blocks * ALIVE.1 >= end * ALIVE.0 && gaps <= end / BLOCKS_PER_GAP;
-        whole.then_some(Foundation { pack, alive })
+        whole.then_some(BasePack { pack, alive })
     }
 
     /// Which blocks of the disk it takes, and which blocks of the pack are in the way of what has a fixed place.
     pub(crate) fn around(&self, fixed: &Space) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
         let (mut standing, mut displaced) = (Vec::new(), Vec::new());
         for alive in &self.alive {
-            let mut at = alive.start + FOUNDATION_BLOCK;
-            let end = alive.end + FOUNDATION_BLOCK;
+            let mut at = alive.start + BASE_PACK_BLOCK;
+            let end = alive.end + BASE_PACK_BLOCK;
             let first = fixed.taken().partition_point(|taken| taken.end <= at);
             for taken in fixed.taken()[first..].iter().take_while(|taken| taken.start < end) {
                 let (from, to) = (taken.start.max(at), taken.end.min(end));
                 standing.push(at..from);
-                displaced.push(from - FOUNDATION_BLOCK..to - FOUNDATION_BLOCK);
+                displaced.push(from - BASE_PACK_BLOCK..to - BASE_PACK_BLOCK);
                 at = to;
             }
             standing.push(at..end);
@@ -77,7 +77,7 @@ impl Foundation {
     }
 }
 
-/// A foundation that has its place.
+/// A base pack that has its place.
 #[derive(Debug)]
 pub(crate) struct Standing {
     pub(crate) pack: u32,
@@ -93,7 +93,7 @@ impl Standing {
     }
 }
 
-/// Neighbouring blocks of a foundation as runs on the disk.
+/// Neighbouring blocks of a base pack as runs on the disk.
 #[derive(Clone, Debug)]
 pub(crate) struct StandingRuns<'p> {
     /// What may still be in the way.
@@ -119,9 +119,9 @@ impl Iterator for StandingRuns<'_> {
                 Run { start: moved.disk_block + skipped, blocks }
             }
             Some((moved, _)) => {
-                Run { start: self.at + FOUNDATION_BLOCK, blocks: self.left.min(moved.pack_block - self.at) }
+                Run { start: self.at + BASE_PACK_BLOCK, blocks: self.left.min(moved.pack_block - self.at) }
             }
-            None => Run { start: self.at + FOUNDATION_BLOCK, blocks: self.left },
+            None => Run { start: self.at + BASE_PACK_BLOCK, blocks: self.left },
         };
         self.at += run.blocks;
         self.left -= run.blocks;
@@ -133,13 +133,13 @@ impl Iterator for StandingRuns<'_> {
 mod tests {
     use super::*;
 
-    const F: u64 = FOUNDATION_BLOCK;
+    const F: u64 = BASE_PACK_BLOCK;
 
     #[test]
     fn what_has_a_fixed_place_is_walked_around() {
         let fixed = Space::new(vec![0..2, F + 10..F + 13, F + 20..F + 30, F + 100..F + 200]);
-        let foundation = Foundation { pack: 3, alive: vec![0..12, 15..40, 99..100] };
-        let (standing, displaced) = foundation.around(&fixed);
+        let base_pack = BasePack { pack: 3, alive: vec![0..12, 15..40, 99..100] };
+        let (standing, displaced) = base_pack.around(&fixed);
         assert_eq!(standing, [F..F + 10, F + 15..F + 20, F + 30..F + 40, F + 99..F + 100]);
         assert_eq!(displaced, [10..12, 20..30]);
     }

@@ -91,7 +91,7 @@ fn disks_of_this_generation() {
     }
 }
 
-/// On the largest disk there are more descriptors than there is room in front of a foundation.
+/// On the largest disk there are more descriptors than there is room in front of a base pack.
 #[test]
 fn it_stands_where_it_was_unpacked() {
     check(&images(&[LARGE, SMALL]), &["auto", "min", "6G"]);

@@ -1,6 +1,6 @@
 //! The largest layer, which is unpacked onto the disk itself: its content is never copied.
 //!
-//! Its pack begins at a fixed block ([`cvbake_ext4::FOUNDATION_BLOCK`]), so unpacking can start before anything else is known of the
+//! Its pack begins at a fixed block ([`cvbake_ext4::BASE_PACK_BLOCK`]), so unpacking can start before anything else is known of the
 //! disk. When the plan is made, files that upper layers have removed are cleared, and the few blocks of the pack that are in the
 //! way of metadata are moved. The plan does not depend on whether the layer was unpacked here: a pack from the store, or a layer that
 //! is inflated again, is written to the same blocks.
@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use cvbake_disk::{Window, free_bytes};
-use cvbake_ext4::{FOUNDATION_BLOCK, Layout};
+use cvbake_ext4::{BASE_PACK_BLOCK, Layout};
 use cvbake_tree::{BLOCK_SIZE, Placement};
 use cvbake_verify::Layer;
 
@@ -23,14 +23,14 @@ use crate::event::Event;
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
-/// Where a foundation begins on a disk, in bytes.
-pub(super) const FOUNDATION: u64 = FOUNDATION_BLOCK * BLOCK;
+/// Where a base pack begins on a disk, in bytes.
+pub(super) const BASE_PACK: u64 = BASE_PACK_BLOCK * BLOCK;
 
-/// A pack smaller than this, in bytes, is no foundation: to copy it costs milliseconds, and small disks stay without gaps.
-pub(super) const FOUNDATION_MIN: u64 = 16 << 20;
+/// A pack smaller than this, in bytes, is no base pack: to copy it costs milliseconds, and small disks stay without gaps.
+pub(super) const BASE_PACK_MIN: u64 = 16 << 20;
 
 /// A layer smaller than this, in bytes as it is stored, will hardly have such a pack: layers are rarely compressed to an eighth.
-pub(super) const FOUNDATION_LAYER_MIN: u64 = FOUNDATION_MIN / 8;
+pub(super) const BASE_LAYER_MIN: u64 = BASE_PACK_MIN / 8;
 
 impl Layers<'_> {
     /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet, unless an attempt at a layer has
@@ -39,24 +39,24 @@ impl Layers<'_> {
         let Some(at) = self.unpacked.iter().position(|unpacked| matches!(unpacked.content, Content::Disk)) else {
             return Ok(disk.clear_all()?);
         };
-        let end = disk.written_bytes()?.max(FOUNDATION);
+        let end = disk.written_bytes()?.max(BASE_PACK);
         // A layer that is there twice may have content in both places.
         let elsewhere = |pack: u32| {
             layout.placements().iter().any(|place| place.pack != pack && self.positions[place.pack as usize] == at)
         };
-        let foundation = layout.foundation().filter(|&pack| self.positions[pack as usize] == at && !elsewhere(pack));
-        let Some(pack) = foundation else {
+        let base_pack = layout.base_pack().filter(|&pack| self.positions[pack as usize] == at && !elsewhere(pack));
+        let Some(pack) = base_pack else {
             let pack = PackFile::create(self.shop.scratch, self.unpacked[at].layer)?;
-            pack.fill_from(disk, FOUNDATION..end)?;
+            pack.fill_from(disk, BASE_PACK..end)?;
             disk.clear_all()?;
             self.unpacked[at].content = pack.into_content();
             return Ok(());
         };
         let places: Vec<&Placement> = layout.placements().iter().filter(|place| place.pack == pack).collect();
-        let from = |place: &Placement| FOUNDATION + place.pack_block * BLOCK;
+        let from = |place: &Placement| BASE_PACK + place.pack_block * BLOCK;
         let source = |place: &Placement| from(place)..from(place) + place.blocks * BLOCK;
         // Other things may come to stand on what is dead: it goes first.
-        for dead in gaps(FOUNDATION..end, places.iter().map(|place| source(place))) {
+        for dead in gaps(BASE_PACK..end, places.iter().map(|place| source(place))) {
             disk.clear(dead)?;
         }
         for place in places.iter().filter(|place| !layout.stands(place)) {
@@ -72,7 +72,7 @@ impl Layers<'_> {
 /// Whether a layer might fill the filesystem of the disk before there is a plan that says so, and there is certainly room for it elsewhere.
 /// The disk becomes the same either way.
 pub(super) fn is_scratch_better(disk: Window<'_>, scratch: &Path, layer: &Layer) -> bool {
-    let Some(most) = layer.size().map(|size| size.saturating_mul(FOUNDATION_MIN / FOUNDATION_LAYER_MIN)) else {
+    let Some(most) = layer.size().map(|size| size.saturating_mul(BASE_PACK_MIN / BASE_LAYER_MIN)) else {
         return false;
     };
     let Some(scratch) = File::open(scratch).ok() else { return false };
