@@ -18,12 +18,12 @@ use crate::cleanup::Cleanup;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, Stage};
-use crate::layers::{KeepPacks, Layers, Purpose, Workshop};
+use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
 use crate::recipe::Engine;
 use crate::report::Plan;
 use crate::reuse::content::Disks;
-use crate::reuse::{Made, Reuse, Standing};
+use crate::reuse::{ExistingDisk, PlacedContent, Reuse};
 use crate::workplace::{Workplace, open_existing_store, open_store};
 
 pub use self::job::{Job, Output};
@@ -49,7 +49,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let disk = (*job.engine() == Engine::Native).then_some(window);
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
-    let shop = Workshop { keep_packs, disk, ..Workshop::new(store.as_ref(), place.path(), way, on) };
+    let cx = UnpackContext { keep_packs, disk, ..UnpackContext::new(store.as_ref(), place.path(), way, on) };
 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
@@ -61,33 +61,33 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     });
     let made = reuse.as_ref().map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
     if let Some(made) = made {
-        if output.replace && made.stands_at(&output.path) {
+        if output.replace && made.is_at(&output.path) {
             store.iter().try_for_each(Store::settle)?;
-            return stays(made, output, clock);
+            return keep_existing(made, output, clock);
         }
         clock.next(Stage::Write);
         if made.copy_to(&draft, on)? {
-            let standing = made.standing();
+            let placed = made.placed_content();
             let (plan, reused) = made.into_parts();
-            let work = Work { plan, reused, standing, draft, store: store.as_ref(), reuse, clock };
-            return finish(work, output, cleanup, on);
+            let finished = Finished { plan, reused, placed, draft, store: store.as_ref(), reuse, clock };
+            return finish(finished, output, cleanup, on);
         }
     }
     clock.next(Stage::Unpack);
-    let mut layers = Layers::unpack(&image, &*blobs, shop, Purpose::Content)?;
+    let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Content)?;
     clock.next(Stage::Merge);
     let tree = readable(layers.merge(job.epoch)?, on);
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id());
     let options = recipe.ext4_options(layers.base_pack());
-    let (numbers, standing) = match job.engine() {
+    let (numbers, placed) = match job.engine() {
         Engine::Native => {
             let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
             let numbers = Numbers::planned(&layout);
             numbers.announce(on);
             draft.check_room(content_bytes(&tree))?;
             clock.next(Stage::Write);
-            layers.settle(&layout, window)?;
+            layers.relocate_base_pack(&layout, window)?;
             if let Some(reuse) = &reuse {
                 layers.look_on_disks(Disks::new(reuse), layout.placements())?;
             }
@@ -96,7 +96,8 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             layout.write_metadata(&tree, &disk)?;
             layers.write(layout.placements(), &disk)?;
             let is_noted = reuse.is_some() && output.sync;
-            (numbers, if is_noted { layers.standing(layout.placements(), window.base()) } else { Standing::default() })
+            let placed = is_noted.then(|| layers.placed_content(layout.placements(), window.base()));
+            (numbers, placed.unwrap_or_default())
         }
         Engine::Mkfs(programs) => {
             draft.check_room(content_bytes(&tree))?;
@@ -104,21 +105,21 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             let scratch = place.subdirectory("mkfs")?;
             let disk = mkfs::Disk { file: draft.file(), path: draft.path() };
             let made = mkfs::write(&tree, &layers.packs()?, &options, programs, &scratch, disk);
-            (made.map_err(|error| layers.blame(error))?.into(), Standing::default())
+            (made.map_err(|error| layers.blame(error))?.into(), PlacedContent::default())
         }
     };
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
     drop((tree, layers));
-    let work = Work { plan, reused: None, standing, draft, store: store.as_ref(), reuse, clock };
-    finish(work, output, cleanup, on)
+    let finished = Finished { plan, reused: None, placed, draft, store: store.as_ref(), reuse, clock };
+    finish(finished, output, cleanup, on)
 }
 
 /// A disk that is whole, and has no name yet.
-struct Work<'a> {
+struct Finished<'a> {
     plan: Plan,
     reused: Option<PathBuf>,
     /// Where it has content that is worth a note.
-    standing: Standing,
+    placed: PlacedContent,
     draft: Draft,
     store: Option<&'a Store>,
     reuse: Option<Reuse<'a>>,
@@ -126,8 +127,13 @@ struct Work<'a> {
 }
 
 /// Gives a disk its name.
-fn finish(work: Work<'_>, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
-    let Work { plan, reused, standing, draft, store, reuse, mut clock } = work;
+fn finish(
+    finished: Finished<'_>,
+    output: &Output,
+    cleanup: &Cleanup,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<Baked, Error> {
+    let Finished { plan, reused, placed, draft, store, reuse, mut clock } = finished;
     clock.next(Stage::Commit);
     let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
     let allocated_bytes = allocated(draft.file(), draft.path())?;
@@ -137,7 +143,7 @@ fn finish(work: Work<'_>, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event
     cleanup.finish(|| draft.commit())?;
     // What is not on stable storage may be anything after a crash, and look as it should.
     if let Some(reuse) = reuse.filter(|_| output.sync) {
-        reuse.remember(&plan, &made, &output.path, &standing, on);
+        reuse.remember(&plan, &made, &output.path, &placed, on);
     }
     Ok(Baked {
         plan,
@@ -151,7 +157,7 @@ fn finish(work: Work<'_>, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event
 }
 
 /// The disk that is to be replaced is the one that would replace it.
-fn stays(made: Made, output: &Output, clock: Clock<'_>) -> Result<Baked, Error> {
+fn keep_existing(made: ExistingDisk, output: &Output, clock: Clock<'_>) -> Result<Baked, Error> {
     let (file, path) = (made.file(), &output.path);
     let digest = output.digest.then(|| hash(file, path)).transpose()?;
     let allocated_bytes = allocated(file, path)?;
@@ -173,14 +179,14 @@ fn try_plan(job: &Job, output: Option<&Output>, cleanup: &Cleanup, on: &(dyn Fn(
     let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
-    let shop = Workshop::new(store.as_ref(), place.path(), way, on);
+    let cx = UnpackContext::new(store.as_ref(), place.path(), way, on);
 
     let mut clock = Clock::start(Stage::Resolve, on);
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
     let Admitted { image, pin: _pin } = admit(&*blobs, &job.want, Layer::diff_id, store.as_ref(), on)?;
     clock.next(Stage::Unpack);
-    let mut layers = Layers::unpack(&image, &*blobs, shop, Purpose::Plan)?;
+    let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Plan)?;
     clock.next(Stage::Merge);
     let tree = readable(layers.merge(job.epoch)?, on);
     clock.next(Stage::Plan);

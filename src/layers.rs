@@ -25,10 +25,10 @@ use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
 use crate::parallel::in_parallel;
 use crate::proof::distinct;
-use crate::readahead::Turn;
+use crate::readahead::Priority;
 use crate::report::LayerReport;
 use crate::reuse::content::{Disks, RUNS, layout_name};
-use crate::reuse::{Positions, Standing};
+use crate::reuse::{PlacedContent, Positions};
 use crate::seats::{Seat, Seats};
 use crate::workplace::Workplace;
 
@@ -66,7 +66,7 @@ impl KeepPacks {
 
 /// Where a bake works, and what it may keep.
 #[derive(Clone, Copy)]
-pub(crate) struct Workshop<'a> {
+pub(crate) struct UnpackContext<'a> {
     /// What is kept between runs, if anything is.
     pub(crate) store: Option<&'a Store>,
     /// A private directory that goes when the bake ends.
@@ -81,8 +81,8 @@ pub(crate) struct Workshop<'a> {
     pub(crate) streams: usize,
     /// Who works on this layer, where more are under way than are worked on.
     pub(crate) seat: Option<&'a Seat<'a>>,
-    /// When it is the turn of the layer that is worked on.
-    pub(crate) turn: Turn,
+    /// Whether the thread that reads the layer makes way for others.
+    pub(crate) priority: Priority,
     pub(crate) on: &'a (dyn Fn(Event) + Sync),
 }
 
@@ -98,7 +98,7 @@ pub(crate) enum Purpose {
 /// The layers of an image after unpacking; equal ones are one.
 pub(crate) struct Layers<'a> {
     blobs: &'a dyn Blobs,
-    shop: Workshop<'a>,
+    cx: UnpackContext<'a>,
     /// By layer, the position in `unpacked`.
     positions: Vec<usize>,
     unpacked: Vec<Unpacked<'a>>,
@@ -130,16 +130,26 @@ fn is_worth_a_note(layer: &Layer) -> bool {
     layer.size().is_none_or(|size| size >= NOTED_MIN)
 }
 
-impl<'a> Workshop<'a> {
+impl<'a> UnpackContext<'a> {
     /// One for the layers of an image that lies somewhere.
     pub(crate) fn new(
         store: Option<&'a Store>,
         scratch: &'a Path,
         way: Way,
         on: &'a (dyn Fn(Event) + Sync),
-    ) -> Workshop<'a> {
+    ) -> UnpackContext<'a> {
         let Way { jobs, streams } = way;
-        Workshop { store, scratch, keep_packs: false, disk: None, jobs, streams, seat: None, turn: Turn::First, on }
+        UnpackContext {
+            store,
+            scratch,
+            keep_packs: false,
+            disk: None,
+            jobs,
+            streams,
+            seat: None,
+            priority: Priority::Normal,
+            on,
+        }
     }
 
     /// Waits for something while others may work.
@@ -170,7 +180,7 @@ impl<'a> Layers<'a> {
     pub(crate) fn unpack(
         image: &'a Image,
         blobs: &'a dyn Blobs,
-        shop: Workshop<'a>,
+        cx: UnpackContext<'a>,
         purpose: Purpose,
     ) -> Result<Layers<'a>, Error> {
         let distinct = distinct(image.layers(), Layer::diff_id);
@@ -185,28 +195,27 @@ impl<'a> Layers<'a> {
         let positions: Vec<usize> = image.layers().iter().map(position).collect();
         let mut order: Vec<usize> = (0..distinct.len()).collect();
         order.sort_by_key(|&at| (Reverse(distinct[at].size()), at));
-        let shop = Workshop { streams: shop.streams.clamp(1, order.len().max(1)), ..shop };
-        let seats = Seats::new(shop.jobs);
+        let cx = UnpackContext { streams: cx.streams.clamp(1, order.len().max(1)), ..cx };
+        let seats = Seats::new(cx.jobs);
         let ranked: Vec<(usize, usize)> = order.iter().copied().enumerate().collect();
-        let mut unpacked = in_parallel(shop.streams, &ranked, &|&(rank, at), stop| {
+        let mut unpacked = in_parallel(cx.streams, &ranked, &|&(rank, at), stop| {
             let layer = distinct[at];
             // Those that take longest are worked on first.
             let seat = seats.take(rank);
             // The largest layer will have the largest pack, mostly. Content that is to be kept needs a file of its own.
             let large = at == order[0] && layer.size().is_none_or(|size| size >= BASE_LAYER_MIN);
-            let disk =
-                shop.disk.filter(|disk| large && !shop.keep_packs && !is_scratch_better(*disk, shop.scratch, layer));
-            let shop = Workshop { disk, turn: Turn::of(&at, &order), seat: Some(&seat), ..shop };
-            let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, shop, purpose, stop))?;
+            let disk = cx.disk.filter(|disk| large && !cx.keep_packs && !is_scratch_better(*disk, cx.scratch, layer));
+            let cx = UnpackContext { disk, priority: Priority::of(&at, &order), seat: Some(&seat), ..cx };
+            let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, cx, purpose, stop))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
             let event = LayerEvent::Finished { found, entries, bytes };
-            (shop.on)(Event::Layer { number: layer.number(), event });
+            (cx.on)(Event::Layer { number: layer.number(), event });
             Ok((at, unpacked))
         })?;
         unpacked.sort_by_key(|(at, _)| *at);
         let unpacked: Vec<Unpacked<'_>> = unpacked.into_iter().map(|(_, unpacked)| unpacked).collect();
         let lowest = unpacked.first().and_then(|lowest| lowest.index.as_ref());
-        archive::warn(image, lowest.and_then(archive::oddity), shop.on);
+        archive::warn(image, lowest.and_then(archive::oddity), cx.on);
         let pack = |at: usize| unpacked[at].index.as_ref().map_or(0, |index| index.seal().len);
         let largest =
             (0..unpacked.len()).filter(|&at| pack(at) >= BASE_PACK_MIN).max_by_key(|&at| (pack(at), Reverse(at)));
@@ -214,7 +223,7 @@ impl<'a> Layers<'a> {
             let position = positions.iter().rposition(|&position| position == largest)?;
             u32::try_from(position).ok()
         });
-        Ok(Layers { blobs, shop, positions, unpacked, base_pack })
+        Ok(Layers { blobs, cx, positions, unpacked, base_pack })
     }
 
     /// Merges the layers, and frees the memory of the indexes that are not needed any more.
@@ -261,7 +270,7 @@ impl<'a> Layers<'a> {
     fn provenance(&self, place: &Place) -> Option<Provenance> {
         let again = |unpacked: &Unpacked<'_>| match unpacked.index {
             Some(_) => Some(None),
-            None => unpack::index_again(unpacked, self.shop).map(Some),
+            None => unpack::index_again(unpacked, self.cx).map(Some),
         };
         let again: Vec<Option<Index>> = self.unpacked.iter().map(again).collect::<Option<_>>()?;
         let index = |&at: &usize| again[at].as_ref().or(self.unpacked[at].index.as_ref());
@@ -278,7 +287,7 @@ impl<'a> Layers<'a> {
     /// Looks for content on disks that were made before: what they have is not inflated, and a pack that they have, too, need not be
     /// read to see whether it is right. A layer that the store is to have, and has nothing of but its index, is read all the same.
     pub(crate) fn look_on_disks(&mut self, mut disks: Disks<'_>, placements: &[Placement]) -> Result<(), Error> {
-        let here = self.shop.disk.and_then(Window::device);
+        let here = self.cx.disk.and_then(Window::device);
         for (at, places) in self.by_layer(placements).into_iter().enumerate() {
             let Unpacked { layer, pack, content, found, .. } = &mut self.unpacked[at];
             let places = places.iter().copied().flatten();
@@ -286,9 +295,9 @@ impl<'a> Layers<'a> {
                 continue;
             }
             // A pack may share its blocks with the disk, and what is elsewhere can't.
-            if let Some(earlier) = disks.content(pack, places, self.shop.on)
+            if let Some(earlier) = disks.content(pack, places, self.cx.on)
                 && (matches!(content, Content::Layer) || here == Some(earlier.device()))
-                && !disks.reuse().lacks(layer, self.shop.on)?
+                && !disks.reuse().lacks(layer, self.cx.on)?
             {
                 *found = Found::Disk;
                 content.is_on(earlier);
@@ -298,14 +307,14 @@ impl<'a> Layers<'a> {
     }
 
     /// Where on a disk content is, the filesystem of which begins at `base`.
-    pub(crate) fn standing(&self, placements: &[Placement], base: u64) -> Standing {
+    pub(crate) fn placed_content(&self, placements: &[Placement], base: u64) -> PlacedContent {
         let by_layer = self.by_layer(placements).into_iter().zip(&self.unpacked);
         let fits =
             |places: &[&[Placement]]| (1..=RUNS).contains(&places.iter().map(|places| places.len()).sum::<usize>());
         let noted = by_layer.filter(|(places, unpacked)| fits(places) && is_worth_a_note(unpacked.layer));
         let packs = noted.map(|(places, unpacked)| (unpacked.pack, places.concat())).collect();
         let positions = Positions { base, layout: layout_name(placements).to_string() };
-        Standing { positions, packs }
+        PlacedContent { positions, packs }
     }
 
     /// The placements of each distinct layer, which may be there several times.

@@ -32,28 +32,28 @@ pub(crate) fn buffers_for(streams: usize) -> usize {
     (2 * ENOUGH / streams.max(1)).clamp(BUFFERS, ENOUGH)
 }
 
-/// Who goes first where there are fewer cores than threads.
+/// Who makes way where there are fewer cores than threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Turn {
-    First,
-    /// After those whose turn is first: what takes longest should not be what is left in the end, when there is nothing to do beside it.
-    Later,
+pub(crate) enum Priority {
+    Normal,
+    /// After the others: what takes longest should not be what is left in the end, when there is nothing to do beside it.
+    Low,
 }
 
-impl Turn {
-    /// The turn of one of several that are in order, the one with most to do at their head.
-    pub(crate) fn of<T: PartialEq>(one: &T, order: &[T]) -> Turn {
-        if order.first() == Some(one) { Turn::First } else { Turn::Later }
+impl Priority {
+    /// That of one of several that are in order, the one with most to do at their head.
+    pub(crate) fn of<T: PartialEq>(one: &T, order: &[T]) -> Priority {
+        if order.first() == Some(one) { Priority::Normal } else { Priority::Low }
     }
 
     /// From now on this thread has it. There is no way back for it.
     fn take(self) {
         /// A thread then gets a third of what another gets.
-        const LATER: i32 = 5;
-        if self == Turn::Later {
+        const LOW: i32 = 5;
+        if self == Priority::Low {
             // Nobody in the place of a number is this thread. Where it is not allowed, it is as good as without.
             let _ = rustix::process::getpriority_process(None)
-                .and_then(|nice| rustix::process::setpriority_process(None, nice + LATER));
+                .and_then(|nice| rustix::process::setpriority_process(None, nice + LOW));
         }
     }
 }
@@ -91,7 +91,7 @@ type Filled = io::Result<Shared>;
 pub(crate) fn read_ahead<'s, T>(
     source: impl Read + Send,
     buffers: usize,
-    turn: Turn,
+    priority: Priority,
     hash: Option<Stream>,
     work: impl FnOnce(&mut ReadAhead<'s>) -> T,
 ) -> (T, Option<Digest>) {
@@ -100,7 +100,7 @@ pub(crate) fn read_ahead<'s, T>(
     let spare = Spare { warm: Vec::new(), to_make: buffers, back };
     thread::scope(|scope| {
         let filling = scope.spawn(move || {
-            turn.take();
+            priority.take();
             fill(source, spare, used, filled, hash)
         });
         let mut ahead = ReadAhead { to_use, current: None, position: 0, ended: false, seat: None };
@@ -256,7 +256,7 @@ mod tests {
             let mut read = Vec::new();
             let stream = Stream::aside(Algorithm::Sha256);
             let (done, digest) =
-                read_ahead(source, BUFFERS, Turn::First, Some(stream), |ahead| ahead.read_to_end(&mut read));
+                read_ahead(source, BUFFERS, Priority::Normal, Some(stream), |ahead| ahead.read_to_end(&mut read));
             done.unwrap();
             assert!(read == bytes);
             assert_eq!(digest, Some(Digest::sha256(&bytes)));
@@ -277,7 +277,7 @@ mod tests {
         let source = BufReader::new(Failing(300_000));
         let stream = Stream::aside(Algorithm::Sha512);
         let (done, digest) =
-            read_ahead(source, BUFFERS, Turn::First, Some(stream), |ahead| ahead.read_to_end(&mut read));
+            read_ahead(source, BUFFERS, Priority::Normal, Some(stream), |ahead| ahead.read_to_end(&mut read));
         assert_eq!((done.unwrap_err().to_string(), read.len()), ("broken".to_owned(), 300_000));
         assert_eq!(digest, Some(Digest::of(Algorithm::Sha512, &read)));
     }
@@ -287,7 +287,7 @@ mod tests {
         let source = || BufReader::new(io::repeat(7));
         for hash in [None, Some(Stream::aside(Algorithm::Sha256))] {
             let (first, _) =
-                read_ahead(source(), BUFFERS, Turn::Later, hash, |ahead| ahead.fill_buf().map(|bytes| bytes[0]));
+                read_ahead(source(), BUFFERS, Priority::Low, hash, |ahead| ahead.fill_buf().map(|bytes| bytes[0]));
             assert_eq!(first.unwrap(), 7);
         }
     }

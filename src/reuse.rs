@@ -45,14 +45,14 @@ pub(crate) struct Reuse<'a> {
 
 /// Where content stands on a disk that was made.
 #[derive(Default)]
-pub(crate) struct Standing {
+pub(crate) struct PlacedContent {
     pub(crate) positions: Positions,
     /// The names of packs whose places are worth a note, and these places.
     pub(crate) packs: Vec<(Digest, Vec<Placement>)>,
 }
 
 /// A disk that was made before, open.
-pub(crate) struct Made {
+pub(crate) struct ExistingDisk {
     plan: Plan,
     file: File,
     noted: Place,
@@ -117,7 +117,7 @@ impl<'a> Reuse<'a> {
     }
 
     /// A disk that is just what is to be made; of several the one that stands where it is to stand.
-    pub(crate) fn find(&self, output: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Made>, Error> {
+    pub(crate) fn find(&self, output: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<ExistingDisk>, Error> {
         let Some(note) = self.noted::<Note>(&self.key, on).filter(|_| self.wanted) else { return Ok(None) };
         if !self.is_complete(on)? {
             return Ok(None);
@@ -153,7 +153,7 @@ impl<'a> Reuse<'a> {
             free_inodes: note.free_inodes,
             uuid: self.uuid,
         };
-        Ok(Some(Made { plan, file, noted }))
+        Ok(Some(ExistingDisk { plan, file, noted }))
     }
 
     /// A disk that is the one of which this is the key.
@@ -167,7 +167,7 @@ impl<'a> Reuse<'a> {
         plan: &Plan,
         made: &Metadata,
         path: &Path,
-        content: &Standing,
+        content: &PlacedContent,
         on: &(dyn Fn(Event) + Sync),
     ) {
         let Some(place) = whole_path(path).and_then(|path| settled(&path, made, &content.positions)) else { return };
@@ -188,9 +188,9 @@ fn first_open(places: Vec<Place>) -> Option<(File, Place)> {
     places.into_iter().find_map(|place| place.open().map(|file| (file, place)))
 }
 
-impl Made {
+impl ExistingDisk {
     /// Whether it is this very file.
-    pub(crate) fn stands_at(&self, path: &Path) -> bool {
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
         whole_path(path).is_some_and(|path| path == self.noted.path())
     }
 
@@ -199,8 +199,8 @@ impl Made {
     }
 
     /// Where content stands on a copy of it: as on this one, and what is to be noted of that was noted.
-    pub(crate) fn standing(&self) -> Standing {
-        Standing { positions: self.noted.positions().clone(), packs: Vec::new() }
+    pub(crate) fn placed_content(&self) -> PlacedContent {
+        PlacedContent { positions: self.noted.positions().clone(), packs: Vec::new() }
     }
 
     /// What is told of it, and where it stands.

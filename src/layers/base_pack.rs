@@ -35,7 +35,7 @@ pub(super) const BASE_LAYER_MIN: u64 = BASE_PACK_MIN / 8;
 impl Layers<'_> {
     /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet, unless an attempt at a layer has
     /// failed and the layer was found in the store then.
-    pub(crate) fn settle(&mut self, layout: &Layout, disk: Window<'_>) -> Result<(), Error> {
+    pub(crate) fn relocate_base_pack(&mut self, layout: &Layout, disk: Window<'_>) -> Result<(), Error> {
         let Some(at) = self.unpacked.iter().position(|unpacked| matches!(unpacked.content, Content::Disk)) else {
             return Ok(disk.clear_all()?);
         };
@@ -46,7 +46,7 @@ impl Layers<'_> {
         };
         let base_pack = layout.base_pack().filter(|&pack| self.positions[pack as usize] == at && !elsewhere(pack));
         let Some(pack) = base_pack else {
-            let pack = PackFile::create(self.shop.scratch, self.unpacked[at].layer)?;
+            let pack = PackFile::create(self.cx.scratch, self.unpacked[at].layer)?;
             pack.fill_from(disk, BASE_PACK..end)?;
             disk.clear_all()?;
             self.unpacked[at].content = pack.into_content();
@@ -59,12 +59,12 @@ impl Layers<'_> {
         for dead in gaps(BASE_PACK..end, places.iter().map(|place| source(place))) {
             disk.clear(dead)?;
         }
-        for place in places.iter().filter(|place| !layout.stands(place)) {
+        for place in places.iter().filter(|place| !layout.is_in_place(place)) {
             disk.copy_within(source(place), place.disk_block * BLOCK)?;
             disk.clear(source(place))?;
         }
         let bytes = places.iter().map(|place| place.blocks * BLOCK).sum();
-        (self.shop.on)(Event::Wrote { bytes });
+        (self.cx.on)(Event::Wrote { bytes });
         Ok(())
     }
 }

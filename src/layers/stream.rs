@@ -6,7 +6,7 @@ use cvbake_archive::{Compression, Decompressor};
 use cvbake_hash::Stream;
 use cvbake_verify::{Blobs, Digest, HashingReader, Layer};
 
-use super::Workshop;
+use super::UnpackContext;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent};
 use crate::known::{is_known, learn};
@@ -17,7 +17,7 @@ use crate::readahead::{BUFFERS, buffers_for, read_ahead};
 /// one is done before the threads have met. A layer of unknown size comes from a pipe, which may never end.
 const READ_AHEAD_FROM: u64 = 256 << 10;
 
-impl<'a> Workshop<'a> {
+impl<'a> UnpackContext<'a> {
     /// Does `work` on a layer's uncompressed bytes, which are checked and counted as they pass; gives what comes of it, the
     /// digest of the bytes, and how they were compressed.
     pub(super) fn with_stream<T>(
@@ -41,12 +41,12 @@ impl<'a> Workshop<'a> {
             let hash = known.is_none().then(|| Stream::aside(layer.algorithm()));
             // Of many that are waited for, each needs little: one that arrives, one that is inflated, and one to even out.
             let compressed = if self.streams > self.jobs { 3 } else { BUFFERS };
-            let (done, _) = read_ahead(counted, compressed, self.turn, None, |compressed| {
+            let (done, _) = read_ahead(counted, compressed, self.priority, None, |compressed| {
                 // What has been read ahead can be much when it is inflated, and then be for nothing, too.
                 let bytes = self.apart(|| Decompressor::new(Stoppable { inner: compressed, stop }))?;
                 let compression = bytes.compression();
                 let buffers = buffers_for(self.streams);
-                let (made, digest) = read_ahead(bytes, buffers, self.turn, hash, |bytes| {
+                let (made, digest) = read_ahead(bytes, buffers, self.priority, hash, |bytes| {
                     bytes.sit(self.seat);
                     work(bytes)
                 });
@@ -54,7 +54,7 @@ impl<'a> Workshop<'a> {
             });
             done?
         } else {
-            let bytes = Decompressor::new(Apart { inner: counted, shop: self })?;
+            let bytes = Decompressor::new(Apart { inner: counted, cx: self })?;
             let compression = bytes.compression();
             if known.is_some() {
                 (work(&mut { bytes })?, None, compression)
@@ -108,12 +108,12 @@ impl Read for Counted<'_> {
 /// Waits for what it reads while others may work.
 struct Apart<'a, R> {
     inner: R,
-    shop: Workshop<'a>,
+    cx: UnpackContext<'a>,
 }
 
 impl<R: Read> Read for Apart<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.shop.apart(|| self.inner.read(buffer))
+        self.cx.apart(|| self.inner.read(buffer))
     }
 }
 

@@ -12,7 +12,7 @@ use cvbake_verify::{Blobs, Compression, Layer};
 use super::base_pack::BASE_PACK;
 use super::content::Content;
 use super::pack_file::PackFile;
-use super::{Purpose, Unpacked, Workshop, pack_name};
+use super::{Purpose, UnpackContext, Unpacked, pack_name};
 use crate::error::Error;
 use crate::event::{Event, Found};
 use crate::parallel::Stop;
@@ -20,22 +20,22 @@ use crate::parallel::Stop;
 pub(super) fn unpack<'a>(
     layer: &'a Layer,
     blobs: &dyn Blobs,
-    shop: Workshop<'_>,
+    cx: UnpackContext<'_>,
     purpose: Purpose,
     stop: &Stop,
 ) -> Result<Unpacked<'a>, Error> {
     // What is kept is kept under the diff_id; a layer that has none is read once and never found again.
-    let kept = shop.store.zip(layer.diff_id());
-    let tell = |event: cvbake_store::Event| (shop.on)(event.into());
+    let kept = cx.store.zip(layer.diff_id());
+    let tell = |event: cvbake_store::Event| (cx.on)(event.into());
     let mut lock = match kept {
         Some((store, diff_id)) if purpose == Purpose::Content => {
-            Some(shop.apart(|| store.lock(&diff_id, Patience::new(layer.size()), &tell))?)
+            Some(cx.apart(|| store.lock(&diff_id, Patience::new(layer.size()), &tell))?)
         }
         _ => None,
     };
     // A layer whose content is to be kept and is not is unpacked like a new one.
     let is_enough = |store: &Store, diff_id| {
-        let keeps = shop.keep_packs && purpose == Purpose::Content;
+        let keeps = cx.keep_packs && purpose == Purpose::Content;
         !keeps || store.has_pack(diff_id)
     };
     if let Some((store, diff_id)) = kept
@@ -53,30 +53,30 @@ pub(super) fn unpack<'a>(
         return Ok(Unpacked { layer, diff_id, pack, index: Some(index), content, found, entries });
     }
     tracing::debug!("layer {}: unpacking it", layer.number());
-    let mut target = match (purpose, shop.disk) {
+    let mut target = match (purpose, cx.disk) {
         (Purpose::Plan, _) => Target::Nothing,
         (Purpose::Content, Some(disk)) => Target::on(disk)?,
-        (Purpose::Content, None) => Target::TempPack(PackFile::create(shop.scratch, layer)?),
+        (Purpose::Content, None) => Target::TempPack(PackFile::create(cx.scratch, layer)?),
     };
     // A plan makes nothing, and notes nothing.
-    let reader = if purpose == Purpose::Plan { Workshop { store: None, ..shop } } else { shop };
+    let reader = if purpose == Purpose::Plan { UnpackContext { store: None, ..cx } } else { cx };
     let (index, diff_id, compression) = reader.with_stream(layer, blobs, stop, |bytes| {
         Ok(cvbake_unpack::unpack(bytes, &mut |offset, piece| {
             lock.iter_mut().for_each(|lock| lock.unpacked(piece.len() as u64));
             target.write(offset, piece)
         })?)
     })?;
-    warn_about_compression(layer, compression, shop.on);
+    warn_about_compression(layer, compression, cx.on);
     let mut content = target.into_content();
     match (kept, purpose) {
         (_, Purpose::Plan) => {}
         (None, Purpose::Content) => {
-            let path = index_path(shop.scratch, layer);
+            let path = index_path(cx.scratch, layer);
             std::fs::write(&path, index.encode()).map_err(|source| Error::scratch(&path, source))?;
         }
         (Some((store, _)), Purpose::Content) => {
             store.put_index(&diff_id, &index.encode())?;
-            if shop.keep_packs {
+            if cx.keep_packs {
                 content.keep(store, &diff_id)?;
             }
         }
@@ -92,11 +92,11 @@ fn index_path(scratch: &Path, layer: &Layer) -> PathBuf {
 }
 
 /// An index that was freed, once more; `None` if it is nowhere.
-pub(super) fn index_again(unpacked: &Unpacked<'_>, shop: Workshop<'_>) -> Option<Index> {
-    let kept = shop.store.zip(unpacked.layer.diff_id());
+pub(super) fn index_again(unpacked: &Unpacked<'_>, cx: UnpackContext<'_>) -> Option<Index> {
+    let kept = cx.store.zip(unpacked.layer.diff_id());
     let bytes = match kept {
-        Some((store, diff_id)) => store.index(&diff_id, &|event| (shop.on)(event.into())).ok().flatten(),
-        None => std::fs::read(index_path(shop.scratch, unpacked.layer)).ok(),
+        Some((store, diff_id)) => store.index(&diff_id, &|event| (cx.on)(event.into())).ok().flatten(),
+        None => std::fs::read(index_path(cx.scratch, unpacked.layer)).ok(),
     };
     Index::decode(&bytes?).ok()
 }

@@ -10,11 +10,11 @@ use cvbake_tree::{BLOCK_SIZE, Packs, Placement};
 
 use super::content::Content;
 use super::pack_file::PackFile;
-use super::{Layers, Unpacked, Workshop, with_another};
+use super::{Layers, UnpackContext, Unpacked, with_another};
 use crate::error::Error;
 use crate::event::Event;
 use crate::parallel::{Stop, in_parallel};
-use crate::readahead::Turn;
+use crate::readahead::Priority;
 
 impl Layers<'_> {
     /// Puts the content of all files in its places on a disk.
@@ -40,10 +40,10 @@ impl Layers<'_> {
             order.into_iter().partition(|&number| matches!(unpacked(number).content, Content::Layer));
         copied.sort_by_key(|number| places(number).first().map(|place| place.disk_block));
         let work: Vec<&[usize]> = inflated.chunks(1).chain((!copied.is_empty()).then_some(&copied[..])).collect();
-        in_parallel(self.shop.jobs, &work, &|numbers, stop| {
+        in_parallel(self.cx.jobs, &work, &|numbers, stop| {
             numbers.iter().try_for_each(|number| {
-                let (layer, turn) = (unpacked(*number), Turn::of(number, &inflated));
-                let write = || self.write_one(layer, places(number), sink, turn, stop);
+                let (layer, priority) = (unpacked(*number), Priority::of(number, &inflated));
+                let write = || self.write_one(layer, places(number), sink, priority, stop);
                 with_another(layer.layer, self.blobs, &write)
             })
         })?;
@@ -55,15 +55,15 @@ impl Layers<'_> {
         unpacked: &Unpacked<'_>,
         places: &[Placement],
         sink: &dyn Sink,
-        turn: Turn,
+        priority: Priority,
         stop: &Stop,
     ) -> Result<(), Error> {
         let wrote = |bytes| {
-            (self.shop.on)(Event::Wrote { bytes });
+            (self.cx.on)(Event::Wrote { bytes });
             Ok(stop.check()?)
         };
         if let Content::Earlier(earlier, _) = &unpacked.content
-            && earlier.copy_to(places, sink, &wrote, self.shop.on)?
+            && earlier.copy_to(places, sink, &wrote, self.cx.on)?
         {
             return Ok(());
         }
@@ -74,9 +74,9 @@ impl Layers<'_> {
                 sink.copy_at(place.disk_block * u64::from(BLOCK_SIZE), &pack, from, bytes)?;
                 wrote(bytes)
             }),
-            None => self.replay(unpacked, turn, stop, &mut |offset, piece| {
+            None => self.replay(unpacked, priority, stop, &mut |offset, piece| {
                 let bytes = place_piece(offset, piece, places, sink)?;
-                (self.shop.on)(Event::Wrote { bytes });
+                (self.cx.on)(Event::Wrote { bytes });
                 Ok(())
             }),
         }
@@ -88,20 +88,20 @@ impl Layers<'_> {
             Content::Earlier(_, otherwise) => otherwise,
             content => content,
         };
-        let tell = |event: cvbake_store::Event| (self.shop.on)(event.into());
-        if let (Content::Kept, Some(store), Some(index)) = (content, self.shop.store, &unpacked.index)
+        let tell = |event: cvbake_store::Event| (self.cx.on)(event.into());
+        if let (Content::Kept, Some(store), Some(index)) = (content, self.cx.store, &unpacked.index)
             && let Some(pack) = store.own_pack(&unpacked.diff_id, index.seal().len, &tell)?
         {
             return Ok(Some(pack));
         }
-        match (content, self.shop.store, &unpacked.index) {
+        match (content, self.cx.store, &unpacked.index) {
             (Content::TempPack(path), _, _) => {
                 File::open(path).map(Some).map_err(|source| Error::scratch(path, source))
             }
             (Content::Store | Content::Kept, Some(store), Some(index)) => {
                 let seal = PackSeal { len: index.seal().len, crcs: &index.seal().crcs };
                 let pack = store.pack(&unpacked.diff_id, &seal, &tell)?;
-                if pack.is_some() || !self.shop.keep_packs {
+                if pack.is_some() || !self.cx.keep_packs {
                     return Ok(pack);
                 }
                 // The layer may be there twice, or of use to somebody else, who makes it again at this time.
@@ -123,8 +123,8 @@ impl Layers<'_> {
         mut lock: Option<&mut LayerLock>,
         stop: &Stop,
     ) -> Result<PackFile, Error> {
-        let pack = PackFile::create(self.shop.scratch, unpacked.layer)?;
-        self.replay(unpacked, Turn::First, stop, &mut |offset, piece| {
+        let pack = PackFile::create(self.cx.scratch, unpacked.layer)?;
+        self.replay(unpacked, Priority::Normal, stop, &mut |offset, piece| {
             lock.iter_mut().for_each(|lock| lock.unpacked(piece.len() as u64));
             pack.file.write_all_at(piece, offset)
         })?;
@@ -135,13 +135,13 @@ impl Layers<'_> {
     fn replay(
         &self,
         unpacked: &Unpacked<'_>,
-        turn: Turn,
+        priority: Priority,
         stop: &Stop,
         out: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<(), Error> {
         let index = unpacked.index.as_ref().expect("an index stays where there is no pack");
         let replay = |bytes: &mut dyn BufRead| Ok(cvbake_unpack::replay(bytes, index, out)?);
-        Workshop { turn, streams: self.shop.jobs, ..self.shop }.with_stream(
+        UnpackContext { priority, streams: self.cx.jobs, ..self.cx }.with_stream(
             unpacked.layer,
             self.blobs,
             stop,
@@ -153,7 +153,7 @@ impl Layers<'_> {
     /// The packs of all layers for reading at random; what is not at hand as a pack is made one.
     pub(crate) fn packs(&self) -> Result<impl Packs, Error> {
         let distinct: Vec<usize> = (0..self.unpacked.len()).collect();
-        let mut files = in_parallel(self.shop.jobs, &distinct, &|&at, stop| {
+        let mut files = in_parallel(self.cx.jobs, &distinct, &|&at, stop| {
             let unpacked = &self.unpacked[at];
             let file = || match self.pack(unpacked, stop)? {
                 Some(pack) => Ok(pack),

@@ -104,12 +104,12 @@ impl Layout {
     /// one of [`Options::base_pack`], if that was worth it.
     #[must_use]
     pub fn base_pack(&self) -> Option<u32> {
-        self.placed.standing.as_ref().map(|standing| standing.pack)
+        self.placed.placed_base.as_ref().map(|placed_base| placed_base.pack)
     }
 
     /// Whether content is in its place on a file that begins as the base pack.
     #[must_use]
-    pub fn stands(&self, placement: &Placement) -> bool {
+    pub fn is_in_place(&self, placement: &Placement) -> bool {
         Some(placement.pack) == self.base_pack() && placement.disk_block == placement.pack_block + BASE_PACK_BLOCK
     }
 
@@ -132,8 +132,8 @@ impl Layout {
                 blocks.push(inode_table..inode_table + inodes.div_ceil(INODES_PER_BLOCK));
             }
         }
-        let standing = self.placements().iter().filter(|placement| self.stands(placement));
-        blocks.extend(standing.map(|placement| placement.disk_block..placement.disk_block + placement.blocks));
+        let in_place = self.placements().iter().filter(|placement| self.is_in_place(placement));
+        blocks.extend(in_place.map(|placement| placement.disk_block..placement.disk_block + placement.blocks));
         // Of the content, only the journal is not written, but for its first block.
         let mut content = self.used_space();
         if let Some(journal) = self.placed.journal {

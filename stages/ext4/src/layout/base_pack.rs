@@ -59,50 +59,50 @@ impl BasePack {
 
     /// Which blocks of the disk it takes, and which blocks of the pack are in the way of what has a fixed place.
     pub(crate) fn around(&self, fixed: &Space) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
-        let (mut standing, mut displaced) = (Vec::new(), Vec::new());
+        let (mut in_place, mut displaced) = (Vec::new(), Vec::new());
         for alive in &self.alive {
             let mut at = alive.start + BASE_PACK_BLOCK;
             let end = alive.end + BASE_PACK_BLOCK;
             let first = fixed.taken().partition_point(|taken| taken.end <= at);
             for taken in fixed.taken()[first..].iter().take_while(|taken| taken.start < end) {
                 let (from, to) = (taken.start.max(at), taken.end.min(end));
-                standing.push(at..from);
+                in_place.push(at..from);
                 displaced.push(from - BASE_PACK_BLOCK..to - BASE_PACK_BLOCK);
                 at = to;
             }
-            standing.push(at..end);
+            in_place.push(at..end);
         }
-        standing.retain(|range| !range.is_empty());
-        (standing, displaced)
+        in_place.retain(|range| !range.is_empty());
+        (in_place, displaced)
     }
 }
 
 /// A base pack that has its place.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct PlacedBase {
     pub(crate) pack: u32,
     /// What had to be moved, sorted by the blocks of the pack.
     pub(crate) moved: Vec<Placement>,
 }
 
-impl Standing {
+impl PlacedBase {
     /// Where blocks of the pack stand.
-    pub(crate) fn runs(&self, pack_block: u64, blocks: u64) -> StandingRuns<'_> {
+    pub(crate) fn runs(&self, pack_block: u64, blocks: u64) -> PlacedBaseRuns<'_> {
         let first = self.moved.partition_point(|moved| moved.pack_block + moved.blocks <= pack_block);
-        StandingRuns { moved: &self.moved[first..], at: pack_block, left: blocks }
+        PlacedBaseRuns { moved: &self.moved[first..], at: pack_block, left: blocks }
     }
 }
 
 /// Neighbouring blocks of a base pack as runs on the disk.
 #[derive(Clone, Debug)]
-pub(crate) struct StandingRuns<'p> {
+pub(crate) struct PlacedBaseRuns<'p> {
     /// What may still be in the way.
     moved: &'p [Placement],
     at: u64,
     left: u64,
 }
 
-impl Iterator for StandingRuns<'_> {
+impl Iterator for PlacedBaseRuns<'_> {
     type Item = Run;
 
     fn next(&mut self) -> Option<Run> {
@@ -139,16 +139,17 @@ mod tests {
     fn what_has_a_fixed_place_is_walked_around() {
         let fixed = Space::new(vec![0..2, F + 10..F + 13, F + 20..F + 30, F + 100..F + 200]);
         let base_pack = BasePack { pack: 3, alive: vec![0..12, 15..40, 99..100] };
-        let (standing, displaced) = base_pack.around(&fixed);
-        assert_eq!(standing, [F..F + 10, F + 15..F + 20, F + 30..F + 40, F + 99..F + 100]);
+        let (in_place, displaced) = base_pack.around(&fixed);
+        assert_eq!(in_place, [F..F + 10, F + 15..F + 20, F + 30..F + 40, F + 99..F + 100]);
         assert_eq!(displaced, [10..12, 20..30]);
     }
 
     #[test]
     fn moved_blocks_are_found_where_they_are() {
         let moved = |pack_block, blocks, disk_block| Placement { pack: 3, pack_block, disk_block, blocks };
-        let standing = Standing { pack: 3, moved: vec![moved(10, 2, 1000), moved(20, 4, 1002), moved(24, 6, 2000)] };
-        let runs = |at, blocks| standing.runs(at, blocks).map(|run| (run.start, run.blocks)).collect::<Vec<_>>();
+        let placed_base =
+            PlacedBase { pack: 3, moved: vec![moved(10, 2, 1000), moved(20, 4, 1002), moved(24, 6, 2000)] };
+        let runs = |at, blocks| placed_base.runs(at, blocks).map(|run| (run.start, run.blocks)).collect::<Vec<_>>();
         assert_eq!(runs(0, 0), []);
         assert_eq!(runs(0, 10), [(F, 10)]);
         assert_eq!(runs(5, 8), [(F + 5, 5), (1000, 2), (F + 12, 1)]);

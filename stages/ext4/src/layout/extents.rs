@@ -2,7 +2,7 @@
 
 use cvbake_tree::Segment;
 
-use super::base_pack::StandingRuns;
+use super::base_pack::PlacedBaseRuns;
 use super::space::{Run, Runs};
 use crate::format::extent::{EXT_INIT_MAX_LEN, EXTENTS_IN_BLOCK, EXTENTS_IN_INODE};
 
@@ -34,7 +34,7 @@ pub(crate) enum Blocks<'a> {
     /// In the free space.
     Free(Runs<'a>),
     /// In the base pack.
-    Standing(StandingRuns<'a>),
+    PlacedBase(PlacedBaseRuns<'a>),
 }
 
 impl Iterator for Blocks<'_> {
@@ -43,7 +43,7 @@ impl Iterator for Blocks<'_> {
     fn next(&mut self) -> Option<Run> {
         match self {
             Blocks::Free(runs) => runs.next(),
-            Blocks::Standing(runs) => runs.next(),
+            Blocks::PlacedBase(runs) => runs.next(),
         }
     }
 }

@@ -111,20 +111,20 @@ pub(crate) struct Tables {
 impl Tables {
     /// Packs all tables into the front of what the superblocks and other things that stand already leave; also gives the space
     /// that remains.
-    pub(crate) fn pack(geometry: &Geometry, standing: &[Range<u64>]) -> (Tables, Space) {
-        let standing = Space::new(supers(geometry).chain(standing.iter().cloned()).collect());
+    pub(crate) fn pack(geometry: &Geometry, in_place: &[Range<u64>]) -> (Tables, Space) {
+        let fixed = Space::new(supers(geometry).chain(in_place.iter().cloned()).collect());
         let mut groups = vec![[0; 3]; usize::try_from(geometry.groups).expect("fewer than 2^20 groups")];
         let mut taken = Vec::new();
         let mut at = 0;
         for (which, len) in [(0, 1), (1, 1), (2, geometry.inode_table_blocks())] {
             for group in &mut groups {
-                at = standing.first_fit(at, len);
+                at = fixed.first_fit(at, len);
                 group[which] = at;
                 taken.push(at..at + len);
                 at += len;
             }
         }
-        taken.extend_from_slice(standing.taken());
+        taken.extend_from_slice(fixed.taken());
         (Tables { groups }, Space::new(taken))
     }
 }

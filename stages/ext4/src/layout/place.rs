@@ -2,7 +2,7 @@
 
 use cvbake_tree::{FileData, Ino, Kind, Placement, Segment, Tree};
 
-use super::base_pack::{BASE_PACK_BLOCK, Standing};
+use super::base_pack::{BASE_PACK_BLOCK, PlacedBase};
 use super::content::Content;
 use super::directory::LOST_FOUND_BLOCKS;
 use super::extents::{Blocks, extents, tree_blocks};
@@ -16,7 +16,7 @@ pub(crate) struct Placed {
     pub(crate) tables: Tables,
     /// What the tables, the superblocks and the base pack leave.
     pub(crate) space: Space,
-    pub(crate) standing: Option<Standing>,
+    pub(crate) placed_base: Option<PlacedBase>,
     /// The double indirect block of the resize inode.
     pub(crate) resize_block: Option<u64>,
     pub(crate) journal: Option<Mapped>,
@@ -64,8 +64,8 @@ impl Placed {
     /// The blocks of a file's content; `start` is what was noted of the file.
     pub(crate) fn file_blocks(&self, start: u64, data: &FileData<'_>) -> Blocks<'_> {
         let blocks = data.stored_blocks();
-        match self.standing.as_ref().filter(|standing| standing.pack == data.pack) {
-            Some(standing) => Blocks::Standing(standing.runs(data.pack_block, blocks)),
+        match self.placed_base.as_ref().filter(|placed_base| placed_base.pack == data.pack) {
+            Some(placed_base) => Blocks::PlacedBase(placed_base.runs(data.pack_block, blocks)),
             None => self.free_blocks(start, blocks),
         }
     }
@@ -75,8 +75,8 @@ impl Placed {
 pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Placed {
     let fixed = Space::new(supers(geometry).collect());
     let base_pack = content.base_pack.as_ref();
-    let (standing, displaced) = base_pack.map(|base_pack| base_pack.around(&fixed)).unwrap_or_default();
-    let (tables, space) = Tables::pack(geometry, &standing);
+    let (in_place, displaced) = base_pack.map(|base_pack| base_pack.around(&fixed)).unwrap_or_default();
+    let (tables, space) = Tables::pack(geometry, &in_place);
     let mut cursor = space.cursor();
     let mut starts = vec![0; tree.inode_count()];
     let mut trees = Vec::new();
@@ -99,10 +99,10 @@ pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Plac
     let xattr_blocks = rests.map(|rest| cursor.take(rest.blocks().into())).collect();
 
     let mut placements = Vec::new();
-    let standing_end = standing.last().map_or(0, |range| range.end);
-    let standing = base_pack.map(|base_pack| {
+    let in_place_end = in_place.last().map_or(0, |range| range.end);
+    let placed_base = base_pack.map(|base_pack| {
         let pack = base_pack.pack;
-        placements.extend(standing.iter().map(|range| Placement {
+        placements.extend(in_place.iter().map(|range| Placement {
             pack,
             pack_block: range.start - BASE_PACK_BLOCK,
             disk_block: range.start,
@@ -117,17 +117,17 @@ pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Plac
             });
         }
         placements.extend_from_slice(&moved);
-        Standing { pack, moved }
+        PlacedBase { pack, moved }
     });
     let first_file_tree = trees.len();
     for file in &content.files {
         let inode = tree.inode(Ino::from_index(file.inode as usize));
         let Kind::File(data) = inode.kind() else { unreachable!("only files are listed as files") };
         let stored = data.stored_blocks();
-        let (blocks, runs) = match standing.as_ref().filter(|standing| standing.pack == file.pack) {
-            Some(standing) => {
-                let runs = standing.runs(file.pack_block, stored);
-                (Blocks::Standing(runs.clone()), runs.count() as u64)
+        let (blocks, runs) = match placed_base.as_ref().filter(|placed_base| placed_base.pack == file.pack) {
+            Some(placed_base) => {
+                let runs = placed_base.runs(file.pack_block, stored);
+                (Blocks::PlacedBase(runs.clone()), runs.count() as u64)
             }
             None => {
                 let mut from = Placement { pack: file.pack, pack_block: file.pack_block, disk_block: 0, blocks: 0 };
@@ -161,7 +161,7 @@ pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Plac
 
     let content_end = cursor.end();
     let tables_end = tables.groups.last().map_or(0, |group| group[2] + geometry.inode_table_blocks());
-    let end = content_end.max(tables_end).max(standing_end);
+    let end = content_end.max(tables_end).max(in_place_end);
     let used = cursor.taken();
     Placed {
         tables,
@@ -176,7 +176,7 @@ pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Plac
         content_end,
         end,
         space,
-        standing,
+        placed_base,
     }
 }
 
