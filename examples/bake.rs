@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cvbake::cleanup::Cleanup;
+use cvbake::control::Control;
 use cvbake::error::Error;
 use cvbake::event::{Event, LayerEvent};
 use cvbake::fetch::Source;
@@ -15,8 +15,8 @@ pub(crate) fn bake(source: Source, disk: &Path) -> Result<Baked, Error> {
     job.filesystem = Filesystem::Ext4(Ext4 { label: b"root".to_vec(), ..Ext4::default() });
     let output = Output { path: disk.to_owned(), replace: true, digest: true, sync: true };
     // Remembers what is temporary, for whoever handles signals.
-    let cleanup = Cleanup::new();
-    cvbake::bake(&job, &output, &cleanup, &|event| {
+    let control = Control::new();
+    cvbake::bake(&job, &output, &control, &|event| {
         if let Event::Layer { number, event: LayerEvent::Finished { entries, .. } } = event {
             tell(&format!("layer {number}: {entries} entries"));
         }

@@ -1,6 +1,6 @@
 //! Tells what is in an image, wherever it is, without bringing it here: `cargo run --example inspect -- alpine:3.20`.
 
-use cvbake::cleanup::Cleanup;
+use cvbake::control::Control;
 use cvbake::error::Error;
 use cvbake::fetch::{Options, Source};
 use cvbake::images::{Look, Looked};
@@ -9,8 +9,8 @@ use cvbake::verify::Want;
 // docs/library.md quotes from here
 /// The image for this machine's platform. Only its manifest and its configuration are read.
 pub(crate) fn look(source: &Source) -> Result<Looked, Error> {
-    let (registry, cleanup) = (Options::default(), Cleanup::new());
-    let look = Look { source, registry: &registry, temporary: &std::env::temp_dir(), cleanup: &cleanup };
+    let (registry, control) = (Options::default(), Control::new());
+    let look = Look { source, registry: &registry, temporary: &std::env::temp_dir(), control: &control };
     look.at_image(&Want::host(), &|_| {})
 }
 

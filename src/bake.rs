@@ -14,8 +14,8 @@ use cvbake_tree::Tree;
 use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer, chain_id};
 
 use self::plan::{Numbers, content_bytes, plan_of};
-use crate::cleanup::Cleanup;
 use crate::clock::Clock;
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
@@ -33,23 +33,23 @@ pub use self::plan::Baked;
 ///
 /// # Errors
 /// At the first thing that is not as it should be; the error says what, where, and what was expected.
-pub fn bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
-    try_bake(job, output, cleanup, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
+pub fn bake(job: &Job, output: &Output, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
+    try_bake(job, output, control, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
 }
 
-fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
+fn try_bake(job: &Job, output: &Output, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
     let mut clock = Clock::start(Stage::Resolve, on);
-    let mut draft = cleanup.during(|| Draft::create(&output.path, output.replace), |draft| Some(draft.temporary()))?;
+    let mut draft = control.during(|| Draft::create(&output.path, output.replace), |draft| Some(draft.temporary()))?;
     draft.set_durable(output.sync);
     let store = open_store(job.store.as_deref(), on)?;
     store.iter().for_each(|store| store.set_durable(output.sync));
-    let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, cleanup)?;
+    let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, control)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let window = draft.window(0);
     let disk = (*job.engine() == Engine::Native).then_some(window);
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
-    let cx = UnpackContext { keep_packs, disk, ..UnpackContext::new(store.as_ref(), place.path(), way, on) };
+    let cx = UnpackContext { keep_packs, disk, ..UnpackContext::new(store.as_ref(), place.path(), way, control, on) };
 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
@@ -70,7 +70,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
             let placed = made.placed_content();
             let (plan, reused) = made.into_parts();
             let finished = Finished { plan, reused, placed, draft, store: store.as_ref(), reuse, clock };
-            return finish(finished, output, cleanup, on);
+            return finish(finished, output, control, on);
         }
     }
     clock.next(Stage::Unpack);
@@ -111,7 +111,7 @@ fn try_bake(job: &Job, output: &Output, cleanup: &Cleanup, on: &(dyn Fn(Event) +
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
     drop((tree, layers));
     let finished = Finished { plan, reused: None, placed, draft, store: store.as_ref(), reuse, clock };
-    finish(finished, output, cleanup, on)
+    finish(finished, output, control, on)
 }
 
 /// A disk that is whole, and has no name yet.
@@ -130,7 +130,7 @@ struct Finished<'a> {
 fn finish(
     finished: Finished<'_>,
     output: &Output,
-    cleanup: &Cleanup,
+    control: &Control,
     on: &(dyn Fn(Event) + Sync),
 ) -> Result<Baked, Error> {
     let Finished { plan, reused, placed, draft, store, reuse, mut clock } = finished;
@@ -140,7 +140,7 @@ fn finish(
     draft.sync()?;
     store.iter().try_for_each(|store| store.settle())?;
     let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
-    cleanup.finish(|| draft.commit())?;
+    control.commit(|| draft.commit())?;
     // What is not on stable storage may be anything after a crash, and look as it should.
     if let Some(reuse) = reuse.filter(|_| output.sync) {
         reuse.remember(&plan, &made, &output.path, &placed, on);
@@ -169,17 +169,17 @@ fn keep_existing(made: ExistingDisk, output: &Output, clock: Clock<'_>) -> Resul
 ///
 /// # Errors
 /// As [`bake`], as far as it can be told without writing.
-pub fn plan(job: &Job, output: Option<&Output>, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
-    try_plan(job, output, cleanup, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
+pub fn plan(job: &Job, output: Option<&Output>, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
+    try_plan(job, output, control, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
 }
 
-fn try_plan(job: &Job, output: Option<&Output>, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
+fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
     output.map_or(Ok(()), |output| cvbake_disk::check(&output.path, output.replace))?;
     let store = open_existing_store(job.store.as_deref(), on)?;
-    let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
+    let place = Workplace::open(store.as_ref(), None, &job.temporary, control)?;
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
-    let cx = UnpackContext::new(store.as_ref(), place.path(), way, on);
+    let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
 
     let mut clock = Clock::start(Stage::Resolve, on);
     let tell = |event: cvbake_fetch::Event| on(event.into());

@@ -9,6 +9,7 @@ use cvbake_store::{Damage, Health, Object, PackSeal, Store};
 use cvbake_unpack::Index;
 use cvbake_verify::Digest;
 
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, Finding, Stage};
 use crate::images::{self, Incomplete};
@@ -59,7 +60,7 @@ pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: &(dyn Fn(Event
     on(Event::Amount { bytes });
     on(Event::Stage(Stage::Check));
     let damaged_blobs = Mutex::new(BTreeSet::new());
-    let found = in_parallel(jobs.get(), &objects, &|(object, bytes), _| match object {
+    let found = in_parallel(&Control::new(), jobs.get(), &objects, &|(object, bytes), _| match object {
         Object::Blob(digest) => {
             let tell = |bytes| on(Event::Checked { bytes });
             let found = damage(store.check_blob(digest, repair, &tell)?);

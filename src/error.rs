@@ -195,6 +195,9 @@ pub enum Error {
     /// the exit status says it, and nothing else.
     #[error("nobody reads standard output to its end")]
     Unread,
+    /// The command was asked to end, by [`Control::cancel`](crate::control::Control::cancel), and nothing of it is left.
+    #[error("cancelled")]
+    Cancelled,
     /// The result can't be told, though the work is done.
     #[error("cannot write to standard output")]
     Tell {
@@ -230,6 +233,7 @@ impl Error {
         match error {
             Error::Disk(_)
             | Error::Store(_)
+            | Error::Cancelled
             | Error::Scratch { .. }
             | Error::FullStore { .. }
             | Error::Target { .. } => error,
@@ -256,7 +260,7 @@ impl Error {
     /// About the place that an image is exported to, whatever it would mean of a source.
     pub(crate) fn target(target: &Path, source: impl Into<Error>) -> Error {
         match source.into() {
-            named @ Error::Fetch(cvbake_fetch::Error::Write { .. }) => named,
+            named @ (Error::Fetch(cvbake_fetch::Error::Write { .. }) | Error::Cancelled) => named,
             source => Error::Target { target: target.display().to_string(), source: Box::new(source) },
         }
     }

@@ -7,14 +7,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use cvbake::cleanup::{Cleanup, Stop};
+use cvbake::control::{Control, Stop};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::ui::Ui;
 
 /// What the process must not leave behind.
-static CLEANUP: Cleanup = Cleanup::new();
+static CONTROL: Control = Control::new();
 
 /// The signal that came, or 0; set by the signal handler itself, so before anything can follow from the signal.
 static RECEIVED: AtomicUsize = AtomicUsize::new(0);
@@ -23,7 +23,7 @@ static RECEIVED: AtomicUsize = AtomicUsize::new(0);
 ///
 /// # Errors
 /// When they can't be watched; then they end the process as they always do, and the next run cleans up.
-pub(crate) fn watch(ui: &Arc<Ui>) -> io::Result<&'static Cleanup> {
+pub(crate) fn watch(ui: &Arc<Ui>) -> io::Result<&'static Control> {
     let mut signals = vec![SIGINT, SIGTERM];
     if !hangup_is_ignored() {
         signals.push(SIGHUP);
@@ -37,12 +37,12 @@ pub(crate) fn watch(ui: &Arc<Ui>) -> io::Result<&'static Cleanup> {
     let mut signals = Signals::new(signals)?;
     let ui = Arc::clone(ui);
     thread::Builder::new().name("signals".to_owned()).spawn(move || signals.forever().for_each(|_| settle(&ui)))?;
-    Ok(&CLEANUP)
+    Ok(&CONTROL)
 }
 
 /// What is registered, whether signals are watched or not.
-pub(crate) fn unwatched() -> &'static Cleanup {
-    &CLEANUP
+pub(crate) fn unwatched() -> &'static Control {
+    &CONTROL
 }
 
 /// If a signal came, cleans up and ends the process, unless the work is done.
@@ -51,7 +51,7 @@ pub(crate) fn settle(ui: &Arc<Ui>) {
     if signal == 0 {
         return;
     }
-    match CLEANUP.run() {
+    match CONTROL.run() {
         Stop::Clean(_halt) => {
             say(ui);
             // By convention; the halt is held until the very end.

@@ -21,6 +21,7 @@ use cvbake_tree::{Placement, Time, Tree};
 use cvbake_unpack::{Index, PACK_PIECE, Provenance};
 use cvbake_verify::{Blobs, Digest, Image, Layer, chain_id};
 
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
 use crate::parallel::in_parallel;
@@ -83,6 +84,7 @@ pub(crate) struct UnpackContext<'a> {
     pub(crate) seat: Option<&'a Seat<'a>>,
     /// Whether the thread that reads the layer makes way for others.
     pub(crate) priority: Priority,
+    pub(crate) control: &'a Control,
     pub(crate) on: &'a (dyn Fn(Event) + Sync),
 }
 
@@ -136,6 +138,7 @@ impl<'a> UnpackContext<'a> {
         store: Option<&'a Store>,
         scratch: &'a Path,
         way: Way,
+        control: &'a Control,
         on: &'a (dyn Fn(Event) + Sync),
     ) -> UnpackContext<'a> {
         let Way { jobs, streams } = way;
@@ -148,6 +151,7 @@ impl<'a> UnpackContext<'a> {
             streams,
             seat: None,
             priority: Priority::Normal,
+            control,
             on,
         }
     }
@@ -198,7 +202,7 @@ impl<'a> Layers<'a> {
         let cx = UnpackContext { streams: cx.streams.clamp(1, order.len().max(1)), ..cx };
         let seats = Seats::new(cx.jobs);
         let ranked: Vec<(usize, usize)> = order.iter().copied().enumerate().collect();
-        let mut unpacked = in_parallel(cx.streams, &ranked, &|&(rank, at), stop| {
+        let mut unpacked = in_parallel(cx.control, cx.streams, &ranked, &|&(rank, at), stop| {
             let layer = distinct[at];
             // Those that take longest are worked on first.
             let seat = seats.take(rank);

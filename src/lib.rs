@@ -44,8 +44,8 @@
 
 mod bake;
 mod check;
-pub mod cleanup;
 mod clock;
+pub mod control;
 pub mod error;
 pub mod event;
 mod everything;

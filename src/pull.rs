@@ -10,8 +10,8 @@ use cvbake_fetch::{Options, Source};
 use cvbake_store::{Pin, Store};
 use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Image, Layer, Want};
 
-use crate::cleanup::Cleanup;
 use crate::clock::Clock;
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
 use crate::everything;
@@ -56,11 +56,11 @@ pub struct Pulled {
 ///
 /// # Errors
 /// When it is not in a registry, or at the first thing that is not as it should be.
-pub fn pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pulled, Error> {
-    try_pull(job, cleanup, on).map_err(|error| Error::image_in(Some(&job.store), &job.source, error))
+pub fn pull(job: &PullJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Pulled, Error> {
+    try_pull(job, control, on).map_err(|error| Error::image_in(Some(&job.store), &job.source, error))
 }
 
-fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pulled, Error> {
+fn try_pull(job: &PullJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Pulled, Error> {
     // Of a file or a directory nothing would come into the store.
     let Source::Registry(_) = &job.source else {
         let problem = "expected the name of an image in a registry, found a file or directory".to_owned();
@@ -69,7 +69,7 @@ fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     };
     let mut clock = Clock::start(Stage::Resolve, on);
     let store = open_store(Some(&job.store), on)?;
-    let place = Workplace::open(store.as_ref(), None, &job.store, cleanup)?;
+    let place = Workplace::open(store.as_ref(), None, &job.store, control)?;
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = open_source(&job.source, &job.registry, &place, store.as_ref(), &tell)?;
     let blobs = &*blobs;
@@ -84,7 +84,7 @@ fn try_pull(job: &PullJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     let number = |at: usize, layer: &Layer| if job.all { at + 1 } else { layer.number() };
     let mut parts: Vec<(usize, Part<'_>)> = parts.into_iter().enumerate().collect();
     parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.size()));
-    in_parallel(job.registry.connections.get(), &parts, &|(at, part), stop| match part {
+    in_parallel(control, job.registry.connections.get(), &parts, &|(at, part), stop| match part {
         Part::Layer(layer) => with_another(layer, blobs, &|| {
             let number = number(*at, layer);
             on(Event::Layer { number, event: LayerEvent::Started { bytes: layer.size() } });
@@ -160,7 +160,7 @@ impl Part<'_> {
 fn read_all(
     mut reader: Box<dyn Read + Send + '_>,
     number: usize,
-    stop: &Stop,
+    stop: &Stop<'_>,
     on: &(dyn Fn(Event) + Sync),
 ) -> Result<(), Error> {
     /// How much is read at once.
@@ -187,7 +187,7 @@ mod tests {
             let source: Source = source.parse().unwrap();
             let (registry, store) = (Options::default(), PathBuf::from("/nonexistent/store"));
             let job = PullJob { source, registry, want: Want::host(), all: true, store };
-            let error = pull(&job, &Cleanup::default(), &|_| {}).unwrap_err();
+            let error = pull(&job, &Control::default(), &|_| {}).unwrap_err();
             assert!(error.line().contains("expected the name of an image in a registry"), "{}", error.line());
             assert_eq!(error.kind(), crate::error::Kind::Usage);
         }

@@ -9,8 +9,8 @@ use cvbake_fetch::{Blob, Manifest, Mounts, Name, Options, Packed, Problem, Put, 
 use cvbake_store::Store;
 use cvbake_verify::{Blobs, Descriptor, Digest, Layer, Root, Want};
 
-use crate::cleanup::Cleanup;
 use crate::clock::Clock;
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
 use crate::parallel::{Stop, in_parallel};
@@ -72,9 +72,9 @@ pub struct Pushed {
 ///
 /// # Errors
 /// At the first thing that is not as it should be. Then the name in the registry points to what it pointed to before.
-pub fn push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
+pub fn push(job: &PushJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
     let name = job.target.as_ref().map_or_else(|| job.source.to_string(), |target| format!("docker://{target}"));
-    try_push(job, cleanup, on).map_err(|error| match error {
+    try_push(job, control, on).map_err(|error| match error {
         // What is wrong with the source says so itself.
         Error::Image { .. } | Error::NoSuchImage { .. } | Error::Usage { .. } => error,
         error => Error::image(name, error),
@@ -101,7 +101,7 @@ fn of_source(source: &ImageSource, error: Error) -> Error {
     }
 }
 
-fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
+fn try_push(job: &PushJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
     let mut clock = Clock::start(Stage::Resolve, on);
     let store = match &job.source {
         ImageSource::At(Source::Registry(_)) | ImageSource::Short(_) | ImageSource::Digest(_) => {
@@ -113,7 +113,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
             None
         }),
     };
-    let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
+    let place = Workplace::open(store.as_ref(), None, &job.temporary, control)?;
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let located =
         job.source.locate(&job.registry, store.as_ref(), on).map_err(|error| of_source(&job.source, error))?;
@@ -132,7 +132,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
                         }
                         clock.next(Stage::Compress);
                         let layers: Vec<&Layer> = image.layers().iter().collect();
-                        let packed = in_parallel(job.jobs.get(), &layers, &|layer, stop| {
+                        let packed = in_parallel(control, job.jobs.get(), &layers, &|layer, stop| {
                             let number = layer.number();
                             let tell = |event| on(Event::Layer { number, event });
                             tell(LayerEvent::Started { bytes: layer.size() });
@@ -166,7 +166,7 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
     clock.next(Stage::Push);
     let mut order: Vec<&Blob> = shipment.blobs().iter().collect();
     order.sort_by_key(|blob| std::cmp::Reverse(blob.size()));
-    let mut put = in_parallel(job.registry.connections.get(), &order, &|blob, stop| {
+    let mut put = in_parallel(control, job.registry.connections.get(), &order, &|blob, stop| {
         put_blob(&target, blob, &Stopping { blobs: &*blobs, stop, read: &|_| {} }, on).map_err(|error| match error {
             Error::Fetch(error @ cvbake_fetch::Error::Blob { .. }) => of_source(&job.source, error.into()),
             error => error,
@@ -216,7 +216,7 @@ fn put_blob(
 /// Blobs that can be read until that is for nothing, and are counted meanwhile.
 struct Stopping<'a> {
     blobs: &'a dyn Blobs,
-    stop: &'a Stop,
+    stop: &'a Stop<'a>,
     read: &'a (dyn Fn(u64) + Sync),
 }
 
@@ -240,7 +240,7 @@ impl Blobs for Stopping<'_> {
 
 struct Stoppable<'a> {
     inner: Box<dyn Read + Send + 'a>,
-    stop: &'a Stop,
+    stop: &'a Stop<'a>,
     read: &'a (dyn Fn(u64) + Sync),
 }
 
@@ -282,14 +282,14 @@ mod tests {
     fn a_failure_stops_the_others() {
         let blobs = Endless(Root::Candidates(Vec::new()));
         let blob = Descriptor { media_type: String::new(), digest: Digest::sha256(b""), size: u64::MAX };
-        let work = |fails: &bool, stop: &Stop| -> Result<u64, Error> {
+        let work = |fails: &bool, stop: &Stop<'_>| -> Result<u64, Error> {
             if *fails {
                 return Err(Error::Usage { problem: "the reason".to_owned(), hint: None });
             }
             let blobs = Stopping { blobs: &blobs, stop, read: &|_| {} };
             Ok(io::copy(&mut blobs.open(&blob)?, &mut io::sink())?)
         };
-        let error = in_parallel(2, &[false, true], &work).unwrap_err();
+        let error = in_parallel(&Control::new(), 2, &[false, true], &work).unwrap_err();
         assert_eq!(error.line(), "the reason");
     }
 }

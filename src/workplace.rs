@@ -7,7 +7,7 @@ use cvbake_disk::Draft;
 use cvbake_durable::{PrivateDir, Temporary};
 use cvbake_store::Store;
 
-use crate::cleanup::Cleanup;
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::Event;
 
@@ -26,9 +26,9 @@ impl Workplace {
         store: Option<&Store>,
         draft: Option<&Draft>,
         temporary: &Path,
-        cleanup: &Cleanup,
+        control: &Control,
     ) -> Result<Workplace, Error> {
-        cleanup.during(
+        control.during(
             || match (store, draft) {
                 (Some(store), _) => Ok(Workplace::Store(store.scratch()?)),
                 (None, Some(draft)) => Ok(Workplace::Draft(draft.scratch()?)),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ValueEnum, ValueHint};
-use cvbake::cleanup::Cleanup;
+use cvbake::control::Control;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::ext4::{Inodes, Size, mkfs};
@@ -240,7 +240,7 @@ impl Args {
         &self,
         job: &Job,
         output: Option<&Path>,
-        cleanup: &Cleanup,
+        control: &Control,
         on: &(dyn Fn(Event) + Sync),
     ) -> Result<Report, Error> {
         let engine = match self.engine {
@@ -252,7 +252,7 @@ impl Args {
             output.map(|path| Output { path: path.to_owned(), replace: self.force, digest: self.digest, sync });
         match output {
             Some(output) if !self.dry_run => {
-                let baked = cvbake::bake(job, &output, cleanup, on)?;
+                let baked = cvbake::bake(job, &output, control, on)?;
                 let mut report = Report::baked(&baked, engine);
                 if let (Some(store), Some(bytes)) = (&job.store, self.max_store_size) {
                     let layers = baked.plan.layers.iter().flat_map(|layer| [layer.digest, Some(layer.diff_id)]);
@@ -264,7 +264,7 @@ impl Args {
             }
             output => {
                 let path = output.as_ref().map(|output| output.path.display().to_string());
-                Ok(Report::planned(&cvbake::plan(job, output.as_ref(), cleanup, on)?, path, engine))
+                Ok(Report::planned(&cvbake::plan(job, output.as_ref(), control, on)?, path, engine))
             }
         }
     }

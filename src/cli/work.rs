@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use clap::{ValueEnum, ValueHint};
-use cvbake::cleanup::Cleanup;
+use cvbake::control::Control;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::fetch::CONNECTIONS;
@@ -104,7 +104,7 @@ impl InStore {
 }
 
 /// Signals end the work and leave nothing behind.
-pub(super) fn watch(ui: &Arc<Ui>) -> &'static Cleanup {
+pub(super) fn watch(ui: &Arc<Ui>) -> &'static Control {
     interrupt::watch(ui).unwrap_or_else(|error| {
         ui.on(&Event::Warning(format!(
             "cvbake cannot handle signals, and leaves temporary files when one ends it: {}",

@@ -51,7 +51,8 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::InUse { .. }
             | Error::ImageName { .. }
             | Error::Unnamed
-            | Error::Unread => None,
+            | Error::Unread
+            | Error::Cancelled => None,
         };
     }
     if let Some(cvbake_ext4::mkfs::Error::Plan(error)) = cause.downcast_ref() {

@@ -16,7 +16,7 @@ use super::find::full_name;
 use super::import::convert;
 use super::layer::Intake;
 use super::stream::Stream;
-use crate::cleanup::Cleanup;
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::{Layers, Purpose, UnpackContext};
@@ -103,21 +103,21 @@ pub struct Exported {
 pub fn export(
     job: &ExportJob,
     stream: &mut dyn Write,
-    cleanup: &Cleanup,
+    control: &Control,
     on: &(dyn Fn(Event) + Sync),
 ) -> Result<Exported, Error> {
-    try_export(job, stream, cleanup, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
+    try_export(job, stream, control, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
 }
 
 fn try_export(
     job: &ExportJob,
     stream: &mut dyn Write,
-    cleanup: &Cleanup,
+    control: &Control,
     on: &(dyn Fn(Event) + Sync),
 ) -> Result<Exported, Error> {
     on(Event::Stage(Stage::Resolve));
     let store = open_store(job.store.as_deref(), on)?;
-    let place = Workplace::open(store.as_ref(), None, &job.temporary, cleanup)?;
+    let place = Workplace::open(store.as_ref(), None, &job.temporary, control)?;
     let tell = |event: cvbake_fetch::Event| on(event.into());
     // What it is borrowed from outlives it.
     let converted;
@@ -127,10 +127,10 @@ fn try_export(
         converted = Store::open(&place.path().join("converted"), &|event| on(event.into()))?;
         // It goes with this run.
         converted.set_durable(false);
-        let reference = convert_into(&converted, &*blobs, job, &place, on)?;
+        let reference = convert_into(&converted, &*blobs, job, &place, control, on)?;
         blobs = open_stored(&converted, &job.source.to_string(), &reference, &tell);
     }
-    let work = Work { job, located: &located, blobs: &*blobs, place: &place, store: store.as_ref(), cleanup, on };
+    let work = Work { job, located: &located, blobs: &*blobs, place: &place, store: store.as_ref(), control, on };
     match &job.target {
         Target::Oci { path, tag } => work.layout(path, tag.as_deref()),
         Target::OciArchive { path, tag } => work.oci_archive(path, tag.as_deref()),
@@ -169,12 +169,13 @@ fn convert_into(
     blobs: &dyn Blobs,
     job: &ExportJob,
     place: &Workplace,
+    control: &Control,
     on: &(dyn Fn(Event) + Sync),
 ) -> Result<Reference, Error> {
     let image = prove(blobs, &job.want)?;
     announce(&image, Layer::diff_id, on);
     let pin = store.pin([])?;
-    let intake = Intake { blobs, store, place, pin: &pin, compression: Compression::Gzip, on };
+    let intake = Intake { blobs, store, place, pin: &pin, compression: Compression::Gzip, control, on };
     let platform = Some(&job.want.platform);
     Ok(convert(intake, &image, &RunConfig::default(), platform, None, job.jobs)?.reference)
 }
@@ -192,7 +193,7 @@ struct Work<'a> {
     blobs: &'a dyn Blobs,
     place: &'a Workplace,
     store: Option<&'a Store>,
-    cleanup: &'a Cleanup,
+    control: &'a Control,
     on: &'a (dyn Fn(Event) + Sync),
 }
 
@@ -237,13 +238,13 @@ impl<'a> Work<'a> {
     fn layout(&self, path: &Path, tag: Option<&str>) -> Result<Exported, Error> {
         let (contents, exported, _pin) = self.contents()?;
         (self.on)(Event::Stage(Stage::Export));
-        let wrong = |error| Error::target(path, error);
-        let layout = self.cleanup.during(|| Layout::open(path), Layout::temporary).map_err(wrong)?;
+        let wrong = |error: Error| Error::target(path, error);
+        let layout = self.control.during(|| Layout::open(path), Layout::temporary).map_err(wrong)?;
         // A signal ends the process while it waits.
-        let layout = layout.lock(|| (self.on)(Event::Note(waiting_for(path)))).map_err(wrong)?;
-        let mut draft = self.cleanup.during(|| layout.draft(), |draft| Some(draft.temporary())).map_err(wrong)?;
+        let layout = layout.lock(|| (self.on)(Event::Note(waiting_for(path)))).map_err(|error| wrong(error.into()))?;
+        let mut draft = self.control.during(|| layout.draft(), |draft| Some(draft.temporary())).map_err(wrong)?;
         draft.write(&contents, self.blobs, &|bytes| (self.on)(Event::Wrote { bytes }))?;
-        self.cleanup.finish(|| draft.commit(&contents, self.tag(tag).as_deref())).map_err(wrong)?;
+        self.control.commit(|| draft.commit(&contents, self.tag(tag).as_deref())).map_err(wrong)?;
         Ok(Exported { bytes: Some(contents.len_bytes()), ..exported })
     }
 
@@ -276,7 +277,7 @@ impl<'a> Work<'a> {
         let (image, exported, _pin) = self.image()?;
         (self.on)(Event::Stage(Stage::Unpack));
         let way = self.located.way(&self.job.registry, self.job.jobs);
-        let cx = UnpackContext::new(self.store, self.place.path(), way, self.on);
+        let cx = UnpackContext::new(self.store, self.place.path(), way, self.control, self.on);
         let mut layers = Layers::unpack(&image, self.blobs, cx, Purpose::Content)?;
         (self.on)(Event::Stage(Stage::Merge));
         let tree = layers.merge(self.job.epoch)?;
@@ -299,7 +300,7 @@ impl<'a> Work<'a> {
 
     /// A file that is whole or not there; returns its length.
     fn file(&self, path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>) -> Result<u64, Error> {
-        let draft = self.cleanup.during(|| Draft::create(path, self.job.replace), |draft| Some(draft.temporary()))?;
+        let draft = self.control.during(|| Draft::create(path, self.job.replace), |draft| Some(draft.temporary()))?;
         let failed = |source| cvbake_fetch::Error::Write { place: path.display().to_string(), source };
         let out = BufWriter::with_capacity(BUFFER, draft.file());
         let mut out = Compressor::new(out, self.job.compression).map_err(failed)?;
@@ -310,7 +311,7 @@ impl<'a> Work<'a> {
         out.finish().and_then(|mut out| out.flush()).map_err(failed)?;
         let bytes = draft.file().metadata().map_err(failed)?.len();
         draft.sync()?;
-        self.cleanup.finish(|| draft.commit())?;
+        self.control.commit(|| draft.commit())?;
         Ok(bytes)
     }
 }

@@ -13,7 +13,7 @@ use cvbake_verify::{CheckedReader, Descriptor, Digest, Error as VerifyError, Ima
 use super::documents::{self, RunConfig};
 use super::find::full_name;
 use super::layer::{Intake, NewLayer};
-use crate::cleanup::Cleanup;
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::everything;
@@ -72,14 +72,14 @@ pub(super) struct Kept {
 ///
 /// # Errors
 /// At the first thing that is not as it should be.
-pub fn import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Imported>, Error> {
-    try_import(job, cleanup, on).map_err(|error| Error::image_in(Some(&job.store), &job.source, error))
+pub fn import(job: &ImportJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Imported>, Error> {
+    try_import(job, control, on).map_err(|error| Error::image_in(Some(&job.store), &job.source, error))
 }
 
-fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Imported>, Error> {
+fn try_import(job: &ImportJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Imported>, Error> {
     on(Event::Stage(Stage::Resolve));
     let store = open_store(Some(&job.store), on)?.expect("there is a path");
-    let place = Workplace::open(Some(&store), None, &job.store, cleanup)?;
+    let place = Workplace::open(Some(&store), None, &job.store, control)?;
     let images = match &job.name {
         Some(name) => {
             let full = full_name(name).filter(|full| !full.contains('@'));
@@ -93,8 +93,15 @@ fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -
         let tell = |event: cvbake_fetch::Event| on(event.into());
         let blobs = open_source(&source, &Options::default(), &place, None, &tell)?;
         let pin = store.pin([])?;
-        let intake =
-            Intake { blobs: &*blobs, store: &store, place: &place, pin: &pin, compression: job.compression, on };
+        let intake = Intake {
+            blobs: &*blobs,
+            store: &store,
+            place: &place,
+            pin: &pin,
+            compression: job.compression,
+            control,
+            on,
+        };
         let work = Work { job, intake };
         let kept = match blobs.root() {
             Root::Candidates(_) => work.documents()?,
@@ -140,7 +147,9 @@ pub(super) fn convert(
     (intake.on)(Event::Stage(Stage::Unpack));
     let keys: Vec<Option<Digest>> = image.layers().iter().map(Layer::diff_id).collect();
     let distinct = distinct(image.layers(), |layer| layer.diff_id());
-    let new = in_parallel(jobs.get(), &distinct, &|layer, stop| Ok((layer.diff_id(), intake.keep_new(layer, stop)?)))?;
+    let new = in_parallel(intake.control, jobs.get(), &distinct, &|layer, stop| {
+        Ok((layer.diff_id(), intake.keep_new(layer, stop)?))
+    })?;
     let new: BTreeMap<Option<Digest>, NewLayer> = new.into_iter().collect();
     archive::warn(image, new.values().find_map(|layer| layer.oddity), intake.on);
     let layers: Vec<Descriptor> = keys.iter().map(|key| new[key].descriptor.clone()).collect();
@@ -201,7 +210,9 @@ impl Work<'_> {
         on(Event::Stage(Stage::Unpack));
         pin.add(contents.digests())?;
         pin.add(images.iter().flat_map(Image::layers).filter_map(Layer::diff_id))?;
-        let present = in_parallel(self.job.jobs.get(), &layers, &|layer, stop| self.intake.keep_known(layer, stop))?;
+        let present = in_parallel(self.intake.control, self.job.jobs.get(), &layers, &|layer, stop| {
+            self.intake.keep_known(layer, stop)
+        })?;
         let present_layers = present.into_iter().filter(|present| *present).count();
         let done: BTreeSet<Digest> = layers.iter().filter_map(|layer| layer.digest()).collect();
         for blob in contents.blobs().iter().filter(|blob| !done.contains(&blob.digest)) {

@@ -9,6 +9,7 @@ use cvbake_store::{Health, Patience, Pin, Store};
 use cvbake_unpack::Index;
 use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader, Layer, json};
 
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, Found, LayerEvent};
 use crate::known::learn;
@@ -26,6 +27,7 @@ pub(super) struct Intake<'a> {
     pub(super) pin: &'a Pin<'a>,
     /// How layers are kept that come without compression.
     pub(super) compression: Compression,
+    pub(super) control: &'a Control,
     pub(super) on: &'a (dyn Fn(Event) + Sync),
 }
 
@@ -46,7 +48,7 @@ pub(super) struct NewLayer {
 impl Intake<'_> {
     /// Keeps a layer as it is, under the digest that it should have; says whether it was there. One that is, is as long as it
     /// should be: whoever reads it finds out whether it is right.
-    pub(super) fn keep_known(&self, layer: &Layer, stop: &Stop) -> Result<bool, Error> {
+    pub(super) fn keep_known(&self, layer: &Layer, stop: &Stop<'_>) -> Result<bool, Error> {
         self.of_layer(layer, || {
             let digest = layer.digest().expect("a manifest says it");
             // Others who are about to have it are waited for. What a download has of it is left to the next one.
@@ -134,7 +136,7 @@ impl Intake<'_> {
     }
 
     /// Keeps a layer whose digest comes of how it is kept.
-    pub(super) fn keep_new(&self, layer: &Layer, stop: &Stop) -> Result<NewLayer, Error> {
+    pub(super) fn keep_new(&self, layer: &Layer, stop: &Stop<'_>) -> Result<NewLayer, Error> {
         self.of_layer(layer, || {
             let path = self.place.path().join(format!("layer-{}", layer.number()));
             let scratch = |source| self.failed(&path, source);
@@ -173,7 +175,7 @@ impl Intake<'_> {
     fn unpack(
         &self,
         layer: &Layer,
-        stop: &Stop,
+        stop: &Stop<'_>,
         reader: impl Read,
         keep: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(Index, Digest), Error> {
@@ -218,7 +220,7 @@ fn media_type(compression: Compression) -> &'static str {
 /// Hands on what is read.
 struct Kept<'a, R> {
     inner: R,
-    stop: &'a Stop,
+    stop: &'a Stop<'a>,
     keep: &'a mut dyn FnMut(&[u8]) -> Result<(), Error>,
     /// Why it could not be kept, which is no fault of what is read.
     failed: Option<Error>,

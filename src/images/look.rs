@@ -7,7 +7,7 @@ use cvbake_fetch::{Options, Source};
 use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Error as VerifyError, Root, Want, json};
 
 use super::details::{Step, told};
-use crate::cleanup::Cleanup;
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::Event;
 use crate::proof::{prove, warn};
@@ -85,7 +85,7 @@ pub struct Look<'a> {
     /// Where temporary files go.
     pub temporary: &'a Path,
     /// What is not left behind.
-    pub cleanup: &'a Cleanup,
+    pub control: &'a Control,
 }
 
 impl Look<'_> {
@@ -131,7 +131,7 @@ impl Look<'_> {
 
     fn at<T>(&self, on: &(dyn Fn(Event) + Sync), look: &dyn Fn(&dyn Blobs) -> Result<T, Error>) -> Result<T, Error> {
         let look = || {
-            let place = Workplace::open(None, None, self.temporary, self.cleanup)?;
+            let place = Workplace::open(None, None, self.temporary, self.control)?;
             let tell = |event: cvbake_fetch::Event| on(event.into());
             let blobs = open_source(self.source, self.registry, &place, None, &tell)?;
             look(&*blobs)

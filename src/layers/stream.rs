@@ -24,7 +24,7 @@ impl<'a> UnpackContext<'a> {
         self,
         layer: &'a Layer,
         blobs: &'a dyn Blobs,
-        stop: &Stop,
+        stop: &Stop<'_>,
         work: impl FnOnce(&mut dyn BufRead) -> Result<T, Error>,
     ) -> Result<(T, Digest, Compression), Error> {
         let number = layer.number();
@@ -92,7 +92,7 @@ impl<'a> UnpackContext<'a> {
 struct Counted<'a> {
     inner: Box<dyn Read + Send + 'a>,
     number: usize,
-    stop: &'a Stop,
+    stop: &'a Stop<'a>,
     on: &'a (dyn Fn(Event) + Sync),
 }
 
@@ -120,7 +120,7 @@ impl<R: Read> Read for Apart<'_, R> {
 /// Ends when going on is for nothing.
 struct Stoppable<'a, R> {
     inner: R,
-    stop: &'a Stop,
+    stop: &'a Stop<'a>,
 }
 
 impl<R: Read> Read for Stoppable<'_, R> {

@@ -22,7 +22,7 @@ pub(super) fn unpack<'a>(
     blobs: &dyn Blobs,
     cx: UnpackContext<'_>,
     purpose: Purpose,
-    stop: &Stop,
+    stop: &Stop<'_>,
 ) -> Result<Unpacked<'a>, Error> {
     // What is kept is kept under the diff_id; a layer that has none is read once and never found again.
     let kept = cx.store.zip(layer.diff_id());

@@ -40,7 +40,7 @@ impl Layers<'_> {
             order.into_iter().partition(|&number| matches!(unpacked(number).content, Content::Layer));
         copied.sort_by_key(|number| places(number).first().map(|place| place.disk_block));
         let work: Vec<&[usize]> = inflated.chunks(1).chain((!copied.is_empty()).then_some(&copied[..])).collect();
-        in_parallel(self.cx.jobs, &work, &|numbers, stop| {
+        in_parallel(self.cx.control, self.cx.jobs, &work, &|numbers, stop| {
             numbers.iter().try_for_each(|number| {
                 let (layer, priority) = (unpacked(*number), Priority::of(number, &inflated));
                 let write = || self.write_one(layer, places(number), sink, priority, stop);
@@ -56,7 +56,7 @@ impl Layers<'_> {
         places: &[Placement],
         sink: &dyn Sink,
         priority: Priority,
-        stop: &Stop,
+        stop: &Stop<'_>,
     ) -> Result<(), Error> {
         let wrote = |bytes| {
             (self.cx.on)(Event::Wrote { bytes });
@@ -83,7 +83,7 @@ impl Layers<'_> {
     }
 
     /// The pack of a layer, if there is one; one that is to be kept and turns out to be damaged is made again.
-    fn pack(&self, unpacked: &Unpacked<'_>, stop: &Stop) -> Result<Option<File>, Error> {
+    fn pack(&self, unpacked: &Unpacked<'_>, stop: &Stop<'_>) -> Result<Option<File>, Error> {
         let content = match &unpacked.content {
             Content::Earlier(_, otherwise) => otherwise,
             content => content,
@@ -121,7 +121,7 @@ impl Layers<'_> {
         &self,
         unpacked: &Unpacked<'_>,
         mut lock: Option<&mut LayerLock>,
-        stop: &Stop,
+        stop: &Stop<'_>,
     ) -> Result<PackFile, Error> {
         let pack = PackFile::create(self.cx.scratch, unpacked.layer)?;
         self.replay(unpacked, Priority::Normal, stop, &mut |offset, piece| {
@@ -136,7 +136,7 @@ impl Layers<'_> {
         &self,
         unpacked: &Unpacked<'_>,
         priority: Priority,
-        stop: &Stop,
+        stop: &Stop<'_>,
         out: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<(), Error> {
         let index = unpacked.index.as_ref().expect("an index stays where there is no pack");
@@ -153,7 +153,7 @@ impl Layers<'_> {
     /// The packs of all layers for reading at random; what is not at hand as a pack is made one.
     pub(crate) fn packs(&self) -> Result<impl Packs, Error> {
         let distinct: Vec<usize> = (0..self.unpacked.len()).collect();
-        let mut files = in_parallel(self.cx.jobs, &distinct, &|&at, stop| {
+        let mut files = in_parallel(self.cx.control, self.cx.jobs, &distinct, &|&at, stop| {
             let unpacked = &self.unpacked[at];
             let file = || match self.pack(unpacked, stop)? {
                 Some(pack) => Ok(pack),

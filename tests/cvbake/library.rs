@@ -24,6 +24,35 @@ fn the_example_bakes() {
     assert_eq!(baked.digest.unwrap().hex(), by_program["disk"]["sha256"], "the same disk as the program's");
 }
 
+/// Wherever a bake is when it is cancelled, it ends, and nothing of it is left; the next one with another control is whole.
+#[test]
+fn a_bake_is_cancelled() {
+    use cvbake::control::Control;
+    use cvbake::error::Error;
+    use cvbake::event::{Event, Stage};
+    use cvbake::fetch::Source;
+    let place = Place::with(&sample::varied());
+    let source = format!("oci:{}:latest", place.path().join("image").display());
+    let mut job = cvbake::Job::new(source.parse::<Source>().unwrap());
+    job.store = Some(place.path().join("cancelled-store"));
+    let out = place.path().join("cancelled");
+    std::fs::create_dir(&out).unwrap();
+    let output = cvbake::Output { path: out.join("disk.ext4"), replace: false, digest: false, sync: false };
+    let is_begun = |event: &Event, stage: Stage| matches!(event, Event::Stage(begun) if *begun == stage);
+    for stage in [Stage::Unpack, Stage::Write, Stage::Commit] {
+        let control = Control::new();
+        let baked = cvbake::bake(&job, &output, &control, &|event| {
+            if is_begun(&event, stage) {
+                control.cancel();
+            }
+        });
+        assert!(matches!(baked, Err(Error::Cancelled)), "{stage:?}: {baked:?}");
+        assert_eq!(crate::support::bake::names(&out), [""; 0], "{stage:?}");
+    }
+    cvbake::bake(&job, &output, &Control::new(), &|_| {}).unwrap();
+    assert_eq!(crate::support::bake::names(&out), ["disk.ext4"]);
+}
+
 #[test]
 fn the_example_inspects() {
     let images = sample::small("content");

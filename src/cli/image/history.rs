@@ -79,8 +79,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let on = |event| ui.on(&event);
     if let Some(source) = elsewhere(&args.name)? {
         let registry = args.access.options(Pull::Always)?;
-        let (temporary, cleanup) = (environment::temporary(), watch(ui));
-        let look = Look { source: &source, registry: &registry, temporary: &temporary, cleanup };
+        let (temporary, control) = (environment::temporary(), watch(ui));
+        let look = Look { source: &source, registry: &registry, temporary: &temporary, control };
         return args.print(&rows(look.at_image(&want, &on)?.steps()));
     }
     let name = args.name.to_string_lossy();

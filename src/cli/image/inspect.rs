@@ -80,8 +80,8 @@ impl Args {
             return inspected.map(Box::new).map(Found::InStore).map_err(|error| or_elsewhere(name, error));
         };
         let registry = self.access.options(Pull::Always)?;
-        let (temporary, cleanup) = (environment::temporary(), watch(ui));
-        let look = Look { source: &source, registry: &registry, temporary: &temporary, cleanup };
+        let (temporary, control) = (environment::temporary(), watch(ui));
+        let look = Look { source: &source, registry: &registry, temporary: &temporary, control };
         // What is no image has a manifest, too.
         if self.raw && self.platform.is_none() && !matches!(source, Source::Tar(_) | Source::DockerArchive { .. }) {
             let document = look.at_document(&on)?;
