@@ -38,8 +38,11 @@ const INDEX: &str = "CVBAKE_COMPLETE_INDEX";
 const NAME: &str = "cvbake";
 
 pub(super) fn run(args: &Args) -> Result<(), Error> {
-    if args.shell == Shell::Bash {
-        return output::bytes(include_bytes!("completions/completions.bash"));
+    match args.shell {
+        Shell::Bash => return output::bytes(include_bytes!("completions/completions.bash")),
+        // The one that is generated puts a space behind `oci:`.
+        Shell::Zsh => return output::bytes(include_bytes!("completions/completions.zsh")),
+        _ => {}
     }
     let shells = Shells::builtins();
     let shell = shells.completer(&args.shell.to_string()).expect("there is one for each shell");
@@ -64,11 +67,21 @@ fn candidates(shell: &OsStr, words: Vec<OsString>) -> Option<Vec<u8>> {
     let mut command = with_values(super::man::with_words(Cli::command()), &Sources { store: store(&words) });
     let here = std::env::current_dir().ok();
     let mut answer = Vec::new();
-    if shell == "bash" {
+    if shell == "bash" || shell == "zsh" {
         let index = environment::variable(INDEX)?.to_str()?.parse().ok()?;
-        let candidates = complete(&mut command, words, index, here.as_deref()).ok()?;
-        for candidate in candidates.iter().map(|candidate| candidate.get_value()).filter(|value| is_plain(value)) {
-            answer.extend_from_slice(candidate.as_bytes());
+        for candidate in complete(&mut command, words, index, here.as_deref()).ok()? {
+            let value = candidate.get_value();
+            // zsh puts what it is given between quotes where that is needed, and takes any line.
+            let is_fit = if shell == "bash" { is_plain(value) } else { !value.as_bytes().contains(&b'\n') };
+            if !is_fit {
+                continue;
+            }
+            answer.extend_from_slice(value.as_bytes());
+            if let (true, Some(help)) = (shell == "zsh", candidate.get_help()) {
+                let help = help.to_string();
+                answer.push(b'\t');
+                answer.extend_from_slice(help.lines().next().unwrap_or_default().as_bytes());
+            }
             answer.push(b'\n');
         }
     } else {

@@ -1,4 +1,5 @@
-//! What a shell completes: names in the store, and files behind what says of which kind they are. Bash is asked itself.
+//! What a shell completes: names in the store, and files behind what says of which kind they are. Bash, zsh and fish are asked
+//! themselves.
 
 use std::fs;
 use std::io::Write as _;
@@ -7,7 +8,7 @@ use std::process::Stdio;
 use crate::image_store::{import, layout};
 use crate::support::bake::{Bake, Place, binary, mode};
 use crate::support::sample::small;
-use crate::support::tools::{is_root, tool};
+use crate::support::tools::{is_root, succeed, tool};
 
 /// A place with some images in the store of its home, and some files.
 fn place() -> Place {
@@ -144,6 +145,72 @@ fn typed_in_bash() {
     assert!(shown.lines().any(|line| line.trim_end() == "[ghcr.io/a/b:1]"), "{shown}");
 }
 
+/// Shell commands in a shell, in the directory of a place, with the completions for it in `completions.SHELL`.
+fn in_shell(place: &Place, shell: &str, flag: &str, commands: &str) -> String {
+    let script = place.path().join(format!("completions.{shell}"));
+    fs::write(&script, Bake::of(&["completions", shell]).ok().stdout).unwrap();
+    mode(&script, 0o644);
+    let mut command = if is_root() { tool("setpriv", "util-linux") } else { tool(shell, shell) };
+    if is_root() {
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", shell]);
+    }
+    let path = std::env::var("PATH").unwrap();
+    command.env("PATH", format!("{}:{path}", binary().parent().unwrap().display()));
+    command.env("CVBAKE_STORE", place.store()).env("HOME", place.path().join("home")).current_dir(place.path());
+    succeed(command.args([flag, "-c", commands]))
+}
+
+/// What zsh is given to put in the place of the last word: with `+` where more is to follow, so that there is no space behind it.
+#[test]
+fn names_and_files_in_zsh() {
+    let place = place();
+    let completed = |words: &[&str]| {
+        let commands = format!(
+            "compdef() {{ : }}\n\
+             compadd() {{ local mark= list=${{@[-1]}}; [[ $* == *'-S '* ]] && mark=+; print -rl -- ${{^${{(P)list}}}}$mark }}\n\
+             source ./completions.zsh\n\
+             words=({}) CURRENT={}; _cvbake || true",
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            words.len(),
+        );
+        let found = in_shell(&place, "zsh", "-f", &commands);
+        found.lines().filter(|line| !line.starts_with('-')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let table: [(&[&str], &[&str]); 7] = [
+        (&["cvbake", "image", "inspect", "al"], &["alpine:3.20", "alpine:edge"]),
+        (&["cvbake", "image", "history", "localhost:50"], &["localhost:5000/team/app:v1"]),
+        (&["cvbake", "bake", "oci"], &["oci-archive:+", "oci:+"]),
+        (&["cvbake", "bake", "oci:"], &["oci:home/+", "oci:out/+", "oci:image"]),
+        (&["cvbake", "bake", "tar:root"], &["tar:rootfs.tar"]),
+        (&["cvbake", "image", "im"], &["import"]),
+        (&["cvbake", "bake", "oci:nothing"], &[]),
+    ];
+    for (words, expected) in table {
+        assert_eq!(completed(words), expected, "{words:?}");
+    }
+    // One that zsh has to quote.
+    fs::create_dir(place.path().join("my image")).unwrap();
+    assert_eq!(completed(&["cvbake", "bake", "oci:my"]), ["oci:my image/+"]);
+}
+
+#[test]
+fn names_and_files_in_fish() {
+    let place = place();
+    let completed = |line: &str| {
+        let found = in_shell(&place, "fish", "--no-config", &format!("source completions.fish; complete -C '{line}'"));
+        let words = found.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned());
+        words.filter(|word| !word.starts_with('-')).collect::<Vec<_>>()
+    };
+    for (line, expected) in [
+        ("cvbake image inspect al", &["alpine:3.20", "alpine:edge"][..]),
+        ("cvbake bake oci", &["oci-archive:", "oci:"]),
+        ("cvbake bake tar:root", &["tar:rootfs.tar"]),
+        ("cvbake image im", &["import"]),
+    ] {
+        assert_eq!(completed(line), expected, "{line}");
+    }
+}
+
 /// The other shells get scripts that ask in the same way.
 #[test]
 fn other_shells_ask_as_well() {
@@ -155,6 +222,7 @@ fn other_shells_ask_as_well() {
     let ask = |shell: &str, words: &[&str]| {
         let bake = Bake::of(&["--"]).args(words).env("CVBAKE_COMPLETE", shell).env("CVBAKE_STORE", place.store());
         let bake = bake.env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string()).env("_CLAP_IFS", "\n");
+        let bake = bake.env("CVBAKE_COMPLETE_INDEX", (words.len() - 1).to_string());
         bake.env("HOME", place.path().join("home")).run()
     };
     for shell in ["zsh", "fish", "elvish", "powershell"] {
