@@ -158,20 +158,32 @@ impl<'s> Session<'s> {
         }
     }
 
-    /// Sends a request, and once more with fresh authorization if the registry asks for it.
+    /// Sends a request that changes nothing.
     fn request(&self, method: Method, url: Url, headers: HeaderMap) -> Result<Reply, Failure> {
         let Connection { http, .. } = self.connection()?;
+        let mut request = Request { method, url, headers, authorization: None, form: None };
+        let reply = self.authorized(&mut |authorization| {
+            request.authorization = authorization;
+            Some(http.send(&request))
+        })?;
+        Ok(reply.expect("what has no content can be sent again"))
+    }
+
+    /// Sends something, and once more with fresh authorization if the registry asks for it. `None` if it can't be sent twice: then
+    /// there is fresh authorization now.
+    fn authorized(
+        &self,
+        send: &mut dyn FnMut(Option<HeaderValue>) -> Option<Result<Reply, Problem>>,
+    ) -> Result<Option<Reply>, Failure> {
         let (authorization, generation) = self.authorization();
-        let mut request = Request { method, url, headers, authorization, form: None };
-        let reply = http.send(&request)?;
+        let reply = send(authorization).expect("it can be sent once")?;
         self.answered.store(true, Ordering::Relaxed);
         if reply.status() != 401 || !reply.own {
-            return Ok(reply);
+            return Ok(Some(reply));
         }
-        let Some(authorization) = self.authorize(&Challenge::of(&reply)?, generation)? else { return Ok(reply) };
+        let Some(fresh) = self.authorize(&Challenge::of(&reply)?, generation)? else { return Ok(Some(reply)) };
         drop(reply);
-        request.authorization = Some(authorization);
-        Ok(http.send(&request)?)
+        Ok(send(Some(fresh)).transpose()?)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

@@ -67,27 +67,19 @@ impl Session<'_> {
             To::Path(path) => self.url(&path)?,
         };
         let own = url.origin() == base.origin();
-        let again = match &content {
-            Content::Bytes(bytes) => Some(bytes.clone()),
-            Content::Stream(_) => None,
-        };
-        let (authorization, generation) = self.authorization();
-        let asked = url.clone();
-        let (again_method, again_headers) = (method.clone(), headers.clone());
-        let reply = http.exchange(Exchange { method, url, headers, authorization, own, content })?;
-        self.answered.store(true, Ordering::Relaxed);
-        if reply.status() != 401 || !own {
-            return Ok(Answer::Reply { reply: Box::new(reply), url: asked });
-        }
-        let Some(fresh) = self.authorize(&Challenge::of(&reply)?, generation)? else {
-            return Ok(Answer::Reply { reply: Box::new(reply), url: asked });
-        };
-        drop(reply);
-        let Some(bytes) = again else { return Ok(Answer::Renewed) };
-        let (method, headers, authorization) = (again_method, again_headers, Some(fresh));
-        let (url, content) = (asked.clone(), Content::Bytes(bytes));
-        let reply = http.exchange(Exchange { method, url, headers, authorization, own, content })?;
-        Ok(Answer::Reply { reply: Box::new(reply), url: asked })
+        let mut left = Some(content);
+        let reply = self.authorized(&mut |authorization| {
+            let content = left.take()?;
+            if let Content::Bytes(bytes) = &content {
+                left = Some(Content::Bytes(bytes.clone()));
+            }
+            let (method, url, headers) = (method.clone(), url.clone(), headers.clone());
+            Some(http.exchange(Exchange { method, url, headers, authorization, own, content }))
+        })?;
+        Ok(match reply {
+            Some(reply) => Answer::Reply { reply: Box::new(reply), url },
+            None => Answer::Renewed,
+        })
     }
 
     /// Whether the registry wanted to know who we are, and was told.
