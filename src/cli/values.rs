@@ -96,6 +96,35 @@ pub(super) fn chunk_size(text: &str) -> Result<NonZeroU64, String> {
     NonZeroU64::new(size).filter(|size| size.get() >= MIN).ok_or_else(|| "expected at least 64K".to_owned())
 }
 
+/// What `--insecure` without a value stands for: the registry that is asked for. Nobody can write it on a command line or in a variable,
+/// so that a value that is empty by mistake does not mean it.
+pub(super) const ASKED: &str = "\0";
+
+/// A registry, as `HOST` or `HOST:PORT`: what is no such thing would never be one that is asked, and nobody would learn why.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    const SWITCHES: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "1", "0"];
+    let (host, port) = match text.rsplit_once(':').filter(|_| !text.ends_with(']')) {
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    let is_address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_host = match is_address {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && !host.starts_with('-')
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+        }
+    };
+    let is_port = port.is_none_or(|port| is_number(port) && port.parse::<u16>().is_ok());
+    if text == ASKED || (is_host && is_port && !SWITCHES.contains(&text)) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a registry without scheme and path, such as localhost:5000; the option alone stands for the registry in the name of \
+         the image"
+        .to_owned())
+}
+
 /// The text of a UUID in its usual form.
 pub(super) fn uuid(text: &str) -> Result<[u8; 16], String> {
     /// Where the hyphens stand.
@@ -244,6 +273,32 @@ mod tests {
             wrong.into_iter().chain(["6ba7b81-09dad-11d1-80b4-00c04fd430c8", "+ba7b810-9dad-11d1-80b4-00c04fd430c8"])
         {
             assert!(uuid(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for text in ["localhost", "localhost:5000", "ghcr.io", "127.0.0.1:80", "[::1]", "[::1]:5000", "A_b", ASKED] {
+            assert_eq!(host(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "",
+            "true",
+            "false",
+            "https://ghcr.io",
+            "ghcr.io/team",
+            "ghcr.io/",
+            ":5000",
+            "a:",
+            "a:b",
+            "a:70000",
+            "::1",
+            "[x]",
+            "a b",
+            "-a",
+            "*",
+        ] {
+            assert!(host(text).is_err(), "{text}");
         }
     }
 

@@ -6,7 +6,7 @@ use cvbake::text;
 use serde::Serialize;
 
 use super::{KEYS, Key, Settings, Shape};
-use crate::cli::{Cli, environment, output};
+use crate::cli::{Cli, output};
 
 /// Show the configuration
 ///
@@ -66,13 +66,11 @@ pub(in crate::cli) fn run(args: &Args, settings: &Settings) -> Result<(), Error>
 }
 
 fn row(key: &Key, settings: &Settings, command: &Command, problem: Option<String>) -> Row {
-    let (variable, set) = (key.variable(), environment::variable(&key.variable()));
-    let (value, from) = match (set, settings.by_key.get(key.name)) {
-        (Some(value), _) => (Some(value.to_string_lossy().into_owned()), format!("${variable}")),
-        (None, Some(setting)) => {
-            (Some(setting.values.join(",")), format!("{}, line {}", setting.path.display(), setting.line))
-        }
-        (None, None) => ((key.built_in)().or_else(|| built_in(key, command)), "default".to_owned()),
+    let variable = key.variable();
+    let (value, from) = match (settings.value(key), settings.place(key)) {
+        (value @ Some(_), Some(_)) if settings.variables.contains_key(key.name) => (value, format!("${variable}")),
+        (value @ Some(_), Some(place)) => (value, place),
+        _ => ((key.built_in)().or_else(|| built_in(key, command)), "default".to_owned()),
     };
     Row { key: key.name, variable, value, from, problem }
 }
@@ -115,7 +113,7 @@ fn table(rows: &[Row], settings: &Settings) -> String {
 fn keys() -> String {
     let line = |key: &Key| {
         let example = match key.shape {
-            Shape::Text => "\"…\"",
+            Shape::Text | Shape::Path => "\"…\"",
             Shape::Flag => "true",
             Shape::List => "[\"…\", …]",
         };

@@ -7,7 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::foreign::{self, Answer};
 use super::{HELP, subcommands};
-use crate::cli::Cli;
+use crate::cli::advice::Options;
+use crate::cli::{Cli, values};
 
 /// Words of docker, podman, skopeo, crane, umoci and ctr; the subcommand that is meant; and what that does.
 const WORDS: [(&[&str], &str, &str); 16] = [
@@ -66,6 +67,16 @@ const BAKES: [&str; 2] = ["bake", "pull-and-build"];
 fn argument(said: &str, args: &[OsString]) -> Option<String> {
     let words = subcommands(args);
     let subcommand = words.first()?.as_str();
+    if let Some(option) = said.starts_with('-').then(|| said.split('=').next().unwrap_or_default())
+        && is_before_subcommand(option, args, words.len())
+        && Options::of(&Cli::command(), &words).has(option)
+    {
+        return Some(format!("put it behind the command, such as `cvbake {} {option}`", words.join(" ")));
+    }
+    // A word too many may be due to one that was to be the value of an option.
+    if let Some(host) = detached_host(args).filter(|_| !said.starts_with('-')) {
+        return Some(format!("did you mean --insecure={host}?"));
+    }
     let is_output = |text: &str| text.starts_with("--output") || (text.starts_with("-o") && !text.starts_with("--"));
     let has_output = args.iter().filter_map(|arg| arg.to_str()).any(is_output);
     if BAKES.contains(&subcommand) && !said.starts_with('-') && !has_output {
@@ -81,6 +92,18 @@ fn argument(said: &str, args: &[OsString]) -> Option<String> {
         Answer::Hint(hint) => Some(hint),
         Answer::Nothing => Some(HELP.to_owned()),
     }
+}
+
+/// Whether an option stands before the last of the words that name the subcommand.
+fn is_before_subcommand(option: &str, args: &[OsString], words: usize) -> bool {
+    let is_it = |arg: &OsString| arg.to_str().is_some_and(|arg| arg.split('=').next() == Some(option));
+    args.iter().position(is_it).is_some_and(|at| subcommands(&args[..at]).len() < words)
+}
+
+/// What stands behind `--insecure`, which takes a value only with a `=`, where that is a registry.
+fn detached_host(args: &[OsString]) -> Option<&str> {
+    let behind = args.windows(2).find(|pair| pair[0] == *"--insecure")?[1].to_str()?;
+    (behind.contains(['.', ':']) || behind == "localhost").then(|| values::host(behind).is_ok().then_some(behind))?
 }
 
 fn missing(error: &clap::Error, subcommand: &str) -> Option<String> {
@@ -128,6 +151,14 @@ mod tests {
             (&["version"], "`cvbake --version` prints it"),
             (&["bake", "alpine", "disk.ext4"], "did you mean -o disk.ext4?"),
             (&["pull-and-build", "--json", "alpine:3", "disk.ext4"], "did you mean -o disk.ext4?"),
+            (&["-q", "bake", "alpine", "-o", "x"], "put it behind the command, such as `cvbake bake -q`"),
+            (&["--store", "/s", "image", "ls"], "put it behind the command, such as `cvbake image ls --store`"),
+            (&["image", "--store=/s", "ls"], "put it behind the command, such as `cvbake image ls --store`"),
+            (&["--json", "pull", "x"], "put it behind the command, such as `cvbake pull --json`"),
+            (&["-q", "image", "rm", "x"], "leave it out: only the result is printed, and what went wrong"),
+            (&["pull", "--insecure", "localhost:5000", "app"], "did you mean --insecure=localhost:5000?"),
+            (&["bake", "--insecure", "r.example", "app", "-o", "x"], "did you mean --insecure=r.example?"),
+            (&["bake", "--insecure", "alpine", "disk.ext4"], "did you mean -o disk.ext4?"),
             (&["bake", "alpine"], "-o disk.ext4 writes the disk to that file"),
         ] {
             assert_eq!(said(args).as_deref(), Some(expected), "{args:?}");
