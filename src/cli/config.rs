@@ -16,13 +16,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _};
 use cvbake::error::Error;
 
-use super::{environment, usage};
+use super::{environment, usage, values};
 
 pub(super) use show::{Args, run};
 
@@ -185,7 +184,7 @@ impl Settings {
             if !which(key) {
                 return arg;
             }
-            let arg = if key.shape == Shape::Flag { arg.value_parser(BoolishValueParser::new()) } else { arg };
+            let arg = if key.shape == Shape::Flag { arg.value_parser(values::switch) } else { arg };
             let values = match self.variables.get(key.name) {
                 Some(value) if key.shape == Shape::List => split(value),
                 Some(value) => vec![value.clone()],

@@ -63,7 +63,10 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
 fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let no_size = || format!("{text:?} is not a size");
+    let no_size = || match unit.starts_with(['.', ',']) {
+        true if !number.is_empty() => format!("{text:?} is not a size: the number has to be whole"),
+        _ => format!("{text:?} is not a size"),
+    };
     if number.is_empty() {
         return Err(no_size());
     }
@@ -94,6 +97,15 @@ pub(super) fn chunk_size(text: &str) -> Result<NonZeroU64, String> {
     const MIN: u64 = 64 << 10;
     let size = bytes(text).map_err(|problem| format!("{problem}, expected a size such as 16M"))?;
     NonZeroU64::new(size).filter(|size| size.get() >= MIN).ok_or_else(|| "expected at least 64K".to_owned())
+}
+
+/// The value of a switch in a variable.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" | "y" | "t" => Ok(true),
+        "false" | "no" | "off" | "0" | "n" | "f" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
 }
 
 /// What `--insecure` without a value stands for: the registry that is asked for. Nobody can write it on a command line or in a variable,
@@ -190,6 +202,7 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(size(text), Ok(expected), "{text}");
         }
+        assert!(size("4.10M").unwrap_err().contains("the number has to be whole"));
         for text in [
             "",
             "+",
@@ -274,6 +287,14 @@ mod tests {
         {
             assert!(uuid(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn switches() {
+        for (text, expected) in [("true", true), ("1", true), ("ON", true), ("no", false), ("f", false)] {
+            assert_eq!(switch(text), Ok(expected), "{text}");
+        }
+        assert!(switch("maybe").is_err() && switch("").is_err());
     }
 
     #[test]

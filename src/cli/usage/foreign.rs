@@ -231,7 +231,7 @@ const ROWS: &[Row] = &[
     ("--no-store --nocache --disable-cache --no-caching", &[], "--no-cache neither reads nor writes the store"),
     ("--dryrun --simulate --just-print --what-if --plan", &[], "--dry-run shows what would be done, and does nothing"),
     // What is said.
-    ("--format --output -o --out --json", &["image inspect"], "leave it out: the result is always JSON"),
+    ("--format --output -o --out", &["image inspect"], "leave it out: the result is always JSON"),
     ("--format --output -o --output-format --as-json", &[], "--json prints the result as JSON"),
     (
         "--debug --log-level --loglevel --trace -D -d -V",

@@ -40,7 +40,11 @@ pub(super) fn hint(error: &clap::Error, args: &[OsString]) -> Option<String> {
         _ => None,
     };
     match error.kind() {
-        ErrorKind::InvalidSubcommand => word(text(ContextKind::InvalidSubcommand)?),
+        ErrorKind::InvalidSubcommand => {
+            let said = text(ContextKind::InvalidSubcommand)?;
+            let is_near = error.get(ContextKind::SuggestedSubcommand).is_some();
+            word(said).or_else(|| slip(said).filter(|_| !is_near))
+        }
         ErrorKind::UnknownArgument => argument(text(ContextKind::InvalidArg)?, args),
         ErrorKind::MissingRequiredArgument => missing(error, subcommands(args).first()?),
         _ => None,
@@ -59,6 +63,28 @@ fn word(said: &str) -> Option<String> {
     }
     let (_, command, what) = WORDS.iter().find(|(words, ..)| words.contains(&said))?;
     Some(format!("`cvbake {command}` {what}"))
+}
+
+/// A word that is mistyped, where the parser, which knows only its own words of one level, finds none that is like it.
+fn slip(said: &str) -> Option<String> {
+    /// In shorter ones, a letter more or less makes another word.
+    const MIN_LEN: usize = 4;
+    let (_, command, what) =
+        WORDS.iter().find(|(words, ..)| words.iter().any(|word| word.len() >= MIN_LEN && is_slip(said, word)))?;
+    Some(format!("did you mean `cvbake {command}`? It {what}"))
+}
+
+/// Whether one letter too many, too few or wrong, or two in the wrong order, make one of the other.
+fn is_slip(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let start = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let (one, other) = (&one[start..], &other[start..]);
+    let end = one.iter().rev().zip(other.iter().rev()).take_while(|(one, other)| one == other).count();
+    match (&one[..one.len() - end], &other[..other.len() - end]) {
+        ([] | [_], [] | [_]) => true,
+        ([a, b], [c, d]) => a == d && b == c,
+        _ => false,
+    }
 }
 
 const BAKES: [&str; 2] = ["bake", "pull-and-build"];
@@ -148,6 +174,9 @@ mod tests {
                 &["run", "alpine"],
                 "cvbake runs nothing: `cvbake pull-and-build IMAGE -o disk.ext4` makes a disk for a virtual machine",
             ),
+            (&["inpsect", "x"], "did you mean `cvbake image inspect`? It shows what is known of an image"),
+            (&["exprot"], "did you mean `cvbake image export`? It writes an image to a file or a directory"),
+            (&["imprt"], "did you mean `cvbake image import`? It brings an image from a file into the store"),
             (&["version"], "`cvbake --version` prints it"),
             (&["bake", "alpine", "disk.ext4"], "did you mean -o disk.ext4?"),
             (&["pull-and-build", "--json", "alpine:3", "disk.ext4"], "did you mean -o disk.ext4?"),
@@ -167,6 +196,8 @@ mod tests {
             &["bake", "a", "b", "-o", "c"][..],
             &["bake", "a", "--forc"],
             &["bale"],
+            &["sl"],
+            &["inspectorate"],
             &["image", "tag", "x"],
             &["pull", "a", "b"],
         ] {
