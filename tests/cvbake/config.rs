@@ -147,7 +147,7 @@ fn registries_that_are_none() {
     {
         let outcome = match origin {
             "variable" => bake(&place).env("CVBAKE_INSECURE", value).run(),
-            _ => bake(&place).arg(&format!("--insecure={value}")).run(),
+            _ => bake(&place).arg(format!("--insecure={value}")).run(),
         };
         let line = outcome.error(&[2]);
         assert!(line.contains("expected a registry without scheme and path"), "{value}: {line}");
