@@ -19,8 +19,22 @@ use super::kind::{Kind, is_broken, is_full, is_full_store, is_of_target, says_fu
 use registry::{Doing, of_problem, of_writing, speaks_of_tls};
 use source::{of_archive, of_fetch};
 
-/// The advice that the innermost of an error's causes has which has one.
+/// What can be done about an error.
 pub(super) fn of(error: &Error) -> Option<String> {
+    let parts = [of_causes(error), slashes(error).filter(|_| error.kind() == Kind::Source)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// `docker:alpine` is the image called docker with a tag. Whoever knows `docker://alpine` hardly means that.
+fn slashes(error: &Error) -> Option<String> {
+    let Error::Image { reference, .. } = error else { return None };
+    let name = reference.strip_prefix("docker://docker:").filter(|name| !name.contains('@'))?;
+    Some(format!("docker://{} is the image of that name", crate::text::line(name)))
+}
+
+/// The advice that the innermost of an error's causes has which has one.
+fn of_causes(error: &Error) -> Option<String> {
     let causes: Vec<Cause<'_>> = chain(error).collect();
     // Whoever has said where it goes knows what to do about that.
     if causes.iter().any(|cause| matches!(cause.downcast_ref(), Some(Error::Tell { .. }))) {

@@ -194,6 +194,16 @@ fn kinds_and_hints() {
             Kind::Source,
             "--registries-conf FILE",
         ),
+        (
+            image(Fetch::Kind { path: path(), expected: "a file", found: "a directory" }),
+            Kind::Source,
+            "write oci:/p if it is an OCI image layout; a directory with",
+        ),
+        (
+            Error::image("docker://docker:alpine".to_owned(), absent("manifest alpine").into()),
+            Kind::Source,
+            "; docker://alpine is the image of that name",
+        ),
         (image(Fetch::Empty { place: text() }), Kind::Source, "write it again"),
         (
             Error::image(

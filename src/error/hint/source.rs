@@ -53,10 +53,13 @@ pub(super) fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> 
         E::NotALayout { place, .. } if Path::new(place).is_file() => {
             Some(format!("it is a file: write oci-archive:{place}, docker-archive:{place} or tar:{place}"))
         }
-        E::NotALayout { place, problem } if problem.starts_with("oci-layout is missing") => Some(format!(
-            "check the path; a directory with the files of a root filesystem is archived first: `tar -C {place} -cf rootfs.tar .` \
-             makes tar:rootfs.tar"
-        )),
+        E::NotALayout { place, problem } if problem.starts_with("oci-layout is missing") => {
+            Some(format!("check the path; {}", archived(place)))
+        }
+        E::Kind { path, expected: "a file", found: "a directory" } => {
+            let path = path.display().to_string();
+            Some(format!("write oci:{path} if it is an OCI image layout; {}", archived(&path)))
+        }
         E::NotALayout { .. } => Some(DAMAGED.to_owned()),
         E::ShortName { name, .. } => Some(format!(
             "write the name in full, such as docker.io/{}{name}, or make it one of [aliases] in registries.conf",
@@ -73,6 +76,14 @@ pub(super) fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> 
         E::NotStored { .. } => Some(FETCH_MISSING.to_owned()),
         _ => None,
     }
+}
+
+/// How a directory of files becomes a source.
+fn archived(directory: &str) -> String {
+    format!(
+        "a directory with the files of a root filesystem is archived first: `tar -C {directory} -cf rootfs.tar .` makes \
+         tar:rootfs.tar"
+    )
 }
 
 /// About something that cannot be opened: the source itself, or the file that says where names lead.
