@@ -80,11 +80,11 @@ pub(crate) fn main() -> ExitCode {
     if let Some(status) = completions::answer() {
         return status;
     }
-    let (Cli { verbose, command }, options, settings) = match parse() {
+    let Parsed { cli: Cli { verbose, command }, options, origins, settings } = match parse() {
         Ok(parsed) => parsed,
         Err(status) => return status,
     };
-    let ui = Ui::start(command.mode(), Some(Box::new(move |hint: &str| options.fit(hint))));
+    let ui = Ui::start(command.mode(), Some(Box::new(move |hint: &str| options.fit_all(hint, &origins))));
     show_trace(verbose, &ui);
     settings.trace();
     let result = match command {
@@ -116,21 +116,36 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// What was asked for.
+struct Parsed {
+    cli: Cli,
+    /// What the command has.
+    options: Options,
+    /// The options whose values are configured, and where.
+    origins: Vec<(String, String)>,
+    settings: Settings,
+}
+
 /// What the arguments say, on top of what is configured; or the exit status, where that is said already.
-fn parse() -> Result<(Cli, Options, Settings), ExitCode> {
+fn parse() -> Result<Parsed, ExitCode> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let parse = |command: clap::Command| {
         let matches = command.clone().try_get_matches_from(&args)?;
         let options = Options::of(&command, &words(&matches));
-        Ok::<_, clap::Error>((Cli::from_arg_matches(&matches)?, options))
+        Ok::<_, clap::Error>((Cli::from_arg_matches(&matches)?, options, matches))
     };
-    let settings = Settings::load(&args).map_err(|error| match parse(Cli::command()) {
+    let settings = Settings::load(&args).or_else(|error| match parse(Cli::command()) {
         // Who asks for help gets it, whatever the configuration says.
-        Err(help) if usage::is_help(&help) => usage::explain(&help, &args, None),
-        _ => usage::fail(&error),
+        Err(help) if usage::is_help(&help) => Err(usage::explain(&help, &args, None)),
+        Ok((Cli { command: Command::Man(_) | Command::Completions(_), .. }, ..)) => Ok(Settings::default()),
+        _ => Err(usage::fail(&error)),
     })?;
     match parse(settings.apply(Cli::command())) {
-        Ok((cli, options)) => Ok((cli, options, settings)),
+        Ok((cli, options, matches)) => {
+            let subcommands = std::iter::successors(matches.subcommand(), |(_, matches)| matches.subcommand());
+            let origins = subcommands.last().map(|(name, matches)| settings.origins(name, matches));
+            Ok(Parsed { cli, options, origins: origins.unwrap_or_default(), settings })
+        }
         Err(error) if usage::is_help(&error) => {
             // With what is built in as the defaults: what is set instead is what `cvbake config show` is for.
             let with_variables = parse(config::with_variables(Cli::command())).err();

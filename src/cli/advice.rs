@@ -26,13 +26,28 @@ impl Options {
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
+    /// The same, and where the options it speaks of have their values from, if not from the command line.
+    pub(super) fn fit_all(&self, hint: &str, origins: &[(String, String)]) -> Option<String> {
+        let hint = self.fit(hint)?;
+        let spoken = |option: &str| words(&hint).any(|word| word == option);
+        let said = origins.iter().filter(|(option, _)| spoken(option)).map(|(_, said)| said.as_str());
+        Some([hint.as_str()].into_iter().chain(said).collect::<Vec<_>>().join("; "))
+    }
+
+    /// Whether the command has an option.
+    pub(super) fn has(&self, option: &str) -> bool {
+        self.0.iter().any(|known| known == option)
+    }
+
     fn has_all_of(&self, part: &str) -> bool {
         // What stands in backticks is a command by itself.
         let own: String = part.split('`').step_by(2).collect();
-        let mut words =
-            own.split(|character: char| character.is_whitespace() || matches!(character, ',' | ':' | '(' | ')'));
-        words.all(|word| !is_option(word) || self.0.iter().any(|option| option == word))
+        words(&own).all(|word| !is_option(word) || self.has(word))
     }
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| character.is_whitespace() || matches!(character, ',' | ':' | '(' | ')' | '`'))
 }
 
 /// Whether a word is one of the options that hints speak of: a long one, or `-o`.
@@ -69,5 +84,18 @@ mod tests {
             options(&["pull"]).fit("such as --config, or --pull: x").as_deref(),
             Some("such as --config, or --pull: x")
         );
+    }
+    #[test]
+    fn where_a_value_is_from_is_said() {
+        let origins = [("--size", "size = 20 is set by c.toml, line 1"), ("--store", "store = /s is set by it")];
+        let origins = origins.map(|(option, said)| (option.to_owned(), said.to_owned()));
+        let said = |hint: &str| options(&["bake"]).fit_all(hint, &origins);
+        assert_eq!(
+            said("--size 4M is enough; --size auto leaves room").as_deref(),
+            Some("--size 4M is enough; --size auto leaves room; size = 20 is set by c.toml, line 1")
+        );
+        assert_eq!(said("--sizes").as_deref(), None);
+        assert_eq!(said("--force replaces it").as_deref(), Some("--force replaces it"));
+        assert_eq!(options(&["login"]).fit_all("--size 4M is enough", &origins), None);
     }
 }

@@ -193,8 +193,12 @@ enum Keep {
     Never,
 }
 
-/// Endings of formats that are something else than a bare filesystem.
-const OTHER_FORMATS: [&str; 7] = ["qcow2", "qcow", "vhdx", "vhd", "vmdk", "vdi", "tar"];
+/// Endings of formats of disks that are something else than a bare filesystem.
+const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "vhdx", "vhd", "vmdk", "vdi"];
+
+/// Endings of archives and of what is compressed.
+const ARCHIVES: [&str; 16] =
+    ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", "zst", "xz", "bz2", "lz4", "lzma", "zip", "7z", "cpio", "iso"];
 
 /// `cvbake pull-and-build`: as `bake`, but what is given is a name in a registry and nothing else.
 pub(super) fn run_registry(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
@@ -285,6 +289,17 @@ impl Args {
         });
         job.epoch = environment::epoch()?;
         job.store = self.store(on)?;
+        let is_named = !matches!(job.source, ImageSource::At(ref source) if !matches!(source, Source::Registry(_)));
+        if job.store.is_none() && job.registry.pull == Pull::Never && is_named {
+            return Err(Error::Usage {
+                problem: "there is nowhere to take the image from: --pull never uses only the store, and there is none"
+                    .to_owned(),
+                hint: Some(
+                    "leave out --no-cache to use the store; --pull missing asks the registry; --store DIR names a store"
+                        .to_owned(),
+                ),
+            });
+        }
         job.temporary = environment::temporary();
         job.keep_packs = match self.keep_packs {
             Keep::Auto => KeepPacks::Auto,
@@ -360,6 +375,16 @@ fn check_output(path: &Path) -> Result<&Path, Error> {
             "name it disk.ext4 or disk.img; `qemu-img convert -f raw` converts it to other formats",
         );
     }
+    if ARCHIVES.contains(&ending.as_str()) {
+        return wrong(
+            format!(
+                "{}: a disk is neither an archive nor compressed; expected a name for an ext4 filesystem",
+                path.display()
+            ),
+            "name it disk.ext4 or disk.img, and compress it afterwards; `cvbake image export NAME tar:FILE` writes the files of an \
+             image as an archive",
+        );
+    }
     Ok(path)
 }
 
@@ -374,7 +399,7 @@ mod tests {
         for name in ["disk.ext4", "disk", "disk.img", "./-", "a.qcow2/disk.ext4", "vhd", ".qcow2"] {
             assert!(check_output(Path::new(name)).is_ok(), "{name}");
         }
-        for name in ["-", "disk.qcow2", "disk.VHDX", "disk.vhd", "disk.tar"] {
+        for name in ["-", "disk.qcow2", "disk.VHDX", "disk.vhd", "disk.tar", "x.tar.gz", "x.TGZ", "x.ext4.zst"] {
             let error = check_output(Path::new(name)).unwrap_err();
             assert_eq!(error.kind(), Kind::Usage, "{name}");
             assert!(error.hint().is_some(), "{name}");

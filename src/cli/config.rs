@@ -8,6 +8,7 @@
 //! here: a file's value becomes the default that the parser of the command line uses, and is checked by it in the same way.
 
 mod file;
+mod path;
 mod show;
 
 use std::collections::BTreeMap;
@@ -15,12 +16,12 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, ArgAction, Command, CommandFactory as _};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _};
 use cvbake::error::Error;
 
-use super::{environment, usage};
+use super::{environment, usage, values};
 
 pub(super) use show::{Args, run};
 
@@ -41,6 +42,8 @@ struct Key {
 enum Shape {
     /// A text; a number will do.
     Text,
+    /// A path. One in a file is relative to the directory of the file.
+    Path,
     /// `true` or `false`.
     Flag,
     /// Several texts.
@@ -53,7 +56,7 @@ const fn key(name: &'static str, shape: Shape) -> Key {
 
 /// Everything that can be set, in the order in which it is shown.
 const KEYS: &[Key] = &[
-    Key { built_in: || environment::store().map(|path| path.display().to_string()), ..key("store", Shape::Text) },
+    Key { built_in: || environment::store().map(|path| path.display().to_string()), ..key("store", Shape::Path) },
     key("no-cache", Shape::Flag),
     key("keep-packs", Shape::Text),
     key("max-store-size", Shape::Text),
@@ -69,9 +72,9 @@ const KEYS: &[Key] = &[
     key("reuse", Shape::Text),
     // A pull that asks nobody would be none.
     Key { built_in: || Some("missing".to_owned()), not_for: "pull", ..key("pull", Shape::Text) },
-    key("authfile", Shape::Text),
-    key("registries-conf", Shape::Text),
-    key("cert-dir", Shape::Text),
+    key("authfile", Shape::Path),
+    key("registries-conf", Shape::Path),
+    key("cert-dir", Shape::Path),
     key("insecure", Shape::List),
     key("progress", Shape::Text),
 ];
@@ -95,16 +98,18 @@ impl Key {
 /// A value in a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Setting {
-    values: Vec<String>,
+    values: Vec<OsString>,
     path: PathBuf,
     /// Counted from 1.
     line: usize,
 }
 
-/// What the configuration files say.
+/// What the configuration files and the variables say.
 #[derive(Default, Debug)]
 pub(super) struct Settings {
     by_key: BTreeMap<&'static str, Setting>,
+    /// The values of the variables that are set, by the key.
+    variables: BTreeMap<&'static str, OsString>,
     /// The files that were looked for, and whether they are there.
     files: Vec<(PathBuf, bool)>,
 }
@@ -116,13 +121,23 @@ const PROBE: [&str; 5] = ["cvbake", "bake", "tar:-", "-o", "disk.ext4"];
 const OPTION: &str = "--config";
 
 impl Settings {
-    /// Reads the file that the arguments or the environment name, or else those at the usual places, if they are there.
+    /// Reads the variables, and the file that the arguments or the environment name, or else those at the usual places, if they are
+    /// there.
     ///
     /// # Errors
-    /// When a file can't be read or makes no sense, or one that is named is not there.
+    /// When a file can't be read or makes no sense, or one that is named is not there, or a path is none.
     pub(super) fn load(args: &[OsString]) -> Result<Settings, Error> {
         let mut settings = Settings::default();
-        if let Some(path) = named(args).or_else(environment::config_file) {
+        for key in KEYS {
+            if let Some(value) = environment::variable(&key.variable()) {
+                let value = if key.shape == Shape::Path { from_variable(&key.variable(), &value)? } else { value };
+                settings.variables.insert(key.name, value);
+            }
+        }
+        let by_variable =
+            || environment::config_file().map(|path| from_variable(environment::CONFIG, path.as_os_str()));
+        if let Some(path) = named(args).map(OsString::from).map(Ok).or_else(by_variable).transpose()? {
+            let path = PathBuf::from(path);
             let text = file::read(&path)?.ok_or_else(|| file::missing(&path))?;
             settings.add(&path, &text)?;
             return Ok(settings);
@@ -148,7 +163,7 @@ impl Settings {
     /// The store that is set.
     pub(super) fn store(&self) -> Option<PathBuf> {
         let set = || Some(self.by_key.get("store")?.values.first()?.into());
-        environment::variable("CVBAKE_STORE").map(PathBuf::from).or_else(set)
+        self.variables.get("store").map(PathBuf::from).or_else(set)
     }
 
     /// Tells which files were read.
@@ -169,14 +184,11 @@ impl Settings {
             if !which(key) {
                 return arg;
             }
-            let arg = if key.shape == Shape::Flag { arg.value_parser(BoolishValueParser::new()) } else { arg };
-            let values = match environment::variable(&key.variable()) {
-                Some(value) if key.shape == Shape::List => split(&value),
-                Some(value) => vec![value],
-                None => {
-                    let values = self.by_key.get(key.name).map(|setting| setting.values.clone());
-                    values.unwrap_or_default().into_iter().map(OsString::from).collect()
-                }
+            let arg = if key.shape == Shape::Flag { arg.value_parser(values::switch) } else { arg };
+            let values = match self.variables.get(key.name) {
+                Some(value) if key.shape == Shape::List => split(value),
+                Some(value) => vec![value.clone()],
+                None => self.by_key.get(key.name).map(|setting| setting.values.clone()).unwrap_or_default(),
             };
             if values.is_empty() { arg } else { arg.default_values(values) }
         })
@@ -197,19 +209,58 @@ impl Settings {
             Some(ContextValue::String(text)) => Some(text.as_str()),
             _ => None,
         };
-        let option = text(ContextKind::InvalidArg)?.split(' ').next()?;
+        // `--size <SIZE>`, `--insecure[=<HOST[:PORT]>]`
+        let option = text(ContextKind::InvalidArg)?.split([' ', '[', '=']).next()?;
         let key = KEYS.iter().find(|key| option.strip_prefix("--") == Some(key.name))?;
         let given = |arg: &OsString| arg.to_string_lossy().split('=').next() == Some(option);
         let value = text(ContextKind::InvalidValue)?;
         if args.iter().any(given) {
             return None;
         }
-        if environment::variable(&key.variable()).is_some_and(|set| set == OsStr::new(value)) {
+        if let Some(set) = self.variables.get(key.name) {
+            let is_it = split(set).iter().any(|part| part == value) || set == value;
+            return is_it.then(|| self.place(key)).flatten();
+        }
+        let Setting { values, .. } = self.by_key.get(key.name)?;
+        values.iter().any(|set| set == value).then(|| self.place(key)).flatten()
+    }
+
+    /// Where a key is set.
+    fn place(&self, key: &Key) -> Option<String> {
+        if self.variables.contains_key(key.name) {
             return Some(format!("the variable {}", key.variable()));
         }
-        let Setting { values, path, line } = self.by_key.get(key.name)?;
-        values.iter().any(|set| set == value).then(|| format!("{}, line {line}", path.display()))
+        let Setting { path, line, .. } = self.by_key.get(key.name)?;
+        Some(format!("{}, line {line}", path.display()))
     }
+
+    /// What is set of a key, as a file may have it.
+    fn value(&self, key: &Key) -> Option<String> {
+        let values = || Some(self.by_key.get(key.name)?.values.join(OsStr::new(",")));
+        let value = self.variables.get(key.name).cloned().or_else(values)?;
+        Some(value.to_string_lossy().into_owned())
+    }
+
+    /// The options of a subcommand that have their values from here, each with words that say so: who is told to choose another value
+    /// looks for the one that is there.
+    pub(super) fn origins(&self, subcommand: &str, matches: &ArgMatches) -> Vec<(String, String)> {
+        let counts = |key: &&Key| {
+            key.not_for != subcommand
+                && matches.ids().any(|id| id.as_str() == key.id())
+                && matches.value_source(&key.id()) == Some(ValueSource::DefaultValue)
+        };
+        let origin = |key: &Key| {
+            let said = format!("{} = {} is set by {}", key.name, self.value(key)?, self.place(key)?);
+            Some((format!("--{}", key.name), said))
+        };
+        KEYS.iter().filter(counts).filter_map(origin).collect()
+    }
+}
+
+/// The path in a variable. As in other programs, a relative one starts at the current directory.
+fn from_variable(name: &str, value: &OsStr) -> Result<OsString, Error> {
+    path::resolve(value, Path::new(""), environment::home().as_deref())
+        .map_err(|problem| Error::Usage { problem: format!("the variable {name}: {problem}"), hint: None })
 }
 
 /// The parts of the value of a variable that stands for several.

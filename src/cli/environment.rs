@@ -121,6 +121,11 @@ pub(super) fn usual_config_files() -> Vec<PathBuf> {
     [Some("/etc/cvbake/config.toml".into()), user].into_iter().flatten().collect()
 }
 
+/// The user's home directory.
+pub(super) fn home() -> Option<PathBuf> {
+    Some(etcetera::base_strategy::Xdg::new().ok()?.home_dir().to_owned())
+}
+
 /// A variable that sets an option.
 pub(super) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())

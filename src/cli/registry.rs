@@ -67,7 +67,7 @@ pub(super) struct Access {
 #[group(id = "trust")]
 pub(super) struct Trust {
     /// Allow plain HTTP and unverified TLS certificates for this registry, or only for HOST (repeatable); a registry on this machine may always use plain HTTP
-    #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = REGISTRY)]
+    #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true, default_missing_value = values::ASKED, value_parser = values::host, help_heading = REGISTRY)]
     insecure: Vec<String>,
 
     /// Read the configuration of registries and mirrors from this file [default: registries.conf in ~/.config/containers or /etc/containers]
@@ -146,8 +146,8 @@ impl Trust {
             certificates: environment::certificates(self.cert_dir.clone()),
             proxies: environment::proxies(),
             insecure: Insecure {
-                asked: self.insecure.iter().any(String::is_empty),
-                hosts: self.insecure.iter().filter(|host| !host.is_empty()).cloned().collect(),
+                asked: self.insecure.iter().any(|host| host == values::ASKED),
+                hosts: self.insecure.iter().filter(|host| *host != values::ASKED).cloned().collect(),
             },
             ..Options::default()
         }

@@ -174,9 +174,11 @@ impl Found {
                  oci-archive:{path}"
             ),
         };
-        let files = match takes {
-            Takes::Files => format!("write {transports}"),
-            Takes::NamesOnly => format!("`cvbake bake` and `cvbake image import` take files: {transports}"),
+        let files = match (takes, self) {
+            // With a transport it would not be there, either.
+            (Takes::Files, Found::Nothing) => format!("check the path, and write {transports}"),
+            (Takes::Files, _) => format!("write {transports}"),
+            (Takes::NamesOnly, _) => format!("`cvbake bake` and `cvbake image import` take files: {transports}"),
         };
         let registry = name.map(|name| format!("; docker://{name} is the image in a registry")).unwrap_or_default();
         Error::Usage { problem, hint: Some(format!("{files}{registry}")) }

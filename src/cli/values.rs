@@ -63,7 +63,10 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
 fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let no_size = || format!("{text:?} is not a size");
+    let no_size = || match unit.starts_with(['.', ',']) {
+        true if !number.is_empty() => format!("{text:?} is not a size: the number has to be whole"),
+        _ => format!("{text:?} is not a size"),
+    };
     if number.is_empty() {
         return Err(no_size());
     }
@@ -94,6 +97,44 @@ pub(super) fn chunk_size(text: &str) -> Result<NonZeroU64, String> {
     const MIN: u64 = 64 << 10;
     let size = bytes(text).map_err(|problem| format!("{problem}, expected a size such as 16M"))?;
     NonZeroU64::new(size).filter(|size| size.get() >= MIN).ok_or_else(|| "expected at least 64K".to_owned())
+}
+
+/// The value of a switch in a variable.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" | "y" | "t" => Ok(true),
+        "false" | "no" | "off" | "0" | "n" | "f" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
+/// What `--insecure` without a value stands for: the registry that is asked for. Nobody can write it on a command line or in a variable,
+/// so that a value that is empty by mistake does not mean it.
+pub(super) const ASKED: &str = "\0";
+
+/// A registry, as `HOST` or `HOST:PORT`: what is no such thing would never be one that is asked, and nobody would learn why.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    const SWITCHES: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "1", "0"];
+    let (host, port) = match text.rsplit_once(':').filter(|_| !text.ends_with(']')) {
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
+    };
+    let is_address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_host = match is_address {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && !host.starts_with('-')
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+        }
+    };
+    let is_port = port.is_none_or(|port| is_number(port) && port.parse::<u16>().is_ok());
+    if text == ASKED || (is_host && is_port && !SWITCHES.contains(&text)) {
+        return Ok(text.to_owned());
+    }
+    Err("expected a registry without scheme and path, such as localhost:5000; the option alone stands for the registry in the name of \
+         the image"
+        .to_owned())
 }
 
 /// The text of a UUID in its usual form.
@@ -161,6 +202,7 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(size(text), Ok(expected), "{text}");
         }
+        assert!(size("4.10M").unwrap_err().contains("the number has to be whole"));
         for text in [
             "",
             "+",
@@ -244,6 +286,40 @@ mod tests {
             wrong.into_iter().chain(["6ba7b81-09dad-11d1-80b4-00c04fd430c8", "+ba7b810-9dad-11d1-80b4-00c04fd430c8"])
         {
             assert!(uuid(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn switches() {
+        for (text, expected) in [("true", true), ("1", true), ("ON", true), ("no", false), ("f", false)] {
+            assert_eq!(switch(text), Ok(expected), "{text}");
+        }
+        assert!(switch("maybe").is_err() && switch("").is_err());
+    }
+
+    #[test]
+    fn hosts() {
+        for text in ["localhost", "localhost:5000", "ghcr.io", "127.0.0.1:80", "[::1]", "[::1]:5000", "A_b", ASKED] {
+            assert_eq!(host(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "",
+            "true",
+            "false",
+            "https://ghcr.io",
+            "ghcr.io/team",
+            "ghcr.io/",
+            ":5000",
+            "a:",
+            "a:b",
+            "a:70000",
+            "::1",
+            "[x]",
+            "a b",
+            "-a",
+            "*",
+        ] {
+            assert!(host(text).is_err(), "{text}");
         }
     }
 

@@ -97,6 +97,15 @@ impl InStore {
         })
     }
 
+    /// The same, for commands that make none. If there is none where somebody has said, that is most likely a slip, and an empty store
+    /// would look the same.
+    pub(super) fn existing(&self, ui: &Ui) -> Result<PathBuf, Error> {
+        if let Some(path) = self.store.as_ref().filter(|path| matches!(path.try_exists(), Ok(false))) {
+            ui.on(&Event::Warning(format!("there is no store at {}", path.display())));
+        }
+        self.needed()
+    }
+
     /// The store that was named, or the default one, if there can be one.
     pub(super) fn path(&self) -> Option<PathBuf> {
         self.store.clone().or_else(environment::store)

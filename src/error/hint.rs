@@ -4,9 +4,11 @@
 //! options that its command does not have.
 
 mod registry;
+mod source;
 mod space;
 
 use std::io::{Error as IoError, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 
 use cvbake_fetch::Problem;
 use rustix::io::Errno;
@@ -15,11 +17,27 @@ use super::Error;
 use super::chain::{Cause, chain};
 use super::kind::{Kind, is_broken, is_full, is_full_store, is_of_target, says_full};
 use registry::{Doing, of_problem, of_writing, speaks_of_tls};
+use source::{of_archive, of_fetch};
+
+/// What can be done about an error.
+pub(super) fn of(error: &Error) -> Option<String> {
+    let parts = [of_causes(error), slashes(error).filter(|_| error.kind() == Kind::Source)];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// `docker:alpine` is the image called docker with a tag. Whoever knows `docker://alpine` hardly means that.
+fn slashes(error: &Error) -> Option<String> {
+    let Error::Image { reference, .. } = error else { return None };
+    let name = reference.strip_prefix("docker://docker:").filter(|name| !name.contains('@'))?;
+    Some(format!("docker://{} is the image of that name", crate::text::line(name)))
+}
 
 /// The advice that the innermost of an error's causes has which has one.
-pub(super) fn of(error: &Error) -> Option<String> {
+fn of_causes(error: &Error) -> Option<String> {
     let causes: Vec<Cause<'_>> = chain(error).collect();
-    if let Error::Tell { .. } = error {
+    // Whoever has said where it goes knows what to do about that.
+    if causes.iter().any(|cause| matches!(cause.downcast_ref(), Some(Error::Tell { .. }))) {
         return None;
     }
     let is_store = causes.iter().any(|&cause| is_full_store(cause));
@@ -73,13 +91,27 @@ pub(super) fn of(error: &Error) -> Option<String> {
     if causes.iter().any(is_part) && causes.iter().any(is_absent) {
         return Some(PART_LOST.to_owned());
     }
+    let is_tag = |cause: &Cause<'_>| matches!(cause.downcast_ref(), Some(Problem::NoSuchTag { .. }));
+    let repository = causes.iter().find_map(|cause| match cause.downcast_ref() {
+        Some(cvbake_fetch::Error::Registry { registry, repository, .. }) => Some(format!("{registry}/{repository}")),
+        _ => None,
+    });
+    if let Some(repository) = repository.filter(|_| causes.iter().any(is_tag)) {
+        return Some(format!(
+            "check the tag; `cvbake tags {}` lists those that are there",
+            crate::text::line(&repository)
+        ));
+    }
     // Before there is a manifest, nothing can have been downloaded.
     let is_unreachable = |cause: &Cause<'_>| match cause.downcast_ref() {
         Some(Problem::Transport { connecting: true, reason, .. }) => !speaks_of_tls(reason),
         _ => false,
     };
-    if !causes.iter().any(is_part) && causes.iter().any(is_unreachable) {
-        return Some(UNREACHABLE.to_owned());
+    if !causes.iter().any(is_part)
+        && let Some(cause) = causes.iter().find(|&cause| is_unreachable(cause))
+    {
+        let is_here = matches!(cause.downcast_ref(), Some(Problem::Transport { host, .. }) if is_this_machine(host));
+        return Some(if is_here { NOT_RUNNING } else { UNREACHABLE }.to_owned());
     }
     causes.iter().rev().find_map(|&cause| one(cause, reference, registry.as_deref()))
 }
@@ -98,6 +130,8 @@ pub(super) const FETCH_MISSING: &str =
     "`cvbake pull` fetches what is missing of an image; import one that was imported again, with `cvbake image import`";
 const UNREACHABLE: &str =
     "check the name of the registry, the network, and what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say";
+/// This machine is never reached through a proxy.
+const NOT_RUNNING: &str = "check the port, and that the registry runs on this machine";
 const PART_LOST: &str = "the registry has the image, but not all of it: push it there again; layers that must not be distributed \
                          are not fetched from elsewhere";
 const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch the image again";
@@ -136,6 +170,16 @@ fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Opt
         return of_store(error);
     }
     of_io(cause.downcast_ref()?)
+}
+
+/// Whether `host` or `host:port` is the machine that the program runs on.
+fn is_this_machine(host: &str) -> bool {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let name = host.split(':').next().unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    address.is_some_and(|address| address.is_loopback()) || name == "localhost" || name.ends_with(".localhost")
 }
 
 fn of_ours(error: &Error) -> Option<String> {
@@ -187,48 +231,6 @@ fn of_io(error: &IoError) -> Option<String> {
     None
 }
 
-fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<String> {
-    use cvbake_fetch::Error as E;
-    match error {
-        E::Transport { text, .. } => Some(format!(
-            "`skopeo copy {text} oci:image:latest` makes an image layout of it, and `cvbake bake oci:image:latest` bakes it"
-        )),
-        E::Source { text, .. } if text.starts_with(['/', '.']) || std::path::Path::new(text).is_file() => Some(format!(
-            "write the transport in front of it: oci:{text}, oci-archive:{text}, docker-archive:{text} or tar:{text}"
-        )),
-        E::SeveralImages { place, available } | E::NoSuchImage { place, available, .. } => {
-            let name = available.first()?;
-            // The reference of a wrong name has that name, so only the kind of the source is taken from it.
-            let (transport, _) = reference?.split_once(':')?;
-            let separator = if name.starts_with("sha256:") || name.starts_with("sha512:") { '@' } else { ':' };
-            Some(format!("name one of them, such as {transport}:{place}{separator}{}", name.escape_debug()))
-        }
-        E::NotALayout { place, .. } if reference.is_some_and(|reference| reference.starts_with("oci-archive:")) => {
-            Some(format!("write docker-archive:{place} if `docker save` wrote it, tar:{place} if it is a root filesystem"))
-        }
-        E::NotALayout { place, .. } if std::path::Path::new(place).is_file() => {
-            Some(format!("it is a file: write oci-archive:{place}, docker-archive:{place} or tar:{place}"))
-        }
-        E::NotADockerArchive { place, .. } => {
-            Some(format!("write oci-archive:{place} if it is an OCI layout, tar:{place} if it is a root filesystem"))
-        }
-        E::ShortName { name, .. } => Some(format!(
-            "write the name in full, such as docker.io/{}{name}, or make it one of [aliases] in registries.conf",
-            if name.contains('/') { "" } else { "library/" }
-        )),
-        E::Registries { .. } => Some(
-            "containers-registries.conf(5) describes the format; --registries-conf FILE uses another file".to_owned(),
-        ),
-        E::NotLoggedIn { .. } => Some(
-            "--authfile FILE names another file, such as ~/.docker/config.json, where `docker login` stores credentials".to_owned(),
-        ),
-        E::NotPushable { .. } => Some("leave out --all to push the image for one platform".to_owned()),
-        E::NoBlob { .. } | E::NoLayer { .. } | E::NoMember { .. } => Some(DAMAGED.to_owned()),
-        E::NotStored { .. } => Some(FETCH_MISSING.to_owned()),
-        _ => None,
-    }
-}
-
 /// What is said of a source is no advice about a place that something is to be written to.
 fn of_target(cause: Cause<'_>) -> Option<String> {
     use cvbake_fetch::Error as E;
@@ -239,27 +241,6 @@ fn of_target(cause: Cause<'_>) -> Option<String> {
         E::Document { .. } | E::Kind { .. } => {
             Some("what is there is broken: remove it, or export to another directory".to_owned())
         }
-        _ => None,
-    }
-}
-
-/// Somebody has given something that is no archive; of a layer, whoever made the image has.
-fn of_archive(error: &cvbake_archive::Error, reference: Option<&str>) -> Option<String> {
-    use cvbake_archive::TarProblem as P;
-    let cvbake_archive::Error::Tar { problem, .. } = error else { return None };
-    let (transport, path) = reference?.split_once(':')?;
-    if !matches!(transport, "tar" | "oci-archive" | "docker-archive") {
-        return None;
-    }
-    let file = if path == "-" { "FILE" } else { path };
-    match **problem {
-        P::NotTar { found } if found.starts_with("xz") => Some(format!("decompress it first: `xz -dk {file}`")),
-        P::NotTar { found } if found.starts_with("bzip2") => Some(format!("decompress it first: `bzip2 -dk {file}`")),
-        P::NotTar { found } if found.starts_with("lz4") => Some(format!("decompress it first: `lz4 -dk {file}`")),
-        P::ZerosAndData { .. } => Some(format!("{transport}: takes a tar archive; a disk image is none")),
-        P::NotTar { .. } | P::NoHeader => Some(format!(
-            "{transport}: takes a tar archive, plain or compressed with gzip or zstd; what was downloaded may be an error page"
-        )),
         _ => None,
     }
 }

@@ -85,6 +85,22 @@ fn kinds_and_hints() {
         let archive = cvbake_archive::Error::Tar { path: None, offset: 0, problem: Box::new(problem) };
         Error::image(reference.to_owned(), cvbake_unpack::Error::from(archive).into())
     };
+    let not_a_layout = |reference: &str, problem: &str| {
+        let error = Fetch::NotALayout { place: text(), problem: problem.to_owned() };
+        Error::image(reference.to_owned(), error.into())
+    };
+    let here = |host: &str| {
+        let (host, reason) = (host.to_owned(), text());
+        let problem = Problem::Transport { what: "cannot reach", host, reason, connecting: true, foreign: false };
+        let (registry, repository, object) = (registry(), repository(), "manifest v1".to_owned());
+        image(Fetch::Registry { registry, repository, object, source: Box::new(problem) })
+    };
+    let cut_off = TarProblem::Truncated { inside: "a header", missing: 1 };
+    let cut_off_data = cvbake_archive::Error::Compressed {
+        compression: cvbake_archive::Compression::Gzip,
+        offset: 1,
+        problem: cvbake_archive::CompressionProblem::Truncated { inside: "x" },
+    };
     let full = "free some space";
     let again = "fetch the image again";
     let table: Vec<(Error, Kind, &str)> = vec![
@@ -144,6 +160,7 @@ fn kinds_and_hints() {
         (cvbake_rootfs::Error::Entry { path: text(), problem: cvbake_rootfs::Problem::Socket }.into(), Kind::Image, ""),
         (cvbake_rootfs::Error::Write { source: os(Errno::NOSPC) }.into(), Kind::Output, full),
         (Error::Tell { source: os(Errno::NOSPC) }, Kind::Output, ""),
+        (Error::image("tar:x".to_owned(), Error::Tell { source: os(Errno::NOSPC) }), Kind::Output, ""),
         (Error::image(text(), Error::Unread), Kind::Unread, ""),
         (Error::Scratch { path: path(), source: os(Errno::IO) }, Kind::Output, "dmesg"),
         (Error::Scratch { path: path(), source: os(Errno::MFILE) }, Kind::Output, "ulimit -n"),
@@ -163,18 +180,70 @@ fn kinds_and_hints() {
         // The source.
         (image(Fetch::Source { text: "./d".to_owned(), problem: "p" }), Kind::Usage, "oci:./d"),
         (image(Fetch::Transport { text: "dir:x".to_owned(), transport: text() }), Kind::Source, "skopeo copy dir:x"),
+        (image(Fetch::Source { text: "-".to_owned(), problem: "p" }), Kind::Usage, "tar:- is a root filesystem"),
+        (
+            image(Fetch::Source { text: "docker:r.example:5000/x".to_owned(), problem: "p" }),
+            Kind::Usage,
+            "write docker://r.example:5000/x for",
+        ),
+        (image(Fetch::Open { path: "d".into(), source: os(Errno::NOENT) }), Kind::Source, "check the path in oci:d:t"),
+        (image(Fetch::Open { path: "-".into(), source: os(Errno::NOENT) }), Kind::Source, "only tar: reads"),
         (image(Fetch::Open { path: path(), source: os(Errno::NOENT) }), Kind::Source, ""),
+        (
+            Error::image("docker://x".to_owned(), Fetch::Open { path: path(), source: os(Errno::NOENT) }.into()),
+            Kind::Source,
+            "--registries-conf FILE",
+        ),
+        (
+            image(Fetch::Kind { path: path(), expected: "a file", found: "a directory" }),
+            Kind::Source,
+            "write oci:/p if it is an OCI image layout; a directory with",
+        ),
+        (
+            Error::image("docker://docker:alpine".to_owned(), absent("manifest alpine").into()),
+            Kind::Source,
+            "; docker://alpine is the image of that name",
+        ),
+        (image(Fetch::Empty { place: text() }), Kind::Source, "write it again"),
+        (
+            Error::image(
+                "docker-archive:x".to_owned(),
+                Fetch::NotADockerArchive { place: text(), problem: "p" }.into(),
+            ),
+            Kind::Source,
+            "if it is a root filesystem, write tar:x",
+        ),
+        (
+            Error::image(
+                "docker-archive:x".to_owned(),
+                Fetch::NotADockerArchive { place: text(), problem: "but it has oci-layout" }.into(),
+            ),
+            Kind::Source,
+            "write oci-archive:x",
+        ),
+        (
+            not_a_layout("oci-archive:x", "oci-layout is missing"),
+            Kind::Source,
+            "if it is a root filesystem, write tar:x",
+        ),
+        (
+            not_a_layout("oci-archive:x", "oci-layout is missing, but it has manifest.json as"),
+            Kind::Source,
+            "write docker-archive:x",
+        ),
+        (not_a_layout("oci-archive:x", "index.json is missing"), Kind::Source, again),
+        (not_a_layout("oci:x", "oci-layout is missing"), Kind::Source, "`tar -C x -cf rootfs.tar .`"),
+        (not_a_layout("oci:x", "index.json is missing"), Kind::Source, again),
         (image(Fetch::SeveralImages { place: text(), available: available() }), Kind::Source, "such as oci:x:v1"),
         (image(Fetch::NoSuchImage { place: text(), name: text(), available: vec![] }), Kind::Source, ""),
         (image(Fetch::NoBlob { place: text(), digest: digest() }), Kind::Image, again),
         (image(Fetch::Document { place: text(), source: schema_1 }), Kind::Source, "skopeo"),
+        (here("localhost:5000"), Kind::Network, "the registry runs on this machine"),
+        (here("127.0.0.1:1"), Kind::Network, "the registry runs on this machine"),
+        (here("[::1]:1"), Kind::Network, "the registry runs on this machine"),
+        (here("localhost.example"), Kind::Network, "NO_PROXY"),
         (image(unreachable("manifest v1")), Kind::Network, "the name of the registry, the network"),
         (image(unreachable("blob sha256:12")), Kind::Network, "try again later"),
-        (
-            Error::image("oci-archive:x".to_owned(), Fetch::NotALayout { place: text(), problem: text() }.into()),
-            Kind::Source,
-            "docker-archive:x",
-        ),
         (
             image(Fetch::SeveralImages { place: "web".to_owned(), available: vec!["1".to_owned(), "2".to_owned()] }),
             Kind::Source,
@@ -193,6 +262,9 @@ fn kinds_and_hints() {
         (Error::image("oci:web:1".to_owned(), ambiguous("x").into()), Kind::Source, "digest: oci:web@sha256:e3b0"),
         // What somebody has given for an archive, and a layer that is none.
         (no_archive("tar:login.html", not_tar("an HTML or XML page")), Kind::Image, "may be an error page"),
+        (no_archive("tar:/bin/ls", not_tar("a program")), Kind::Image, "compressed with gzip or zstd"),
+        (no_archive("tar:x", cut_off), Kind::Image, "download it again"),
+        (Error::image("tar:x".to_owned(), io::Error::other(cut_off_data).into()), Kind::Image, "download it again"),
         (no_archive("tar:x", TarProblem::NoHeader), Kind::Image, "tar: takes a tar archive"),
         (no_archive("tar:x.tar.xz", not_tar("xz data, a compression")), Kind::Image, "`xz -dk x.tar.xz`"),
         (no_archive("docker://x", not_tar("a JSON document")), Kind::Image, ""),
@@ -335,7 +407,10 @@ fn advice_about_registries() {
         (pull(credentials("it is not of the expected JSON form")), Kind::Source, "repair or remove the file"),
         (pull(credentials("docker-credential-x: No such file")), Kind::Source, "install or repair that program"),
         (pull(certificates("expected a certificate")), Kind::Source, "replace or remove it"),
-        (pull(certificates("there is no such directory")), Kind::Source, "check the path"),
+        (pull(certificates("there is no such directory")), Kind::Source, "check the path: --cert-dir"),
+        (pull(certificates("there is no key /p for it")), Kind::Source, "add it, or remove its partner"),
+        (pull(certificates("there is no certificate /p for it")), Kind::Source, "add it, or remove its partner"),
+        (pull(certificates("No such file or directory")), Kind::Source, "check the path: $SSL_CERT_FILE"),
         (pull(Problem::Setup { reason: text() }), Kind::Network, ""),
         (push(location()), Kind::Network, "tell whoever runs the registry"),
         (push(status(400)), Kind::Network, "only certain kinds of images"),
@@ -355,7 +430,7 @@ fn advice_about_registries() {
         (
             pull(Problem::NoSuchTag { message: text(), tags: vec!["v1".to_owned()], more: 0 }),
             Kind::Source,
-            "check the tag: there is v1",
+            "check the tag; `cvbake tags x/x` lists",
         ),
         (pull(Problem::NoSuchRepository { message: text() }), Kind::Source, "check the name of the repository"),
         (login(status(400)), Kind::Network, "check the name of the registry"),

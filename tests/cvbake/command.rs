@@ -182,12 +182,12 @@ fn help_that_cannot_be_written() {
 fn the_source_is_not_the_output() {
     let place = Place::new();
     let layer = sample::layer("file f \"x\"", Compression::Gzip);
-    let path = place.path().join("out/w.tar.gz");
+    let path = place.path().join("out/w.img");
     std::fs::write(&path, &layer.blob).unwrap();
     own(&path);
-    std::os::unix::fs::symlink("w.tar.gz", place.path().join("out/link")).unwrap();
+    std::os::unix::fs::symlink("w.img", place.path().join("out/link")).unwrap();
     let before = std::fs::read(&path).unwrap();
-    for (source, output) in [("w.tar.gz", "w.tar.gz"), ("link", "w.tar.gz"), ("w.tar.gz", "link")] {
+    for (source, output) in [("w.img", "w.img"), ("link", "w.img"), ("w.img", "link")] {
         let [source, output] = [source, output].map(|name| place.path().join("out").join(name));
         let bake = place.bake_source(&format!("tar:{}", source.display())).arg("--force").arg("-o").arg(&output);
         assert!(bake.run().error(&[2]).contains("is the source"));

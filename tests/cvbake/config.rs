@@ -113,6 +113,79 @@ fn shown() {
     assert!(text.contains(&format!("file  {}\n", file.display())), "{text}");
 }
 
+/// No shell expands what is in a file or comes from a service manager.
+#[test]
+fn paths_are_expanded() {
+    let place = Place::with(&small("x"));
+    let home = place.writable("home");
+    let is_store = |path: &str| place.path().join(path).join("indexes-v1").is_dir();
+    write(&place, "home/.config/cvbake/config.toml", "store = \"~/stores/a\"\n");
+    bake(&place).ok();
+    assert!(is_store("home/stores/a"), "~ in a file");
+    bake(&place).env("CVBAKE_STORE", "~/b").ok();
+    assert!(is_store("home/b"), "~ in a variable");
+    write(&place, "home/.config/cvbake/config.toml", "store = \"../../c\"\n");
+    bake(&place).ok();
+    assert!(is_store("home/c"), "relative to the file");
+    write(&place, "home/.config/cvbake/config.toml", "authfile = \"~/auth.json\"\n");
+    let outcome = bake(&place).run();
+    let line = outcome.error(&[2]);
+    assert!(line.contains(&home.join("auth.json").display().to_string()), "{line}");
+    write(&place, "home/.config/cvbake/config.toml", "\nstore = \"~other/x\"\n");
+    let outcome = bake(&place).run();
+    let line = outcome.error(&[2]);
+    assert!(line.contains("config.toml, line 2: store: ~other/x begins with the home directory of another"), "{line}");
+    assert!(outcome.stderr.contains("hint: a path starts with /"), "{}", outcome.describe());
+}
+
+/// What is never a registry is not waited for to be one.
+#[test]
+fn registries_that_are_none() {
+    let place = Place::with(&small("x"));
+    for (value, origin) in
+        [("true", "variable"), ("https://a.example", "argument"), ("a.example/b", "argument"), ("", "argument")]
+    {
+        let outcome = match origin {
+            "variable" => bake(&place).env("CVBAKE_INSECURE", value).run(),
+            _ => bake(&place).arg(format!("--insecure={value}")).run(),
+        };
+        let line = outcome.error(&[2]);
+        assert!(line.contains("expected a registry without scheme and path"), "{value}: {line}");
+        assert_eq!(line.contains("(set by the variable CVBAKE_INSECURE)"), origin == "variable", "{line}");
+    }
+    bake(&place).arg("--insecure").ok();
+    bake(&place).env("CVBAKE_INSECURE", "a.example,localhost:5000").ok();
+}
+
+/// What needs no configuration works with a broken one.
+#[test]
+fn manual_pages_and_completions_need_no_file() {
+    let place = Place::new();
+    write(&place, "home/.config/cvbake/config.toml", "sise = 1\n");
+    let home = place.path().join("home");
+    for args in [&["man", "bake"][..], &["completions", "bash"]] {
+        let outcome = Bake::of(args).env("HOME", &home).ok();
+        assert!(!outcome.stdout.is_empty(), "{}", outcome.describe());
+    }
+    Bake::of(&["config", "show"]).env("HOME", &home).run().error(&[2]);
+}
+
+/// A value that the parser takes may still be a wrong one.
+#[test]
+fn hints_say_where_a_value_is_from() {
+    let place = Place::with(&small("x"));
+    let file = write(&place, "home/.config/cvbake/config.toml", "size = 20\n");
+    let outcome = bake(&place).arg("--quiet").run();
+    outcome.error(&[5]);
+    let said = format!("; size = 20 is set by {}, line 1\n", file.display());
+    assert!(outcome.stderr.contains(&said), "{}", outcome.describe());
+    let outcome = bake(&place).arg("--quiet").env("CVBAKE_SIZE", "21").run();
+    assert!(outcome.stderr.contains("; size = 21 is set by the variable CVBAKE_SIZE\n"), "{}", outcome.describe());
+    let outcome = bake(&place).args(["--quiet", "--size", "22"]).run();
+    outcome.error(&[5]);
+    assert!(!outcome.stderr.contains("is set by"), "{}", outcome.describe());
+}
+
 /// Whoever looks for what is wrong finds all of it, and scripts find the status that a bake would have.
 #[test]
 fn wrong_values_are_shown() {

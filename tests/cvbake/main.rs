@@ -52,6 +52,7 @@ mod registry;
 mod reuse;
 mod scale;
 mod schemas;
+mod slips;
 mod store;
 mod stress;
 mod support;

@@ -82,7 +82,7 @@ fn certificates_and_proxies() {
     let missing = pull("a.invalid/b").env("SSL_CERT_FILE", "/nonexistent").run();
     let line = missing.error(&[3]);
     assert!(line.ends_with("cannot use the certificates in /nonexistent: No such file or directory"), "{line}");
-    assert!(missing.stderr.contains("hint: replace or remove it"), "{}", missing.describe());
+    assert!(missing.stderr.contains("hint: check the path: $SSL_CERT_FILE names"), "{}", missing.describe());
     let dead = nobody();
     for (name, value) in [("HTTPS_PROXY", &dead), ("https_proxy", &dead), ("ALL_PROXY", &format!("http://{dead}"))] {
         let lower = if name == "https_proxy" { value.as_str() } else { "" };

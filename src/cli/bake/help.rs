@@ -125,7 +125,10 @@ pub(in crate::cli) fn common_of(has: &dyn Fn(&str) -> bool) -> String {
     let codes = Kind::ALL.map(|(kind, words)| (kind.exit_code().to_string(), words));
     let mut statuses = vec![("0", "success")];
     statuses.extend(codes.iter().map(|(code, words)| (code.as_str(), *words)));
-    statuses.push(("129, 130, 143", "ended by SIGHUP, SIGINT or SIGTERM, with nothing left behind"));
+    statuses.push((
+        "129, 130, 143",
+        "ended by SIGHUP, SIGINT or SIGTERM: no half-made disk is left, and what was downloaded is kept for the next run",
+    ));
     format!(
         "Environment:
 {}

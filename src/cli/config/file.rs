@@ -11,7 +11,9 @@ use cvbake::verify::shorten;
 use rustix::fs::OFlags;
 use toml::de::{DeTable, DeValue};
 
+use super::path::resolve;
 use super::{KEYS, Setting, Shape};
+use crate::cli::environment;
 
 /// More than any configuration.
 const MAX_BYTES: u64 = 1 << 20;
@@ -19,6 +21,9 @@ const MAX_BYTES: u64 = 1 << 20;
 /// What to do about a file that cannot be read.
 const WHERE: &str =
     "--config FILE and $CVBAKE_CONFIG name another file; `cvbake config --help` says where it is otherwise";
+
+const PATHS: &str =
+    "a path starts with /, or with ~/ for the home directory; any other is relative to the directory of the file";
 
 /// How much of a value a hint repeats.
 const MAX_SHOWN: usize = 100;
@@ -79,7 +84,7 @@ fn quoted(line: &str) -> Option<String> {
     let value: String = value.chars().take(MAX_SHOWN).collect();
     match key.shape {
         _ if !is_bare => None,
-        Shape::Text => Some(format!("{name} = \"{value}\"")),
+        Shape::Text | Shape::Path => Some(format!("{name} = \"{value}\"")),
         Shape::List => Some(format!("{name} = [\"{value}\"]")),
         Shape::Flag => None,
     }
@@ -112,7 +117,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(&'static str, Settin
             _ => None,
         };
         let (values, expected) = match (key.shape, value.get_ref()) {
-            (Shape::Text, value) => (one(value).map(|value| vec![value]), "a text or a number"),
+            (Shape::Text | Shape::Path, value) => (one(value).map(|value| vec![value]), "a text or a number"),
             (Shape::Flag, DeValue::Boolean(value)) => (Some(vec![value.to_string()]), ""),
             (Shape::Flag, _) => (None, "true or false, without quotes"),
             (Shape::List, DeValue::Array(values)) => {
@@ -121,6 +126,13 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(&'static str, Settin
             (Shape::List, _) => (None, "a list of texts"),
         };
         let values = values.ok_or_else(|| wrong(format!("{name} has the wrong kind of value, expected {expected}")))?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let value = |text: String| match key.shape {
+            Shape::Path => resolve(text.as_ref(), dir, environment::home().as_deref())
+                .map_err(|problem| hinted(path, Some(at), format!("{name}: {problem}"), PATHS.to_owned())),
+            _ => Ok(text.into()),
+        };
+        let values = values.into_iter().map(value).collect::<Result<_, _>>()?;
         settings.push((key.name, Setting { values, path: path.to_owned(), line: at }));
     }
     Ok(settings)
@@ -169,6 +181,7 @@ mod tests {
             ("insecure = \"a\"", "expected a list of texts"),
             ("insecure = [1, true]", "expected a list of texts"),
             ("store = 1.5", "expected a text or a number"),
+            ("store = \"~other/x\"", "line 1: store: ~other/x begins with the home directory of another user"),
             ("[bake]\nsize = \"min\"", "there is no key \"bake\""),
         ];
         for (text, expected) in table {
@@ -188,6 +201,17 @@ mod tests {
         ] {
             assert_eq!(parse(Path::new("c.toml"), text).unwrap_err().hint().as_deref(), Some(hint), "{text}");
         }
+    }
+
+    /// A file means the same wherever cvbake is started.
+    #[test]
+    fn paths_start_at_the_file() {
+        let text = "store = \"a/b\"\nauthfile = \"/c\"\nplatform = \"d/e\"\n";
+        let found = parse(Path::new("/etc/cvbake/config.toml"), text).unwrap();
+        let value = |name: &str| found.iter().find(|(key, _)| *key == name).map(|(_, setting)| setting.values.clone());
+        assert_eq!(value("store"), Some(vec!["/etc/cvbake/a/b".into()]));
+        assert_eq!(value("authfile"), Some(vec!["/c".into()]));
+        assert_eq!(value("platform"), Some(vec!["d/e".into()]));
     }
 
     #[test]

@@ -6,14 +6,15 @@ use cvbake::text;
 use serde::Serialize;
 
 use super::{KEYS, Key, Settings, Shape};
-use crate::cli::{Cli, environment, output};
+use crate::cli::{Cli, output};
 
 /// Show the configuration
 ///
 /// Environment variables and configuration files set defaults for options. A key is the name of an option without its dashes, and its
 /// variable is that name in capitals: --keep-packs always is keep-packs = "always" in a file, and CVBAKE_KEEP_PACKS=always in the
 /// environment. The files are cvbake/config.toml in $XDG_CONFIG_HOME or ~/.config and, with lower priority, /etc/cvbake/config.toml;
-/// --config or $CVBAKE_CONFIG names a single file instead.
+/// --config or $CVBAKE_CONFIG names a single file instead. In files and variables, ~/ is the home directory; a relative path in a file
+/// starts at the directory of that file.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(subcommand)]
@@ -66,13 +67,11 @@ pub(in crate::cli) fn run(args: &Args, settings: &Settings) -> Result<(), Error>
 }
 
 fn row(key: &Key, settings: &Settings, command: &Command, problem: Option<String>) -> Row {
-    let (variable, set) = (key.variable(), environment::variable(&key.variable()));
-    let (value, from) = match (set, settings.by_key.get(key.name)) {
-        (Some(value), _) => (Some(value.to_string_lossy().into_owned()), format!("${variable}")),
-        (None, Some(setting)) => {
-            (Some(setting.values.join(",")), format!("{}, line {}", setting.path.display(), setting.line))
-        }
-        (None, None) => ((key.built_in)().or_else(|| built_in(key, command)), "default".to_owned()),
+    let variable = key.variable();
+    let (value, from) = match (settings.value(key), settings.place(key)) {
+        (value @ Some(_), Some(_)) if settings.variables.contains_key(key.name) => (value, format!("${variable}")),
+        (value @ Some(_), Some(place)) => (value, place),
+        _ => ((key.built_in)().or_else(|| built_in(key, command)), "default".to_owned()),
     };
     Row { key: key.name, variable, value, from, problem }
 }
@@ -115,7 +114,7 @@ fn table(rows: &[Row], settings: &Settings) -> String {
 fn keys() -> String {
     let line = |key: &Key| {
         let example = match key.shape {
-            Shape::Text => "\"…\"",
+            Shape::Text | Shape::Path => "\"…\"",
             Shape::Flag => "true",
             Shape::List => "[\"…\", …]",
         };

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -144,8 +145,35 @@ impl Args {
             Target::Tar { path: None } if self.telling.json => {
                 wrong("--json cannot be used here: the archive goes to standard output", "tar:FILE writes a file")
             }
-            _ => Ok(()),
+            _ => match unsupported(target).filter(|_| self.compress.is_none()) {
+                Some(ending) => wrong(
+                    &format!(
+                        "{}: no archive can be written as {ending}; expected a name that ends in .tar, .tar.gz or .tar.zst",
+                        self.target.display()
+                    ),
+                    "give it another name; --compress none, gzip or zstd says how to write it under this one",
+                ),
+                None => Ok(()),
+            },
         }
+    }
+}
+
+/// The ending of a file that promises what is not written: another compression, or no tar.
+fn unsupported(target: &Target) -> Option<String> {
+    const ENDINGS: [&str; 13] =
+        ["xz", "txz", "bz2", "tbz", "tbz2", "tb2", "lz4", "lz", "lzma", "tlz", "z", "zip", "7z"];
+    let ending = file_of(target)?.extension()?.to_str()?.to_ascii_lowercase();
+    ENDINGS.contains(&ending.as_str()).then(|| format!(".{ending}"))
+}
+
+/// The file that is written.
+fn file_of(target: &Target) -> Option<&Path> {
+    match target {
+        Target::OciArchive { path, .. } | Target::DockerArchive { path, .. } | Target::Tar { path: Some(path) } => {
+            Some(path)
+        }
+        _ => None,
     }
 }
 
@@ -176,6 +204,9 @@ fn place(text: &OsStr) -> String {
     text.split_once(':').map_or_else(|| text.clone().into_owned(), |_| "PATH".to_owned())
 }
 
+const STDOUT: &str =
+    "tar:- writes the root filesystem to standard output; an image goes to a file, such as docker-archive:image.tar";
+
 fn target(text: &OsStr) -> Result<Target, Error> {
     let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: Some(hint.to_owned()) });
     let tag = |select| match select {
@@ -190,24 +221,38 @@ fn target(text: &OsStr) -> Result<Target, Error> {
             "give a tag instead: oci:DIR:TAG",
         ),
     };
-    let nowhere = || {
+    let nowhere = |is_remote: bool| {
+        let hint = match (text == "-", is_remote) {
+            (true, _) => STDOUT.to_owned(),
+            (false, true) => format!(
+                "`cvbake push NAME {}` sends an image to a registry; oci:DIR adds it to a directory",
+                text.to_string_lossy().trim_start_matches("docker://")
+            ),
+            (false, false) => format!(
+                "oci:{0} adds the image to a directory; oci-archive:{0} and docker-archive:{0} write a file",
+                place(text)
+            ),
+        };
         wrong(
             format!(
                 "{} is not a place to export to: expected oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE",
                 text.display()
             ),
-            &format!(
-                "oci:{0} adds the image to a directory; oci-archive:{0} and docker-archive:{0} write a file",
-                place(text)
-            ),
+            &hint,
         )
     };
     let place = match root_filesystem(text).map_or_else(|| Source::parse(text), Ok) {
         // One with its transport says what is wrong behind that.
-        Err(FetchError::Source { .. }) if !text.as_bytes().contains(&b':') => return nowhere(),
+        Err(FetchError::Source { .. }) if !text.as_bytes().contains(&b':') => return nowhere(false),
         parsed => parsed?,
     };
     match place {
+        // What other programs take for standard output.
+        Source::Oci { path, .. } | Source::OciArchive { path, .. } | Source::DockerArchive { path, .. }
+            if path == Path::new("-") =>
+        {
+            wrong(format!("{} would be a file called -, not standard output", text.display()), STDOUT)
+        }
         Source::Oci { path, select } => named(path, select, |path, tag| Target::Oci { path, tag }),
         Source::OciArchive { path, select } => named(path, select, |path, tag| Target::OciArchive { path, tag }),
         Source::DockerArchive { path, select: DockerSelect::Only } => {
@@ -218,17 +263,14 @@ fn target(text: &OsStr) -> Result<Target, Error> {
         }
         Source::Tar(TarSource::File(path)) => Ok(Target::Tar { path: Some(path) }),
         Source::Tar(TarSource::Stdin) => Ok(Target::Tar { path: None }),
-        _ => nowhere(),
+        Source::Registry(name) => nowhere(name.short().is_none() || text.as_bytes().contains(&b':')),
+        _ => nowhere(false),
     }
 }
 
 fn compression_by_name(target: &Target) -> Compression {
-    let (Target::OciArchive { path, .. } | Target::DockerArchive { path, .. } | Target::Tar { path: Some(path) }) =
-        target
-    else {
-        return Compression::None;
-    };
-    match path.extension().and_then(OsStr::to_str) {
+    let ending = file_of(target).and_then(Path::extension).and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+    match ending.as_deref() {
         Some("gz" | "tgz") => Compression::Gzip,
         Some("zst" | "tzst") => Compression::Zstd,
         _ => Compression::None,
@@ -287,8 +329,6 @@ fn text(exported: &Exported, target: &str, format: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -314,12 +354,42 @@ mod tests {
     }
 
     #[test]
+    fn hints() {
+        for (text, expected) in [
+            ("-", "tar:- writes"),
+            ("docker-archive:-", "tar:- writes"),
+            ("oci:-:v1", "tar:- writes"),
+            ("docker://r.example/a:1", "`cvbake push NAME r.example/a:1` sends"),
+            ("r.example/a", "`cvbake push NAME r.example/a` sends"),
+            ("team/app:v1", "`cvbake push NAME team/app:v1` sends"),
+            ("X", "oci:X adds"),
+            ("alpine", "oci:alpine adds"),
+        ] {
+            let hint = target(OsStr::new(text)).unwrap_err().hint().unwrap();
+            assert!(hint.starts_with(expected), "{text}: {hint}");
+        }
+        assert!(target(OsStr::new("oci-archive:./-")).is_ok());
+    }
+
+    #[test]
     fn compressions() {
         let of = |name: &str| compression_by_name(&Target::Tar { path: Some(Path::new(name).into()) });
         assert_eq!(of("a.tar"), Compression::None);
         assert_eq!(of("a.tar.gz"), Compression::Gzip);
         assert_eq!(of("a.tgz"), Compression::Gzip);
         assert_eq!(of("a.tar.zst"), Compression::Zstd);
+        assert_eq!(of("A.TAR.GZ"), Compression::Gzip);
         assert_eq!(of("gz"), Compression::None);
+        for (text, expected) in [
+            ("tar:a.tar.xz", Some(".xz")),
+            ("docker-archive:a.tar.BZ2:x", Some(".bz2")),
+            ("oci-archive:a.zip", Some(".zip")),
+            ("tar:a.tar.gz", None),
+            ("tar:xz", None),
+            ("tar:-", None),
+            ("oci:a.xz", None),
+        ] {
+            assert_eq!(unsupported(&target(OsStr::new(text)).unwrap()).as_deref(), expected, "{text}");
+        }
     }
 }

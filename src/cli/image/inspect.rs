@@ -35,6 +35,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
+    /// Print the result as a JSON list, as without this option
+    #[arg(long, conflicts_with_all = ["raw", "raw_config"])]
+    json: bool,
+
     /// Print only the bytes of the manifest, or of the index if the name points to one and no platform is given; on a terminal,
     /// control characters are escaped
     #[arg(long, conflicts_with = "raw_config")]
@@ -76,7 +80,7 @@ impl Args {
         let want = want(self.platform.as_ref());
         let on = |event| ui.on(&event);
         let Some(source) = elsewhere(name)? else {
-            let inspected = cvbake::images::inspect(&self.store.needed()?, &name.to_string_lossy(), &want, &on);
+            let inspected = cvbake::images::inspect(&self.store.existing(ui)?, &name.to_string_lossy(), &want, &on);
             return inspected.map(Box::new).map(Found::InStore).map_err(|error| or_elsewhere(name, error));
         };
         let registry = self.access.options(Pull::Always)?;

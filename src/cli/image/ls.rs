@@ -35,7 +35,8 @@ pub(super) struct Args {
     quiet: bool,
 
     /// Print a line for each name from this template, with the fields {{.Name}}, {{.Repository}}, {{.Tag}}, {{.Digest}}, {{.ID}},
-    /// {{.Platform}}, {{.CreatedAt}} and {{.Size}}; \t is a tab, \n a new line; json is the same as --json
+    /// {{.Platform}}, {{.CreatedAt}} and {{.Size}}; \t is a tab, \n a new line; one that begins with the word table prints columns with
+    /// headings, which tabs separate; json is the same as --json
     #[arg(long, value_name = "TEMPLATE", value_parser = template, conflicts_with = "json")]
     format: Option<Template>,
 
@@ -49,7 +50,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let listed = match args.store.path() {
-        Some(store) => cvbake::images::list(&store, &|event| ui.on(&event))?,
+        Some(_) => cvbake::images::list(&args.store.existing(ui)?, &|event| ui.on(&event))?,
         None => Vec::new(),
     };
     let matching = |image: &&Listed| args.pattern.as_ref().is_none_or(|pattern| matches(pattern, image));
@@ -59,8 +60,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         let items = serde_json::to_string(&items).expect("numbers, texts and lists of them");
         return output::json(&format!("{items}\n"));
     }
-    let text = if let Some(template) = &args.format {
-        listed.iter().map(|image| template.fill(image) + "\n").collect()
+    let text = if let Some(template) = args.format.as_ref().filter(|template| !template.is_default()) {
+        template.list(&listed)
     } else if args.quiet {
         listed.iter().map(|image| format!("{}\n", image.details.reference.digest)).collect()
     } else {
@@ -148,6 +149,15 @@ impl Field {
         ("Size", Field::Size),
     ];
 
+    /// What stands over a column.
+    fn heading(self) -> String {
+        let heading = match self {
+            Field::Created => "CREATED",
+            field => Field::NAMES.iter().find(|(_, known)| *known == field).map_or("", |(name, _)| name),
+        };
+        heading.to_ascii_uppercase()
+    }
+
     /// What images and files of the store say is escaped: nothing here moves a cursor.
     fn of(self, image: &Listed) -> String {
         let part = |text: Option<&str>| line(text.unwrap_or("<none>"));
@@ -178,7 +188,11 @@ fn platforms(image: &Listed) -> String {
 
 /// What a line is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Template(Vec<Part>);
+struct Template {
+    /// Whether the lines are a table.
+    is_table: bool,
+    parts: Vec<Part>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -187,6 +201,9 @@ enum Part {
 }
 
 fn template(text: &str) -> Result<Template, String> {
+    let columns = text.strip_prefix("table").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\\']));
+    let is_table = columns.is_some();
+    let text = columns.map_or(text, |columns| columns.trim_start().trim_start_matches("\\t"));
     let text = text.replace("\\t", "\t").replace("\\n", "\n");
     let mut parts = Vec::new();
     let mut rest = text.as_str();
@@ -201,21 +218,36 @@ fn template(text: &str) -> Result<Template, String> {
         rest = after;
     }
     parts.push(Part::Text(rest.to_owned()));
-    Ok(Template(parts))
+    Ok(Template { is_table, parts })
 }
 
 impl Template {
     /// Whether it is the word that other programs have for lists as JSON.
     fn is_json(&self) -> bool {
-        matches!(self.0.as_slice(), [Part::Text(text)] if text == "json")
+        !self.is_table && matches!(self.parts.as_slice(), [Part::Text(text)] if text == "json")
     }
 
-    fn fill(&self, image: &Listed) -> String {
+    /// Whether it is a table of nothing in particular.
+    fn is_default(&self) -> bool {
+        self.is_table && matches!(self.parts.as_slice(), [Part::Text(text)] if text.is_empty())
+    }
+
+    fn list(&self, listed: &[&Listed]) -> String {
+        let lines = listed.iter().map(|image| self.fill(&|field| field.of(image)));
+        if !self.is_table {
+            return lines.map(|line| line + "\n").collect();
+        }
+        let cells = |line: String| line.split('\t').map(str::to_owned).collect();
+        let rows: Vec<Vec<String>> = [self.fill(&Field::heading)].into_iter().chain(lines).map(cells).collect();
+        table(&rows)
+    }
+
+    fn fill(&self, value: &dyn Fn(Field) -> String) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => text.clone(),
-            Part::Field(field) => field.of(image),
+            Part::Field(field) => value(*field),
         };
-        self.0.iter().map(part).collect()
+        self.parts.iter().map(part).collect()
     }
 }
 
@@ -279,7 +311,16 @@ mod tests {
         let text = |text: &str| Part::Text(text.to_owned());
         let found = template(r"{{.Repository}}:{{ .Tag }}\t!").unwrap();
         let expected = [text(""), Part::Field(Field::Repository), text(":"), Part::Field(Field::Tag), text("\t!")];
-        assert_eq!(found.0, expected);
+        assert_eq!((found.is_table, &found.parts[..]), (false, &expected[..]));
+        let found = template(r"table {{.Repository}}\t{{.CreatedAt}}").unwrap();
+        let expected = [text(""), Part::Field(Field::Repository), text("\t"), Part::Field(Field::Created), text("")];
+        assert_eq!((found.is_table, &found.parts[..]), (true, &expected[..]));
+        assert_eq!(found.list(&[]), "REPOSITORY  CREATED\n");
+        for (text, is_default) in
+            [("table", true), ("table ", true), ("table {{.ID}}", false), ("tables", false), ("", false)]
+        {
+            assert_eq!(template(text).unwrap().is_default(), is_default, "{text}");
+        }
         for (text, is_json) in [("json", true), ("json {{.Tag}}", false), ("{{.Tag}}", false), ("JSON", false)] {
             assert_eq!(template(text).unwrap().is_json(), is_json, "{text}");
         }

@@ -20,13 +20,21 @@ const READERS: &[&str] = &["bake", "push", "image import", "image export", "imag
 const GUESTS: &[&str] =
     &["bake", "pull-and-build", "pull", "push", "tags", "image export", "image inspect", "image history"];
 
+/// The subcommands that ask a registry for anything.
+const ASKERS: &[&str] =
+    &["bake", "pull-and-build", "pull", "push", "tags", "login", "image export", "image inspect", "image history"];
+
+const INSECURE: &str = "--insecure allows plain HTTP, and certificates that cannot be verified";
+const VERIFIED: &str = "leave it out: certificates are verified unless something says otherwise";
+
 const ROWS: &[Row] = &[
     // Registries.
+    ("--tls-verify --src-tls-verify --dest-tls-verify", ASKERS, VERIFIED),
     (
-        "--tls-verify --src-tls-verify --dest-tls-verify --insecure-skip-tls-verify --skip-tls-verify --plain-http \
-         --from-plain-http --to-plain-http --insecure-registry --allow-insecure --http --no-check-certificate",
+        "--insecure-skip-tls-verify --skip-tls-verify --plain-http --from-plain-http --to-plain-http \
+         --insecure-registry --allow-insecure --http --no-check-certificate",
         &[],
-        "--insecure allows plain HTTP, and certificates that cannot be verified",
+        INSECURE,
     ),
     (
         "--username --password --password-stdin --user --src-creds --dest-creds --credentials --src-username \
@@ -58,7 +66,7 @@ const ROWS: &[Row] = &[
     ("--command-timeout --timeout", &[], "`timeout 10m cvbake …` ends cvbake after that time"),
     (
         "--proxy --http-proxy --https-proxy",
-        &["bake", "pull-and-build", "pull", "push", "tags", "login", "image export", "image inspect", "image history"],
+        ASKERS,
         "the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY set proxies",
     ),
     (
@@ -193,6 +201,16 @@ const ROWS: &[Row] = &[
         BAKES,
         "the disk is one raw ext4 filesystem: `qemu-img convert -f raw -O qcow2` makes other formats of it; --json prints the result as JSON",
     ),
+    (
+        "--format --manifest-type --image-format",
+        &["image export"],
+        "the transport in front of the destination says the format, such as oci-archive:alpine.tar; --json prints the result as JSON",
+    ),
+    (
+        "--format --manifest-type -f",
+        &["push"],
+        "leave it out: manifests are sent as they are, and an image of `docker save` gets an OCI manifest; --json prints the result as JSON",
+    ),
     // How it works.
     (
         "--threads --parallel --parallelism --concurrency --workers --num-threads --max-threads --cpus -T",
@@ -213,7 +231,7 @@ const ROWS: &[Row] = &[
     ("--no-store --nocache --disable-cache --no-caching", &[], "--no-cache neither reads nor writes the store"),
     ("--dryrun --simulate --just-print --what-if --plan", &[], "--dry-run shows what would be done, and does nothing"),
     // What is said.
-    ("--format --output -o --out --json", &["image inspect"], "leave it out: the result is always JSON"),
+    ("--format --output -o --out", &["image inspect"], "leave it out: the result is always JSON"),
     ("--format --output -o --output-format --as-json", &[], "--json prints the result as JSON"),
     (
         "--debug --log-level --loglevel --trace -D -d -V",
@@ -253,15 +271,24 @@ pub(super) enum Answer {
 pub(super) fn answer(option: &str, root: &Command, words: &[String], args: &[OsString]) -> Option<Answer> {
     let rows = || ROWS.iter().filter(|(foreign, ..)| foreign.split(' ').any(|known| known == option));
     rows().next()?;
-    if option.ends_with("tls-verify") && args.iter().any(|arg| *arg == *format!("{option}=true")) {
-        return Some(Answer::Hint(
-            "leave it out: certificates are verified unless something says otherwise".to_owned(),
-        ));
-    }
     let (options, command) = (Options::of(root, words), words.join(" "));
-    let hint = rows()
-        .find_map(|(_, on, hint)| (on.is_empty() || on.contains(&command.as_str())).then(|| fit(&options, hint))?);
+    let is_denied = denies(option, args);
+    let hint = rows().filter(|(_, on, _)| on.is_empty() || on.contains(&command.as_str())).find_map(|(_, _, hint)| {
+        let hint = match *hint {
+            VERIFIED if is_denied => INSECURE,
+            // Only where a registry is asked at all.
+            INSECURE if is_denied => fit(&options, INSECURE).map(|_| VERIFIED)?,
+            hint => hint,
+        };
+        fit(&options, hint)
+    });
     Some(hint.map_or(Answer::Nothing, Answer::Hint))
+}
+
+/// Whether the arguments give an option the value `false`, which turns its meaning around.
+fn denies(option: &str, args: &[OsString]) -> bool {
+    let joined = format!("{option}=false");
+    args.iter().any(|arg| *arg == *joined) || args.windows(2).any(|pair| *pair[0] == *option && pair[1] == *"false")
 }
 
 /// The parts of a hint about what the subcommand has, if the first is one of them.
@@ -272,127 +299,4 @@ fn fit(options: &Options, hint: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-    use crate::cli::Cli;
-
-    /// The words of every subcommand that does something, and itself.
-    fn leaves(command: &Command, words: &[String], found: &mut Vec<(Vec<String>, Command)>) {
-        if !command.has_subcommands() {
-            found.push((words.to_vec(), command.clone()));
-        }
-        for below in command.get_subcommands() {
-            leaves(below, &[words, &[below.get_name().to_owned()]].concat(), found);
-        }
-    }
-
-    fn all() -> Vec<(Vec<String>, Command)> {
-        let mut found = Vec::new();
-        leaves(&Cli::command(), &[], &mut found);
-        found
-    }
-
-    /// Whether the subcommand itself knows an option.
-    fn has(command: &Command, option: &str) -> bool {
-        let mut args = command.get_arguments();
-        args.any(|arg| {
-            let long = arg.get_long().is_some_and(|name| option == format!("--{name}"));
-            long || arg.get_short().is_some_and(|letter| option == format!("-{letter}"))
-        })
-    }
-
-    #[test]
-    fn what_is_recommended_exists() {
-        let (root, all) = (Cli::command(), all());
-        for (foreign, on, hint) in ROWS {
-            for name in *on {
-                assert!(all.iter().any(|(words, _)| words.join(" ") == *name), "there is no {name}");
-            }
-            for option in foreign.split(' ') {
-                // Each row is for somebody, and no row before it takes that away.
-                let is_given = |words: &Vec<String>, command: &Command| {
-                    let options = Options::of(&root, words);
-                    let given = answer(option, &root, words, &[]);
-                    !has(command, option) && fit(&options, hint).is_some_and(|hint| given == Some(Answer::Hint(hint)))
-                };
-                assert!(
-                    all.iter().any(|(words, command)| is_given(words, command)),
-                    "{option} is never answered {hint:?}"
-                );
-            }
-            // What stands in backticks is a command that the parser takes, but for its placeholders.
-            for command in hint.split('`').skip(1).step_by(2).filter(|command| command.starts_with("cvbake ")) {
-                let args = command.split(' ').map(|word| word.trim_matches('\''));
-                root.clone().try_get_matches_from(args).unwrap_or_else(|error| panic!("{command}: {error}"));
-            }
-        }
-    }
-
-    /// For every subcommand and every row: the options in the answer are the subcommand's.
-    #[test]
-    fn answers_are_about_the_command() {
-        let root = Cli::command();
-        let globals = ["-v", "-vv"];
-        for (words, command) in all() {
-            for option in ROWS.iter().flat_map(|(foreign, ..)| foreign.split(' ')) {
-                let Some(Answer::Hint(hint)) = answer(option, &root, &words, &[]) else { continue };
-                let own: String = hint.split('`').step_by(2).collect();
-                let named = own.split([' ', ',', ':']).filter(|word| word.starts_with('-') && !globals.contains(word));
-                for named in named {
-                    assert!(has(&command, named), "{words:?} {option}: {hint}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn answers() {
-        let root = Cli::command();
-        let insecure = "--insecure allows plain HTTP, and certificates that cannot be verified";
-        let platform = "--platform os/arch[/variant], such as --platform linux/arm64, chooses the platform";
-        for (command, option, expected) in [
-            ("pull", "--tls-verify", insecure),
-            ("push", "--dest-tls-verify", insecure),
-            ("bake", "--arch", platform),
-            ("image inspect", "--override-arch", platform),
-            (
-                "bake",
-                "--threads",
-                "--jobs N sets the number of threads; --connections N sets how many blobs are fetched or sent at once",
-            ),
-            ("store check", "--threads", "--jobs N sets the number of threads"),
-            ("pull", "--threads", "--connections N sets how many blobs are fetched or sent at once"),
-            (
-                "pull",
-                "--username",
-                "`cvbake login REGISTRY` logs in for all commands; --creds USER:PASSWORD is for one",
-            ),
-            ("pull", "--format", "--json prints the result as JSON"),
-            ("image inspect", "--format", "leave it out: the result is always JSON"),
-            ("store stats", "--format", "--json prints the result as JSON"),
-            ("bake", "--overwrite", "--force replaces what exists"),
-            ("store prune", "--force", "leave it out: cvbake asks for no confirmation"),
-            ("tags", "--debug", "-v says what is done, -vv also what registries are asked"),
-            ("tags", "--quiet", "leave it out: only the result is printed, and what went wrong"),
-            ("pull", "--silent", "--quiet prints only warnings and errors"),
-            ("bake", "-s", "--size 20G sets the size of the disk"),
-            ("bake", "-t", "leave it out: the filesystem is always ext4"),
-            ("image ls", "--no-trunc", "--digests shows whole digests"),
-        ] {
-            let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
-            assert_eq!(
-                answer(option, &root, &words, &[]),
-                Some(Answer::Hint(expected.to_owned())),
-                "{command} {option}"
-            );
-        }
-        let words = ["pull".to_owned()];
-        let args: Vec<OsString> = ["cvbake", "pull", "x", "--tls-verify=true"].map(OsString::from).into();
-        let Some(Answer::Hint(hint)) = answer("--tls-verify", &root, &words, &args) else { panic!("an answer") };
-        assert!(hint.starts_with("leave it out"), "{hint}");
-        assert_eq!(answer("--arch", &root, &["store".to_owned(), "gc".to_owned()], &[]), Some(Answer::Nothing));
-        assert_eq!(answer("--forc", &root, &["bake".to_owned()], &[]), None);
-    }
-}
+mod tests;

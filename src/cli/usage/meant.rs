@@ -7,7 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::foreign::{self, Answer};
 use super::{HELP, subcommands};
-use crate::cli::Cli;
+use crate::cli::advice::Options;
+use crate::cli::{Cli, values};
 
 /// Words of docker, podman, skopeo, crane, umoci and ctr; the subcommand that is meant; and what that does.
 const WORDS: [(&[&str], &str, &str); 16] = [
@@ -39,7 +40,11 @@ pub(super) fn hint(error: &clap::Error, args: &[OsString]) -> Option<String> {
         _ => None,
     };
     match error.kind() {
-        ErrorKind::InvalidSubcommand => word(text(ContextKind::InvalidSubcommand)?),
+        ErrorKind::InvalidSubcommand => {
+            let said = text(ContextKind::InvalidSubcommand)?;
+            let is_near = error.get(ContextKind::SuggestedSubcommand).is_some();
+            word(said).or_else(|| slip(said).filter(|_| !is_near))
+        }
         ErrorKind::UnknownArgument => argument(text(ContextKind::InvalidArg)?, args),
         ErrorKind::MissingRequiredArgument => missing(error, subcommands(args).first()?),
         _ => None,
@@ -60,12 +65,44 @@ fn word(said: &str) -> Option<String> {
     Some(format!("`cvbake {command}` {what}"))
 }
 
+/// A word that is mistyped, where the parser, which knows only its own words of one level, finds none that is like it.
+fn slip(said: &str) -> Option<String> {
+    /// In shorter ones, a letter more or less makes another word.
+    const MIN_LEN: usize = 4;
+    let (_, command, what) =
+        WORDS.iter().find(|(words, ..)| words.iter().any(|word| word.len() >= MIN_LEN && is_slip(said, word)))?;
+    Some(format!("did you mean `cvbake {command}`? It {what}"))
+}
+
+/// Whether one letter too many, too few or wrong, or two in the wrong order, make one of the other.
+fn is_slip(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let start = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let (one, other) = (&one[start..], &other[start..]);
+    let end = one.iter().rev().zip(other.iter().rev()).take_while(|(one, other)| one == other).count();
+    match (&one[..one.len() - end], &other[..other.len() - end]) {
+        ([] | [_], [] | [_]) => true,
+        ([a, b], [c, d]) => a == d && b == c,
+        _ => false,
+    }
+}
+
 const BAKES: [&str; 2] = ["bake", "pull-and-build"];
 
 /// About an argument that is one too many, or an option of another subcommand or program.
 fn argument(said: &str, args: &[OsString]) -> Option<String> {
     let words = subcommands(args);
     let subcommand = words.first()?.as_str();
+    if let Some(option) = said.starts_with('-').then(|| said.split('=').next().unwrap_or_default())
+        && is_before_subcommand(option, args, words.len())
+        && Options::of(&Cli::command(), &words).has(option)
+    {
+        return Some(format!("put it behind the command, such as `cvbake {} {option}`", words.join(" ")));
+    }
+    // A word too many may be due to one that was to be the value of an option.
+    if let Some(host) = detached_host(args).filter(|_| !said.starts_with('-')) {
+        return Some(format!("did you mean --insecure={host}?"));
+    }
     let is_output = |text: &str| text.starts_with("--output") || (text.starts_with("-o") && !text.starts_with("--"));
     let has_output = args.iter().filter_map(|arg| arg.to_str()).any(is_output);
     if BAKES.contains(&subcommand) && !said.starts_with('-') && !has_output {
@@ -81,6 +118,18 @@ fn argument(said: &str, args: &[OsString]) -> Option<String> {
         Answer::Hint(hint) => Some(hint),
         Answer::Nothing => Some(HELP.to_owned()),
     }
+}
+
+/// Whether an option stands before the last of the words that name the subcommand.
+fn is_before_subcommand(option: &str, args: &[OsString], words: usize) -> bool {
+    let is_it = |arg: &OsString| arg.to_str().is_some_and(|arg| arg.split('=').next() == Some(option));
+    args.iter().position(is_it).is_some_and(|at| subcommands(&args[..at]).len() < words)
+}
+
+/// What stands behind `--insecure`, which takes a value only with a `=`, where that is a registry.
+fn detached_host(args: &[OsString]) -> Option<&str> {
+    let behind = args.windows(2).find(|pair| pair[0] == *"--insecure")?[1].to_str()?;
+    (behind.contains(['.', ':']) || behind == "localhost").then(|| values::host(behind).is_ok().then_some(behind))?
 }
 
 fn missing(error: &clap::Error, subcommand: &str) -> Option<String> {
@@ -125,9 +174,20 @@ mod tests {
                 &["run", "alpine"],
                 "cvbake runs nothing: `cvbake pull-and-build IMAGE -o disk.ext4` makes a disk for a virtual machine",
             ),
+            (&["inpsect", "x"], "did you mean `cvbake image inspect`? It shows what is known of an image"),
+            (&["exprot"], "did you mean `cvbake image export`? It writes an image to a file or a directory"),
+            (&["imprt"], "did you mean `cvbake image import`? It brings an image from a file into the store"),
             (&["version"], "`cvbake --version` prints it"),
             (&["bake", "alpine", "disk.ext4"], "did you mean -o disk.ext4?"),
             (&["pull-and-build", "--json", "alpine:3", "disk.ext4"], "did you mean -o disk.ext4?"),
+            (&["-q", "bake", "alpine", "-o", "x"], "put it behind the command, such as `cvbake bake -q`"),
+            (&["--store", "/s", "image", "ls"], "put it behind the command, such as `cvbake image ls --store`"),
+            (&["image", "--store=/s", "ls"], "put it behind the command, such as `cvbake image ls --store`"),
+            (&["--json", "pull", "x"], "put it behind the command, such as `cvbake pull --json`"),
+            (&["-q", "image", "rm", "x"], "leave it out: only the result is printed, and what went wrong"),
+            (&["pull", "--insecure", "localhost:5000", "app"], "did you mean --insecure=localhost:5000?"),
+            (&["bake", "--insecure", "r.example", "app", "-o", "x"], "did you mean --insecure=r.example?"),
+            (&["bake", "--insecure", "alpine", "disk.ext4"], "did you mean -o disk.ext4?"),
             (&["bake", "alpine"], "-o disk.ext4 writes the disk to that file"),
         ] {
             assert_eq!(said(args).as_deref(), Some(expected), "{args:?}");
@@ -136,6 +196,8 @@ mod tests {
             &["bake", "a", "b", "-o", "c"][..],
             &["bake", "a", "--forc"],
             &["bale"],
+            &["sl"],
+            &["inspectorate"],
             &["image", "tag", "x"],
             &["pull", "a", "b"],
         ] {

@@ -30,16 +30,22 @@ pub(super) fn of_problem(problem: &Problem, registry: Option<&str>) -> Option<St
             ))
         }
         Problem::NotFound { .. } => Some("check the name, and the tag or digest".to_owned()),
-        Problem::NoSuchTag { tags, .. } => {
-            Some(format!("check the tag: there is {}", tags.first().map_or("another", String::as_str)))
-        }
+        Problem::NoSuchTag { .. } => Some("check the tag".to_owned()),
         Problem::NoSuchRepository { .. } => Some("check the name of the repository".to_owned()),
         Problem::Untrusted { host, .. } => Some(format!(
             "put the certificate of its authority as *.crt, and a client certificate as *.cert with its *.key, into \
              ~/.config/containers/certs.d/{host}; --cert-dir DIR names another directory; --insecure accepts any certificate"
         )),
+        Problem::Certificates { reason, .. } if reason.starts_with("there is no such") => {
+            Some("check the path: --cert-dir DIR or $SSL_CERT_DIR names the directory with certificates".to_owned())
+        }
+        // It cannot be the file of --cert-dir, which is found by listing the directory.
+        Problem::Certificates { reason, .. } if reason.starts_with("No such file") => {
+            Some("check the path: $SSL_CERT_FILE names the file with certificate authorities".to_owned())
+        }
+        // `there is no key FILE for it`
         Problem::Certificates { reason, .. } if reason.starts_with("there is no") => {
-            Some("check the path: --cert-dir DIR names the directory with certificates".to_owned())
+            Some("add it, or remove its partner: a client certificate is a *.cert and a *.key of the same name".to_owned())
         }
         Problem::Certificates { .. } => {
             Some("replace or remove it: a broken file is not silently ignored".to_owned())

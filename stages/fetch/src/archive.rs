@@ -68,6 +68,9 @@ impl Archive {
         let plain = if seekable && !is_compressed(&file, &place)? { file } else { decompress(file, &place, scratch)? };
         let plain = Arc::new(plain);
         let len = plain.metadata().map_err(|source| Error::Read { place: place.clone(), source })?.len();
+        if len == 0 {
+            return Err(Error::Empty { place });
+        }
         let stream = Part::new(Arc::clone(&plain), place.as_str().into(), 0, len);
         let members = read_members(stream, &place)?;
         Ok(Archive { file: plain, place, members })

@@ -2,7 +2,7 @@
 //! that it names.
 //!
 //! Decisions:
-//! - Nothing is written down that the registry does not accept.
+//! - Nothing is written down that the registry does not accept. One that asks for nothing accepts anything.
 //! - What else is in the file stays as it is. A file with something that can't be read as JSON is not touched.
 //! - The file appears whole, for its owner only (mode 0600). A link is followed, as Docker does: where it leads, the file is replaced.
 
@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::credentials::{self, HUB, plain};
 use super::helper::run_helper;
+use super::http::Reply;
 use super::problem::Problem;
 use super::push::endpoint;
 use super::retry::Attempts;
@@ -120,7 +121,7 @@ impl Account {
             let failure = match session.exchange(Call::new(Method::GET, To::Registry)) {
                 Ok(Answer::Reply { mut reply, .. }) => match reply.status() {
                     200 if session.is_authorized() => return Ok(Checked::Accepted),
-                    200 => return Ok(Checked::NotAsked),
+                    200 => return is_of_registry(&mut reply).map(|()| Checked::NotAsked),
                     _ => session.refusal(&mut reply, "200"),
                 },
                 Ok(Answer::Renewed) => unreachable!("there is no content that could be gone"),
@@ -129,6 +130,25 @@ impl Account {
             session.failed(&mut attempts, failure)?;
         }
     }
+}
+
+/// Refuses an answer that no registry gives: one that asks nobody for a password would be believed to be a registry otherwise, and so
+/// would any other server that has something at every path.
+fn is_of_registry(reply: &mut Reply) -> Result<(), Problem> {
+    /// The body of a registry is `{}`, if there is one.
+    const MAX_BYTES: u64 = 64 << 10;
+    if reply.header("Docker-Distribution-Api-Version").is_some_and(|version| version.starts_with("registry/2")) {
+        return Ok(());
+    }
+    if let Some(found) = reply.content_type().filter(|found| found == "text/html") {
+        return Err(Problem::ContentType { host: reply.host.clone(), found, expected: "what a registry answers" });
+    }
+    let body = reply.body(MAX_BYTES)?;
+    if !body.trim_ascii().is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+        let reason = "expected JSON, as registries send it".to_owned();
+        return Err(Problem::Malformed { what: "the answer with status 200", reason });
+    }
+    Ok(())
 }
 
 /// Whether the colons of a host are those of an address in brackets, or stand before a port: the host of `docker://quay.io` is not

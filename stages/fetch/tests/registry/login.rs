@@ -52,5 +52,14 @@ fn answers_of_others() {
         (500, "gave up after 4 attempts"),
     ] {
         no(&Server::start(move |_| Answer::new(status, "")), &[expected]);
+    } // Nobody is asked for a password, by servers that are no registries.
+    no(&Server::start(|_| Answer::new(200, "<html>").with("Content-Type", "text/html; charset=utf-8")), &["text/html"]);
+    no(&Server::start(|_| Answer::new(200, "hello")), &["the answer with status 200 is malformed: expected JSON"]);
+    for answer in [
+        || Answer::new(200, ""),
+        || Answer::new(200, "true"),
+        || Answer::new(200, "x").with("Docker-Distribution-Api-Version", "registry/2.0"),
+    ] {
+        assert_eq!(check(&Server::start(move |_| answer()), "p").unwrap(), Checked::NotAsked);
     }
 }
