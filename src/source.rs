@@ -9,7 +9,7 @@ use cvbake_verify::Blobs;
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::images::find::{find, find_among, find_by_end, names, repository};
+use crate::images::find::{find_among, find_by_end, names, repository};
 use crate::layers::Way;
 use crate::workplace::Workplace;
 
@@ -46,7 +46,13 @@ impl fmt::Display for ImageSource {
 pub(crate) enum Located {
     At(Source),
     /// In the store, and under no name that a registry could be asked for.
-    Stored(Reference, String),
+    Stored {
+        reference: Reference,
+        /// As somebody names it.
+        written: String,
+        /// What it is called in the store; `@digest` if it has no name.
+        names: Vec<String>,
+    },
 }
 
 impl ImageSource {
@@ -66,8 +72,9 @@ impl ImageSource {
             }
             ImageSource::Digest(text) => {
                 let missing = || Error::NoSuchImage { name: text.clone(), similar: Vec::new() };
-                let found = find(store.ok_or_else(missing)?, text, on)?;
-                Ok(Located::Stored(found.reference, text.clone()))
+                let store = store.ok_or_else(missing)?;
+                let known = names(store, on)?;
+                Ok(Located::stored(find_among(store, &known, text)?.reference, text.clone(), &known))
             }
         }
     }
@@ -90,7 +97,7 @@ fn by_name(store: &Store, name: &Name, pull: Pull, on: &(dyn Fn(Event) + Sync)) 
     match find_among(store, &known, &written) {
         Ok(found) => {
             on(Event::Note(format!("{written} is {} in the store", found.reference.digest)));
-            Ok(Some(Located::Stored(found.reference, written)))
+            Ok(Some(Located::stored(found.reference, written, &known)))
         }
         Err(Error::NoSuchImage { .. }) => Ok(None),
         Err(error) => Err(error),
@@ -107,7 +114,12 @@ fn full_name(known: &[(String, Reference)], name: &Name, pull: Pull) -> Result<O
 }
 
 impl Located {
-    /// Opens the image.
+    fn stored(reference: Reference, written: String, known: &[(String, Reference)]) -> Located {
+        let names = known.iter().filter(|(_, other)| other.digest == reference.digest).map(|(name, _)| name.clone());
+        Located::Stored { names: names.collect(), reference, written }
+    }
+
+    /// Opens the image, which is used now: what is not used for long may go.
     pub(crate) fn open<'a>(
         &self,
         registry: &Options,
@@ -117,8 +129,11 @@ impl Located {
     ) -> Result<Box<dyn Blobs + Send + 'a>, Error> {
         match (self, store) {
             (Located::At(source), store) => open_source(source, registry, place, store, on),
-            (Located::Stored(reference, name), Some(store)) => Ok(open_stored(store, name, reference, on)),
-            (Located::Stored(..), None) => unreachable!("it was found in the store"),
+            (Located::Stored { reference, written, names }, Some(store)) => {
+                names.iter().for_each(|name| store.touch_reference(name));
+                Ok(open_stored(store, written, reference, on))
+            }
+            (Located::Stored { .. }, None) => unreachable!("it was found in the store"),
         }
     }
 

@@ -9,7 +9,8 @@ pub(crate) fn of(finding: &Finding) -> String {
     match finding {
         Finding::Damaged { .. } => REPAIR.to_owned(),
         Finding::NamesLost { known: 0, .. } => {
-            "`cvbake store check --repair` finds the images again, under their digests; `cvbake image tag DIGEST NAME` gives them names"
+            "`cvbake store check --repair` finds the images again, under their digests; `cvbake image tag DIGEST NAME` gives them names; \
+             without one, `cvbake store gc` removes those that have not been used for 30 days"
                 .to_owned()
         }
         Finding::ImageArchive { source, archive } => {

@@ -256,7 +256,7 @@ fn of_archive(error: &cvbake_archive::Error, reference: Option<&str>) -> Option<
         P::NotTar { found } if found.starts_with("xz") => Some(format!("decompress it first: `xz -dk {file}`")),
         P::NotTar { found } if found.starts_with("bzip2") => Some(format!("decompress it first: `bzip2 -dk {file}`")),
         P::NotTar { found } if found.starts_with("lz4") => Some(format!("decompress it first: `lz4 -dk {file}`")),
-        P::ZerosAndData { .. } => Some(format!("{transport}: takes a tar archive; a disk image is none")),
+        P::ZerosAndData { .. } => Some(format!("{transport}: takes a tar archive; a disk image is not one")),
         P::NotTar { .. } | P::NoHeader => Some(format!(
             "{transport}: takes a tar archive, plain or compressed with gzip or zstd; what was downloaded may be an error page"
         )),
@@ -358,8 +358,8 @@ fn of_store(error: &cvbake_store::Error) -> Option<String> {
         E::Input { .. } | E::NewInput { .. } => None,
         E::Digest { .. } => Some(DAMAGED.to_owned()),
         E::NamesLost { .. } => Some(
-            "`cvbake store check --repair` finds the images again, under their digests; `cvbake store gc --all` removes them and \
-             everything else"
+            "`cvbake store check --repair` finds the images again, under their digests, which they keep for 30 days after their last use; \
+             `cvbake image tag DIGEST NAME` gives one a name; `cvbake store gc --all` removes them and everything else"
                 .to_owned(),
         ),
         E::Foreign { .. } => Some(READ_ONLY.to_owned()),

@@ -232,6 +232,39 @@ fn an_imported_image_outlives_its_last_name() {
     assert!(!rows().contains("<none>"), "{}", rows());
 }
 
+/// Whoever uses an image by its digest every day has it tomorrow, too.
+#[test]
+fn an_image_without_a_name_stays_while_it_is_used() {
+    let place = Place::with(&small("first"));
+    import(&place, &[&layout(&place), "a:1"]).ok();
+    let digest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
+    let other = Place::with(&small("second"));
+    import(&place, &[&layout(&other), "a:1"]).ok();
+    let registry = Registry::start(&place, false);
+    let target = format!("docker://{}/used/image:v1", registry.host);
+    let out = format!("oci:{}", place.path().join("out/x").display());
+    let file = place.store().join(format!("repositories/%/@{digest}"));
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(40 * 24 * 60 * 60);
+    let hex = &digest["sha256:".len()..];
+    for used in [
+        place.bake_source(&digest),
+        place.bake_source(&hex[..12]).arg("--force"),
+        image(&place, &["export", &digest, &out]),
+        cvbake(&place, &["push", &digest, &target]),
+    ] {
+        let times = fs::FileTimes::new().set_accessed(old).set_modified(old);
+        fs::File::options().write(true).open(&file).unwrap().set_times(times).unwrap();
+        used.ok();
+        let collected = collect(&place, &["gc", "--json"]).ok();
+        assert!(collected.stdout.contains(r#""images":[]"#) && file.exists(), "{}", collected.describe());
+    }
+    let times = fs::FileTimes::new().set_accessed(old).set_modified(old);
+    fs::File::options().write(true).open(&file).unwrap().set_times(times).unwrap();
+    image(&place, &["inspect", &digest]).ok();
+    collect(&place, &["gc"]).ok();
+    assert!(!file.exists(), "looked at, and not used");
+}
+
 /// What a registry gives back is seen and found as well, and needs no name to go.
 #[test]
 fn a_pulled_image_that_lost_its_name_is_found() {
