@@ -13,6 +13,7 @@ use cvbake_verify::{CheckedReader, Descriptor, Digest, Error as VerifyError, Ima
 use super::documents::{self, RunConfig};
 use super::find::full_name;
 use super::layer::{Intake, NewLayer};
+use super::names::give;
 use crate::cleanup::Cleanup;
 use crate::error::Error;
 use crate::event::{Event, Stage};
@@ -102,9 +103,7 @@ fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -
         };
         // What can't be had again is safe before it has a name.
         store.settle()?;
-        store.set_references(names.iter().map(String::as_str), &kept.reference, Origin::Import, &|event| {
-            on(event.into());
-        })?;
+        give(&store, &names, &kept.reference, Origin::Import, on)?;
         let Kept { reference, platforms, layers, present_layers } = kept;
         imported.push(Imported { names, digest: reference.digest, platforms, layers, present_layers });
     }

@@ -262,7 +262,7 @@ fn tagged_and_removed() {
     let manifest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
     let tagged = image(&place, &["tag", "--json", "a:1", "b:2", "c/d"]).ok().stdout;
     assert_eq!(tagged, "{\"names\":[\"docker.io/library/b:2\",\"docker.io/c/d:latest\"]}\n");
-    image(&place, &["tag", &manifest[..16], "e"]).ok();
+    assert_eq!(image(&place, &["tag", &manifest[..16], "e"]).ok().stdout, "Tagged docker.io/library/e:latest\n");
     image(&place, &["tag", "a:1", "b@sha256:12"]).run().error(&[2]);
     image(&place, &["tag", "nothing", "x"]).run().error(&[3]);
     let names = || image(&place, &["ls", "--format", "{{.Name}}"]).ok().stdout;

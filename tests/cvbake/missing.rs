@@ -288,6 +288,40 @@ fn a_pulled_image_that_lost_its_name_is_found() {
     assert_eq!(names(&place.store().join("blobs/sha256")), [""; 0]);
 }
 
+/// An image that was pulled and has no name goes with any other: nobody loses one without being told.
+#[test]
+fn a_pulled_image_that_loses_its_name_is_told_and_named_when_it_goes() {
+    let place = Place::with(&small("first"));
+    let registry = Registry::start(&place, false);
+    let pulled = registry.push(&place, "some/image:v1");
+    cvbake(&place, &["pull", &pulled]).ok();
+    let digest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
+    let other = Place::with(&small("second"));
+    import(&place, &[&layout(&other), "a:1"]).ok();
+    let ours = image(&place, &["ls", "-q", "a:1"]).ok().stdout.trim().to_owned();
+    // As long as it has another name there is nothing to tell.
+    image(&place, &["tag", &pulled, "b:1"]).ok();
+    assert_eq!(image(&place, &["tag", "a:1", "b:1"]).ok().stderr, "");
+    for lose in [&["tag", "a:1", &pulled][..], &["import", &layout(&other), &pulled]] {
+        let lost = image(&place, lose).ok();
+        let expected = format!("{pulled} names another image now: {digest}, which was pulled, has no name any more");
+        assert!(lost.stderr.contains(&expected), "{}", lost.describe());
+        assert!(lost.stderr.contains(&format!("`cvbake image tag {digest} NAME` keeps it")), "{}", lost.describe());
+        cvbake(&place, &["pull", &pulled]).ok();
+    }
+    image(&place, &["tag", "a:1", &pulled]).ok();
+    let removed = image(&place, &["rm", "--force", &ours]).ok();
+    let end = format!("Removed  {ours}\nRemoved  {digest} (pulled; it had no name)\nFreed    ");
+    assert!(removed.stdout.contains(&end), "{}", removed.describe());
+
+    cvbake(&place, &["pull", &pulled]).ok();
+    import(&place, &[&layout(&other), "a:1"]).ok();
+    image(&place, &["tag", "a:1", &pulled]).ok();
+    let removed: Value = serde_json::from_str(&image(&place, &["rm", "-f", "--json", &ours]).ok().stdout).unwrap();
+    let expected = serde_json::json!({ "image": digest, "untagged": [], "removed": true });
+    assert_eq!(removed["images"][1], expected, "{removed}");
+}
+
 /// An image that a registry has as well was imported all the same, and its new names say so.
 #[test]
 fn a_tag_does_not_make_a_registry_of_a_file() {

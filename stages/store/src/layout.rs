@@ -29,10 +29,11 @@ impl Store {
         &self,
         without: &[&str],
         sync: impl FnOnce(&File) -> std::io::Result<()>,
+        on: &(dyn Fn(Event) + Sync),
     ) -> Result<File, Error> {
         // A name that stands there only would be lost for good.
-        self.restore_names(without, &|_| {})?;
-        let mut references = self.references(&|_| {})?;
+        self.restore_names(without, on)?;
+        let mut references = self.references(on)?;
         references.retain(|(name, _)| !without.contains(&name.as_str()));
         let text = document(&references);
         self.write_new(&self.root, INDEX_JSON, text.as_bytes(), sync)
@@ -83,7 +84,7 @@ impl Store {
     }
 
     /// What `index.json` says names point to; nothing if there is none, or none that can be read.
-    fn read_index_json(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
+    pub(crate) fn read_index_json(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
         match self.check_index_json(true)? {
             Health::Absent => Ok(Vec::new()),
             Health::Whole(references) => Ok(references),

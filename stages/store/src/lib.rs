@@ -46,6 +46,7 @@ mod collect;
 mod dir;
 mod entry;
 mod error;
+mod former;
 mod index;
 mod later;
 mod layout;
