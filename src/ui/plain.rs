@@ -108,7 +108,8 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
                 Found::Content => ", cached",
                 Found::Disk => ", content taken from an earlier disk",
             };
-            Some(format!("layer {number} of {}: {}{how}", progress.layers, counted(*entries, "entry", "entries")))
+            // Not "of so many": it has its number in the image, and a layer that the image has twice is worked on once.
+            Some(format!("layer {number}: {}{how}", counted(*entries, "entry", "entries")))
         }
         Event::Planned { disk_bytes, content_bytes } => {
             let (disk, content) = (BinaryBytes(*disk_bytes), BinaryBytes(*content_bytes));
@@ -280,19 +281,18 @@ mod tests {
 
     #[test]
     fn lines() {
-        let mut progress = Progress::default();
-        progress.layers = 5;
+        let progress = Progress::default();
         let finished = |found| LayerEvent::Finished { found, entries: 1, bytes: None };
         let table = [
             (Event::Image { digest: None, layers: 1, bytes: Some(2048) }, Some("image: 1 layer, 2.00 KiB")),
-            (Event::Layer { number: 2, event: finished(Found::Nothing) }, Some("layer 2 of 5: 1 entry")),
+            (Event::Layer { number: 2, event: finished(Found::Nothing) }, Some("layer 2: 1 entry")),
             (
                 Event::Layer { number: 2, event: finished(Found::Blob) },
-                Some("layer 2 of 5: 1 entry, already in the store"),
+                Some("layer 2: 1 entry, already in the store"),
             ),
             (
                 Event::Layer { number: 2, event: finished(Found::Index) },
-                Some("layer 2 of 5: 1 entry, list of files cached"),
+                Some("layer 2: 1 entry, list of files cached"),
             ),
             (Event::Layer { number: 2, event: LayerEvent::Read { bytes: 1 } }, None),
             (
