@@ -58,21 +58,21 @@ pub enum Target {
     Oci {
         /// The directory.
         path: PathBuf,
-        /// The image's name in it.
+        /// The image's name in it; its name in full, if it has one and none is given.
         tag: Option<String>,
     },
     /// The tar of one.
     OciArchive {
         /// The file.
         path: PathBuf,
-        /// The image's name in it.
+        /// The image's name in it, as in a directory.
         tag: Option<String>,
     },
     /// What `docker load` and `podman load` read.
     DockerArchive {
         /// The file.
         path: PathBuf,
-        /// The names of the image, in full.
+        /// The names of the image, in full; its own, if it has one and none are given.
         names: Vec<String>,
     },
     /// The merged root filesystem, in a file or, without one, in a stream.
@@ -228,10 +228,15 @@ impl<'a> Work<'a> {
         Ok((contents, exported, pin))
     }
 
-    /// What the image is called in a layout: as somebody says, or else by its name in full, so that it has that where it is imported.
+    /// The image's name in full, which it is given where nobody says another, so that it has that where it is imported.
+    fn own_name(&self) -> Option<String> {
+        let name = self.located.is_in_registry().then(|| full_name(self.blobs.reference())).flatten();
+        name.filter(|name| !name.contains('@'))
+    }
+
+    /// What the image is called in a layout.
     fn tag(&self, given: Option<&str>) -> Option<String> {
-        let own = || self.located.is_in_registry().then(|| full_name(self.blobs.reference())).flatten();
-        given.map(str::to_owned).or_else(|| own().filter(|name| !name.contains('@')))
+        given.map(str::to_owned).or_else(|| self.own_name())
     }
 
     fn layout(&self, path: &Path, tag: Option<&str>) -> Result<Exported, Error> {
@@ -263,6 +268,8 @@ impl<'a> Work<'a> {
         let no_config = || Error::NoManifest { name: exported.reference.clone() };
         (self.on)(Event::Stage(Stage::Export));
         let shown = path.display().to_string();
+        let own: Vec<String> = if names.is_empty() { self.own_name().into_iter().collect() } else { Vec::new() };
+        let names = if names.is_empty() { &own } else { names };
         let bytes = self.file(path, &mut |out| {
             let on = |bytes| (self.on)(Event::Wrote { bytes });
             let written = docker_archive(&image, self.blobs, names, self.place.path(), &shown, out, &on)?;

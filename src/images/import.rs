@@ -114,7 +114,9 @@ fn try_import(job: &ImportJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -
 /// The images of a place, with the names that they have there.
 fn named(job: &ImportJob, place: &Workplace) -> Result<Vec<(Source, Vec<String>)>, Error> {
     let mut named = Vec::new();
-    for (source, names) in cvbake_fetch::names(&job.source, place.path())? {
+    let found = cvbake_fetch::names(&job.source, place.path())?;
+    let sources: Vec<String> = found.iter().map(|(source, _)| source.to_string()).collect();
+    for (source, names) in found {
         let names: Vec<String> =
             names.iter().filter_map(|name| full_name(name)).filter(|name| !name.contains('@')).collect();
         if !names.is_empty() {
@@ -122,7 +124,7 @@ fn named(job: &ImportJob, place: &Workplace) -> Result<Vec<(Source, Vec<String>)
         }
     }
     if named.is_empty() {
-        return Err(Error::Unnamed);
+        return Err(Error::Unnamed { sources });
     }
     Ok(named)
 }

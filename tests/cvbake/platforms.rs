@@ -117,3 +117,19 @@ fn an_index_of_which_something_is_missing() {
     // The other one is there all the same.
     cvbake(&place, &["pull", &server.name()]).ok();
 }
+
+/// What is not there is fetched by the name that a registry knows, however the image is named here.
+#[test]
+fn the_platform_that_is_missing_is_fetched_by_name() {
+    let place = Place::with(&images(1));
+    let registry = Registry::start(&place, false);
+    let name = registry.push(&place, "some/image:v1");
+    cvbake(&place, &["pull", &name]).ok();
+    let digest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
+    for text in [name.as_str(), &digest, &digest[..19]] {
+        let bake = place.bake_source(text).platform("linux/arm64").args(["--pull", "never"]).run();
+        bake.error(&[3]);
+        let hint = format!("hint: `cvbake pull --platform linux/arm64 {name}` fetches it; --platform ");
+        assert!(bake.stderr.contains(&hint), "{}", bake.describe());
+    }
+}
