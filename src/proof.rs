@@ -97,7 +97,10 @@ pub(crate) fn warn(image: &Image, on: &(dyn Fn(Event) + Sync)) {
 }
 
 /// Each layer once, the lowest of those that are alike; layers without a key are like none.
-pub(crate) fn distinct(layers: &[Layer], key: impl Fn(&Layer) -> Option<Digest>) -> Vec<&Layer> {
+pub(crate) fn distinct<'l>(
+    layers: impl IntoIterator<Item = &'l Layer>,
+    key: impl Fn(&Layer) -> Option<Digest>,
+) -> Vec<&'l Layer> {
     let mut seen = HashSet::new();
-    layers.iter().filter(|layer| key(layer).is_none_or(|key| seen.insert(key))).collect()
+    layers.into_iter().filter(|layer| key(layer).is_none_or(|key| seen.insert(key))).collect()
 }

@@ -94,10 +94,7 @@ fn of_source(source: &ImageSource, error: Error) -> Error {
         (Error::Fetch(error), ImageSource::At(Source::Registry(name)) | ImageSource::Short(name))
             if is_absent(&error) =>
         {
-            Error::NoSuchImage {
-                name: name.short().map_or_else(|| name.whole(), |short| format!("{short}{}", name.suffix())),
-                similar: Vec::new(),
-            }
+            Error::NoSuchImage { name: name.to_string(), similar: Vec::new() }
         }
         (error, source) => Error::image(source.to_string(), error),
     }
@@ -195,7 +192,8 @@ fn try_push(job: &PushJob, cleanup: &Cleanup, on: &(dyn Fn(Event) + Sync)) -> Re
         }
         _ => error,
     };
-    let put_manifest = |manifest: &Manifest, tag| target.put_manifest(manifest, tag).map_err(|error| refused(error.into()));
+    let put_manifest =
+        |manifest: &Manifest, tag| target.put_manifest(manifest, tag).map_err(|error| refused(error.into()));
     let mut manifests = Vec::new();
     for manifest in others {
         manifests.push((manifest.digest(), put_manifest(manifest, None)?));

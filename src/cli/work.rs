@@ -10,6 +10,7 @@ use cvbake::cleanup::Cleanup;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::fetch::CONNECTIONS;
+use cvbake::store::Store;
 use cvbake::verify::{Platform, Want};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -95,6 +96,21 @@ impl InStore {
             problem: "there is no store: there is no home directory".to_owned(),
             hint: Some("--store DIR names its directory".to_owned()),
         })
+    }
+
+    /// As [`InStore::needed`], for a command that uses what is there.
+    pub(super) fn there(&self, ui: &Ui) -> Result<PathBuf, Error> {
+        self.warn_of_none(ui);
+        self.needed()
+    }
+
+    /// Says that there is no store where one was named: a slip of the pen looks like an empty store otherwise. That there is none where
+    /// the default one would be is no news before the first pull.
+    pub(super) fn warn_of_none(&self, ui: &Ui) {
+        let Some(path) = &self.store else { return };
+        if let Ok(None) = Store::open_to_look(path) {
+            ui.on(&Event::Warning(Error::NoStore { path: path.clone() }.line()));
+        }
     }
 
     /// The store that was named, or the default one, if there can be one.

@@ -152,9 +152,7 @@ fn of_ours(error: &Error) -> Option<String> {
             "`cvbake pull --platform {wanted} {}` fetches it; --platform chooses one that is there",
             crate::text::line(name)
         )),
-        Error::PlatformNotStored { registry_name: None, .. } => {
-            Some("--platform chooses one that is there".to_owned())
-        }
+        Error::PlatformNotStored { registry_name: None, .. } => Some("--platform chooses one that is there".to_owned()),
         Error::NoSuchImage { similar, .. } if !similar.is_empty() => {
             Some(format!("there is {}; `cvbake image ls` lists all", similar.join(", ")))
         }

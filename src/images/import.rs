@@ -20,7 +20,7 @@ use crate::event::{Event, Stage};
 use crate::everything;
 use crate::layers::archive;
 use crate::parallel::in_parallel;
-use crate::proof::{announce, prove, warn};
+use crate::proof::{announce, distinct, prove, warn};
 use crate::source::open_source;
 use crate::workplace::{Workplace, open_store};
 
@@ -140,7 +140,7 @@ pub(super) fn convert(
 ) -> Result<Kept, Error> {
     (intake.on)(Event::Stage(Stage::Unpack));
     let keys: Vec<Option<Digest>> = image.layers().iter().map(Layer::diff_id).collect();
-    let distinct = distinct(image.layers(), |layer| layer.diff_id());
+    let distinct = by_size(distinct(image.layers(), Layer::diff_id));
     let new = in_parallel(jobs.get(), &distinct, &|layer, stop| Ok((layer.diff_id(), intake.keep_new(layer, stop)?)))?;
     let new: BTreeMap<Option<Digest>, NewLayer> = new.into_iter().collect();
     archive::warn(image, new.values().find_map(|layer| layer.oddity), intake.on);
@@ -170,12 +170,10 @@ pub(super) fn convert(
     Ok(Kept { reference, platforms, layers: new.len(), present_layers })
 }
 
-/// Each layer once, the largest first.
-fn distinct<'a>(layers: impl IntoIterator<Item = &'a Layer>, key: impl Fn(&Layer) -> Option<Digest>) -> Vec<&'a Layer> {
-    let mut seen = BTreeSet::new();
-    let mut distinct: Vec<&Layer> = layers.into_iter().filter(|layer| seen.insert(key(layer))).collect();
-    distinct.sort_by_key(|layer| (std::cmp::Reverse(layer.size()), layer.number()));
-    distinct
+/// The largest first: the one that takes longest begins first.
+fn by_size(mut layers: Vec<&Layer>) -> Vec<&Layer> {
+    layers.sort_by_key(|layer| (std::cmp::Reverse(layer.size()), layer.number()));
+    layers
 }
 
 struct Work<'a> {
@@ -196,7 +194,7 @@ impl Work<'_> {
     fn documents(&self) -> Result<Kept, Error> {
         let Intake { blobs, pin, on, .. } = self.intake;
         let (contents, images) = self.images()?;
-        let layers = distinct(images.iter().flat_map(Image::layers), Layer::digest);
+        let layers = by_size(distinct(images.iter().flat_map(Image::layers), Layer::digest));
         let size = layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.size()?));
         on(Event::Image { digest: Some(contents.top().digest), layers: layers.len(), bytes: size });
         on(Event::Stage(Stage::Unpack));

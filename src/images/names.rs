@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cvbake_store::{Health, Named, Origin, Reference, Rules, Store};
+use cvbake_store::{Health, Named, Origin, Reference, Rules, Store, is_anonymous};
 use cvbake_verify::Digest;
 
 use super::details::Details;
-use super::find::{find, full_name, is_bare};
+use super::find::{find, full_name};
 use crate::error::Error;
 use crate::event::{Event, Finding};
 
@@ -127,7 +127,7 @@ pub fn remove(
     }
     for removed in &mut removed {
         removed.untagged.iter().try_for_each(|name| sweep.remove_reference(name).map(drop))?;
-        removed.untagged.retain(|name| !is_bare(name));
+        removed.untagged.retain(|name| !is_anonymous(name));
     }
     if !removed.iter().any(|removed| removed.gone) {
         return Ok((removed, 0));

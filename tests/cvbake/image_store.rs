@@ -164,7 +164,15 @@ fn root_filesystems_become_images() {
 #[test]
 fn listed() {
     let place = Place::with(&with_history());
-    assert_eq!(image(&place, &["ls", "--json"]).ok().stdout, "[]\n", "no store is no error");
+    let none = image(&place, &["ls", "--json"]).ok();
+    assert_eq!(none.stdout, "[]\n", "no store is no error");
+    // A slip of the pen is seen, and that nothing was pulled yet is no slip.
+    for args in [&["ls"][..], &["inspect", "a"], &["history", "a"], &["tag", "a", "b"], &["rm", "a"]] {
+        let warnings = image(&place, args).run().warnings().join("\n");
+        assert!(warnings.contains(&format!("there is no store at {}", place.store().display())), "{warnings}");
+    }
+    let usual = Bake::of(&["image", "ls"]).env("HOME", place.path().join("home"));
+    assert_eq!(usual.ok().stderr, "");
     assert!(!place.store().exists(), "and none is made");
     import(&place, &[&layout(&place), "team/app:v1"]).ok();
     let manifest = digest("sha256", skopeo(&["inspect", "--raw", &source(&place)]).as_bytes());

@@ -128,11 +128,9 @@ fn names_go_along() {
     let place = Place::with(&sample::small("there and back"));
     import(&place, &[&layout(&place), "r.example/team/app:v1"]).ok();
     let out = place.path().join("out").display().to_string();
-    for target in [
-        format!("oci-archive:{out}/app.tar"),
-        format!("oci:{out}/app"),
-        format!("docker-archive:{out}/docker.tar"),
-    ] {
+    for target in
+        [format!("oci-archive:{out}/app.tar"), format!("oci:{out}/app"), format!("docker-archive:{out}/docker.tar")]
+    {
         image(&place, &["export", "app:v1", &target, "--platform", "linux/amd64"]).ok();
         image(&place, &["rm", "app:v1"]).ok();
         let back = import(&place, &[&target]).ok();
@@ -159,12 +157,13 @@ fn several_images_without_names_are_imported_one_by_one() {
         let entry = index.split_once("\"manifests\":[").unwrap().1.strip_suffix("]}").unwrap().to_owned();
         entry.replace(r#"ref.name":"latest""#, &format!(r#"ref.name":"{text}""#))
     });
-    fs::write(layout.join("index.json"), format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","))).unwrap();
+    fs::write(layout.join("index.json"), format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(",")))
+        .unwrap();
     let source = format!("oci:{}", layout.display());
     let refused = import(&place, &[&source, "--platform", "linux/amd64"]).run();
     assert!(refused.error(&[2]).contains("does not name the images in full"), "{}", refused.describe());
     let hint = refused.stderr.split("hint: ").nth(1).unwrap();
-    assert!(hint.contains(&format!("`cvbake image import {source}:one team/app:v1`")), "{hint}");
+    assert!(hint.contains(&format!("`cvbake image import {source}:one team/app:v1 --store ")), "{hint}");
     import(&place, &[&format!("{source}:one"), "team/app:v1", "--platform", "linux/amd64"]).ok();
 }
 

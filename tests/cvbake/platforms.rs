@@ -129,7 +129,8 @@ fn the_platform_that_is_missing_is_fetched_by_name() {
     for text in [name.as_str(), &digest, &digest[..19]] {
         let bake = place.bake_source(text).platform("linux/arm64").args(["--pull", "never"]).run();
         bake.error(&[3]);
-        let hint = format!("hint: `cvbake pull --platform linux/arm64 {name}` fetches it; --platform ");
+        let store = place.store().display().to_string();
+        let hint = format!("hint: `cvbake pull --platform linux/arm64 {name} --store {store}` fetches it; --platform ");
         assert!(bake.stderr.contains(&hint), "{}", bake.describe());
     }
 }

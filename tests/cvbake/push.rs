@@ -225,7 +225,10 @@ fn an_index() {
     assert!(line.contains("status 400") && line.contains("MANIFEST_BLOB_UNKNOWN"), "{}", partial.describe());
     assert!(partial.warnings()[0].contains("linux/arm64"), "{}", partial.describe());
     assert!(line.contains("the index lists 1 manifest that is neither here nor in the registry"), "{line}");
-    let hint = format!("hint: `cvbake pull --all {name}` fetches what is missing; leave out --all ");
+    let hint = format!(
+        "hint: `cvbake pull --all {name} --store {}` fetches what is missing; leave out --all ",
+        place.store().display()
+    );
     assert!(partial.stderr.contains(&hint), "{}", partial.describe());
     // A pull completes no layout.
     let elsewhere = Place::with(&two_platforms());
@@ -320,7 +323,7 @@ fn command_lines() {
     // What is wrong with the source is told of the source, and before anything is connected to.
     for (source, text, hint) in [
         ("oci:/nowhere/x", "cannot open /nowhere/x: ", ""),
-        ("nowhere/x:1", "the store has no image \"nowhere/x:1\"", "`cvbake pull` fetches others"),
+        ("nowhere/x:1", "the store has no image \"nowhere/x:1\"", "`cvbake pull --store "),
     ] {
         let outcome = push(&place, &[source, "localhost:1/y"]).run();
         let line = outcome.error(&[3]);

@@ -48,6 +48,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    args.store.warn_of_none(ui);
     let listed = match args.store.path() {
         Some(store) => cvbake::images::list(&store, &|event| ui.on(&event))?,
         None => Vec::new(),

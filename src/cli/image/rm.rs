@@ -36,7 +36,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let (removed, freed) =
-        cvbake::images::remove(&args.store.needed()?, &args.names, args.force, &|event| ui.on(&event))?;
+        cvbake::images::remove(&args.store.there(ui)?, &args.names, args.force, &|event| ui.on(&event))?;
     if !args.json {
         return output::lines(&text(&removed, freed));
     }

@@ -32,7 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    let names = cvbake::images::tag(&args.store.needed()?, &args.name, &args.new, &|event| ui.on(&event))?;
+    let names = cvbake::images::tag(&args.store.there(ui)?, &args.name, &args.new, &|event| ui.on(&event))?;
     if !args.json {
         let lines = names.iter().map(|name| format!("Tagged {}\n", cvbake::text::line(name)));
         return output::lines(&lines.collect::<String>());

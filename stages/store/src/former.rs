@@ -10,7 +10,12 @@ use crate::{Error, Event, Origin, Reference, Store};
 
 impl Store {
     /// Images that no registry gives back, and that the last of their names is about to leave, are kept under their digests.
-    pub(crate) fn keep_former(&self, names: &[&str], new: &Reference, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+    pub(crate) fn keep_former(
+        &self,
+        names: &[&str],
+        new: &Reference,
+        on: &(dyn Fn(Event) + Sync),
+    ) -> Result<(), Error> {
         let mut formers: BTreeMap<Digest, (&str, Reference)> = BTreeMap::new();
         for &name in names {
             if let Some((former, Origin::Import)) = self.former(name, on)?

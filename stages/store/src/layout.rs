@@ -11,7 +11,7 @@ use cvbake_verify::{Candidate, MAX_INDEX_ENTRIES, json, parse_index};
 use serde_json::{Value, json};
 
 use crate::entry::{Entry, Fault};
-use crate::reference::{REPOSITORIES, anonymous};
+use crate::reference::{REPOSITORIES, anonymous, is_anonymous};
 use crate::{Damage, Error, Event, Health, Origin, Reference, Store};
 
 pub(crate) const INDEX_JSON: &str = "index.json";
@@ -118,7 +118,7 @@ fn document(references: &[(String, Reference)]) -> String {
 fn descriptor(name: &str, reference: &Reference) -> Value {
     let Reference { digest, media_type, size } = reference;
     let mut descriptor = json!({ "mediaType": media_type, "digest": digest.to_string(), "size": size });
-    if !name.starts_with('@') {
+    if !is_anonymous(name) {
         descriptor["annotations"] = json!({ REF_NAME: name });
     }
     descriptor

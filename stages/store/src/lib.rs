@@ -83,7 +83,7 @@ pub use crate::patience::Patience;
 use crate::pin::PINS;
 pub use crate::pin::Pin;
 pub use crate::plan::{Imported, Removal, Rules, Unused};
-pub use crate::reference::{Named, Origin, Reference};
+pub use crate::reference::{Named, Origin, Reference, anonymous, is_anonymous};
 pub use crate::scratch::Scratch;
 pub use crate::sweep::Sweep;
 

@@ -82,13 +82,20 @@ impl Named {
     /// Whether the image has no name, and is called by its digest.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
-        self.name.starts_with('@')
+        is_anonymous(&self.name)
     }
 }
 
 /// What an image is called that has no name: its digest in no repository.
-pub(crate) fn anonymous(digest: &Digest) -> String {
+#[must_use]
+pub fn anonymous(digest: &Digest) -> String {
     format!("@{digest}")
+}
+
+/// Whether an image that is called this has no name.
+#[must_use]
+pub fn is_anonymous(name: &str) -> bool {
+    name.starts_with('@')
 }
 
 /// More than any [`Document`]: a digest, a media type, a number and a word.
