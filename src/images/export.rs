@@ -8,7 +8,7 @@ use cvbake_archive::{Compression, Compressor};
 use cvbake_disk::Draft;
 use cvbake_fetch::export::{Contents, Layout, docker_archive, oci_archive};
 use cvbake_fetch::{Options, open_stored};
-use cvbake_store::{Pin, Reference, Store};
+use cvbake_store::{Health, Pin, Reference, Store};
 use cvbake_verify::{Blobs, Digest, Image, Layer, Root, Want};
 
 use super::documents::RunConfig;
@@ -223,9 +223,24 @@ impl<'a> Work<'a> {
             (Contents::of_image(&image)?, exported, pin)
         };
         let contents = contents.ok_or_else(|| Error::NoManifest { name: exported.reference.clone() })?;
+        self.tell_fetched(&contents)?;
         let bytes = contents.len_bytes();
         (self.on)(Event::Amount { bytes });
         Ok((contents, exported, pin))
+    }
+
+    /// Tells that not all of an image comes from the store: the registry is asked for the rest, which the store keeps.
+    fn tell_fetched(&self, contents: &Contents) -> Result<(), Error> {
+        let Some(store) = self.store.filter(|_| self.located.is_in_registry()) else { return Ok(()) };
+        let mut count = 0;
+        for blob in contents.blobs() {
+            count += usize::from(!matches!(store.look_at_blob(&blob.digest, blob.size)?, Health::Whole(_)));
+        }
+        if count > 0 {
+            let blobs = if count == 1 { "1 blob".to_owned() } else { format!("{count} blobs") };
+            (self.on)(Event::Note(format!("fetching {blobs} that the store does not have")));
+        }
+        Ok(())
     }
 
     /// The image's name in full, which it is given where nobody says another, so that it has that where it is imported.

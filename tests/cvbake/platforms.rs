@@ -133,4 +133,11 @@ fn the_platform_that_is_missing_is_fetched_by_name() {
         let hint = format!("hint: `cvbake pull --platform linux/arm64 {name} --store {store}` fetches it; --platform ");
         assert!(bake.stderr.contains(&hint), "{}", bake.describe());
     }
+    // An export may fetch it, and says so.
+    let out = format!("oci:{}", place.path().join("out/all").display());
+    let export = |out: &str| image(&place, &["export", "--all", &name, out]).env("XDG_RUNTIME_DIR", "");
+    let first = export(&out).progress("plain").ok().stderr;
+    assert!(first.contains("cvbake: fetching 2 blobs that the store does not have\n"), "{first}");
+    let second = export(&out).progress("plain").ok().stderr;
+    assert!(!second.contains("fetching"), "{second}");
 }
