@@ -27,8 +27,10 @@ mod values;
 mod work;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use cvbake::error::Kind;
 
@@ -131,7 +133,7 @@ fn parse() -> Result<Parsed, ExitCode> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let parse = |command: clap::Command| {
         let matches = command.clone().try_get_matches_from(&args)?;
-        let options = Options::of(&command, &words(&matches));
+        let options = Options::of(&command, &words(&matches)).with_store(store(&matches));
         Ok::<_, clap::Error>((Cli::from_arg_matches(&matches)?, options, matches))
     };
     let settings = Settings::load(&args).or_else(|error| match parse(Cli::command()) {
@@ -159,6 +161,13 @@ fn parse() -> Result<Parsed, ExitCode> {
 fn words(matches: &clap::ArgMatches) -> Vec<String> {
     let below = std::iter::successors(matches.subcommand(), |(_, matches)| matches.subcommand());
     below.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The store that the command line names; one that is set otherwise holds for other commands, too.
+fn store(matches: &clap::ArgMatches) -> Option<PathBuf> {
+    let last = std::iter::successors(Some(matches), |matches| Some(matches.subcommand()?.1)).last()?;
+    let store = last.try_get_one::<PathBuf>("store").ok().flatten()?;
+    (last.value_source("store") == Some(ValueSource::CommandLine)).then(|| store.clone())
 }
 
 impl Command {

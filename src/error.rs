@@ -141,8 +141,8 @@ pub enum Error {
     /// An image for several platforms, of which the store does not have the one that is wanted.
     #[error("the store has it for {}, not for {wanted}", available.join(", "))]
     PlatformNotStored {
-        /// The image.
-        name: String,
+        /// The name by which a registry gives the image; none if it was imported.
+        registry_name: Option<String>,
         /// The platform.
         wanted: String,
         /// Those that are there.
@@ -154,6 +154,16 @@ pub enum Error {
         /// What can't.
         source: Box<Error>,
     },
+    /// A registry does not take an index of which it lacks images, which are not here either.
+    #[error("the index lists {count} {} neither here nor in the registry", if *count == 1 { "manifest that is" } else { "manifests that are" })]
+    ListsAbsent {
+        /// How many.
+        count: usize,
+        /// The name by which a registry gives the image; none if it was imported.
+        registry_name: Option<String>,
+        /// What the registry says.
+        source: Box<Error>,
+    },
     /// A text that an image can't be called.
     #[error("{:?} is not a valid name for an image: expected one such as team/app:v1, without a digest", shorten(name))]
     ImageName {
@@ -161,8 +171,11 @@ pub enum Error {
         name: String,
     },
     /// Images that nothing says what to call.
-    #[error("the source does not name the image")]
-    Unnamed,
+    #[error("{}", if sources.len() > 1 { "the source does not name the images in full" } else { "the source does not name the image" })]
+    Unnamed {
+        /// The images, each as a source of its own.
+        sources: Vec<String>,
+    },
     /// A temporary file can't be used.
     #[error("cannot use the temporary file {}", path.display())]
     Scratch {
@@ -268,6 +281,11 @@ impl Error {
     /// Whether something of this type is the error or one of its causes.
     pub(crate) fn has_cause<T: std::error::Error + 'static>(&self) -> bool {
         chain::chain(self).any(|cause| cause.is::<T>())
+    }
+
+    /// Whether a registry has understood what it was asked for, and refuses it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        chain::chain(self).any(kind::is_refusal)
     }
 
     /// Whether something that is not in the store may not be fetched.

@@ -99,7 +99,9 @@ impl From<cvbake_store::Event> for Event {
                 let (what, problem) = (path.display().to_string(), damage.to_string());
                 Event::Finding(Finding::Damaged { what, problem })
             }
-            cvbake_store::Event::Unnamed { name, digest } => Event::Finding(Finding::LostName { name, digest }),
+            cvbake_store::Event::Unnamed { name, digest } => {
+                Event::Finding(Finding::LostName { name, digest, kept: true })
+            }
             _ => Event::Warning(event.to_string()),
         }
     }

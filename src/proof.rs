@@ -3,12 +3,13 @@
 
 use std::collections::HashSet;
 
-use cvbake_store::{Pin, Reference, Store};
+use cvbake_store::{Named, Origin, Pin, Reference, Store};
 use cvbake_verify::{Blobs, Config, Descriptor, Digest, Error as VerifyError, Image, Layer, Root, Want};
 
 use crate::error::Error;
 use crate::event::Event;
 use crate::images::Details;
+use crate::images::find::full_name;
 
 /// An image that stays in the store, as far as it is there, as long as this lives.
 pub(crate) struct Admitted<'s> {
@@ -39,7 +40,7 @@ pub(crate) fn wanted(blobs: &dyn Blobs, want: &Want, store: Option<&Store>) -> R
         match platforms_there(blobs, store) {
             Ok(available) if !available.is_empty() && !available.contains(&want.platform.to_string()) => {
                 let wanted = want.platform.to_string();
-                Error::PlatformNotStored { name: blobs.reference().to_owned(), wanted, available }
+                Error::PlatformNotStored { registry_name: registry_name(blobs, store), wanted, available }
             }
             _ => error,
         }
@@ -59,6 +60,18 @@ fn platforms_there(blobs: &dyn Blobs, store: &Store) -> Result<Vec<String>, Erro
     let details = Details::of(store, &Reference { digest, media_type, size }, &|_| {})?;
     let there = details.images.iter().filter(|image| image.config.is_some());
     Ok(there.filter_map(|image| image.platform.clone()).collect())
+}
+
+/// The name by which a registry gives what starts with these blobs, also where somebody names it by its digest; none if it was imported,
+/// whatever it is called.
+pub(crate) fn registry_name(blobs: &dyn Blobs, store: &Store) -> Option<String> {
+    let Root::Candidates(candidates) = blobs.root() else { return None };
+    let [top] = &candidates[..] else { return None };
+    let known = store.look_at_names().ok()?.known.into_iter();
+    let is_given = |named: &Named| named.reference.digest == top.descriptor.digest && named.origin == Origin::Registry;
+    let names: Vec<String> = known.filter(is_given).map(|named| named.name).collect();
+    let own = full_name(blobs.reference()).filter(|own| names.contains(own));
+    own.or_else(|| names.into_iter().next())
 }
 
 /// Keeps what an image needs in the store as long as this lives, whatever other processes remove meanwhile.
@@ -84,7 +97,10 @@ pub(crate) fn warn(image: &Image, on: &(dyn Fn(Event) + Sync)) {
 }
 
 /// Each layer once, the lowest of those that are alike; layers without a key are like none.
-pub(crate) fn distinct(layers: &[Layer], key: impl Fn(&Layer) -> Option<Digest>) -> Vec<&Layer> {
+pub(crate) fn distinct<'l>(
+    layers: impl IntoIterator<Item = &'l Layer>,
+    key: impl Fn(&Layer) -> Option<Digest>,
+) -> Vec<&'l Layer> {
     let mut seen = HashSet::new();
-    layers.iter().filter(|layer| key(layer).is_none_or(|key| seen.insert(key))).collect()
+    layers.into_iter().filter(|layer| key(layer).is_none_or(|key| seen.insert(key))).collect()
 }

@@ -14,8 +14,8 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Stage};
 use crate::parallel::{Stop, in_parallel};
-use crate::proof::{wanted, warn};
-use crate::source::ImageSource;
+use crate::proof::{registry_name, wanted, warn};
+use crate::source::{ImageSource, Located};
 use crate::workplace::{Workplace, open_existing_store, open_store};
 
 /// What to push, and how.
@@ -92,10 +92,7 @@ fn of_source(source: &ImageSource, error: Error) -> Error {
         (Error::Fetch(error), ImageSource::At(Source::Registry(name)) | ImageSource::Short(name))
             if is_absent(&error) =>
         {
-            Error::NoSuchImage {
-                name: name.short().map_or_else(|| name.whole(), |short| format!("{short}{}", name.suffix())),
-                similar: Vec::new(),
-            }
+            Error::NoSuchImage { name: name.to_string(), similar: Vec::new() }
         }
         (error, source) => Error::image(source.to_string(), error),
     }
@@ -175,20 +172,33 @@ fn try_push(job: &PushJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Re
     let position = |digest: &Digest| shipment.blobs().iter().position(|blob| blob.digest() == *digest);
     put.sort_by_key(|(digest, ..)| position(digest));
 
+    let mut count = 0;
     for (absent, platform) in shipment.absent() {
         if !target.has_manifest(&absent.digest)? {
+            count += 1;
             tell(cvbake_fetch::Event::AbsentManifest { digest: absent.digest, platform: platform.clone() });
         }
     }
+    // Some registries take such an index, and others do not say what is wrong with it.
+    let refused = |error: Error| match count {
+        1.. if error.is_refusal() => {
+            let is_stored = located.is_in_registry() || matches!(located, Located::Stored { .. });
+            let registry_name = store.as_ref().filter(|_| is_stored).and_then(|store| registry_name(&*blobs, store));
+            Error::ListsAbsent { count, registry_name, source: Box::new(error) }
+        }
+        _ => error,
+    };
+    let put_manifest =
+        |manifest: &Manifest, tag| target.put_manifest(manifest, tag).map_err(|error| refused(error.into()));
     let mut manifests = Vec::new();
     for manifest in others {
-        manifests.push((manifest.digest(), target.put_manifest(manifest, None)?));
+        manifests.push((manifest.digest(), put_manifest(manifest, None)?));
     }
     let tag = match (name.tag(), name.digest()) {
         (None, Some(_)) => None,
         (tag, _) => Some(tag.unwrap_or("latest")),
     };
-    manifests.push((last.digest(), target.put_manifest(last, tag)?));
+    manifests.push((last.digest(), put_manifest(last, tag)?));
     store.iter().try_for_each(Store::settle)?;
     Ok(Pushed {
         reference: blobs.reference().to_owned(),

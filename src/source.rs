@@ -9,7 +9,7 @@ use cvbake_verify::Blobs;
 
 use crate::error::Error;
 use crate::event::Event;
-use crate::images::find::{find, find_by_end, find_digest, names, repository};
+use crate::images::find::{find_among, find_by_end, find_digest, names, repository};
 use crate::layers::Way;
 use crate::workplace::Workplace;
 
@@ -46,7 +46,13 @@ impl fmt::Display for ImageSource {
 pub(crate) enum Located {
     At(Source),
     /// In the store, and under no name that a registry could be asked for.
-    Stored(Reference, String),
+    Stored {
+        reference: Reference,
+        /// As somebody names it.
+        written: String,
+        /// What it is called in the store; `@digest` if it has no name.
+        names: Vec<String>,
+    },
 }
 
 impl ImageSource {
@@ -79,8 +85,9 @@ impl ImageSource {
             }
             ImageSource::Digest(text) => {
                 let missing = || Error::NoSuchImage { name: text.clone(), similar: Vec::new() };
-                let found = find(store.ok_or_else(missing)?, text, on)?;
-                Ok(Located::Stored(found.reference, text.clone()))
+                let store = store.ok_or_else(missing)?;
+                let known = names(store, on)?;
+                Ok(Located::stored(find_among(store, &known, text)?.reference, text.clone(), &known))
             }
         }
     }
@@ -106,7 +113,7 @@ fn by_name(
             let text = name.to_string();
             if let Some(reference) = find_digest(store, &known, &text)? {
                 on(Event::Note(format!("{text} is {} in the store", reference.digest)));
-                return Ok(Some(Located::Stored(reference, text)));
+                return Ok(Some(Located::stored(reference, text, &known)));
             }
             if let Some(other) = others.first() {
                 on(Event::Note(format!(
@@ -158,7 +165,12 @@ impl Asked {
 }
 
 impl Located {
-    /// Opens the image.
+    fn stored(reference: Reference, written: String, known: &[(String, Reference)]) -> Located {
+        let names = known.iter().filter(|(_, other)| other.digest == reference.digest).map(|(name, _)| name.clone());
+        Located::Stored { names: names.collect(), reference, written }
+    }
+
+    /// Opens the image, which is used now: what is not used for long may go.
     pub(crate) fn open<'a>(
         &self,
         registry: &Options,
@@ -168,8 +180,11 @@ impl Located {
     ) -> Result<Box<dyn Blobs + Send + 'a>, Error> {
         match (self, store) {
             (Located::At(source), store) => open_source(source, registry, place, store, on),
-            (Located::Stored(reference, name), Some(store)) => Ok(open_stored(store, name, reference, on)),
-            (Located::Stored(..), None) => unreachable!("it was found in the store"),
+            (Located::Stored { reference, written, names }, Some(store)) => {
+                names.iter().for_each(|name| store.touch_reference(name));
+                Ok(open_stored(store, written, reference, on))
+            }
+            (Located::Stored { .. }, None) => unreachable!("it was found in the store"),
         }
     }
 

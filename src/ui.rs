@@ -78,8 +78,8 @@ trait Reporter {
 /// Something that has to be said.
 enum Message<'a> {
     Warning(&'a str),
-    Finding(&'a Finding),
     /// With what can be done about it.
+    Finding(&'a Finding, &'a str),
     Error(&'a Error, Option<String>),
     /// What was asked for by `-v`.
     Trace(&'a str),
@@ -132,7 +132,11 @@ impl Ui {
             progress.count(event, now);
             match event {
                 Event::Warning(text) => reporter.say(&Message::Warning(text)),
-                Event::Finding(finding) => reporter.say(&Message::Finding(finding)),
+                Event::Finding(finding) => {
+                    let hint = finding.hint();
+                    let fit = self.fit.as_ref().and_then(|fit| fit(&hint)).unwrap_or(hint);
+                    reporter.say(&Message::Finding(finding, &fit));
+                }
                 event => reporter.event(event, progress, now),
             }
         });

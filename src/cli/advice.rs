@@ -1,11 +1,19 @@
 //! From a hint about an error to one for the command that failed: the library knows the program's options, but not which of them the
 //! command has.
 
-use clap::Command;
+use std::path::PathBuf;
 
-/// The options that a command has and tells of, with their dashes.
+use clap::Command;
+use cvbake::text;
+
+/// The options that a command has and tells of, with their dashes, and the store that it was given.
 #[derive(Debug, Clone)]
-pub(super) struct Options(Vec<String>);
+pub(super) struct Options {
+    names: Vec<String>,
+    /// Of the program and all of its subcommands.
+    root: Command,
+    store: Option<PathBuf>,
+}
 
 impl Options {
     /// Those of the subcommand that these words lead to.
@@ -17,13 +25,43 @@ impl Options {
             let short = argument.get_short().map(|letter| format!("-{letter}"));
             [short, argument.get_long().map(|name| format!("--{name}"))]
         });
-        Options(names.flatten().collect())
+        Options { names: names.flatten().collect(), root: root.clone(), store: None }
     }
 
-    /// A hint without its parts about options that the command does not have; nothing if that is all of it.
+    /// With what stands behind `--store` on the command line, if anything does.
+    pub(super) fn with_store(self, store: Option<PathBuf>) -> Options {
+        Options { store, ..self }
+    }
+
+    /// A hint without its parts about options that the command does not have, for the store that it was given; nothing if that is all
+    /// of it.
     pub(super) fn fit(&self, hint: &str) -> Option<String> {
         let parts: Vec<&str> = hint.split("; ").filter(|part| self.has_all_of(part)).collect();
-        (!parts.is_empty()).then(|| parts.join("; "))
+        (!parts.is_empty()).then(|| self.in_store(&parts.join("; ")))
+    }
+
+    /// The commands in a hint with the same store: what they find in another one is no help.
+    fn in_store(&self, hint: &str) -> String {
+        let Some(store) = &self.store else { return hint.to_owned() };
+        let store = quoted(&text::line(&store.to_string_lossy()));
+        let part = |(at, part): (usize, &str)| match at % 2 == 1 && self.takes_store(part) {
+            true => format!("{part} --store {store}"),
+            false => part.to_owned(),
+        };
+        hint.split('`').enumerate().map(part).collect::<Vec<_>>().join("`")
+    }
+
+    /// Whether a text is a command of this program that works in a store, and does not say in which.
+    fn takes_store(&self, text: &str) -> bool {
+        let mut words = text.split(' ');
+        if words.next() != Some("cvbake") || text.contains("--store") {
+            return false;
+        }
+        let mut command = &self.root;
+        while let Some(below) = words.next().and_then(|word| command.find_subcommand(word)) {
+            command = below;
+        }
+        command.get_arguments().any(|argument| argument.get_long() == Some("store"))
     }
 
     /// The same, and where the options it speaks of have their values from, if not from the command line.
@@ -36,13 +74,23 @@ impl Options {
 
     /// Whether the command has an option.
     pub(super) fn has(&self, option: &str) -> bool {
-        self.0.iter().any(|known| known == option)
+        self.names.iter().any(|known| known == option)
     }
 
     fn has_all_of(&self, part: &str) -> bool {
         // What stands in backticks is a command by itself.
         let own: String = part.split('`').step_by(2).collect();
         words(&own).all(|word| !is_option(word) || self.has(word))
+    }
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || "/._-+=:@%,".contains(character);
+    if word.chars().all(is_plain) && !word.is_empty() {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
@@ -65,6 +113,25 @@ mod tests {
 
     fn options(words: &[&str]) -> Options {
         Options::of(&Cli::command(), &words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn commands_for_the_store_that_is_meant() {
+        let fit = |store: &str, hint: &str| options(&["bake"]).with_store(Some(store.into())).fit(hint).unwrap();
+        let hint = "free some space: `cvbake store gc` removes what nothing needs, `cvbake store prune` also images; `xz -dk x`";
+        let expected = "free some space: `cvbake store gc --store /s` removes what nothing needs, `cvbake store prune --store /s` also \
+                        images; `xz -dk x`";
+        assert_eq!(fit("/s", hint), expected);
+        for (hint, expected) in [
+            ("`cvbake pull` fetches it", "`cvbake pull --store '/a b'` fetches it"),
+            ("`cvbake image tag DIGEST NAME`", "`cvbake image tag DIGEST NAME --store '/a b'`"),
+            ("`cvbake login r.example` does", "`cvbake login r.example` does"),
+            ("cvbake pull; --store DIR", "cvbake pull; --store DIR"),
+            ("`dmesg`", "`dmesg`"),
+        ] {
+            assert_eq!(fit("/a b", hint), expected);
+        }
+        assert_eq!(fit("it's", "`cvbake pull`"), r"`cvbake pull --store 'it'\''s'`");
     }
 
     #[test]

@@ -39,8 +39,8 @@ enum Command {
     Check(check::Args),
 }
 
-/// How long layers are kept that no image in the store has, by default: those of archives and other layouts, whose next
-/// version may come tomorrow.
+/// How long things are kept that no name leads to, by default: layers of archives and other layouts, whose next version may come
+/// tomorrow, and imported images, which nobody gives back.
 const KEEP_UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl InStore {

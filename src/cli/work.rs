@@ -10,6 +10,7 @@ use cvbake::control::Control;
 use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::fetch::CONNECTIONS;
+use cvbake::store::Store;
 use cvbake::verify::{Platform, Want};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -97,13 +98,19 @@ impl InStore {
         })
     }
 
-    /// The same, for commands that make none. If there is none where somebody has said, that is most likely a slip, and an empty store
-    /// would look the same.
-    pub(super) fn existing(&self, ui: &Ui) -> Result<PathBuf, Error> {
-        if let Some(path) = self.store.as_ref().filter(|path| matches!(path.try_exists(), Ok(false))) {
-            ui.on(&Event::Warning(format!("there is no store at {}", path.display())));
-        }
+    /// As [`InStore::needed`], for a command that uses what is there.
+    pub(super) fn there(&self, ui: &Ui) -> Result<PathBuf, Error> {
+        self.warn_of_none(ui);
         self.needed()
+    }
+
+    /// Says that there is no store where one was named: a slip of the pen looks like an empty store otherwise. That there is none where
+    /// the default one would be is no news before the first pull.
+    pub(super) fn warn_of_none(&self, ui: &Ui) {
+        let Some(path) = &self.store else { return };
+        if let Ok(None) = Store::open_to_look(path) {
+            ui.on(&Event::Warning(Error::NoStore { path: path.clone() }.line()));
+        }
     }
 
     /// The store that was named, or the default one, if there can be one.

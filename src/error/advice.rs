@@ -9,7 +9,8 @@ pub(crate) fn of(finding: &Finding) -> String {
     match finding {
         Finding::Damaged { .. } => REPAIR.to_owned(),
         Finding::NamesLost { known: 0, .. } => {
-            "`cvbake store check --repair` finds the images again, under their digests; `cvbake image tag DIGEST NAME` gives them names"
+            "`cvbake store check --repair` finds the images again, under their digests; `cvbake image tag DIGEST NAME` gives them names; \
+             without one, `cvbake store gc` removes those that have not been used for 30 days"
                 .to_owned()
         }
         Finding::ImageArchive { source, archive } => {
@@ -31,7 +32,11 @@ pub(crate) fn of(finding: &Finding) -> String {
              when they have not been used for 30 days"
                 .to_owned()
         }
-        Finding::LostName { digest, .. } => {
+        Finding::LostName { digest, kept: false, .. } => format!(
+            "`cvbake image tag {digest} NAME` keeps it; without a name, whatever removes something from the store removes it, too, and \
+             the registry may have another image under that name by now"
+        ),
+        Finding::LostName { digest, kept: true, .. } => {
             format!(
                 "`cvbake image tag {digest} NAME` keeps it; without a name, `cvbake store gc` removes it when it has not been used for \
                  30 days"

@@ -27,7 +27,8 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::Entry { source, .. }
             | Error::FullStore { source }
             | Error::Target { source, .. }
-            | Error::Partly { source } => Some(&**source),
+            | Error::Partly { source }
+            | Error::ListsAbsent { source, .. } => Some(&**source),
             Error::Fetch(error) => Some(error),
             Error::Verify(error) => Some(error),
             Error::Unpack(error) => Some(error),
@@ -50,7 +51,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::SeveralNames { .. }
             | Error::InUse { .. }
             | Error::ImageName { .. }
-            | Error::Unnamed
+            | Error::Unnamed { .. }
             | Error::Unread
             | Error::Cancelled => None,
         };

@@ -53,6 +53,9 @@ fn of_causes(error: &Error) -> Option<String> {
     if causes.iter().any(|cause| matches!(cause.downcast_ref(), Some(Error::Partly { .. }))) {
         return Some("--platform chooses an image that is there".to_owned());
     }
+    if let Some(hint) = causes.iter().find_map(|&cause| of_absent(cause)) {
+        return Some(hint);
+    }
     let reference = causes.iter().find_map(|cause| match cause.downcast_ref() {
         Some(Error::Image { reference, .. }) => Some(reference.as_str()),
         _ => None,
@@ -189,10 +192,11 @@ fn of_ours(error: &Error) -> Option<String> {
             Some("--store DIR names another one; `cvbake pull` and the first bake make one".to_owned())
         }
         Error::DamagedStore { .. } => Some(REPAIR.to_owned()),
-        Error::PlatformNotStored { name, wanted, .. } => Some(format!(
+        Error::PlatformNotStored { registry_name: Some(name), wanted, .. } => Some(format!(
             "`cvbake pull --platform {wanted} {}` fetches it; --platform chooses one that is there",
             crate::text::line(name)
         )),
+        Error::PlatformNotStored { registry_name: None, .. } => Some("--platform chooses one that is there".to_owned()),
         Error::NoSuchImage { similar, .. } if !similar.is_empty() => {
             Some(format!("there is {}; `cvbake image ls` lists all", similar.join(", ")))
         }
@@ -207,7 +211,12 @@ fn of_ours(error: &Error) -> Option<String> {
         Error::SeveralNames { .. } => Some("name the ones to remove, or use --force for all of them".to_owned()),
         Error::InUse { .. } => Some("wait until whatever uses it is done, or use --force".to_owned()),
         Error::Incomplete { .. } => Some(FETCH_MISSING.to_owned()),
-        Error::Unnamed => Some("give it a name after the source, such as team/app:v1".to_owned()),
+        Error::Unnamed { sources } => Some(match &sources[..] {
+            [first, _, ..] => {
+                format!("import one after the other: `cvbake image import {} team/app:v1`", crate::text::line(first))
+            }
+            _ => "give it a name after the source, such as team/app:v1".to_owned(),
+        }),
         Error::NoManifest { .. } => Some("`cvbake image import` makes it an image with a manifest".to_owned()),
         _ => None,
     }
@@ -229,6 +238,14 @@ fn of_io(error: &IoError) -> Option<String> {
         );
     }
     None
+}
+
+/// What a registry says of an index is less than what is known of it here.
+fn of_absent(cause: Cause<'_>) -> Option<String> {
+    let Some(Error::ListsAbsent { registry_name, .. }) = cause.downcast_ref() else { return None };
+    let fetch = |name: &String| format!("`cvbake pull --all {}` fetches what is missing; ", crate::text::line(name));
+    let fetch = registry_name.as_ref().map(fetch).unwrap_or_default();
+    Some(format!("{fetch}leave out --all to push the image for one platform"))
 }
 
 /// What is said of a source is no advice about a place that something is to be written to.
@@ -339,8 +356,8 @@ fn of_store(error: &cvbake_store::Error) -> Option<String> {
         E::Input { .. } | E::NewInput { .. } => None,
         E::Digest { .. } => Some(DAMAGED.to_owned()),
         E::NamesLost { .. } => Some(
-            "`cvbake store check --repair` finds the images again, under their digests; `cvbake store gc --all` removes them and \
-             everything else"
+            "`cvbake store check --repair` finds the images again, under their digests, which they keep for 30 days after their last use; \
+             `cvbake image tag DIGEST NAME` gives one a name; `cvbake store gc --all` removes them and everything else"
                 .to_owned(),
         ),
         E::Foreign { .. } => Some(READ_ONLY.to_owned()),

@@ -101,6 +101,11 @@ pub(super) fn is_not_stored(cause: Cause<'_>) -> bool {
         || matches!(cause.downcast_ref(), Some(Problem::NotStored))
 }
 
+/// Whether a registry says that what was sent is wrong.
+pub(super) fn is_refusal(cause: Cause<'_>) -> bool {
+    matches!(cause.downcast_ref(), Some(Problem::Status { status: 400..=428 | 430..=499, .. }))
+}
+
 /// Whether it is about the place that an image is exported to.
 pub(super) fn is_of_target(cause: Cause<'_>) -> bool {
     matches!(cause.downcast_ref(), Some(Error::Target { .. }))
@@ -187,7 +192,7 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::Usage { .. } | Error::SeveralNames { .. } | Error::ImageName { .. } | Error::Unnamed => {
+        Error::Usage { .. } | Error::SeveralNames { .. } | Error::ImageName { .. } | Error::Unnamed { .. } => {
             Some(Kind::Usage)
         }
         Error::Read(_)

@@ -152,7 +152,7 @@ fn kinds_and_hints() {
             Kind::Image,
             "--platform",
         ),
-        (Error::Unnamed, Kind::Usage, "after the source"),
+        (Error::Unnamed { sources: Vec::new() }, Kind::Usage, "after the source"),
         (image(Fetch::Write { place: text(), source: os(Errno::IO) }), Kind::Output, "dmesg"),
         (image(Fetch::Write { place: text(), source: os(Errno::NOSPC) }), Kind::Output, full),
         (image(Fetch::Blob { digest: digest(), source: os(Errno::IO) }), Kind::Source, "dmesg"),

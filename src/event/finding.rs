@@ -49,12 +49,14 @@ pub enum Finding {
         /// How many.
         images: usize,
     },
-    /// The last name of an image that was imported points to another one now.
+    /// The last name of an image points to another one now.
     LostName {
         /// The name.
         name: String,
         /// The digest of the image that has none any more.
         digest: Digest,
+        /// Whether it stays all the same, because it was imported.
+        kept: bool,
     },
 }
 
@@ -99,8 +101,9 @@ impl fmt::Display for Finding {
             Finding::Incomplete { images: 1 } => "an image in the store is incomplete".to_owned(),
             Finding::Incomplete { images } => format!("{images} images in the store are incomplete"),
             Finding::Unnamed { images: 1 } => "an image in the store has no name".to_owned(),
-            Finding::LostName { name, digest } => {
-                format!("{name} names another image now: {digest}, which was imported, has no name any more")
+            Finding::LostName { name, digest, kept } => {
+                let origin = if *kept { "imported" } else { "pulled" };
+                format!("{name} names another image now: {digest}, which was {origin}, has no name any more")
             }
             Finding::Unnamed { images } => format!("{images} images in the store have no name"),
         };

@@ -8,7 +8,7 @@ use cvbake_archive::{Compression, Compressor};
 use cvbake_disk::Draft;
 use cvbake_fetch::export::{Contents, Layout, docker_archive, oci_archive};
 use cvbake_fetch::{Options, open_stored};
-use cvbake_store::{Pin, Reference, Store};
+use cvbake_store::{Health, Pin, Reference, Store};
 use cvbake_verify::{Blobs, Digest, Image, Layer, Root, Want};
 
 use super::documents::RunConfig;
@@ -58,21 +58,21 @@ pub enum Target {
     Oci {
         /// The directory.
         path: PathBuf,
-        /// The image's name in it.
+        /// The image's name in it; its name in full, if it has one and none is given.
         tag: Option<String>,
     },
     /// The tar of one.
     OciArchive {
         /// The file.
         path: PathBuf,
-        /// The image's name in it.
+        /// The image's name in it, as in a directory.
         tag: Option<String>,
     },
     /// What `docker load` and `podman load` read.
     DockerArchive {
         /// The file.
         path: PathBuf,
-        /// The names of the image, in full.
+        /// The names of the image, in full; its own, if it has one and none are given.
         names: Vec<String>,
     },
     /// The merged root filesystem, in a file or, without one, in a stream.
@@ -224,15 +224,35 @@ impl<'a> Work<'a> {
             (Contents::of_image(&image)?, exported, pin)
         };
         let contents = contents.ok_or_else(|| Error::NoManifest { name: exported.reference.clone() })?;
+        self.tell_fetched(&contents)?;
         let bytes = contents.len_bytes();
         (self.on)(Event::Amount { bytes });
         Ok((contents, exported, pin))
     }
 
-    /// What the image is called in a layout: as somebody says, or else by its name in full, so that it has that where it is imported.
+    /// Tells that not all of an image comes from the store: the registry is asked for the rest, which the store keeps.
+    fn tell_fetched(&self, contents: &Contents) -> Result<(), Error> {
+        let Some(store) = self.store.filter(|_| self.located.is_in_registry()) else { return Ok(()) };
+        let mut count = 0;
+        for blob in contents.blobs() {
+            count += usize::from(!matches!(store.look_at_blob(&blob.digest, blob.size)?, Health::Whole(_)));
+        }
+        if count > 0 {
+            let blobs = if count == 1 { "1 blob".to_owned() } else { format!("{count} blobs") };
+            (self.on)(Event::Note(format!("fetching {blobs} that the store does not have")));
+        }
+        Ok(())
+    }
+
+    /// The image's name in full, which it is given where nobody says another, so that it has that where it is imported.
+    fn own_name(&self) -> Option<String> {
+        let name = self.located.is_in_registry().then(|| full_name(self.blobs.reference())).flatten();
+        name.filter(|name| !name.contains('@'))
+    }
+
+    /// What the image is called in a layout.
     fn tag(&self, given: Option<&str>) -> Option<String> {
-        let own = || self.located.is_in_registry().then(|| full_name(self.blobs.reference())).flatten();
-        given.map(str::to_owned).or_else(|| own().filter(|name| !name.contains('@')))
+        given.map(str::to_owned).or_else(|| self.own_name())
     }
 
     fn layout(&self, path: &Path, tag: Option<&str>) -> Result<Exported, Error> {
@@ -264,6 +284,8 @@ impl<'a> Work<'a> {
         let no_config = || Error::NoManifest { name: exported.reference.clone() };
         (self.on)(Event::Stage(Stage::Export));
         let shown = path.display().to_string();
+        let own: Vec<String> = if names.is_empty() { self.own_name().into_iter().collect() } else { Vec::new() };
+        let names = if names.is_empty() { &own } else { names };
         let bytes = self.file(path, &mut |out| {
             let on = |bytes| (self.on)(Event::Wrote { bytes });
             let written = docker_archive(&image, self.blobs, names, self.place.path(), &shown, out, &on)?;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cvbake_fetch::{Source, stored_name};
-use cvbake_store::{Names, Reference, Store};
+use cvbake_store::{Names, Reference, Store, anonymous, is_anonymous};
 use cvbake_verify::Digest;
 
 use super::details::Details;
@@ -21,6 +21,9 @@ pub(crate) struct Found {
 
 /// The shortest beginning of a digest that is taken for one.
 const MIN_PREFIX: usize = 4;
+
+/// Words that are shorter than this are all alike, but for a letter or two.
+const MIN_SLIP: usize = 3;
 
 /// The most names that an error suggests.
 const MAX_SIMILAR: usize = 5;
@@ -85,14 +88,9 @@ fn is_digest(text: &str) -> bool {
     hex.len() >= MIN_PREFIX && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// What an image without a name is called: a digest, and nothing before it.
-pub(crate) fn is_bare(name: &str) -> bool {
-    name.starts_with('@')
-}
-
 /// The images that no name leads to, called by their digests.
 pub(crate) fn unnamed(store: &Store) -> Result<Vec<(String, Reference)>, Error> {
-    Ok(store.unnamed()?.into_iter().map(|image| (format!("@{}", image.digest), image)).collect())
+    Ok(store.unnamed()?.into_iter().map(|image| (anonymous(&image.digest), image)).collect())
 }
 
 /// Finds the only image that has such a configuration. All manifests are read for it.
@@ -186,16 +184,26 @@ pub fn begins(digest: &Digest, text: &str) -> bool {
     hex.len() >= MIN_PREFIX && digest.hex().starts_with(hex)
 }
 
-/// Names of the same repository, or of one with the same last part.
+/// Names of the same repository, then of one with the same last part, then of one that is written almost alike; in each case those with
+/// the same tag first.
 fn similar(all: &[(String, Reference)], wanted: Option<&str>) -> Vec<String> {
-    let Some(wanted) = wanted.map(repository) else { return Vec::new() };
+    let Some((wanted, wanted_tag, _)) = wanted.map(split) else { return Vec::new() };
     let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
-    let alike = |name: &&str| {
-        let name = repository(name);
-        name == wanted || last(name) == last(wanted) || one_slip(&last(name), &last(wanted))
+    let distance = |name: &str| {
+        let (name, tag, _) = split(name);
+        let (one, other) = (last(name), last(wanted));
+        let far = match () {
+            () if name == wanted => 0,
+            () if one == other => 1,
+            () if one.len().min(other.len()) >= MIN_SLIP && one_slip(&one, &other) => 2,
+            () => return None,
+        };
+        Some((far, tag != wanted_tag))
     };
-    let names = all.iter().map(|(name, _)| name.as_str());
-    names.filter(alike).take(MAX_SIMILAR).map(str::to_owned).collect()
+    let names = all.iter().map(|(name, _)| name).filter(|name| !is_anonymous(name));
+    let mut found: Vec<_> = names.filter_map(|name| Some((distance(name)?, name.clone()))).collect();
+    found.sort();
+    found.into_iter().take(MAX_SIMILAR).map(|(_, name)| name).collect()
 }
 
 /// A name without its tag and digest.
@@ -313,11 +321,21 @@ mod tests {
             Err(Error::NoSuchImage { similar, .. }) => similar,
             other => panic!("{other:?}"),
         };
-        let alpine = ["docker.io/library/alpine:3", "docker.io/library/alpine:latest"];
-        for text in ["alpine:4", "ghcr.io/x/alpine", "alpin", "alpinee", "apline", "olpine"] {
+        let mut alpine = ["docker.io/library/alpine:3", "docker.io/library/alpine:latest"];
+        assert_eq!(similar("alpine:4"), alpine);
+        alpine.reverse();
+        for text in ["ghcr.io/x/alpine", "alpin", "alpinee", "apline", "olpine"] {
             assert_eq!(similar(text), alpine, "{text}");
         }
         assert_eq!(similar("app:v2"), ["localhost:5000/team/app:v1"]);
+        // Not each of one letter, nor what has no name; the nearest first.
+        let name = |name: &str| (name.to_owned(), reference("a"));
+        let mut all = vec![name("@sha256:98a2"), name("r/x:1")];
+        let found = |all: &[(String, Reference)], text| super::similar(all, full_name(text).as_deref());
+        assert_eq!(found(&all, "j:1"), [""; 0]);
+        all.extend(["r/app:2", "docker.io/library/apq:1", "r/app:1", "docker.io/library/app:3"].map(name));
+        let nearest = ["docker.io/library/app:3", "r/app:1", "r/app:2", "docker.io/library/apq:1"];
+        assert_eq!(found(&all, "app:1"), nearest);
         for text in ["debian", "alpi", ""] {
             assert_eq!(similar(text), [""; 0], "{text}");
         }

@@ -13,13 +13,14 @@ use cvbake_verify::{CheckedReader, Descriptor, Digest, Error as VerifyError, Ima
 use super::documents::{self, RunConfig};
 use super::find::full_name;
 use super::layer::{Intake, NewLayer};
+use super::names::give;
 use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::everything;
 use crate::layers::archive;
 use crate::parallel::in_parallel;
-use crate::proof::{announce, prove, warn};
+use crate::proof::{announce, distinct, prove, warn};
 use crate::source::open_source;
 use crate::workplace::{Workplace, open_store};
 
@@ -109,9 +110,7 @@ fn try_import(job: &ImportJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -
         };
         // What can't be had again is safe before it has a name.
         store.settle()?;
-        store.set_references(names.iter().map(String::as_str), &kept.reference, Origin::Import, &|event| {
-            on(event.into());
-        })?;
+        give(&store, &names, &kept.reference, Origin::Import, on)?;
         let Kept { reference, platforms, layers, present_layers } = kept;
         imported.push(Imported { names, digest: reference.digest, platforms, layers, present_layers });
     }
@@ -122,7 +121,9 @@ fn try_import(job: &ImportJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -
 /// The images of a place, with the names that they have there.
 fn named(job: &ImportJob, place: &Workplace) -> Result<Vec<(Source, Vec<String>)>, Error> {
     let mut named = Vec::new();
-    for (source, names) in cvbake_fetch::names(&job.source, place.path())? {
+    let found = cvbake_fetch::names(&job.source, place.path())?;
+    let sources: Vec<String> = found.iter().map(|(source, _)| source.to_string()).collect();
+    for (source, names) in found {
         let names: Vec<String> =
             names.iter().filter_map(|name| full_name(name)).filter(|name| !name.contains('@')).collect();
         if !names.is_empty() {
@@ -130,7 +131,7 @@ fn named(job: &ImportJob, place: &Workplace) -> Result<Vec<(Source, Vec<String>)
         }
     }
     if named.is_empty() {
-        return Err(Error::Unnamed);
+        return Err(Error::Unnamed { sources });
     }
     Ok(named)
 }
@@ -146,7 +147,7 @@ pub(super) fn convert(
 ) -> Result<Kept, Error> {
     (intake.on)(Event::Stage(Stage::Unpack));
     let keys: Vec<Option<Digest>> = image.layers().iter().map(Layer::diff_id).collect();
-    let distinct = distinct(image.layers(), |layer| layer.diff_id());
+    let distinct = by_size(distinct(image.layers(), Layer::diff_id));
     let new = in_parallel(intake.control, jobs.get(), &distinct, &|layer, stop| {
         Ok((layer.diff_id(), intake.keep_new(layer, stop)?))
     })?;
@@ -178,12 +179,10 @@ pub(super) fn convert(
     Ok(Kept { reference, platforms, layers: new.len(), present_layers })
 }
 
-/// Each layer once, the largest first.
-fn distinct<'a>(layers: impl IntoIterator<Item = &'a Layer>, key: impl Fn(&Layer) -> Option<Digest>) -> Vec<&'a Layer> {
-    let mut seen = BTreeSet::new();
-    let mut distinct: Vec<&Layer> = layers.into_iter().filter(|layer| seen.insert(key(layer))).collect();
-    distinct.sort_by_key(|layer| (std::cmp::Reverse(layer.size()), layer.number()));
-    distinct
+/// The largest first: the one that takes longest begins first.
+fn by_size(mut layers: Vec<&Layer>) -> Vec<&Layer> {
+    layers.sort_by_key(|layer| (std::cmp::Reverse(layer.size()), layer.number()));
+    layers
 }
 
 struct Work<'a> {
@@ -204,7 +203,7 @@ impl Work<'_> {
     fn documents(&self) -> Result<Kept, Error> {
         let Intake { blobs, pin, on, .. } = self.intake;
         let (contents, images) = self.images()?;
-        let layers = distinct(images.iter().flat_map(Image::layers), Layer::digest);
+        let layers = by_size(distinct(images.iter().flat_map(Image::layers), Layer::digest));
         let size = layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.size()?));
         on(Event::Image { digest: Some(contents.top().digest), layers: layers.len(), bytes: size });
         on(Event::Stage(Stage::Unpack));

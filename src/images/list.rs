@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cvbake_fetch::open_stored;
-use cvbake_store::{Reference, Store};
+use cvbake_store::{Reference, Store, is_anonymous};
 use cvbake_verify::{Digest, Want};
 
 use super::details::{Details, ImageDetails};
-use super::find::{find_among, is_bare, names, split, unnamed};
+use super::find::{find_among, names, split, unnamed};
 use crate::error::Error;
 use crate::event::Event;
 use crate::proof::wanted;
@@ -78,7 +78,8 @@ pub fn inspect(store: &Path, name: &str, want: &Want, on: &(dyn Fn(Event) + Sync
     let references = names(&store, on)?;
     let found = find_among(&store, &references, name)?;
     let details = Details::of(&store, &found.reference, on)?;
-    let same = |(name, reference): &(String, Reference)| reference.digest == found.reference.digest && !is_bare(name);
+    let same =
+        |(name, reference): &(String, Reference)| reference.digest == found.reference.digest && !is_anonymous(name);
     let names = references.into_iter().filter(same).map(|(name, _)| name).collect();
     let image = match &details.images[..] {
         [] => None,
@@ -96,7 +97,7 @@ pub fn inspect(store: &Path, name: &str, want: &Want, on: &(dyn Fn(Event) + Sync
 /// The digests of images without a name, in order.
 pub(crate) fn without_name(store: &Store) -> Result<Vec<Digest>, Error> {
     let mut all = names(store, &|_| {})?;
-    all.retain(|(name, _)| is_bare(name));
+    all.retain(|(name, _)| is_anonymous(name));
     all.extend(unnamed(store)?);
     let digests: BTreeSet<Digest> = all.into_iter().map(|(_, reference)| reference.digest).collect();
     Ok(digests.into_iter().collect())

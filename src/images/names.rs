@@ -1,14 +1,15 @@
 //! Giving names to images, and taking them away.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use cvbake_store::{Health, Reference, Rules, Store};
+use cvbake_store::{Health, Named, Origin, Reference, Rules, Store, is_anonymous};
 use cvbake_verify::Digest;
 
 use super::details::Details;
-use super::find::{find, full_name, is_bare};
+use super::find::{find, full_name};
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Finding};
 
 /// What became of an image when names were taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Removed {
     pub digest: Digest,
     /// Whether it has no name any more.
     pub gone: bool,
+    /// Whether somebody asked for it: an image without a name that a registry gives back goes with any other.
+    pub asked: bool,
 }
 
 /// Gives an image more names, also one that has none; returns them in full.
@@ -44,14 +47,39 @@ pub fn tag(store: &Path, name: &str, new: &[String], on: &(dyn Fn(Event) + Sync)
     // What was imported under one name is not given back under another, whoever has it as well.
     let same = store.images(&tell)?.into_iter().filter(|named| named.reference.digest == reference.digest);
     let origin = same.map(|named| named.origin).max().unwrap_or_default();
-    store.set_references(new.iter().map(String::as_str), &reference, origin, &tell)?;
+    give(&store, &new, &reference, origin, on)?;
     store.settle()?;
     Ok(new)
 }
 
+/// Gives an image names, and tells of the images that had them and have no other. Of those that were imported the store tells itself.
+pub(super) fn give(
+    store: &Store,
+    names: &[String],
+    reference: &Reference,
+    origin: Origin,
+    on: &(dyn Fn(Event) + Sync),
+) -> Result<(), Error> {
+    let tell = |event: cvbake_store::Event| on(event.into());
+    let mut former = store.images(&tell)?;
+    former.retain(|named| names.contains(&named.name) && named.reference.digest != reference.digest);
+    store.set_references(names.iter().map(String::as_str), reference, origin, &tell)?;
+    if former.is_empty() {
+        return Ok(());
+    }
+    let unnamed: BTreeSet<Digest> = store.unnamed()?.into_iter().map(|image| image.digest).collect();
+    former.retain(|named| unnamed.contains(&named.reference.digest));
+    former.sort_by_key(|named| named.reference.digest);
+    former.dedup_by_key(|named| named.reference.digest);
+    for Named { name, reference, .. } in former {
+        on(Event::Finding(Finding::LostName { name, digest: reference.digest, kept: false }));
+    }
+    Ok(())
+}
+
 /// Takes names away: the one that is given, or all names of an image that is given by its digest. Without `force` it must not be in use, and a
-/// digest must have one name only. Either all are taken away or none. Blobs that nothing needs any more go, too: returns how many bytes
-/// that freed.
+/// digest must have one name only. Either all are taken away or none. Blobs that nothing needs any more go, too, with images that have no
+/// name and that a registry gives back: those are the last of what is returned, with how many bytes all that freed.
 ///
 /// # Errors
 /// When there is no such image, or it must stay.
@@ -68,6 +96,7 @@ pub fn remove(
     };
     let sweep = store.sweep(&tell)?;
     let mut left = store.references(&tell)?;
+    let unnamed = store.unnamed()?;
     let mut removed: Vec<Removed> = Vec::new();
     for name in names {
         let found = find(&store, name, on)?;
@@ -94,16 +123,19 @@ pub fn remove(
                 return Err(Error::InUse { name: name.clone() });
             }
         }
-        removed.push(Removed { untagged, digest, gone });
+        removed.push(Removed { untagged, digest, gone, asked: true });
     }
     for removed in &mut removed {
         removed.untagged.iter().try_for_each(|name| sweep.remove_reference(name).map(drop))?;
-        removed.untagged.retain(|name| !is_bare(name));
+        removed.untagged.retain(|name| !is_anonymous(name));
     }
     if !removed.iter().any(|removed| removed.gone) {
         return Ok((removed, 0));
     }
     let unneeded = sweep.plan(&Rules::default(), &tell)?;
     sweep.remove(&unneeded)?;
+    let went = unnamed.into_iter().map(|image| image.digest).filter(|digest| unneeded.blobs.contains(digest));
+    let others: Vec<Digest> = went.filter(|digest| !removed.iter().any(|it| it.digest == *digest)).collect();
+    removed.extend(others.into_iter().map(|digest| Removed { untagged: Vec::new(), digest, gone: true, asked: false }));
     Ok((removed, unneeded.bytes))
 }

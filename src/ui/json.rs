@@ -86,8 +86,8 @@ fn bytes(progress: &Progress, now: Duration) -> Value {
 fn message_object(message: &Message<'_>) -> Value {
     match message {
         Message::Warning(text) => json!({ "event": "warning", "message": text }),
-        Message::Finding(finding) => {
-            json!({ "event": "warning", "message": finding.to_string(), "hint": finding.hint() })
+        Message::Finding(finding, hint) => {
+            json!({ "event": "warning", "message": finding.to_string(), "hint": hint })
         }
         Message::Error(error, hint) => json!({
             "event": "error",

@@ -108,7 +108,8 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
                 Found::Content => ", cached",
                 Found::Disk => ", content taken from an earlier disk",
             };
-            Some(format!("layer {number} of {}: {}{how}", progress.layers, counted(*entries, "entry", "entries")))
+            // Not "of so many": it has its number in the image, and a layer that the image has twice is worked on once.
+            Some(format!("layer {number}: {}{how}", counted(*entries, "entry", "entries")))
         }
         Event::Planned { disk_bytes, content_bytes } => {
             let (disk, content) = (BinaryBytes(*disk_bytes), BinaryBytes(*content_bytes));
@@ -142,9 +143,9 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
     };
     match message {
         Message::Warning(warning) => format!("{} {}\n", label("warning", "33"), text::message(warning)),
-        Message::Finding(finding) => {
-            let (warning, hint) = (label("warning", "33"), label("hint", "36"));
-            format!("{warning} {finding}\n{hint} {}\n", text::message(&finding.hint()))
+        Message::Finding(finding, hint) => {
+            let (warning, label) = (label("warning", "33"), label("hint", "36"));
+            format!("{warning} {finding}\n{label} {}\n", text::message(hint))
         }
         Message::Error(error, hint) => {
             let hint = hint.as_ref().map(|hint| format!("{} {}\n", label("hint", "36"), text::message(hint)));
@@ -178,8 +179,9 @@ mod tests {
             "cvbake: error: disk.ext4 exists already\ncvbake: hint: --force replaces it\n"
         );
         let finding = Finding::NamesLost { path: "/s\n".into(), known: 2 };
+        let hint = finding.hint();
         assert_eq!(
-            plain(Message::Finding(&finding)),
+            plain(Message::Finding(&finding, &hint)),
             "cvbake: warning: the names of 2 images are lost from /s , but not from index.json\n\
              cvbake: hint: `cvbake store check --repair` restores the names\n"
         );
@@ -280,20 +282,13 @@ mod tests {
 
     #[test]
     fn lines() {
-        let mut progress = Progress::default();
-        progress.layers = 5;
+        let progress = Progress::default();
         let finished = |found| LayerEvent::Finished { found, entries: 1, bytes: None };
         let table = [
             (Event::Image { digest: None, layers: 1, bytes: Some(2048) }, Some("image: 1 layer, 2.00 KiB")),
-            (Event::Layer { number: 2, event: finished(Found::Nothing) }, Some("layer 2 of 5: 1 entry")),
-            (
-                Event::Layer { number: 2, event: finished(Found::Blob) },
-                Some("layer 2 of 5: 1 entry, already in the store"),
-            ),
-            (
-                Event::Layer { number: 2, event: finished(Found::Index) },
-                Some("layer 2 of 5: 1 entry, list of files cached"),
-            ),
+            (Event::Layer { number: 2, event: finished(Found::Nothing) }, Some("layer 2: 1 entry")),
+            (Event::Layer { number: 2, event: finished(Found::Blob) }, Some("layer 2: 1 entry, already in the store")),
+            (Event::Layer { number: 2, event: finished(Found::Index) }, Some("layer 2: 1 entry, list of files cached")),
             (Event::Layer { number: 2, event: LayerEvent::Read { bytes: 1 } }, None),
             (
                 Event::Planned { disk_bytes: 1 << 30, content_bytes: 3 << 20 },

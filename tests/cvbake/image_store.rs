@@ -164,7 +164,15 @@ fn root_filesystems_become_images() {
 #[test]
 fn listed() {
     let place = Place::with(&with_history());
-    assert_eq!(image(&place, &["ls", "--json"]).ok().stdout, "[]\n", "no store is no error");
+    let none = image(&place, &["ls", "--json"]).ok();
+    assert_eq!(none.stdout, "[]\n", "no store is no error");
+    // A slip of the pen is seen, and that nothing was pulled yet is no slip.
+    for args in [&["ls"][..], &["inspect", "a"], &["history", "a"], &["tag", "a", "b"], &["rm", "a"]] {
+        let warnings = image(&place, args).run().warnings().join("\n");
+        assert!(warnings.contains(&format!("there is no store at {}", place.store().display())), "{warnings}");
+    }
+    let usual = Bake::of(&["image", "ls"]).env("HOME", place.path().join("home"));
+    assert_eq!(usual.ok().stderr, "");
     assert!(!place.store().exists(), "and none is made");
     import(&place, &[&layout(&place), "team/app:v1"]).ok();
     let manifest = digest("sha256", skopeo(&["inspect", "--raw", &source(&place)]).as_bytes());
@@ -262,7 +270,7 @@ fn tagged_and_removed() {
     let manifest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
     let tagged = image(&place, &["tag", "--json", "a:1", "b:2", "c/d"]).ok().stdout;
     assert_eq!(tagged, "{\"names\":[\"docker.io/library/b:2\",\"docker.io/c/d:latest\"]}\n");
-    image(&place, &["tag", &manifest[..16], "e"]).ok();
+    assert_eq!(image(&place, &["tag", &manifest[..16], "e"]).ok().stdout, "Tagged docker.io/library/e:latest\n");
     image(&place, &["tag", "a:1", "b@sha256:12"]).run().error(&[2]);
     image(&place, &["tag", "nothing", "x"]).run().error(&[3]);
     let names = || image(&place, &["ls", "--format", "{{.Name}}"]).ok().stdout;

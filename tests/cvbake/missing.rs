@@ -58,8 +58,8 @@ fn what_images_lack_is_named_and_imported_again() {
         assert!(line.starts_with(&expected), "{}", outcome.describe());
     }
     assert!(lines[2].ends_with(": nothing damaged, 2 images incomplete"), "{}", outcome.describe());
-    assert!(outcome.stderr.contains("`cvbake pull` fetches"), "{}", outcome.describe());
-    assert!(outcome.stderr.contains("`cvbake image import`"), "{}", outcome.describe());
+    assert!(outcome.stderr.contains("`cvbake pull --store "), "{}", outcome.describe());
+    assert!(outcome.stderr.contains("`cvbake image import --store "), "{}", outcome.describe());
 
     // What is damaged is lacking, too; then that is an error.
     let mut bytes = fs::read(blob(&place, &harmed.digest)).unwrap();
@@ -117,7 +117,9 @@ fn of_several_platforms_those_that_were_never_there_are_not_missing() {
         let outcome = run.env("HOME", place.path().join("home")).run();
         let line = outcome.error(&[3]);
         assert!(line.contains("the store has it for linux/amd64, not for linux/arm64"), "{}", outcome.describe());
-        assert!(outcome.stderr.contains("`cvbake pull --platform linux/arm64 "), "{}", outcome.describe());
+        // No registry gives what was imported.
+        let hint = outcome.stderr.split("hint: ").nth(1);
+        assert_eq!(hint, Some("--platform chooses one that is there\n"), "{}", outcome.describe());
     }
     let shown = image(&place, &["inspect", "--raw", "all", "--platform", "linux/amd64"]).ok().stdout;
     fs::remove_file(blob(&place, &crate::support::image::digest("sha256", shown.as_bytes()))).unwrap();
@@ -180,7 +182,7 @@ fn names_that_are_lost_are_told_and_images_without_one_are_given_one() {
     import(&place, &[&layout(&other), "b:1"]).ok();
     let outcome = check(&place, &[]).ok();
     assert!(outcome.stdout.contains(&format!("{digest}: this image has no name\n")), "{}", outcome.describe());
-    assert!(outcome.stderr.contains("`cvbake image tag DIGEST NAME`"), "{}", outcome.describe());
+    assert!(outcome.stderr.contains("`cvbake image tag DIGEST NAME --store "), "{}", outcome.describe());
     let told: Value = serde_json::from_str(&check(&place, &["--json"]).ok().stdout).unwrap();
     assert_eq!(told["unnamed"][0], digest.as_str());
     image(&place, &["tag", &digest[..20], "c:1"]).ok();
@@ -198,7 +200,7 @@ fn an_imported_image_outlives_its_last_name() {
     let digest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
     let other = Place::with(&small("second"));
     let moved = import(&place, &[&layout(&other), "a:1"]).ok();
-    for part in [&*format!("{digest}, which was imported"), &format!("`cvbake image tag {digest} NAME` keeps it")] {
+    for part in [&*format!("{digest}, which was imported"), &format!("`cvbake image tag {digest} NAME --store ")] {
         assert!(moved.stderr.contains(part), "{part}: {}", moved.describe());
     }
     let rows = || image(&place, &["ls", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}"]).ok().stdout;
@@ -232,6 +234,39 @@ fn an_imported_image_outlives_its_last_name() {
     assert!(!rows().contains("<none>"), "{}", rows());
 }
 
+/// Whoever uses an image by its digest every day has it tomorrow, too.
+#[test]
+fn an_image_without_a_name_stays_while_it_is_used() {
+    let place = Place::with(&small("first"));
+    import(&place, &[&layout(&place), "a:1"]).ok();
+    let digest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
+    let other = Place::with(&small("second"));
+    import(&place, &[&layout(&other), "a:1"]).ok();
+    let registry = Registry::start(&place, false);
+    let target = format!("docker://{}/used/image:v1", registry.host);
+    let out = format!("oci:{}", place.path().join("out/x").display());
+    let file = place.store().join(format!("repositories/%/@{digest}"));
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let hex = &digest["sha256:".len()..];
+    for used in [
+        place.bake_source(&digest),
+        place.bake_source(&hex[..12]).arg("--force"),
+        image(&place, &["export", &digest, &out]),
+        cvbake(&place, &["push", &digest, &target]),
+    ] {
+        let times = fs::FileTimes::new().set_accessed(old).set_modified(old);
+        fs::File::options().write(true).open(&file).unwrap().set_times(times).unwrap();
+        used.ok();
+        let collected = collect(&place, &["gc", "--json"]).ok();
+        assert!(collected.stdout.contains(r#""images":[]"#) && file.exists(), "{}", collected.describe());
+    }
+    let times = fs::FileTimes::new().set_accessed(old).set_modified(old);
+    fs::File::options().write(true).open(&file).unwrap().set_times(times).unwrap();
+    image(&place, &["inspect", &digest]).ok();
+    collect(&place, &["gc"]).ok();
+    assert!(!file.exists(), "looked at, and not used");
+}
+
 /// What a registry gives back is seen and found as well, and needs no name to go.
 #[test]
 fn a_pulled_image_that_lost_its_name_is_found() {
@@ -253,6 +288,40 @@ fn a_pulled_image_that_lost_its_name_is_found() {
     let expected = format!(r#"{{"images":[{{"image":"{digest}","untagged":[],"removed":true}}],"freed_bytes":"#);
     assert!(removed.stdout.starts_with(&expected), "{}", removed.describe());
     assert_eq!(names(&place.store().join("blobs/sha256")), [""; 0]);
+}
+
+/// An image that was pulled and has no name goes with any other: nobody loses one without being told.
+#[test]
+fn a_pulled_image_that_loses_its_name_is_told_and_named_when_it_goes() {
+    let place = Place::with(&small("first"));
+    let registry = Registry::start(&place, false);
+    let pulled = registry.push(&place, "some/image:v1");
+    cvbake(&place, &["pull", &pulled]).ok();
+    let digest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
+    let other = Place::with(&small("second"));
+    import(&place, &[&layout(&other), "a:1"]).ok();
+    let ours = image(&place, &["ls", "-q", "a:1"]).ok().stdout.trim().to_owned();
+    // As long as it has another name there is nothing to tell.
+    image(&place, &["tag", &pulled, "b:1"]).ok();
+    assert_eq!(image(&place, &["tag", "a:1", "b:1"]).ok().stderr, "");
+    for lose in [&["tag", "a:1", &pulled][..], &["import", &layout(&other), &pulled]] {
+        let lost = image(&place, lose).ok();
+        let expected = format!("{pulled} names another image now: {digest}, which was pulled, has no name any more");
+        assert!(lost.stderr.contains(&expected), "{}", lost.describe());
+        assert!(lost.stderr.contains(&format!("`cvbake image tag {digest} NAME --store ")), "{}", lost.describe());
+        cvbake(&place, &["pull", &pulled]).ok();
+    }
+    image(&place, &["tag", "a:1", &pulled]).ok();
+    let removed = image(&place, &["rm", "--force", &ours]).ok();
+    let end = format!("Removed  {ours}\nRemoved  {digest} (pulled; it had no name)\nFreed    ");
+    assert!(removed.stdout.contains(&end), "{}", removed.describe());
+
+    cvbake(&place, &["pull", &pulled]).ok();
+    import(&place, &[&layout(&other), "a:1"]).ok();
+    image(&place, &["tag", "a:1", &pulled]).ok();
+    let removed: Value = serde_json::from_str(&image(&place, &["rm", "-f", "--json", &ours]).ok().stdout).unwrap();
+    let expected = serde_json::json!({ "image": digest, "untagged": [], "removed": true });
+    assert_eq!(removed["images"][1], expected, "{removed}");
 }
 
 /// An image that a registry has as well was imported all the same, and its new names say so.

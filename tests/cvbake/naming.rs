@@ -115,12 +115,43 @@ fn names_go_along() {
     let place = Place::with(&sample::small("there and back"));
     import(&place, &[&layout(&place), "r.example/team/app:v1"]).ok();
     let out = place.path().join("out").display().to_string();
-    for target in [format!("oci-archive:{out}/app.tar"), format!("oci:{out}/app")] {
+    for target in
+        [format!("oci-archive:{out}/app.tar"), format!("oci:{out}/app"), format!("docker-archive:{out}/docker.tar")]
+    {
         image(&place, &["export", "app:v1", &target, "--platform", "linux/amd64"]).ok();
         image(&place, &["rm", "app:v1"]).ok();
         let back = import(&place, &[&target]).ok();
         assert!(back.stdout.contains("r.example/team/app:v1"), "{}", back.describe());
     }
+    // What is asked for by its digest has no name to go along, and one that is given is the only one.
+    let digest = image(&place, &["ls", "-q", "app:v1"]).ok().stdout.trim().to_owned();
+    let target = format!("docker-archive:{out}/docker.tar");
+    image(&place, &["export", &digest, &target, "--force"]).ok();
+    import(&place, &[&target]).run().error(&[2]);
+    image(&place, &["export", "app:v1", &format!("{target}:b:1"), "--force"]).ok();
+    let back = import(&place, &[&target]).ok();
+    assert!(back.stdout.starts_with("Imported docker.io/library/b:1\n"), "{}", back.describe());
+}
+
+/// Of several images without names in full, one at a time gets one.
+#[test]
+fn several_images_without_names_are_imported_one_by_one() {
+    let place = Place::new();
+    let layout = place.path().join("image");
+    let entries = ["one", "two"].map(|text| {
+        write_layout(&sample::small(text), &layout);
+        let index = fs::read_to_string(layout.join("index.json")).unwrap();
+        let entry = index.split_once("\"manifests\":[").unwrap().1.strip_suffix("]}").unwrap().to_owned();
+        entry.replace(r#"ref.name":"latest""#, &format!(r#"ref.name":"{text}""#))
+    });
+    fs::write(layout.join("index.json"), format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(",")))
+        .unwrap();
+    let source = format!("oci:{}", layout.display());
+    let refused = import(&place, &[&source, "--platform", "linux/amd64"]).run();
+    assert!(refused.error(&[2]).contains("does not name the images in full"), "{}", refused.describe());
+    let hint = refused.stderr.split("hint: ").nth(1).unwrap();
+    assert!(hint.contains(&format!("`cvbake image import {source}:one team/app:v1 --store ")), "{hint}");
+    import(&place, &[&format!("{source}:one"), "team/app:v1", "--platform", "linux/amd64"]).ok();
 }
 
 /// What `docker save` writes has tags that several images may have, and their names in full beside them.

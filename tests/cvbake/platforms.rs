@@ -117,3 +117,27 @@ fn an_index_of_which_something_is_missing() {
     // The other one is there all the same.
     cvbake(&place, &["pull", &server.name()]).ok();
 }
+
+/// What is not there is fetched by the name that a registry knows, however the image is named here.
+#[test]
+fn the_platform_that_is_missing_is_fetched_by_name() {
+    let place = Place::with(&images(1));
+    let registry = Registry::start(&place, false);
+    let name = registry.push(&place, "some/image:v1");
+    cvbake(&place, &["pull", &name]).ok();
+    let digest = image(&place, &["ls", "-q"]).ok().stdout.trim().to_owned();
+    for text in [name.as_str(), &digest, &digest[..19]] {
+        let bake = place.bake_source(text).platform("linux/arm64").args(["--pull", "never"]).run();
+        bake.error(&[3]);
+        let store = place.store().display().to_string();
+        let hint = format!("hint: `cvbake pull --platform linux/arm64 {name} --store {store}` fetches it; --platform ");
+        assert!(bake.stderr.contains(&hint), "{}", bake.describe());
+    }
+    // An export may fetch it, and says so.
+    let out = format!("oci:{}", place.path().join("out/all").display());
+    let export = |out: &str| image(&place, &["export", "--all", &name, out]).env("XDG_RUNTIME_DIR", "");
+    let first = export(&out).progress("plain").ok().stderr;
+    assert!(first.contains("cvbake: fetching 2 blobs that the store does not have\n"), "{first}");
+    let second = export(&out).progress("plain").ok().stderr;
+    assert!(!second.contains("fetching"), "{second}");
+}

@@ -224,8 +224,28 @@ fn an_index() {
     let line = partial.error(&[9]);
     assert!(line.contains("status 400") && line.contains("MANIFEST_BLOB_UNKNOWN"), "{}", partial.describe());
     assert!(partial.warnings()[0].contains("linux/arm64"), "{}", partial.describe());
+    assert!(line.contains("the index lists 1 manifest that is neither here nor in the registry"), "{line}");
+    let hint = format!(
+        "hint: `cvbake pull --all {name} --store {}` fetches what is missing; leave out --all ",
+        place.store().display()
+    );
+    assert!(partial.stderr.contains(&hint), "{}", partial.describe());
+    // A pull completes no layout.
+    let elsewhere = Place::with(&two_platforms());
+    let blob = |digest: &str| elsewhere.path().join("image/blobs").join(digest.replace(':', "/"));
+    let read = |path: &Path| serde_json::from_slice::<serde_json::Value>(&fs::read(path).unwrap()).unwrap();
+    let top = read(&elsewhere.path().join("image/index.json"));
+    let index = read(&blob(top["manifests"][0]["digest"].as_str().unwrap()));
+    fs::remove_file(blob(index["manifests"][1]["digest"].as_str().unwrap())).unwrap();
+    let partial = push(&place, &[&layout(&elsewhere), &format!("{}/partial:v1", registry.host), "--all"]).run();
+    partial.error(&[9]);
+    let hint = partial.stderr.split("hint: ").last();
+    assert_eq!(hint, Some("leave out --all to push the image for one platform\n"), "{}", partial.describe());
     // Where the rest is already, nothing is missing.
     push(&place, &[&name, &format!("{}/both:v2", registry.host), "--all"]).ok();
+    // What it takes is fetched, and it works.
+    cvbake(&place, &["pull", "--all", &name]).any_platform().ok();
+    push(&place, &[&name, &format!("{}/partial:v1", registry.host), "--all"]).ok();
 
     let one = format!("{}/one:v1", registry.host);
     let pushed = push(&place, &[&source, &one, "--platform", "linux/arm64", "--json"]).ok();
@@ -303,7 +323,7 @@ fn command_lines() {
     // What is wrong with the source is told of the source, and before anything is connected to.
     for (source, text, hint) in [
         ("oci:/nowhere/x", "cannot open /nowhere/x: ", ""),
-        ("nowhere/x:1", "the store has no image \"nowhere/x:1\"", "`cvbake pull` fetches others"),
+        ("nowhere/x:1", "the store has no image \"nowhere/x:1\"", "`cvbake pull --store "),
     ] {
         let outcome = push(&place, &[source, "localhost:1/y"]).run();
         let line = outcome.error(&[3]);

@@ -34,7 +34,8 @@ pub(super) struct Args {
     #[arg(value_name = "NAME")]
     name: OsString,
 
-    /// Write it to oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE or tar:-
+    /// Write it to oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE or tar:- [default TAG and NAME: the name of
+    /// the image in full]
     ///
     /// oci: adds the image to a directory in the OCI image layout, replacing an image with the same tag. docker-archive: writes
     /// an archive for docker load and podman load. tar: writes the merged root filesystem, with all attributes of all files; tar:- writes

@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
         return args.print(&rows(look.at_image(&want, &on)?.steps()));
     }
     let name = args.name.to_string_lossy();
-    let inspected = cvbake::images::inspect(&args.store.existing(ui)?, &name, &want, &on);
+    let inspected = cvbake::images::inspect(&args.store.there(ui)?, &name, &want, &on);
     let inspected = inspected.map_err(|error| or_elsewhere(&args.name, error))?;
     let incomplete = || Error::Incomplete { name: name.clone().into_owned() };
     let image = inspected.image.filter(|image| image.config.is_some()).ok_or_else(incomplete)?;

@@ -80,7 +80,7 @@ impl Args {
         let want = want(self.platform.as_ref());
         let on = |event| ui.on(&event);
         let Some(source) = elsewhere(name)? else {
-            let inspected = cvbake::images::inspect(&self.store.existing(ui)?, &name.to_string_lossy(), &want, &on);
+            let inspected = cvbake::images::inspect(&self.store.there(ui)?, &name.to_string_lossy(), &want, &on);
             return inspected.map(Box::new).map(Found::InStore).map_err(|error| or_elsewhere(name, error));
         };
         let registry = self.access.options(Pull::Always)?;

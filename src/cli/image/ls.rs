@@ -49,8 +49,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    args.store.warn_of_none(ui);
     let listed = match args.store.path() {
-        Some(_) => cvbake::images::list(&args.store.existing(ui)?, &|event| ui.on(&event))?,
+        Some(_) => cvbake::images::list(&args.store.there(ui)?, &|event| ui.on(&event))?,
         None => Vec::new(),
     };
     let matching = |image: &&Listed| args.pattern.as_ref().is_none_or(|pattern| matches(pattern, image));

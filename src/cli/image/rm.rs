@@ -14,7 +14,8 @@ use crate::ui::Ui;
 /// Remove images from the store
 ///
 /// Removing one name of an image leaves its other names. The image is removed with its last name, together with everything that no
-/// other image in the store needs. Imported images without a name stay until they are given by their digests.
+/// other image in the store needs, and with pulled images that have no name. Imported images without a name stay until they are given by
+/// their digests.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Images to remove: names, ends of names, digests or beginnings of digests
@@ -35,7 +36,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     let (removed, freed) =
-        cvbake::images::remove(&args.store.existing(ui)?, &args.names, args.force, &|event| ui.on(&event))?;
+        cvbake::images::remove(&args.store.there(ui)?, &args.names, args.force, &|event| ui.on(&event))?;
     if !args.json {
         return output::lines(&text(&removed, freed));
     }
@@ -50,7 +51,8 @@ fn text(removed: &[Removed], freed: u64) -> String {
             text.push_str(&format!("Untagged {}\n", cvbake::text::line(name)));
         }
         if removed.gone {
-            text.push_str(&format!("Removed  {}\n", removed.digest));
+            let why = if removed.asked { "" } else { " (pulled; it had no name)" };
+            text.push_str(&format!("Removed  {}{why}\n", removed.digest));
         }
     }
     if removed.iter().any(|removed| removed.gone) {

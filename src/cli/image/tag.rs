@@ -32,9 +32,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    let names = cvbake::images::tag(&args.store.existing(ui)?, &args.name, &args.new, &|event| ui.on(&event))?;
+    let names = cvbake::images::tag(&args.store.there(ui)?, &args.name, &args.new, &|event| ui.on(&event))?;
     if !args.json {
-        return Ok(());
+        let lines = names.iter().map(|name| format!("Tagged {}\n", cvbake::text::line(name)));
+        return output::lines(&lines.collect::<String>());
     }
     let report = serde_json::to_string(&Report { names: &names }).expect("a list of texts");
     output::json(&format!("{report}\n"))

@@ -117,7 +117,7 @@ impl Store {
                 self.write_reference_below(self.root.subdir(REPOSITORIES)?, name, reference, Origin::Import)?;
             }
             self.root.subdir(REPOSITORIES)?;
-            self.write_index_json(&[], File::sync_all)?;
+            self.write_index_json(&[], File::sync_all, &|_| {})?;
         }
         Ok(found)
     }

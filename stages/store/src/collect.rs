@@ -119,7 +119,7 @@ impl Sweep<'_> {
             removal.partials.iter().try_for_each(|name| remove_partial(&dir, OsStr::new(name)))?;
         }
         if self.store.root.exists(REPOSITORIES)? && !self.store.root.exists(INDEX_JSON)? {
-            unless_full(self.store.write_index_json(&[], File::sync_all).map(drop))?;
+            unless_full(self.store.write_index_json(&[], File::sync_all, &|_| {}).map(drop))?;
         }
         // Its time is that of the last collection.
         unless_full(self.gate().write_all_at(b"\n", 0).map_err(|source| self.store.gate_not_written(source)))

@@ -11,7 +11,7 @@ use cvbake_verify::{Candidate, MAX_INDEX_ENTRIES, json, parse_index};
 use serde_json::{Value, json};
 
 use crate::entry::{Entry, Fault};
-use crate::reference::{REPOSITORIES, anonymous};
+use crate::reference::{REPOSITORIES, anonymous, is_anonymous};
 use crate::{Damage, Error, Event, Health, Origin, Reference, Store};
 
 pub(crate) const INDEX_JSON: &str = "index.json";
@@ -29,10 +29,11 @@ impl Store {
         &self,
         without: &[&str],
         sync: impl FnOnce(&File) -> std::io::Result<()>,
+        on: &(dyn Fn(Event) + Sync),
     ) -> Result<File, Error> {
         // A name that stands there only would be lost for good.
-        self.restore_names(without, &|_| {})?;
-        let mut references = self.references(&|_| {})?;
+        self.restore_names(without, on)?;
+        let mut references = self.references(on)?;
         references.retain(|(name, _)| !without.contains(&name.as_str()));
         let text = document(&references);
         self.write_new(&self.root, INDEX_JSON, text.as_bytes(), sync)
@@ -83,7 +84,7 @@ impl Store {
     }
 
     /// What `index.json` says names point to; nothing if there is none, or none that can be read.
-    fn read_index_json(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
+    pub(crate) fn read_index_json(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
         match self.check_index_json(true)? {
             Health::Absent => Ok(Vec::new()),
             Health::Whole(references) => Ok(references),
@@ -117,7 +118,7 @@ fn document(references: &[(String, Reference)]) -> String {
 fn descriptor(name: &str, reference: &Reference) -> Value {
     let Reference { digest, media_type, size } = reference;
     let mut descriptor = json!({ "mediaType": media_type, "digest": digest.to_string(), "size": size });
-    if !name.starts_with('@') {
+    if !is_anonymous(name) {
         descriptor["annotations"] = json!({ REF_NAME: name });
     }
     descriptor

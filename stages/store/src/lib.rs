@@ -46,6 +46,7 @@ mod collect;
 mod dir;
 mod entry;
 mod error;
+mod former;
 mod index;
 mod later;
 mod layout;
@@ -82,7 +83,7 @@ pub use crate::patience::Patience;
 use crate::pin::PINS;
 pub use crate::pin::Pin;
 pub use crate::plan::{Imported, Removal, Rules, Unused};
-pub use crate::reference::{Named, Origin, Reference};
+pub use crate::reference::{Named, Origin, Reference, anonymous, is_anonymous};
 pub use crate::scratch::Scratch;
 pub use crate::sweep::Sweep;
 

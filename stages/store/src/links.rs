@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::io::Read as _;
+use std::io::{self, Read};
 
 use cvbake_verify::{Digest, MAX_NESTING, json};
 use serde::Deserialize;
@@ -126,9 +126,21 @@ fn read(dir: &Dir, digest: &Digest) -> Result<Option<Links>, Fault> {
     if len > largest {
         return Err(Fault::Damage(Damage::Length { expected: largest, found: len }));
     }
-    let mut text = Vec::new();
-    file.take(largest).read_to_end(&mut text).map_err(fault)?;
+    let text = object(file.take(largest)).map_err(fault)?;
+    let text = text.ok_or_else(|| Fault::Damage(Damage::Document("expected a JSON object".to_owned())))?;
     links(&text).map(Some)
+}
+
+/// The text of what may be a JSON object. Of anything else only the first byte is read: most blobs are layers, and all of them may be
+/// looked at.
+fn object(mut file: impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut text = Vec::new();
+    file.by_ref().take(1).read_to_end(&mut text)?;
+    if !matches!(text[..], [b'{' | b' ' | b'\t' | b'\n' | b'\r']) {
+        return Ok(None);
+    }
+    file.read_to_end(&mut text)?;
+    Ok(Some(text))
 }
 
 fn links(text: &[u8]) -> Result<Links, Fault> {
@@ -173,6 +185,25 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Listing images looks at every blob.
+    #[test]
+    fn of_a_layer_only_the_first_byte_is_read() {
+        struct Unread;
+        impl Read for Unread {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("more is read"))
+            }
+        }
+        for first in [b"\x1f", b"\x28", b"a", b"[", b"\0"] {
+            assert!(matches!(object(first.chain(Unread)), Ok(None)), "{first:?}");
+        }
+        for first in [b"{", b" ", b"\n", b"\t", b"\r"] {
+            assert!(object(first.chain(Unread)).is_err(), "{first:?}");
+            assert_eq!(object(first.chain(&b"}"[..])).unwrap(), Some([&first[..], b"}"].concat()));
+        }
+        assert!(matches!(object(&b""[..]), Ok(None)));
+    }
 
     #[test]
     fn documents_point_to_what_they_need() {

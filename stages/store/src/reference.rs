@@ -11,7 +11,6 @@
 //!
 //! A repository may be called like another one's tag, so the files' names begin with what no part of a repository's does.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -25,7 +24,6 @@ use serde::{Deserialize, Serialize};
 use crate::dir::Dir;
 use crate::entry::{Entry, Fault, fault, times, used_now};
 use crate::layout::INDEX_JSON;
-use crate::links::{Documents, Need};
 use crate::name::{locate, unescape};
 use crate::{Damage, Error, Event, Health, Store};
 
@@ -84,13 +82,20 @@ impl Named {
     /// Whether the image has no name, and is called by its digest.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
-        self.name.starts_with('@')
+        is_anonymous(&self.name)
     }
 }
 
 /// What an image is called that has no name: its digest in no repository.
-pub(crate) fn anonymous(digest: &Digest) -> String {
+#[must_use]
+pub fn anonymous(digest: &Digest) -> String {
     format!("@{digest}")
+}
+
+/// Whether an image that is called this has no name.
+#[must_use]
+pub fn is_anonymous(name: &str) -> bool {
+    name.starts_with('@')
 }
 
 /// More than any [`Document`]: a digest, a media type, a number and a word.
@@ -106,7 +111,7 @@ impl Store {
         Ok(self.named(name, on)?.map(|(reference, _)| reference))
     }
 
-    fn named(&self, name: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Option<(Reference, Origin)>, Error> {
+    pub(crate) fn named(&self, name: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Option<(Reference, Origin)>, Error> {
         let (repository, file) = locate(name);
         let mut dir = self.root.existing_subdir(REPOSITORIES)?;
         for part in &repository {
@@ -179,40 +184,10 @@ impl Store {
         let bare = anonymous(&reference.digest);
         let bare = Some(bare.as_str()).filter(|bare| names.iter().any(|name| name != bare));
         let is_new = !self.root.exists(INDEX_JSON)?;
-        let written = self.write_index_json(bare.as_slice(), |file| if is_new { Ok(()) } else { file.sync_all() })?;
+        let sync = |file: &File| if is_new { Ok(()) } else { file.sync_all() };
+        let written = self.write_index_json(bare.as_slice(), sync, on)?;
         self.later.sync(&self.root, INDEX_JSON.into(), written)?;
         bare.map_or(Ok(false), |bare| self.delete_reference_file(bare)).map(drop)
-    }
-
-    /// Images that no registry gives back, and that the last of their names is about to leave, are kept under their digests.
-    fn keep_former(&self, names: &[&str], new: &Reference, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
-        let mut formers: BTreeMap<Digest, (&str, Reference)> = BTreeMap::new();
-        for &name in names {
-            if let Some((former, Origin::Import)) = self.named(name, &|_| {})?
-                && former.digest != new.digest
-                && self.blob_is_there(&former.digest)?
-            {
-                formers.entry(former.digest).or_insert((name, former));
-            }
-        }
-        if formers.is_empty() {
-            return Ok(());
-        }
-        let mut documents = Documents::new(self, &|_| {});
-        let mut needed = documents.needs(new.digest, false)?;
-        for (name, other) in self.references(&|_| {})? {
-            if !names.contains(&name.as_str()) {
-                needed.extend(documents.needs(other.digest, false)?);
-            }
-        }
-        for (digest, (name, former)) in formers {
-            if !needed.contains(&Need::Document(digest)) {
-                let dir = self.root.subdir(REPOSITORIES)?;
-                self.write_reference_below(dir, &anonymous(&digest), &former, Origin::Import)?;
-                on(Event::Unnamed { name: name.to_owned(), digest });
-            }
-        }
-        Ok(())
     }
 
     /// Writes the file of a name, below a directory of repositories.
@@ -249,7 +224,7 @@ impl Store {
     /// The same for who has the store alone already, and for several names; says how many were known.
     pub(crate) fn delete_references(&self, names: &[&str]) -> Result<usize, Error> {
         // First: a name that only stands there counts as lost, and would come back.
-        match self.write_index_json(names, File::sync_all) {
+        match self.write_index_json(names, File::sync_all, &|_| {}) {
             // What goes may make the room; until then the names stand in one place only.
             Err(error) if error.is_full() => {
                 let name = OsStr::new(INDEX_JSON);

@@ -178,3 +178,33 @@ fn what_was_imported_outlives_its_last_name() {
     assert_eq!(set(&first, Origin::Registry), 1, "the index");
     assert_eq!(set(&second, Origin::Registry), 0);
 }
+
+/// Names that cannot be read are told of, and one that is given to another image leaves the former image as it would otherwise.
+#[test]
+fn damaged_names_are_told_when_others_are_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let (first, _) = put_image(&store, "first");
+    let (second, _) = put_image(&store, "second");
+    let (third, _) = put_image(&store, "third");
+    let set = |name: &str, image: &Reference, origin| {
+        let told = std::sync::Mutex::new(Vec::new());
+        store.set_references([name], image, origin, &|event| told.lock().unwrap().push(event.to_string())).unwrap();
+        told.into_inner().unwrap()
+    };
+    let damage = |file: &str| fs::write(store.names_path().join(file), "").unwrap();
+    set("r/a:t", &first, Origin::Import);
+    set("r/b:t", &third, Origin::Import);
+    damage("r/a/:t");
+    let told = set("r/a:t", &second, Origin::Import);
+    assert!(told[0].starts_with("removed ") && told[0].contains("/r/a/:t: it does not say"), "{told:?}");
+    assert!(told[1].contains(&format!("{}, which was imported, has no name", first.digest)), "{told:?}");
+    assert_eq!(told.len(), 2, "{told:?}");
+    let known = store.references(&|_| {}).unwrap();
+    assert!(known.contains(&(format!("@{}", first.digest), first.clone())), "{known:?}");
+    // That of another one.
+    damage("r/b/:t");
+    let told = set("r/c:t", &second, Origin::Import);
+    assert!(told[0].contains("/r/b/:t: it does not say") && told[1].contains("restored 1 name"), "{told:?}");
+    assert!(store.references(&|_| {}).unwrap().contains(&("r/b:t".to_owned(), third)));
+}

@@ -97,7 +97,7 @@ fn what_is_no_archive() {
         let error = place.error(transport, &place.file("text", &b"just some text ".repeat(100)), "");
         assert!(error.starts_with(&place.path("text").display().to_string()), "{error}");
         let error = place.error(transport, &place.file("empty", b""), "");
-        assert!(error.contains("is missing"), "{error}");
+        assert!(error.ends_with("empty: is empty, expected a tar archive"), "{error}");
         let tar = simple().tar();
         let error = place.error(transport, &place.file("cut", &tar[..tar.len() - 1024 - 512]), "");
         assert!(error.contains("truncated"), "{error}");
