@@ -7,7 +7,7 @@
 //!   what it reads, and what is temporary goes with it. The process goes on.
 //! * [`Control::run`], for whoever ends the process: what is temporary is removed at once, and no more can be made.
 //!
-//! Neither comes in between when a result gets its final name ([`Control::commit`]): either it is there, or nothing is.
+//! Neither comes in between when a result gets its final name: either it is there, or nothing is.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
