@@ -1,4 +1,5 @@
-//! What an entry costs in each stage, beside the bytes: for finding what became slower, not for boasting.
+//! What an entry costs in each stage, beside the bytes: for finding what became slower, not for
+//! boasting.
 //!
 //! ```sh
 //! cargo bench -p cvbake --bench stages

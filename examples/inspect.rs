@@ -1,4 +1,5 @@
-//! Tells what is in an image, wherever it is, without bringing it here: `cargo run --example inspect -- alpine:3.20`.
+//! Tells what is in an image, wherever it is, without bringing it here:
+//! `cargo run --example inspect -- alpine:3.20`.
 
 use cvbake::control::Control;
 use cvbake::error::Error;

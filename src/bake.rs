@@ -32,7 +32,8 @@ pub use self::plan::Baked;
 /// Bakes an image: afterwards either the whole disk stands at its place, or nothing.
 ///
 /// # Errors
-/// At the first thing that is not as it should be; the error says what, where, and what was expected.
+/// At the first thing that is not as it should be; the error says what, where, and what was
+/// expected.
 pub fn bake(job: &Job, output: &Output, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
     try_bake(job, output, control, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
 }
@@ -165,7 +166,8 @@ fn keep_existing(made: ExistingDisk, output: &Output, clock: Clock<'_>) -> Resul
     Ok(Baked { plan, path: path.clone(), allocated_bytes, digest, reused, unchanged: true, times: clock.stop() })
 }
 
-/// Says what the native engine would make of an image, without making anything; `output` is where it would go, if that is known.
+/// Says what the native engine would make of an image, without making anything; `output` is where
+/// it would go, if that is known.
 ///
 /// # Errors
 /// As [`bake`], as far as it can be told without writing.

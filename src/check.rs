@@ -48,8 +48,9 @@ impl Checked {
     }
 }
 
-/// Reads everything in the store and compares it with its digests and checksums. To repair it, what is damaged is removed
-/// and counts as absent, and names of images that are lost are restored as far as anything tells them.
+/// Reads everything in the store and compares it with its digests and checksums. To repair it, what
+/// is damaged is removed and counts as absent, and names of images that are lost are restored as
+/// far as anything tells them.
 ///
 /// # Errors
 /// When the store can't be read, or not repaired.

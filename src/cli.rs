@@ -1,4 +1,5 @@
-//! The command line: one file per subcommand, each an `Args` whose comments are the help, and one function.
+//! The command line: one file per subcommand, each an `Args` whose comments are the help, and one
+//! function.
 //!
 //! Here, and only here, flags have names and the environment is read.
 
@@ -44,7 +45,8 @@ use crate::ui::{Mode, Ui, show_trace};
 #[command(name = "cvbake", version, max_term_width = 100, args_override_self = true)]
 #[command(arg = config::option())]
 struct Cli {
-    /// Say what is done, on standard error; twice (-vv), what is asked of registries and what they answer, without secrets
+    /// Say what is done, on standard error; twice (-vv), what is asked of registries and what they
+    /// answer, without secrets
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = work::OUTPUT)]
     verbose: u8,
 
@@ -59,8 +61,8 @@ const NAME: &str = "Name of the image, such as alpine:3.20 or localhost:5000/a/b
 enum Command {
     /// Fetch an image from a registry and bake it into a disk
     ///
-    /// Blobs that are fetched are kept in the store, and those in the store are not fetched again. A layer is unpacked while it
-    /// arrives. Everything else is as with cvbake bake.
+    /// Blobs that are fetched are kept in the store, and those in the store are not fetched again.
+    /// A layer is unpacked while it arrives. Everything else is as with cvbake bake.
     #[command(override_usage = "cvbake pull-and-build [OPTIONS] <REF> -o <DISK>")]
     #[command(mut_arg("source", |arg| arg.value_name("REF").help(NAME).long_help(NAME)))]
     PullAndBuild(Box<bake::Args>),
@@ -128,7 +130,8 @@ struct Parsed {
     settings: Settings,
 }
 
-/// What the arguments say, on top of what is configured; or the exit status, where that is said already.
+/// What the arguments say, on top of what is configured; or the exit status, where that is said
+/// already.
 fn parse() -> Result<Parsed, ExitCode> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let parse = |command: clap::Command| {
@@ -149,7 +152,8 @@ fn parse() -> Result<Parsed, ExitCode> {
             Ok(Parsed { cli, options, origins: origins.unwrap_or_default(), settings })
         }
         Err(error) if usage::is_help(&error) => {
-            // With what is built in as the defaults: what is set instead is what `cvbake config show` is for.
+            // With what is built in as the defaults: what is set instead is what
+            // `cvbake config show` is for.
             let with_variables = parse(config::with_variables(Cli::command())).err();
             Err(usage::explain(&with_variables.unwrap_or(error), &args, None))
         }

@@ -1,11 +1,13 @@
 //! A command while it runs: what ends it early, and what it must not leave behind.
 //!
-//! A killed process cannot clean up, so the next run removes what it left (`disk` and `store` see to that). A command that is *asked* to stop
-//! leaves nothing. There are two ways to ask:
+//! A killed process cannot clean up, so the next run removes what it left (`disk` and `store` see
+//! to that). A command that is *asked* to stop leaves nothing. There are two ways to ask:
 //!
-//! * [`Control::cancel`], from any thread: the command ends with [`Error::Cancelled`] as soon as it notices, which is between two pieces of
-//!   what it reads, and what is temporary goes with it. The process goes on.
-//! * [`Control::run`], for whoever ends the process: what is temporary is removed at once, and no more can be made.
+//! * [`Control::cancel`], from any thread: the command ends with [`Error::Cancelled`] as soon as it
+//!   notices, which is between two pieces of what it reads, and what is temporary goes with it. The
+//!   process goes on.
+//! * [`Control::run`], for whoever ends the process: what is temporary is removed at once, and no
+//!   more can be made.
 //!
 //! Neither comes in between when a result gets its final name: either it is there, or nothing is.
 
@@ -17,7 +19,8 @@ use cvbake_durable::Temporary;
 
 use crate::error::Error;
 
-/// The control of a command. Several commands of a process may have one each, or share one to be ended together.
+/// The control of a command. Several commands of a process may have one each, or share one to be
+/// ended together.
 #[derive(Debug, Default)]
 pub struct Control {
     state: Mutex<State>,
@@ -57,7 +60,8 @@ impl Control {
         }
     }
 
-    /// Asks the command to end, and all that are begun with this control later. Whatever has its final name keeps it.
+    /// Asks the command to end, and all that are begun with this control later. Whatever has its
+    /// final name keeps it.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
@@ -76,7 +80,8 @@ impl Control {
         if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// Makes something temporary and remembers it, in one step as a signal sees it. Nothing that may take long belongs in it.
+    /// Makes something temporary and remembers it, in one step as a signal sees it. Nothing that
+    /// may take long belongs in it.
     pub(crate) fn during<T, E: Into<Error>>(
         &self,
         make: impl FnOnce() -> Result<T, E>,
@@ -93,8 +98,8 @@ impl Control {
         Ok(made)
     }
 
-    /// Does the last step of the work, which gives something temporary its final name: before it a signal stops everything,
-    /// after it nothing.
+    /// Does the last step of the work, which gives something temporary its final name: before it a
+    /// signal stops everything, after it nothing.
     pub(crate) fn commit<T, E: Into<Error>>(&self, last: impl FnOnce() -> Result<T, E>) -> Result<T, Error> {
         let mut state = self.lock();
         self.check()?;
@@ -119,9 +124,11 @@ impl Control {
     }
 }
 
-/// Removes a file or a directory with all that is in it. What can't be removed is left to the next run.
+/// Removes a file or a directory with all that is in it. What can't be removed is left to the next
+/// run.
 fn remove(temporary: &Temporary) {
-    /// Other threads go on meanwhile, and what they add to a directory can keep it alive. They add a file per layer.
+    /// Other threads go on meanwhile, and what they add to a directory can keep it alive. They add
+    /// a file per layer.
     const ATTEMPTS: usize = 100;
     for _ in 0..ATTEMPTS {
         match temporary.remove() {

@@ -1,6 +1,7 @@
 //! What a bake can end with: which object it was about, the exit status, and what the user can do.
 //!
-//! The stages say what is wrong; only here is it known how the user asked for it, so hints and exit codes are only here.
+//! The stages say what is wrong; only here is it known how the user asked for it, so hints and exit
+//! codes are only here.
 
 mod advice;
 mod chain;
@@ -204,11 +205,12 @@ pub enum Error {
         /// What to do instead, if that is known.
         hint: Option<String>,
     },
-    /// Whoever was to read the result, which is a stream, has stopped before its end. That is theirs to decide, and no news to anybody:
-    /// the exit status says it, and nothing else.
+    /// Whoever was to read the result, which is a stream, has stopped before its end. That is
+    /// theirs to decide, and no news to anybody: the exit status says it, and nothing else.
     #[error("nobody reads standard output to its end")]
     Unread,
-    /// The command was asked to end, by [`Control::cancel`](crate::control::Control::cancel), and nothing of it is left.
+    /// The command was asked to end, by [`Control::cancel`](crate::control::Control::cancel), and
+    /// nothing of it is left.
     #[error("cancelled")]
     Cancelled,
     /// The result can't be told, though the work is done.
@@ -255,7 +257,8 @@ impl Error {
         }
     }
 
-    /// The same of a run that works in a store, where temporary files are the store's: when there is no room for them, the store is full.
+    /// The same of a run that works in a store, where temporary files are the store's: when there
+    /// is no room for them, the store is full.
     pub(crate) fn image_in(store: Option<&Path>, reference: &impl ToString, error: Error) -> Error {
         let is_full = chain::chain(&error).any(kind::is_full) && !chain::chain(&error).any(kind::is_full_store);
         // Paths of temporary files are those that the kernel tells, without links.
@@ -293,8 +296,8 @@ impl Error {
         chain::chain(self).any(kind::is_not_stored)
     }
 
-    /// Everything on one line: from the image down to the cause. What a terminal would act on is escaped,
-    /// what is very long is cut, and nothing is said twice.
+    /// Everything on one line: from the image down to the cause. What a terminal would act on is
+    /// escaped, what is very long is cut, and nothing is said twice.
     #[must_use]
     pub fn line(&self) -> String {
         chain::line(self)

@@ -23,7 +23,8 @@ pub enum Event {
     },
     /// The image is known.
     Image {
-        /// The digest of its manifest, if it has one: an archive of Docker's gets one when it is imported, exported or pushed.
+        /// The digest of its manifest, if it has one: an archive of Docker's gets one when it is
+        /// imported, exported or pushed.
         digest: Option<Digest>,
         /// How many layers it has.
         layers: usize,
@@ -37,7 +38,8 @@ pub enum Event {
         /// The bytes of file content that will be written.
         content_bytes: u64,
     },
-    /// So many more bytes of file content stand on the disk, or in what is written for other programs.
+    /// So many more bytes of file content stand on the disk, or in what is written for other
+    /// programs.
     Wrote {
         /// How many more.
         bytes: u64,
@@ -204,7 +206,8 @@ pub enum Found {
     Index,
     /// Index and content: nothing is inflated again.
     Content,
-    /// Its index, and a disk that was made before has its content; or that disk is the one to be made.
+    /// Its index, and a disk that was made before has its content; or that disk is the one to be
+    /// made.
     Disk,
 }
 

@@ -1,5 +1,5 @@
-//! The images that a store holds: brought in from files, told about, given names, taken away, and written where other programs look for
-//! them.
+//! The images that a store holds: brought in from files, told about, given names, taken away, and
+//! written where other programs look for them.
 
 mod details;
 mod documents;

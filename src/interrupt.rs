@@ -1,4 +1,5 @@
-//! Signals that ask the program to stop: it leaves nothing behind, and says by its exit status which one it was.
+//! Signals that ask the program to stop: it leaves nothing behind, and says by its exit status
+//! which one it was.
 
 use std::io;
 use std::sync::Arc;
@@ -16,13 +17,15 @@ use crate::ui::Ui;
 /// What the process must not leave behind.
 static CONTROL: Control = Control::new();
 
-/// The signal that came, or 0; set by the signal handler itself, so before anything can follow from the signal.
+/// The signal that came, or 0; set by the signal handler itself, so before anything can follow from
+/// the signal.
 static RECEIVED: AtomicUsize = AtomicUsize::new(0);
 
 /// From here on signals clean up what is registered with the result.
 ///
 /// # Errors
-/// When they can't be watched; then they end the process as they always do, and the next run cleans up.
+/// When they can't be watched; then they end the process as they always do, and the next run cleans
+/// up.
 pub(crate) fn watch(ui: &Arc<Ui>) -> io::Result<&'static Control> {
     let mut signals = vec![SIGINT, SIGTERM];
     if !hangup_is_ignored() {
@@ -32,7 +35,8 @@ pub(crate) fn watch(ui: &Arc<Ui>) -> io::Result<&'static Control> {
         let number = usize::try_from(signal).expect("signals are positive");
         signal_hook::flag::register_usize(signal, &RECEIVED, number)?;
     }
-    // Without a handler this one kills a process whose file gets longer than the user's limit; with one, writing fails.
+    // Without a handler this one kills a process whose file gets longer than the user's limit; with
+    // one, writing fails.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     let mut signals = Signals::new(signals)?;
     let ui = Arc::clone(ui);
@@ -77,7 +81,8 @@ fn say(ui: &Arc<Ui>) {
     }
 }
 
-/// Whether the process was started with `nohup`, which asks it to go on when the terminal goes away.
+/// Whether the process was started with `nohup`, which asks it to go on when the terminal goes
+/// away.
 fn hangup_is_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -6,7 +6,8 @@ use cvbake_verify::Digest;
 use crate::error::Error;
 use crate::event::Event;
 
-/// Whether it was checked before, in this run or an earlier one, that a blob unpacks to what it should.
+/// Whether it was checked before, in this run or an earlier one, that a blob unpacks to what it
+/// should.
 pub(crate) fn is_known(store: &Store, blob: Digest, diff_id: Digest, on: &(dyn Fn(Event) + Sync)) -> bool {
     let (key, text) = knowledge(blob, diff_id);
     let note = store.note(&key, &|event| on(event.into()));

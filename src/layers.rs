@@ -1,5 +1,5 @@
-//! The layers of one bake. Each is unpacked, or found in the store or on an earlier disk; later its content is copied or inflated onto
-//! the disk.
+//! The layers of one bake. Each is unpacked, or found in the store or on an earlier disk; later its
+//! content is copied or inflated onto the disk.
 
 pub(crate) mod archive;
 mod base_pack;
@@ -42,7 +42,8 @@ const _: () = assert!(PACK_PIECE as u64 == cvbake_store::PIECE, "one seal fits b
 /// What to do with unpacked file content after the bake.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum KeepPacks {
-    /// Keep it where that costs nothing: where the store's filesystem can share its blocks with the disk.
+    /// Keep it where that costs nothing: where the store's filesystem can share its blocks with the
+    /// disk.
     #[default]
     Auto,
     /// Keep it.
@@ -125,7 +126,8 @@ fn pack_name(diff_id: &Digest, index: &Index) -> Digest {
     Digest::sha256(format!("the pack of {diff_id}: {} bytes, {:x?}", seal.len, seal.crcs).as_bytes())
 }
 
-/// To inflate a layer of less than this, in bytes as it is stored, costs little more than to read where its content stands.
+/// To inflate a layer of less than this, in bytes as it is stored, costs little more than to read
+/// where its content stands.
 const NOTED_MIN: u64 = 256 << 10;
 
 fn is_worth_a_note(layer: &Layer) -> bool {
@@ -206,7 +208,8 @@ impl<'a> Layers<'a> {
             let layer = distinct[at];
             // Those that take longest are worked on first.
             let seat = seats.take(rank);
-            // The largest layer will have the largest pack, mostly. Content that is to be kept needs a file of its own.
+            // The largest layer will have the largest pack, mostly. Content that is to be kept
+            // needs a file of its own.
             let large = at == order[0] && layer.size().is_none_or(|size| size >= BASE_LAYER_MIN);
             let disk = cx.disk.filter(|disk| large && !cx.keep_packs && !is_scratch_better(*disk, cx.scratch, layer));
             let cx = UnpackContext { disk, priority: Priority::of(&at, &order), seat: Some(&seat), ..cx };
@@ -253,7 +256,8 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// Adds to an error about a file of the merged tree which entry of which layer the file comes from.
+    /// Adds to an error about a file of the merged tree which entry of which layer the file comes
+    /// from.
     pub(crate) fn blame(&self, error: impl Into<Error>) -> Error {
         let error = error.into();
         let place = match &error {
@@ -282,14 +286,16 @@ impl<'a> Layers<'a> {
         cvbake_unpack::provenance(&indexes, place.ino).ok().flatten()
     }
 
-    /// The pack that the plan should leave as it is: the largest, if it is large. Which one that is depends on what the layers unpack
-    /// to alone, as the disk does; not on how they are compressed.
+    /// The pack that the plan should leave as it is: the largest, if it is large. Which one that is
+    /// depends on what the layers unpack to alone, as the disk does; not on how they are
+    /// compressed.
     pub(crate) fn base_pack(&self) -> Option<u32> {
         self.base_pack
     }
 
-    /// Looks for content on disks that were made before: what they have is not inflated, and a pack that they have, too, need not be
-    /// read to see whether it is right. A layer that the store is to have, and has nothing of but its index, is read all the same.
+    /// Looks for content on disks that were made before: what they have is not inflated, and a pack
+    /// that they have, too, need not be read to see whether it is right. A layer that the store is
+    /// to have, and has nothing of but its index, is read all the same.
     pub(crate) fn look_on_disks(&mut self, mut disks: Disks<'_>, placements: &[Placement]) -> Result<(), Error> {
         let here = self.cx.disk.and_then(Window::device);
         for (at, places) in self.by_layer(placements).into_iter().enumerate() {

@@ -4,9 +4,10 @@
 //! reference ─fetch→ blobs ─verify→ image ─unpack→ packs + indexes ─merge→ tree ─ext4→ blocks → disk
 //! ```
 //!
-//! Every stage is a crate of its own and does one thing: first a plan without side effects, then what the plan says. What one stage
-//! hands to the next is a value that can be printed, compared and tested. The words used here are listed in `docs/architecture.md`;
-//! `docs/library.md` shows how to call the library.
+//! Every stage is a crate of its own and does one thing: first a plan without side effects, then
+//! what the plan says. What one stage hands to the next is a value that can be printed, compared
+//! and tested. The words used here are listed in `docs/architecture.md`; `docs/library.md` shows
+//! how to call the library.
 //!
 //! | crate | what | may use |
 //! |---|---|---|
@@ -26,20 +27,25 @@
 //!
 //! Decisions that hold everywhere:
 //!
-//! * **No path of an image becomes a path of the host.** There is no extraction: attributes go from the archive into an
-//!   index, from there into inodes. So owners, devices, capabilities and ACLs need no privilege.
-//! * **The layout is planned before a data byte is placed**, and is a function of the tree and the options. Data that an
-//!   upper layer deleted or replaced is nowhere on the disk.
-//! * **The output is a function of the image and the options**: the same bytes on any machine, with any number of threads,
-//!   whether a layer was unpacked now or found in the store. Identities derive from what the layers unpack to (the `ChainID` of
-//!   the image specification), so the same files are the same disk, however they are compressed and whatever documents lead to
-//!   them; times come from the image or from the caller.
-//! * **Everything is hostile until checked.** No byte counts before its digest was checked; every length, count and depth has a
-//!   named limit; memory follows what is kept, not what is claimed.
-//! * **Nothing half-made is ever visible.** Outputs have temporary names until they are whole and on stable storage. A run that
-//!   is killed leaves nothing that looks finished, and the next one cleans up. Store entries are named when they are whole, and on
-//!   stable storage when the run says that it is done: a crash of the machine may damage some before that, but none is used unchecked.
-//! * **Stages don't talk.** They return typed errors and report events; this crate alone renders them.
+//! * **No path of an image becomes a path of the host.** There is no extraction: attributes go from
+//!   the archive into an index, from there into inodes. So owners, devices, capabilities and ACLs
+//!   need no privilege.
+//! * **The layout is planned before a data byte is placed**, and is a function of the tree and the
+//!   options. Data that an upper layer deleted or replaced is nowhere on the disk.
+//! * **The output is a function of the image and the options**: the same bytes on any machine, with
+//!   any number of threads, whether a layer was unpacked now or found in the store. Identities
+//!   derive from what the layers unpack to (the `ChainID` of the image specification), so the same
+//!   files are the same disk, however they are compressed and whatever documents lead to them;
+//!   times come from the image or from the caller.
+//! * **Everything is hostile until checked.** No byte counts before its digest was checked; every
+//!   length, count and depth has a named limit; memory follows what is kept, not what is claimed.
+//! * **Nothing half-made is ever visible.** Outputs have temporary names until they are whole and
+//!   on stable storage. A run that is killed leaves nothing that looks finished, and the next one
+//!   cleans up. Store entries are named when they are whole, and on stable storage when the run
+//!   says that it is done: a crash of the machine may damage some before that, but none is used
+//!   unchecked.
+//! * **Stages don't talk.** They return typed errors and report events; this crate alone renders
+//!   them.
 #![forbid(unsafe_code)]
 
 mod bake;

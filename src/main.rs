@@ -1,4 +1,5 @@
-//! `cvbake`, the program: parse, run, render, exit. What it does is in the library of the same name.
+//! `cvbake`, the program: parse, run, render, exit. What it does is in the library of the same
+//! name.
 #![forbid(unsafe_code)]
 
 mod cli;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::control::Control;
 use crate::error::Error;
 
-/// Tells work in progress that it is for nothing, because something else failed, or nobody wants it any more.
+/// Tells work in progress that it is for nothing, because something else failed, or nobody wants it
+/// any more.
 #[derive(Debug)]
 pub(crate) struct Stop<'c> {
     failed: AtomicBool,
@@ -29,7 +30,8 @@ impl Stop<'_> {
     }
 }
 
-/// Does the work on all items with a number of threads, in order; at the first error the others stop as soon as they ask.
+/// Does the work on all items with a number of threads, in order; at the first error the others
+/// stop as soon as they ask.
 pub(crate) fn in_parallel<T: Sync, R: Send>(
     control: &Control,
     jobs: usize,

@@ -1,5 +1,6 @@
-//! The one way from blobs to an image: proven to be what its digests say, kept in the store meanwhile, and told. Whoever wants an image
-//! gets it here (a test sees to that), so that a policy about who may be trusted has one place to be in.
+//! The one way from blobs to an image: proven to be what its digests say, kept in the store
+//! meanwhile, and told. Whoever wants an image gets it here (a test sees to that), so that a policy
+//! about who may be trusted has one place to be in.
 
 use std::collections::HashSet;
 
@@ -17,7 +18,8 @@ pub(crate) struct Admitted<'s> {
     pub(crate) pin: Option<Pin<'s>>,
 }
 
-/// The image that is wanted: proven, pinned and told. `key` is what the stage that comes tells layers apart by.
+/// The image that is wanted: proven, pinned and told. `key` is what the stage that comes tells
+/// layers apart by.
 pub(crate) fn admit<'s>(
     blobs: &dyn Blobs,
     want: &Want,
@@ -31,8 +33,8 @@ pub(crate) fn admit<'s>(
     Ok(Admitted { image, pin })
 }
 
-/// The image that is wanted. Where its documents are not in the store and may not be fetched, the error says for which platforms there are
-/// some.
+/// The image that is wanted. Where its documents are not in the store and may not be fetched, the
+/// error says for which platforms there are some.
 pub(crate) fn wanted(blobs: &dyn Blobs, want: &Want, store: Option<&Store>) -> Result<Image, Error> {
     prove(blobs, want).map_err(|error| {
         let error = Error::from(error);
@@ -62,8 +64,8 @@ fn platforms_there(blobs: &dyn Blobs, store: &Store) -> Result<Vec<String>, Erro
     Ok(there.filter_map(|image| image.platform.clone()).collect())
 }
 
-/// The name by which a registry gives what starts with these blobs, also where somebody names it by its digest; none if it was imported,
-/// whatever it is called.
+/// The name by which a registry gives what starts with these blobs, also where somebody names it by
+/// its digest; none if it was imported, whatever it is called.
 pub(crate) fn registry_name(blobs: &dyn Blobs, store: &Store) -> Option<String> {
     let Root::Candidates(candidates) = blobs.root() else { return None };
     let [top] = &candidates[..] else { return None };
@@ -74,7 +76,8 @@ pub(crate) fn registry_name(blobs: &dyn Blobs, store: &Store) -> Option<String> 
     own.or_else(|| names.into_iter().next())
 }
 
-/// Keeps what an image needs in the store as long as this lives, whatever other processes remove meanwhile.
+/// Keeps what an image needs in the store as long as this lives, whatever other processes remove
+/// meanwhile.
 fn pin<'s>(store: Option<&'s Store>, image: &Image) -> Result<Option<Pin<'s>>, Error> {
     let documents = [image.identity().digest(), image.config().map(Config::digest)];
     let layers = image.layers().iter().flat_map(|layer| [layer.digest(), layer.diff_id()]);

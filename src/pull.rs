@@ -46,7 +46,8 @@ pub struct Pulled {
     pub image: Option<Digest>,
     /// The platforms in the configurations, as far as they say one.
     pub platforms: Vec<String>,
-    /// Its layers, lowest first, as they are stored, each with its length. Of several images each one once.
+    /// Its layers, lowest first, as they are stored, each with its length. Of several images each
+    /// one once.
     pub layers: Vec<(Digest, u64)>,
     /// How long each stage took, in order.
     pub times: Vec<(Stage, Duration)>,
@@ -80,7 +81,8 @@ fn try_pull(job: &PullJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Re
     let layers = found.images.iter().flat_map(Image::layers);
     let mut parts: Vec<Part<'_>> = layers.filter(|layer| seen.insert(layer.digest())).map(Part::Layer).collect();
     parts.extend(found.others.iter().filter(|other| seen.insert(Some(other.digest))).map(Part::Other));
-    // Of one image they have their numbers in it; of several images there are as many layers with the same one.
+    // Of one image they have their numbers in it; of several images there are as many layers with
+    // the same one.
     let number = |at: usize, layer: &Layer| if job.all { at + 1 } else { layer.number() };
     let mut parts: Vec<(usize, Part<'_>)> = parts.into_iter().enumerate().collect();
     parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.size()));

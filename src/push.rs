@@ -71,7 +71,8 @@ pub struct Pushed {
 /// Brings an image to a registry: what is missing there of its blobs, and then its manifest.
 ///
 /// # Errors
-/// At the first thing that is not as it should be. Then the name in the registry points to what it pointed to before.
+/// At the first thing that is not as it should be. Then the name in the registry points to what it
+/// pointed to before.
 pub fn push(job: &PushJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
     let name = job.target.as_ref().map_or_else(|| job.source.to_string(), |target| format!("docker://{target}"));
     try_push(job, control, on).map_err(|error| match error {
@@ -81,8 +82,8 @@ pub fn push(job: &PushJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Re
     })
 }
 
-/// Adds that it is about the source, and not about where that goes. A source in the store that is not there at all is no matter of
-/// the registry that it is named after.
+/// Adds that it is about the source, and not about where that goes. A source in the store that is
+/// not there at all is no matter of the registry that it is named after.
 fn of_source(source: &ImageSource, error: Error) -> Error {
     let is_absent = |error: &cvbake_fetch::Error| match error {
         cvbake_fetch::Error::Registry { source, .. } => matches!(**source, Problem::NotStored),
@@ -104,7 +105,8 @@ fn try_push(job: &PushJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Re
         ImageSource::At(Source::Registry(_)) | ImageSource::Short(_) | ImageSource::Digest(_) => {
             open_store(job.store.as_deref(), on)?
         }
-        // It may know what the registry has in other repositories, and nothing more is wanted of it.
+        // It may know what the registry has in other repositories, and nothing more is wanted of
+        // it.
         _ => open_existing_store(job.store.as_deref(), on).unwrap_or_else(|error| {
             on(Event::Warning(error.line()));
             None

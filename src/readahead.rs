@@ -1,7 +1,8 @@
-//! Reading a stream on threads of its own: one fills buffers ahead of whoever uses them, one hashes what passes.
+//! Reading a stream on threads of its own: one fills buffers ahead of whoever uses them, one hashes
+//! what passes.
 //!
-//! A layer is received, inflated, hashed and unpacked. With a thread for each of these, an image of one layer keeps as many cores busy
-//! as an image of many.
+//! A layer is received, inflated, hashed and unpacked. With a thread for each of these, an image of
+//! one layer keeps as many cores busy as an image of many.
 
 use std::io::{self, BufRead, Read};
 use std::mem;
@@ -14,20 +15,20 @@ use cvbake_verify::Digest;
 
 use crate::seats::Seat;
 
-/// How much is handed over at once: large enough that a hand-over costs nothing against filling it, small enough that a
-/// buffer is still in the cache when it is used.
+/// How much is handed over at once: large enough that a hand-over costs nothing against filling it,
+/// small enough that a buffer is still in the cache when it is used.
 const BUFFER: usize = 256 * 1024;
 
-/// How many buffers are on the way at least: one being filled, one being used, up to four being hashed, and some to even out. More
-/// than wait to be hashed before that begins.
+/// How many buffers are on the way at least: one being filled, one being used, up to four being
+/// hashed, and some to even out. More than wait to be hashed before that begins.
 pub(crate) const BUFFERS: usize = 8;
 
-/// How many are worth having where there are fewer cores than threads: whoever got no core for a while has something to do
-/// afterwards.
+/// How many are worth having where there are fewer cores than threads: whoever got no core for a
+/// while has something to do afterwards.
 const ENOUGH: usize = 24;
 
-/// How many buffers each of several streams gets that are read at once: not more than a limit for all of them together, beside the
-/// least that each needs.
+/// How many buffers each of several streams gets that are read at once: not more than a limit for
+/// all of them together, beside the least that each needs.
 pub(crate) fn buffers_for(streams: usize) -> usize {
     (2 * ENOUGH / streams.max(1)).clamp(BUFFERS, ENOUGH)
 }
@@ -36,7 +37,8 @@ pub(crate) fn buffers_for(streams: usize) -> usize {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Priority {
     Normal,
-    /// After the others: what takes longest should not be what is left in the end, when there is nothing to do beside it.
+    /// After the others: what takes longest should not be what is left in the end, when there is
+    /// nothing to do beside it.
     Low,
 }
 
@@ -51,7 +53,8 @@ impl Priority {
         /// A thread then gets a third of what another gets.
         const LOW: i32 = 5;
         if self == Priority::Low {
-            // Nobody in the place of a number is this thread. Where it is not allowed, it is as good as without.
+            // Nobody in the place of a number is this thread. Where it is not allowed, it is as
+            // good as without.
             let _ = rustix::process::getpriority_process(None)
                 .and_then(|nice| rustix::process::setpriority_process(None, nice + LOW));
         }
@@ -84,10 +87,11 @@ impl AsRef<[u8]> for Shared {
 
 type Filled = io::Result<Shared>;
 
-/// Does `work` on what `source` gives, which is read on another thread meanwhile, and hashed where the stream is, if there is a `hash`
-/// to be made. The digest is that of all that `work` could see.
+/// Does `work` on what `source` gives, which is read on another thread meanwhile, and hashed where
+/// the stream is, if there is a `hash` to be made. The digest is that of all that `work` could see.
 ///
-/// The threads end when the source does or `work` returns; a source that can wait for ever may hold that up.
+/// The threads end when the source does or `work` returns; a source that can wait for ever may hold
+/// that up.
 pub(crate) fn read_ahead<'s, T>(
     source: impl Read + Send,
     buffers: usize,
@@ -121,7 +125,8 @@ struct Spare {
 }
 
 impl Spare {
-    /// A buffer: the one that was used last, because most of it is in a cache; a new one only if there is none.
+    /// A buffer: the one that was used last, because most of it is in a cache; a new one only if
+    /// there is none.
     fn take(&mut self) -> Vec<u8> {
         self.warm.extend(self.back.try_iter());
         if let Some(buffer) = self.warm.pop() {
@@ -153,7 +158,8 @@ fn fill(
         }
         let handed = match read {
             Ok(()) => filled.send(Ok(shared)),
-            // What was read before the error counts: the reader sees the same bytes as without the thread.
+            // What was read before the error counts: the reader sees the same bytes as without the
+            // thread.
             Err(error) => filled.send(Ok(shared)).and_then(|()| filled.send(Err(error))),
         };
         if ended || handed.is_err() {
@@ -163,7 +169,8 @@ fn fill(
     hash
 }
 
-/// Fills a buffer as far as there is something to fill it with; gives how far, and why no farther if that is an error.
+/// Fills a buffer as far as there is something to fill it with; gives how far, and why no farther
+/// if that is an error.
 fn read_full(source: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
     let mut filled = 0;
     while filled < buffer.len() {

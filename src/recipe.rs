@@ -1,5 +1,5 @@
-//! What a bake makes, in one value: the content and everything else that the bytes of the disk are a function of. What names a bake, what is
-//! derived and what is planned comes from it.
+//! What a bake makes, in one value: the content and everything else that the bytes of the disk are
+//! a function of. What names a bake, what is derived and what is planned comes from it.
 
 use cvbake_ext4::{Inodes, Options, Size, mkfs};
 use cvbake_verify::{Algorithm, Digest};
@@ -35,7 +35,8 @@ pub struct Ext4 {
     pub label: Vec<u8>,
     /// Its identity; derived from what the image's layers unpack to where none is given.
     pub uuid: Option<[u8; 16]>,
-    /// What the hashes of names in large directories start from; derived like the identity where none is given.
+    /// What the hashes of names in large directories start from; derived like the identity where
+    /// none is given.
     pub hash_seed: Option<[u8; 16]>,
     /// Whether it has a journal.
     pub journal: bool,
@@ -70,16 +71,17 @@ pub enum Engine {
 pub(crate) struct Recipe<'j> {
     /// What the layers unpack to, all together: the ChainID of the image specification.
     ///
-    /// Not the manifest: that of an archive without one would be known only when all its layers were compressed, and an image that
-    /// is imported, pushed or compressed in another way stays the same files.
+    /// Not the manifest: that of an archive without one would be known only when all its layers
+    /// were compressed, and an image that is imported, pushed or compressed in another way stays
+    /// the same files.
     pub(crate) content: Digest,
     pub(crate) filesystem: &'j Filesystem,
     /// The time of what the image gives no time, in seconds since 1970.
     pub(crate) epoch: i64,
 }
 
-/// A recipe as it is written to name a bake. It is made by taking everything apart: a field that is added somewhere and is neither put in here
-/// nor left out by its name does not compile.
+/// A recipe as it is written to name a bake. It is made by taking everything apart: a field that is
+/// added somewhere and is neither put in here nor left out by its name does not compile.
 #[derive(Serialize)]
 struct Written<'a> {
     version: &'static str,

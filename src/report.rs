@@ -10,10 +10,11 @@ use crate::event::Found;
 pub struct Plan {
     /// The image, as it was asked for.
     pub reference: String,
-    /// What names it: the digest of its manifest, of its configuration if it has no manifest, of its layer if it has
-    /// neither.
+    /// What names it: the digest of its manifest, of its configuration if it has no manifest, of
+    /// its layer if it has neither.
     pub image: Digest,
-    /// The digest of its configuration, if it has one. It stays the same when an archive without a manifest is given one.
+    /// The digest of its configuration, if it has one. It stays the same when an archive without a
+    /// manifest is given one.
     pub config: Option<Digest>,
     /// The platform in its configuration, if it says one.
     pub platform: Option<String>,

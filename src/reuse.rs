@@ -1,9 +1,11 @@
-//! Disks that were made before: the same layers and options give the same bytes, so they need not be made again.
+//! Disks that were made before: the same layers and options give the same bytes, so they need not
+//! be made again.
 //!
-//! The store has a note for each disk: its path, and the results that were reported. A disk counts as unmodified as long as its
-//! length, inode, modification and change time are those of the note, and the machine was not restarted since. (The change time is one
-//! that no program can set.) An unmodified disk is copied, sharing blocks where the filesystem can, or stays where it is. A disk of another
-//! image may have content of the same layers ([`content`]).
+//! The store has a note for each disk: its path, and the results that were reported. A disk counts
+//! as unmodified as long as its length, inode, modification and change time are those of the note,
+//! and the machine was not restarted since. (The change time is one that no program can set.) An
+//! unmodified disk is copied, sharing blocks where the filesystem can, or stays where it is. A disk
+//! of another image may have content of the same layers ([`content`]).
 
 pub(crate) mod content;
 mod place;
@@ -108,7 +110,8 @@ impl<'a> Reuse<'a> {
         Ok(true)
     }
 
-    /// Whether a pull would bring a layer. What is there counts by its length: whoever reads it finds out whether it is right.
+    /// Whether a pull would bring a layer. What is there counts by its length: whoever reads it
+    /// finds out whether it is right.
     pub(crate) fn lacks(&self, layer: &Layer, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
         let Some((digest, size)) = layer.digest().zip(layer.size()).filter(|_| self.in_registry) else {
             return Ok(false);
@@ -134,7 +137,8 @@ impl<'a> Reuse<'a> {
         for (layer, &entries) in layers.iter().zip(&note.entries) {
             let Some(diff_id) = layer.diff_id() else { return Ok(None) };
             let (digest, bytes) = (layer.digest(), layer.size());
-            // The disk has what the image claims that its layers unpack to. Whether these blobs do is another question.
+            // The disk has what the image claims that its layers unpack to. Whether these blobs do
+            // is another question.
             if digest.is_some_and(|blob| !is_known(self.store, blob, diff_id, on)) {
                 return Ok(None);
             }
@@ -161,7 +165,8 @@ impl<'a> Reuse<'a> {
         first_open(self.noted::<Note>(key, on)?.places)
     }
 
-    /// Notes where a finished disk stands, if it is still the file that was made, and which content is where on it.
+    /// Notes where a finished disk stands, if it is still the file that was made, and which content
+    /// is where on it.
     pub(crate) fn remember(
         &self,
         plan: &Plan,
@@ -198,7 +203,8 @@ impl ExistingDisk {
         &self.file
     }
 
-    /// Where content stands on a copy of it: as on this one, and what is to be noted of that was noted.
+    /// Where content stands on a copy of it: as on this one, and what is to be noted of that was
+    /// noted.
     pub(crate) fn placed_content(&self) -> PlacedContent {
         PlacedContent { positions: self.noted.positions().clone(), packs: Vec::new() }
     }
@@ -208,12 +214,14 @@ impl ExistingDisk {
         (self.plan, Some(self.noted.path().to_owned()))
     }
 
-    /// Makes a draft the same; `false` if the disk can't be read, or was changed meanwhile, and then the draft is empty.
+    /// Makes a draft the same; `false` if the disk can't be read, or was changed meanwhile, and
+    /// then the draft is empty.
     pub(crate) fn copy_to(&self, draft: &Draft, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
         match draft.copy_whole(&self.file) {
             Ok(()) if self.noted.is(&self.file) => return Ok(true),
             Ok(()) => {}
-            // Made from its layers the disk may need less: some filesystems say of no hole that it is one.
+            // Made from its layers the disk may need less: some filesystems say of no hole that it
+            // is one.
             Err(cvbake_disk::Error::NoRoom { .. }) => {}
             Err(error @ cvbake_disk::Error::Read { .. }) => on(Event::Warning(Error::from(error).line())),
             Err(error) => return Err(error.into()),

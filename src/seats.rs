@@ -1,15 +1,16 @@
 //! Seats for threads that work: more layers arrive at once than processors can work on.
 //!
-//! Most of the time, a thread with a layer waits for the registry: for round trips if the layer is small, for the line if it is large. So
-//! there are more threads than a bake has jobs, and as many seats as jobs: a thread has a seat while it works, and gives it back
-//! while it waits.
+//! Most of the time, a thread with a layer waits for the registry: for round trips if the layer is
+//! small, for the line if it is large. So there are more threads than a bake has jobs, and as many
+//! seats as jobs: a thread has a seat while it works, and gives it back while it waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Who has waited for so long goes before those of better rank: what stands still for much longer is taken for dead, by the server
-/// that sends it and by other processes that wait for the same layer.
+/// Who has waited for so long goes before those of better rank: what stands still for much longer
+/// is taken for dead, by the server that sends it and by other processes that wait for the same
+/// layer.
 const AGED: Duration = Duration::from_secs(1);
 
 /// Seats for those who work.
@@ -90,7 +91,8 @@ impl Seats {
 }
 
 impl State {
-    /// Who gets the next seat: who has waited too long, or else the one of the best rank; and whether it is for the waiting.
+    /// Who gets the next seat: who has waited too long, or else the one of the best rank; and
+    /// whether it is for the waiting.
     fn next(&self) -> Option<(usize, bool)> {
         let aged = |waiting: &Waiting| waiting.since.elapsed() >= AGED;
         let all = || self.waiting.iter().enumerate();

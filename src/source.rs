@@ -1,4 +1,5 @@
-//! Which image is meant: one at a place outside, or one of the store, by whatever it is called there.
+//! Which image is meant: one at a place outside, or one of the store, by whatever it is called
+//! there.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -19,7 +20,8 @@ use crate::workplace::Workplace;
 pub enum ImageSource {
     /// A place. An image in a registry is looked for in the store first, by its full name.
     At(Source),
-    /// A name without a registry: the end of a name in the store, or else what it means to registries.
+    /// A name without a registry: the end of a name in the store, or else what it means to
+    /// registries.
     Short(Name),
     /// One of the store, by its digest, that of its configuration, or the beginning of either.
     Digest(String),
@@ -93,7 +95,8 @@ impl ImageSource {
     }
 }
 
-/// What a short name is in the store, if it is something there under another name than those that it stands for among registries.
+/// What a short name is in the store, if it is something there under another name than those that
+/// it stands for among registries.
 fn by_name(
     store: &Store,
     name: &Name,
@@ -143,8 +146,9 @@ enum Known {
 }
 
 impl Asked {
-    /// Where a registry may be asked, another tag of the very repository that it would be asked for is not meant: an older image must not
-    /// take the place of what it would give. Nor is anything else where an alias says what is meant.
+    /// Where a registry may be asked, another tag of the very repository that it would be asked for
+    /// is not meant: an older image must not take the place of what it would give. Nor is anything
+    /// else where an alias says what is meant.
     fn look_up(&self, known: &[(String, Reference)], name: &Name) -> Result<Known, Error> {
         let full: Vec<String> = self.names.full.iter().map(stored_name).collect();
         if known.iter().any(|(known, _)| full.contains(known)) {
@@ -193,7 +197,8 @@ impl Located {
         matches!(self, Located::At(Source::Registry(_)))
     }
 
-    /// How many layers are worked on at once, and how many are under way: what comes from a registry is waited for.
+    /// How many layers are worked on at once, and how many are under way: what comes from a
+    /// registry is waited for.
     pub(crate) fn way(&self, registry: &Options, jobs: NonZeroUsize) -> Way {
         match self.is_in_registry() {
             true => Way { streams: registry.connections.max(jobs).get(), ..Way::of(jobs) },

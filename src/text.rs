@@ -1,7 +1,8 @@
 //! Text from outside → text that a terminal shows, and does nothing else with.
 //!
-//! Names, documents and messages come from images, registries, files and command lines. They may contain characters that move the cursor,
-//! change the direction of writing, or are invisible. All text for a person goes through here:
+//! Names, documents and messages come from images, registries, files and command lines. They may
+//! contain characters that move the cursor, change the direction of writing, or are invisible. All
+//! text for a person goes through here:
 //!
 //! ```text
 //! a name, an error    line, message     on one line, as \u{202e}
@@ -14,7 +15,8 @@
 use std::fmt::Write as _;
 use std::io;
 
-/// How much of a message is shown: a screen full. The beginning says what it is about, the end what is wrong with it.
+/// How much of a message is shown: a screen full. The beginning says what it is about, the end what
+/// is wrong with it.
 const HEAD_CHARS: usize = 2000;
 const TAIL_CHARS: usize = 400;
 
@@ -99,21 +101,25 @@ fn escape(text: &str, put: impl Fn(char, &mut String)) -> String {
     shown
 }
 
-/// Whether a character does something to a terminal, to the text around it, or to who reads it, instead of being seen.
+/// Whether a character does something to a terminal, to the text around it, or to who reads it,
+/// instead of being seen.
 fn acts(character: char, before: Option<char>) -> bool {
     let is_joiner = |character: char| matches!(character, '\u{200c}' | '\u{200d}');
     let is_selector = |character: char| matches!(character, '\u{fe00}'..='\u{fe0f}');
     match character {
-        // Persian, Indic scripts and emoji are not written without these, and there they are seen, by the form that they give to the
-        // character before them. Behind one of ASCII they only hide, and so do two of a kind.
+        // Persian, Indic scripts and emoji are not written without these, and there they are seen,
+        // by the form that they give to the character before them. Behind one of ASCII they only
+        // hide, and so do two of a kind.
         '\u{200c}' | '\u{200d}' => before.is_none_or(|before| before.is_ascii() || is_joiner(before)),
         '\u{fe00}'..='\u{fe0f}' => {
             before.is_none_or(|before| before.is_ascii() || is_joiner(before) || is_selector(before))
         }
-        // Direction: marks, embeddings, overrides, isolates. The separators end a line for some programs.
+        // Direction: marks, embeddings, overrides, isolates. The separators end a line for some
+        // programs.
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        // Nothing to be seen: hyphens and joiners for line breaks, operators, fillers, byte order marks, annotations, tags. All that
-        // Unicode has as `Default_Ignorable_Code_Point` is here or above.
+        // Nothing to be seen: hyphens and joiners for line breaks, operators, fillers, byte order
+        // marks, annotations, tags. All that Unicode has as `Default_Ignorable_Code_Point` is here
+        // or above.
         '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' => true,
         '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' => true,
         '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' => true,

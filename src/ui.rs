@@ -1,4 +1,5 @@
-//! Events in, something to look at out: a bar on a terminal, plain lines, or JSON lines, on standard error.
+//! Events in, something to look at out: a bar on a terminal, plain lines, or JSON lines, on
+//! standard error.
 //!
 //! Warnings, the error and its hint go through here too, so that they don't mix with a bar.
 

@@ -11,8 +11,9 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::event::Event;
 
-/// A private directory that goes when the bake ends, however it ends: in the store, so that finished work can be
-/// moved to its place there; without a store, beside the output, where there is room for something as large.
+/// A private directory that goes when the bake ends, however it ends: in the store, so that
+/// finished work can be moved to its place there; without a store, beside the output, where there
+/// is room for something as large.
 pub(crate) enum Workplace {
     Store(Arc<cvbake_store::Scratch>),
     Draft(Arc<PrivateDir>),

@@ -1,5 +1,5 @@
-//! Who may depend on whom (design: the stages know only what stands between them). Development dependencies count too:
-//! a test that needs another stage belongs to the program's tests.
+//! Who may depend on whom (design: the stages know only what stands between them). Development
+//! dependencies count too: a test that needs another stage belongs to the program's tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -43,7 +43,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cvbake-compare", &[]),
 ];
 
-/// Crates that only some of ours may use: only the program talks to the user, only the engine mkfs starts programs.
+/// Crates that only some of ours may use: only the program talks to the user, only the engine mkfs
+/// starts programs.
 const RESERVED: &[(&str, &[&str])] = &[
     ("clap", &["cvbake", "cvbake-compare"]),
     ("clap_complete", &["cvbake"]),
@@ -138,7 +139,8 @@ fn named(module: &str, text: &str, all: &BTreeMap<String, String>) -> BTreeSet<S
     found
 }
 
-/// No file of the library needs, by whatever way, one that needs it: each can be read after those that it names.
+/// No file of the library needs, by whatever way, one that needs it: each can be read after those
+/// that it names.
 #[test]
 fn files_of_the_library_have_an_order() {
     let modules = modules();

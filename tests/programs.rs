@@ -1,6 +1,8 @@
-//! What tests, scripts and demos run is there: part of every Debian, or in the list of `scripts/setup`.
+//! What tests, scripts and demos run is there: part of every Debian, or in the list of
+//! `scripts/setup`.
 //!
-//! A list that is kept by hand goes stale on the machine of whoever has everything installed, and is found out on a fresh one.
+//! A list that is kept by hand goes stale on the machine of whoever has everything installed, and
+//! is found out on a fresh one.
 
 #![expect(clippy::unwrap_used, reason = "a panic is a failed test")]
 
@@ -8,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What has the programs that every Debian has, however small (`apt-cache show` calls them essential or required), and apt.
+/// What has the programs that every Debian has, however small (`apt-cache show` calls them
+/// essential or required), and apt.
 const ESSENTIAL: &[&str] = &["apt", "bash", "coreutils", "dash", "dpkg", "findutils", "grep", "mawk", "sed"];
 
 /// The programs of these that scripts run.
@@ -134,7 +137,8 @@ fn what_tests_run_is_listed() {
     for dir in ["tests", "stages", "src", "fuzz"] {
         for file in files(&root().join(dir), ".rs").into_iter().filter(|file| !file.ends_with(file!())) {
             let text = fs::read_to_string(&file).unwrap();
-            // A call that names what it runs in another way than by a literal is one of the helpers themselves.
+            // A call that names what it runs in another way than by a literal is one of the helpers
+            // themselves.
             for start in ["tool(", "as_user("] {
                 for words in literals(&text, start, 2) {
                     seen += 1;
@@ -158,7 +162,8 @@ fn what_tests_run_is_listed() {
     assert!(seen > 40, "{seen} programs found: has the helper another name now?");
 }
 
-/// The programs that a Python script runs: first in a list that is run, or whose second word is an option.
+/// The programs that a Python script runs: first in a list that is run, or whose second word is an
+/// option.
 fn python_programs(script: &str) -> BTreeSet<&str> {
     let lists = script.match_indices('[').filter_map(|(at, _)| {
         let inside = script[at + 1..].trim_start().strip_prefix('"')?;
@@ -195,7 +200,8 @@ fn what_python_runs_is_listed() {
 
 /// The words of a shell script that are in the place of a command.
 ///
-/// Not the shell's grammar, but enough of it for scripts that are written for people: quotes, comments, substitutions.
+/// Not the shell's grammar, but enough of it for scripts that are written for people: quotes,
+/// comments, substitutions.
 fn commands(script: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut rest = script.chars().peekable();

@@ -1,10 +1,12 @@
-//! The documents that say which images an archive has: `index.json` of OCI archives, `manifest.json` of Docker's.
+//! The documents that say which images an archive has: `index.json` of OCI archives,
+//! `manifest.json` of Docker's.
 //!
 //! The input is such a document; the archive has an image that it may name.
 //!
-//! For any bytes: an error is a line that names the archive, and is the same again. For accepted input: the names that are listed
-//! are those in the document, the image that is opened has the layers that it says, and each can be read or is an error; what is found
-//! by one name is found by the same name again.
+//! For any bytes: an error is a line that names the archive, and is the same again. For accepted
+//! input: the names that are listed are those in the document, the image that is opened has the
+//! layers that it says, and each can be read or is an error; what is found by one name is found by
+//! the same name again.
 
 use std::io::{Read, Write};
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! Docker's `config.json`, podman's `auth.json`: who we are to registries.
 //!
-//! For any bytes: an error is a line that names the file, and says no password. For accepted input: a registry gets what the file says
-//! about it, nothing that it says about others, and the same again; what marks tokens is nobody's name.
+//! For any bytes: an error is a line that names the file, and says no password. For accepted input:
+//! a registry gets what the file says about it, nothing that it says about others, and the same
+//! again; what marks tokens is nobody's name.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Challenges: what a server writes into `WWW-Authenticate`.
 //!
-//! For any bytes: no more comes out than is in them, neither more challenges nor other texts. For accepted input: written in full, a
-//! challenge is the same again.
+//! For any bytes: no more comes out than is in them, neither more challenges nor other texts. For
+//! accepted input: written in full, a challenge is the same again.
 
 use cvbake_fetch::Challenge;
 

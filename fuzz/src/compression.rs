@@ -1,8 +1,8 @@
 //! Decompression, and which one it is.
 //!
-//! For any bytes: the same bytes or the same kind of error however they arrive; an error is a line. For accepted input: the bytes that
-//! the libraries themselves give. For a gzip member around any deflated data: whole it is accepted, and cut, changed or with something
-//! behind it, it is not.
+//! For any bytes: the same bytes or the same kind of error however they arrive; an error is a line.
+//! For accepted input: the bytes that the libraries themselves give. For a gzip member around any
+//! deflated data: whole it is accepted, and cut, changed or with something behind it, it is not.
 
 use std::io::Read;
 
@@ -14,7 +14,8 @@ use crate::{Chunks, line};
 /// A few bytes can stand for gigabytes; what lies behind this many is not looked at.
 const LIMIT: usize = 1 << 20;
 
-/// Decompresses the input as it is, and as the deflated body of gzip members that are otherwise right.
+/// Decompresses the input as it is, and as the deflated body of gzip members that are otherwise
+/// right.
 pub fn check(input: &[u8]) {
     as_it_is(input);
     as_a_body(input);
@@ -25,7 +26,8 @@ fn as_it_is(input: &[u8]) {
     for step in [1, 3, 1000] {
         let (bytes, error) = decompress(input, step);
         assert_eq!(kind(error.as_deref()), kind(whole.1.as_deref()), "in pieces of {step}");
-        // Where an error is noticed, in which words, and how much is given before it, depends on the pieces.
+        // Where an error is noticed, in which words, and how much is given before it, depends on
+        // the pieces.
         let both = bytes.len().min(whole.0.len());
         assert!(error.is_some() || bytes.len() == whole.0.len(), "in pieces of {step}");
         assert!(bytes[..both] == whole.0[..both], "in pieces of {step}");

@@ -1,10 +1,12 @@
 //! Manifests, indexes and configurations.
 //!
-//! For any bytes: an error is a short line, and the same again; an index has no more entries than an image needs. For accepted input:
-//! the image is what its documents prove, whichever way they were reached, and no other parser would take one for something else.
+//! For any bytes: an error is a short line, and the same again; an index has no more entries than
+//! an image needs. For accepted input: the image is what its documents prove, whichever way they
+//! were reached, and no other parser would take one for something else.
 //!
-//! The input is several documents, lowest first, with a line `%%` between them. `{digest0}` and `{size0}` stand for the
-//! digest and the size of the first, and so on, so that a mutated document is still found by its digest.
+//! The input is several documents, lowest first, with a line `%%` between them. `{digest0}` and
+//! `{size0}` stand for the digest and the size of the first, and so on, so that a mutated document
+//! is still found by its digest.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};

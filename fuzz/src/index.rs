@@ -1,7 +1,8 @@
 //! Stored indexes.
 //!
-//! For any bytes: an error is a line. For accepted input: it is what encoding writes, whole and with nothing behind it; and it can be
-//! merged and replayed, the same way each time, or that is an error.
+//! For any bytes: an error is a line. For accepted input: it is what encoding writes, whole and
+//! with nothing behind it; and it can be merged and replayed, the same way each time, or that is an
+//! error.
 
 use cvbake_tree::Time;
 use cvbake_unpack::{Index, merge, replay};

@@ -1,7 +1,7 @@
 //! Inflating.
 //!
-//! For any bytes as deflate data: they mean what zlib-rs says that they mean, in whatever pieces they arrive, or are refused by both,
-//! with the same bytes before the error, which is a line.
+//! For any bytes as deflate data: they mean what zlib-rs says that they mean, in whatever pieces
+//! they arrive, or are refused by both, with the same bytes before the error, which is a line.
 
 use std::io::{BufRead, Read};
 
@@ -38,7 +38,8 @@ pub fn check(input: &[u8]) {
     line(&error);
     let problem = error.problem;
     let is_truncated = matches!(problem, Problem::Truncated { inside: "a member's data" });
-    // zlib-rs goes on with an empty code of code lengths, and may meet the end before it finds fault with what comes of it.
+    // zlib-rs goes on with an empty code of code lengths, and may meet the end before it finds
+    // fault with what comes of it.
     let early = matches!(problem, Problem::Code { code: Code::Lengths, fault: CodeFault::Incomplete });
     assert!(early || is_truncated == status.is_ok(), "{problem}, but zlib-rs says {status:?}");
     // How far zlib-rs came before it noticed is its own affair.

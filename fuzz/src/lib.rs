@@ -1,8 +1,9 @@
 //! What must hold for any input: one module for each target, with one function `check`.
 //!
-//! A check panics when something does not hold; an error that the code under test returns is no failure. [`seeds`] makes
-//! first inputs of the fixtures. `scripts/test` tries these and simple variants of them (`tests/variants.rs`), compiled as
-//! everything is; `scripts/fuzz` has libFuzzer find more, compiled with coverage instrumentation (the feature `libfuzzer`).
+//! A check panics when something does not hold; an error that the code under test returns is no
+//! failure. [`seeds`] makes first inputs of the fixtures. `scripts/test` tries these and simple
+//! variants of them (`tests/variants.rs`), compiled as everything is; `scripts/fuzz` has libFuzzer
+//! find more, compiled with coverage instrumentation (the feature `libfuzzer`).
 
 pub mod archives;
 pub mod auth_file;
@@ -93,8 +94,8 @@ fn credentials(options: &Options, registry: &str) -> Result<Option<Credentials>,
 /// The longest error, in characters: it may list 32 names of 160 each, and quote some more.
 const MAX_ERROR: usize = 8000;
 
-/// An error as text, which has to be one that a person can read: neither empty nor a dump of what it is about, and a single line as
-/// the program shows it.
+/// An error as text, which has to be one that a person can read: neither empty nor a dump of what
+/// it is about, and a single line as the program shows it.
 pub fn line(error: &dyn std::error::Error) -> String {
     let text = chain(error);
     let count = text.chars().count();

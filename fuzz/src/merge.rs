@@ -1,7 +1,8 @@
 //! Layers → indexes → tree.
 //!
-//! For any bytes: an error is a line; the result is the same again, and the same through the stored form of the indexes. For accepted
-//! input: names lead to inodes and inodes have their names, contents are those of their lines, and an empty layer changes nothing.
+//! For any bytes: an error is a line; the result is the same again, and the same through the stored
+//! form of the indexes. For accepted input: names lead to inodes and inodes have their names,
+//! contents are those of their lines, and an empty layer changes nothing.
 //!
 //! The input is text: a line is an entry, an empty line ends a layer.
 //!
@@ -11,8 +12,8 @@
 //! c PATH, b PATH      devices            p PATH                named pipe
 //! ```
 //!
-//! Modes, owners, times and contents follow from the number of the line, so that the tree shows which of several entries
-//! won.
+//! Modes, owners, times and contents follow from the number of the line, so that the tree shows
+//! which of several entries won.
 
 use std::io;
 
@@ -57,14 +58,16 @@ pub fn check(input: &[u8]) {
         (first, second) => panic!("merging twice: {first:?} and {second:?}"),
     }
     let Ok(tree) = tree else { return };
-    // An empty layer changes nothing but the numbers of packs above it, and nothing is above the last.
+    // An empty layer changes nothing but the numbers of packs above it, and nothing is above the
+    // last.
     let empty = unpack(&mut &[0; 1024][..], &mut |_, _| Ok(())).expect("an empty layer");
     let above: Vec<&Index> = indexes.iter().copied().chain([&empty]).collect();
     assert_eq!(merge(&above, implied).expect("an empty layer on top"), tree);
     consistent(&tree, &unpacked);
 }
 
-/// Every name leads to an inode, every inode has its names, and the contents are those of the packs.
+/// Every name leads to an inode, every inode has its names, and the contents are those of the
+/// packs.
 fn consistent(tree: &Tree, unpacked: &[(Index, Vec<u8>)]) {
     let packs: Vec<Vec<u8>> = unpacked.iter().map(|(_, pack)| pack.clone()).collect();
     let mut names = vec![0; tree.inode_count()];

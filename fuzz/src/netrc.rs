@@ -1,7 +1,8 @@
 //! `.netrc`: who we are to hosts.
 //!
-//! For any bytes: what is no text is an error, which is a line and says nothing that is in the file. For accepted input: a host gets
-//! what the file says about it, or about everybody, nothing that it says about others, and the same again.
+//! For any bytes: what is no text is an error, which is a line and says nothing that is in the
+//! file. For accepted input: a host gets what the file says about it, or about everybody, nothing
+//! that it says about others, and the same again.
 
 use cvbake_fetch::{Credentials, Options};
 

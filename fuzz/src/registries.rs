@@ -1,7 +1,8 @@
 //! `registries.conf`: what names mean, and who is asked.
 //!
-//! For any bytes: an error is a line that names the file; what is ignored is told with its line, and the same again. For accepted input:
-//! a name leads to registries with names, or that is an error; a tag and a digest stay with the name.
+//! For any bytes: an error is a line that names the file; what is ignored is told with its line,
+//! and the same again. For accepted input: a name leads to registries with names, or that is an
+//! error; a tag and a digest stay with the name.
 
 use std::cell::RefCell;
 

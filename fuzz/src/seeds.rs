@@ -1,6 +1,7 @@
 //! Fixtures, and a few texts, → first inputs for every target.
 //!
-//! Seeds are made, never committed: the fixtures are text that a person can read, these are what follows from it.
+//! Seeds are made, never committed: the fixtures are text that a person can read, these are what
+//! follows from it.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,8 @@
 //! Sources, names, platforms, and registries to log in to: what command lines say.
 //!
-//! For any bytes: an error is a short line. For accepted input: what is read can be written, and is the same when it is read again; a
-//! registry is a host that anybody could have, and nothing behind it becomes a part of it.
+//! For any bytes: an error is a short line. For accepted input: what is read can be written, and is
+//! the same when it is read again; a registry is a host that anybody could have, and nothing behind
+//! it becomes a part of it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

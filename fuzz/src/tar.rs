@@ -1,8 +1,9 @@
 //! The tar grammar, PAX records and sparse maps in it.
 //!
-//! For any bytes, with the checksums of headers put right: what is read does not depend on how they arrive, nor on whether content is
-//! read or passed over; an error is a line, and nothing comes after it. For accepted input: names have no NUL, extents ascend and lie
-//! inside their file, extended attributes are sorted and unique, and no more content comes than the header says.
+//! For any bytes, with the checksums of headers put right: what is read does not depend on how they
+//! arrive, nor on whether content is read or passed over; an error is a line, and nothing comes
+//! after it. For accepted input: names have no NUL, extents ascend and lie inside their file,
+//! extended attributes are sorted and unique, and no more content comes than the header says.
 
 use std::io::{BufRead, BufReader, Read};
 

@@ -1,7 +1,8 @@
 //! What is shown: text from anywhere, and what a terminal gets of it.
 //!
-//! For any bytes: nothing of what is shown is a control character or turns the direction of writing, a name is one line, a message
-//! is short, and what is shown is shown as it is. For JSON: it means the same. For text that a terminal only shows: it stays as it is.
+//! For any bytes: nothing of what is shown is a control character or turns the direction of
+//! writing, a name is one line, a message is short, and what is shown is shown as it is. For JSON:
+//! it means the same. For text that a terminal only shows: it stays as it is.
 
 #[path = "../../src/text.rs"]
 #[allow(dead_code, reason = "not all forms are used here")]
@@ -48,7 +49,8 @@ fn assert_calm(shown: &str) {
     for character in shown.chars() {
         let is_end = matches!(character, '\n' | '\t');
         assert!(is_end || !character.is_control(), "{character:?} in {shown:?}");
-        // Debug escapes all that Unicode has as control, format and separator characters, of which joiners may stay.
+        // Debug escapes all that Unicode has as control, format and separator characters, of which
+        // joiners may stay.
         let escaped = character.escape_debug().count() > 1 && !"\\'\"".contains(character);
         let is_format =
             matches!(u32::from(character), 0x200b | 0x200e..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff);

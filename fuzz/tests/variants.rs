@@ -1,6 +1,8 @@
-//! Every target, with its seeds and with variants of them: bytes changed, cut out, doubled, put in, and two inputs joined.
+//! Every target, with its seeds and with variants of them: bytes changed, cut out, doubled, put in,
+//! and two inputs joined.
 //!
-//! Not a search (that is `scripts/fuzz`) but the same inputs in every run: what was true of the seeds stays true of what is nearly them.
+//! Not a search (that is `scripts/fuzz`) but the same inputs in every run: what was true of the
+//! seeds stays true of what is nearly them.
 
 use std::path::Path;
 

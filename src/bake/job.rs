@@ -23,13 +23,16 @@ pub struct Job {
     pub filesystem: Filesystem,
     /// The time of what the image gives no time, in seconds since 1970.
     pub epoch: i64,
-    /// Where to keep what other bakes can use; nothing is kept, nor anything kept used, if there is none.
+    /// Where to keep what other bakes can use; nothing is kept, nor anything kept used, if there is
+    /// none.
     pub store: Option<PathBuf>,
-    /// Where temporary files go when there is neither a store nor an output beside which they could go.
+    /// Where temporary files go when there is neither a store nor an output beside which they could
+    /// go.
     pub temporary: PathBuf,
     /// What to do with unpacked content.
     pub keep_packs: KeepPacks,
-    /// Whether a disk that was made before may be copied, or stay, and content of layers be copied from one.
+    /// Whether a disk that was made before may be copied, or stay, and content of layers be copied
+    /// from one.
     pub reuse: bool,
     /// How many threads work at once.
     pub jobs: NonZeroUsize,
@@ -44,12 +47,14 @@ pub struct Output {
     pub replace: bool,
     /// Whether to hash the finished disk.
     pub digest: bool,
-    /// Whether the disk is on stable storage before it gets its name, and what came into the store as well.
+    /// Whether the disk is on stable storage before it gets its name, and what came into the store
+    /// as well.
     pub sync: bool,
 }
 
 impl Job {
-    /// A bake of an image as most are wanted: for this machine, with the defaults of the program, and nothing kept.
+    /// A bake of an image as most are wanted: for this machine, with the defaults of the program,
+    /// and nothing kept.
     #[must_use]
     pub fn new(source: impl Into<ImageSource>) -> Job {
         Job {
@@ -66,7 +71,8 @@ impl Job {
         }
     }
 
-    /// What it makes of content. What is not named here decides where that is had from and kept, and not what becomes of it.
+    /// What it makes of content. What is not named here decides where that is had from and kept,
+    /// and not what becomes of it.
     pub(super) fn recipe(&self, content: Digest) -> Recipe<'_> {
         let Job {
             filesystem,
@@ -89,7 +95,8 @@ impl Job {
     }
 }
 
-/// The digest that names an image; that of an image of nothing but a layer is known when the layer was read.
+/// The digest that names an image; that of an image of nothing but a layer is known when the layer
+/// was read.
 pub(super) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
     image.identity().digest().unwrap_or_else(|| layers.chain_id())
 }

@@ -1,5 +1,5 @@
-//! From a hint about an error to one for the command that failed: the library knows the program's options, but not which of them the
-//! command has.
+//! From a hint about an error to one for the command that failed: the library knows the program's
+//! options, but not which of them the command has.
 
 use std::path::PathBuf;
 
@@ -33,8 +33,8 @@ impl Options {
         Options { store, ..self }
     }
 
-    /// A hint without its parts about options that the command does not have, for the store that it was given; nothing if that is all
-    /// of it.
+    /// A hint without its parts about options that the command does not have, for the store that it
+    /// was given; nothing if that is all of it.
     pub(super) fn fit(&self, hint: &str) -> Option<String> {
         let parts: Vec<&str> = hint.split("; ").filter(|part| self.has_all_of(part)).collect();
         (!parts.is_empty()).then(|| self.in_store(&parts.join("; ")))
@@ -51,7 +51,8 @@ impl Options {
         hint.split('`').enumerate().map(part).collect::<Vec<_>>().join("`")
     }
 
-    /// Whether a text is a command of this program that works in a store, and does not say in which.
+    /// Whether a text is a command of this program that works in a store, and does not say in
+    /// which.
     fn takes_store(&self, text: &str) -> bool {
         let mut words = text.split(' ');
         if words.next() != Some("cvbake") || text.contains("--store") {
@@ -64,7 +65,8 @@ impl Options {
         command.get_arguments().any(|argument| argument.get_long() == Some("store"))
     }
 
-    /// The same, and where the options it speaks of have their values from, if not from the command line.
+    /// The same, and where the options it speaks of have their values from, if not from the command
+    /// line.
     pub(super) fn fit_all(&self, hint: &str, origins: &[(String, String)]) -> Option<String> {
         let hint = self.fit(hint)?;
         let spoken = |option: &str| words(&hint).any(|word| word == option);

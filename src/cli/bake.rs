@@ -27,16 +27,18 @@ use crate::ui::{Mode, Ui};
 
 /// Bake an image into a disk
 ///
-/// The disk is a single ext4 filesystem that keeps everything in the image: owners, modes, times to the nanosecond, devices,
-/// hard links, extended attributes, capabilities and access control lists. This takes no root, no mount and no daemon. The same
-/// image and options give the same bytes, on any machine and at any time.
+/// The disk is a single ext4 filesystem that keeps everything in the image: owners, modes, times to
+/// the nanosecond, devices, hard links, extended attributes, capabilities and access control lists.
+/// This takes no root, no mount and no daemon. The same image and options give the same bytes, on
+/// any machine and at any time.
 ///
-/// An error is one line on standard error, followed by a line with a hint where there is a remedy. The disk appears under its name
-/// when it is complete, or not at all.
+/// An error is one line on standard error, followed by a line with a hint where there is a remedy.
+/// The disk appears under its name when it is complete, or not at all.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake bake [OPTIONS] <SOURCE> -o <DISK>", after_long_help = help::after())]
 pub(super) struct Args {
-    /// Image to bake: a name in a registry, oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE
+    /// Image to bake: a name in a registry, oci:DIR, oci-archive:FILE, docker-archive:FILE or
+    /// tar:FILE
     #[arg(value_name = "SOURCE", long_help = help::source())]
     source: OsString,
 
@@ -50,7 +52,8 @@ pub(super) struct Args {
 
     /// Choose the image for this platform, os/arch[/variant]
     ///
-    /// The default is Linux on this machine's processor; a source with only one image is then accepted whatever its platform.
+    /// The default is Linux on this machine's processor; a source with only one image is then
+    /// accepted whatever its platform.
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
@@ -87,7 +90,8 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t, help_heading = FILESYSTEM)]
     engine: EngineName,
 
-    /// Keep images and layers in this directory [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
+    /// Keep images and layers in this directory
+    /// [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = WORK)]
     store: Option<PathBuf>,
 
@@ -97,24 +101,28 @@ pub(super) struct Args {
 
     /// Choose whether to cache the unpacked content of layers
     ///
-    /// The list of a layer's files is always cached: it is small, and saves parsing the layer again. Caching the content of the files,
-    /// too, saves decompressing the layer again, but takes as much space as the files, unless the filesystem can share blocks.
+    /// The list of a layer's files is always cached: it is small, and saves parsing the layer
+    /// again. Caching the content of the files, too, saves decompressing the layer again, but takes
+    /// as much space as the files, unless the filesystem can share blocks.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
     keep_packs: Keep,
 
     /// Choose whether to reuse disks from earlier bakes
     ///
-    /// The store remembers where finished disks are. If one of the same image with the same options has not been modified, it is
-    /// copied, sharing blocks where the filesystem can; if it is the one to be replaced, it is left as it is. A disk of another image
-    /// provides the content of the layers that both images have, so that they need not be decompressed again. Disks that were baked
-    /// with --sync never or before the machine was last started are not reused, and none are with --keep-packs always.
+    /// The store remembers where finished disks are. If one of the same image with the same options
+    /// has not been modified, it is copied, sharing blocks where the filesystem can; if it is the
+    /// one to be replaced, it is left as it is. A disk of another image provides the content of the
+    /// layers that both images have, so that they need not be decompressed again. Disks that were
+    /// baked with --sync never or before the machine was last started are not reused, and none are
+    /// with --keep-packs always.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = WORK)]
     reuse: Reusing,
 
     /// Shrink the store to this size afterwards, removing the least recently used images
     ///
-    /// Images that running bakes use stay, and so does the image that was just baked. Imported images stay as well, because no registry
-    /// gives them back, unless --prune-imported is given. cvbake store prune makes room at any time.
+    /// Images that running bakes use stay, and so does the image that was just baked. Imported
+    /// images stay as well, because no registry gives them back, unless --prune-imported is given.
+    /// cvbake store prune makes room at any time.
     #[arg(long, value_name = "SIZE", value_parser = values::store_size, help_heading = WORK)]
     max_store_size: Option<u64>,
 
@@ -135,8 +143,9 @@ pub(super) struct Args {
 
     /// Choose whether to wait until the disk is on stable storage
     ///
-    /// With never, cvbake returns while the kernel is still writing. If the machine, not cvbake, crashes before that is done, the disk
-    /// may have any content. Entries of the store may be damaged then, too, but this is detected, and they are fetched again.
+    /// With never, cvbake returns while the kernel is still writing. If the machine, not cvbake,
+    /// crashes before that is done, the disk may have any content. Entries of the store may be
+    /// damaged then, too, but this is detected, and they are fetched again.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, help_heading = work::OUTPUT)]
     sync: SyncDisk,
 
@@ -311,8 +320,8 @@ impl Args {
         Ok(job)
     }
 
-    /// The store that was asked for, or the default one. Where the user has no place of their own for the latter, as
-    /// service users have none, the bake does without.
+    /// The store that was asked for, or the default one. Where the user has no place of their own
+    /// for the latter, as service users have none, the bake does without.
     fn store(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<PathBuf>, Error> {
         if self.no_cache {
             return Ok(None);

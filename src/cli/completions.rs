@@ -91,8 +91,8 @@ fn candidates(shell: &OsStr, words: Vec<OsString>) -> Option<Vec<u8>> {
     Some(answer)
 }
 
-/// Whether bash takes a text for one word that means itself. It puts candidates on the command line as they are: a file called `$(reboot)`
-/// would be run, and one with a space would be two words.
+/// Whether bash takes a text for one word that means itself. It puts candidates on the command line
+/// as they are: a file called `$(reboot)` would be run, and one with a space would be two words.
 fn is_plain(text: &OsStr) -> bool {
     let known = |character: char| character.is_alphanumeric() || "._/:@+=,%-".contains(character);
     text.to_str().is_some_and(|text| text.chars().all(known))
@@ -110,7 +110,8 @@ fn store(words: &[OsString]) -> Option<PathBuf> {
     by_words.next_back().or_else(configured).or_else(environment::store)
 }
 
-/// The arguments that are images or places for them: the subcommand, the argument, and what it may be.
+/// The arguments that are images or places for them: the subcommand, the argument, and what it may
+/// be.
 const VALUES: [(&[&str], &str, Kind); 15] = [
     (&["pull-and-build"], "source", Kind::Name),
     (&["bake"], "source", Kind::Source),

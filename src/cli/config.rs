@@ -1,11 +1,12 @@
-//! What is set besides the command line: configuration files and variables, and `cvbake config show`, which says where each
-//! value comes from.
+//! What is set besides the command line: configuration files and variables, and
+//! `cvbake config show`, which says where each value comes from.
 //!
 //! ```text
 //! command line, else $CVBAKE_KEY, else the user's config.toml, else the system's, else what is built in
 //! ```
-//! A key is the name of an option, so there is one list of names and one explanation of each. The options are not read from
-//! here: a file's value becomes the default that the parser of the command line uses, and is checked by it in the same way.
+//! A key is the name of an option, so there is one list of names and one explanation of each. The
+//! options are not read from here: a file's value becomes the default that the parser of the
+//! command line uses, and is checked by it in the same way.
 
 mod file;
 mod path;
@@ -121,11 +122,12 @@ const PROBE: [&str; 5] = ["cvbake", "bake", "tar:-", "-o", "disk.ext4"];
 const OPTION: &str = "--config";
 
 impl Settings {
-    /// Reads the variables, and the file that the arguments or the environment name, or else those at the usual places, if they are
-    /// there.
+    /// Reads the variables, and the file that the arguments or the environment name, or else those
+    /// at the usual places, if they are there.
     ///
     /// # Errors
-    /// When a file can't be read or makes no sense, or one that is named is not there, or a path is none.
+    /// When a file can't be read or makes no sense, or one that is named is not there, or a path is
+    /// none.
     pub(super) fn load(args: &[OsString]) -> Result<Settings, Error> {
         let mut settings = Settings::default();
         for key in KEYS {
@@ -173,7 +175,8 @@ impl Settings {
         }
     }
 
-    /// Makes the values that are set the defaults of the options: what is set conflicts with no argument.
+    /// Makes the values that are set the defaults of the options: what is set conflicts with no
+    /// argument.
     pub(super) fn apply(&self, command: Command) -> Command {
         self.apply_some(command, &|_| true)
     }
@@ -203,7 +206,8 @@ impl Settings {
         Some(usage::wrong(&error, &args, self.origin(&error, &args)))
     }
 
-    /// Where a value comes from that the parser of the command line does not accept, unless from the command line.
+    /// Where a value comes from that the parser of the command line does not accept, unless from
+    /// the command line.
     pub(super) fn origin(&self, error: &clap::Error, args: &[OsString]) -> Option<String> {
         let text = |kind| match error.get(kind) {
             Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -241,8 +245,8 @@ impl Settings {
         Some(value.to_string_lossy().into_owned())
     }
 
-    /// The options of a subcommand that have their values from here, each with words that say so: who is told to choose another value
-    /// looks for the one that is there.
+    /// The options of a subcommand that have their values from here, each with words that say so:
+    /// who is told to choose another value looks for the one that is there.
     pub(super) fn origins(&self, subcommand: &str, matches: &ArgMatches) -> Vec<(String, String)> {
         let counts = |key: &&Key| {
             key.not_for != subcommand

@@ -29,8 +29,8 @@ fn parse_epoch(text: &OsStr) -> Result<i64, Error> {
     })
 }
 
-/// Where the store is, if nobody says: `/var/lib/cvbake` for root, else `cvbake` in the user's data directory, if there is
-/// one.
+/// Where the store is, if nobody says: `/var/lib/cvbake` for root, else `cvbake` in the user's data
+/// directory, if there is one.
 pub(super) fn store() -> Option<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Some("/var/lib/cvbake".into());
@@ -45,8 +45,8 @@ pub(super) fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Where credentials for registries are: `$REGISTRY_AUTH_FILE`, or else the files that `podman login` and `skopeo login`,
-/// and then that `docker login` writes.
+/// Where credentials for registries are: `$REGISTRY_AUTH_FILE`, or else the files that
+/// `podman login` and `skopeo login`, and then that `docker login` writes.
 pub(super) fn credential_files() -> Vec<PathBuf> {
     if let Some(file) = set("REGISTRY_AUTH_FILE") {
         return vec![file];
@@ -58,15 +58,15 @@ pub(super) fn credential_files() -> Vec<PathBuf> {
     [session, podman, docker.map(|dir| dir.join("config.json"))].into_iter().flatten().collect()
 }
 
-/// Whether a file that nobody has named may have been stored for us. What root's podman makes below `/run/containers`, nobody else can
-/// reach, and so nobody else has stored anything there.
+/// Whether a file that nobody has named may have been stored for us. What root's podman makes below
+/// `/run/containers`, nobody else can reach, and so nobody else has stored anything there.
 fn may_be_ours(file: &Path) -> bool {
     file.symlink_metadata().map_or_else(|error| error.kind() != io::ErrorKind::PermissionDenied, |_| true)
 }
 
-/// Where credentials are written, so that they are the first to be found: `$REGISTRY_AUTH_FILE`, or else podman's and
-/// skopeo's file. Where there is no directory for what lasts as long as a session, they are kept longer, in the home
-/// directory.
+/// Where credentials are written, so that they are the first to be found: `$REGISTRY_AUTH_FILE`, or
+/// else podman's and skopeo's file. Where there is no directory for what lasts as long as a
+/// session, they are kept longer, in the home directory.
 pub(super) fn login_file() -> Option<PathBuf> {
     if let Some(file) = set("REGISTRY_AUTH_FILE") {
         return Some(file);
@@ -85,8 +85,9 @@ fn session_file() -> PathBuf {
     dir.unwrap_or_else(|| format!("/run/containers/{user}").into()).join("auth.json")
 }
 
-/// Where it is written which registries stand for a name: `given`, or `$CONTAINERS_REGISTRIES_CONF`, or else the user's file, or else
-/// the system's; and the drop-ins of both, unless `$CONTAINERS_REGISTRIES_CONF_DIR` says where they are. The user's own file hides
+/// Where it is written which registries stand for a name: `given`, or
+/// `$CONTAINERS_REGISTRIES_CONF`, or else the user's file, or else the system's; and the drop-ins
+/// of both, unless `$CONTAINERS_REGISTRIES_CONF_DIR` says where they are. The user's own file hides
 /// the system's drop-ins as well.
 pub(super) fn registries_files(given: Option<PathBuf>) -> RegistriesFiles {
     let home = etcetera::base_strategy::Xdg::new().ok();
@@ -131,8 +132,9 @@ pub(super) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Where certificates for registries are: `given`, or else directories named after them in the user's `certs.d`, the system's, and
-/// Docker's. `$SSL_CERT_FILE` and `$SSL_CERT_DIR` say who vouches for all.
+/// Where certificates for registries are: `given`, or else directories named after them in the
+/// user's `certs.d`, the system's, and Docker's. `$SSL_CERT_FILE` and `$SSL_CERT_DIR` say who
+/// vouches for all.
 pub(super) fn certificates(given: Option<PathBuf>) -> Certificates {
     let user = etcetera::base_strategy::Xdg::new().ok().map(|home| home.config_dir().join("containers/certs.d"));
     let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);

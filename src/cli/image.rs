@@ -18,9 +18,10 @@ use crate::ui::{Mode, Ui};
 
 /// Manage the images in the store
 ///
-/// An image is named as for cvbake pull (alpine, ghcr.io/team/app:v1), by the end of its name after a slash, with or without the tag
-/// (app, team/app:v1), or by its digest or at least the first four digits of it. If several images match, the one tagged latest is
-/// meant, or else the command fails and lists them.
+/// An image is named as for cvbake pull (alpine, ghcr.io/team/app:v1), by the end of its name after
+/// a slash, with or without the tag (app, team/app:v1), or by its digest or at least the first four
+/// digits of it. If several images match, the one tagged latest is meant, or else the command fails
+/// and lists them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

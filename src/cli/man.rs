@@ -44,7 +44,8 @@ fn page(words: &[String]) -> Result<String, Error> {
     Err(unknown(command, words))
 }
 
-/// The name of the page of these words: `cvbake-image-ls` for `image ls`, and for itself, as other pages refer to it.
+/// The name of the page of these words: `cvbake-image-ls` for `image ls`, and for itself, as other
+/// pages refer to it.
 fn full_name(words: &[String]) -> String {
     let name = words.join("-");
     match name.as_str() {
@@ -65,7 +66,8 @@ fn named<'c>(command: &'c Command, name: &str) -> Option<&'c Command> {
 
 fn render(command: &Command) -> io::Result<String> {
     let man = Man::new(command.clone());
-    // Without a date: a page is the same whenever it is printed. It must be there as an empty word, or the version stands in its place.
+    // Without a date: a page is the same whenever it is printed. It must be there as an empty word,
+    // or the version stands in its place.
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let title = format!(".TH {name} 1 \"\" \"cvbake {}\" \"cvbake manual\"\n", env!("CARGO_PKG_VERSION"));
     let mut head = title.into_bytes();
@@ -88,7 +90,8 @@ fn render(command: &Command) -> io::Result<String> {
     if !own.is_empty() {
         page.appendix(&own);
     }
-    // All commands have these in common, as far as they read the variables, and only the longest help says so.
+    // All commands have these in common, as far as they read the variables, and only the longest
+    // help says so.
     if !own.contains("Exit status:") {
         let has = |option: &str| command.get_arguments().any(|arg| arg.get_long() == Some(option));
         page.appendix(&help::common_of(&|option| command.get_name() == "cvbake" || has(option)));
@@ -129,7 +132,8 @@ fn ascii(page: &str) -> String {
     text
 }
 
-/// Tells the first words of which there are pages: for completions only, for a wrong word is explained here.
+/// Tells the first words of which there are pages: for completions only, for a wrong word is
+/// explained here.
 pub(super) fn with_words(command: Command) -> Command {
     let names: Vec<String> = below(&command).map(|below| below.get_name().to_owned()).collect();
     command

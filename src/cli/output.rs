@@ -1,5 +1,6 @@
-//! The ways to standard output. Nobody reading it is no error: what was asked for is done, and this only tells of it. (What is asked for of
-//! `image export NAME tar:-` is the stream itself: see [`Kind::Unread`](cvbake::error::Kind::Unread).)
+//! The ways to standard output. Nobody reading it is no error: what was asked for is done, and this
+//! only tells of it. (What is asked for of `image export NAME tar:-` is the stream itself: see
+//! [`Kind::Unread`](cvbake::error::Kind::Unread).)
 
 use std::io::{self, Write as _};
 
@@ -8,7 +9,8 @@ use cvbake::text;
 
 use super::environment;
 
-/// A result for people. Names in it stay on their lines by [`text::line`] already: here it is too late.
+/// A result for people. Names in it stay on their lines by [`text::line`] already: here it is too
+/// late.
 pub(super) fn lines(lines: &str) -> Result<(), Error> {
     bytes(text::lines(lines).as_bytes())
 }

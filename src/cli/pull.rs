@@ -23,8 +23,8 @@ use crate::ui::{Mode, Ui};
 
 /// Fetch an image from a registry into the store
 ///
-/// The image can then be baked without a network. Blobs that are in the store are not fetched again, and an interrupted
-/// download is resumed.
+/// The image can then be baked without a network. Blobs that are in the store are not fetched
+/// again, and an interrupted download is resumed.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake pull [OPTIONS] <REF>", after_long_help = EXAMPLES)]
 pub(super) struct Args {
@@ -46,7 +46,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     store: Option<PathBuf>,
 
-    /// Shrink the store to this size afterwards, removing the least recently used images; imported images stay
+    /// Shrink the store to this size afterwards, removing the least recently used images; imported
+    /// images stay
     #[arg(long, value_name = "SIZE", value_parser = values::store_size)]
     max_store_size: Option<u64>,
 
@@ -54,7 +55,8 @@ pub(super) struct Args {
     #[arg(long)]
     prune_imported: bool,
 
-    /// Accept the option of other commands, without effect: --connections sets how much is fetched at once
+    /// Accept the option of other commands, without effect: --connections sets how much is fetched
+    /// at once
     #[arg(short, long, value_name = "N", value_parser = values::jobs, hide = true)]
     jobs: Option<NonZeroUsize>,
 

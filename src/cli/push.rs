@@ -21,19 +21,23 @@ use crate::ui::{Mode, Ui};
 
 /// Send an image to a registry
 ///
-/// The image comes from the store, from an OCI layout or from an archive. Only blobs that the registry lacks are sent; those in
-/// another of its repositories are mounted from there, and an interrupted upload is resumed if the registry has kept it. Manifests
-/// are sent byte for byte. Of an image for several platforms, the one for this machine is pushed under the name of the index;
-/// --platform chooses another one, and --all pushes the index with all images in it that are available. An image from docker save
-/// gets an OCI manifest, and its layers are compressed with gzip unless they are compressed.
+/// The image comes from the store, from an OCI layout or from an archive. Only blobs that the
+/// registry lacks are sent; those in another of its repositories are mounted from there, and an
+/// interrupted upload is resumed if the registry has kept it. Manifests are sent byte for byte. Of
+/// an image for several platforms, the one for this machine is pushed under the name of the index;
+/// --platform chooses another one, and --all pushes the index with all images in it that are
+/// available. An image from docker save gets an OCI manifest, and its layers are compressed with
+/// gzip unless they are compressed.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake push [OPTIONS] <REF> [DEST]", after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Image to push: its name in the store, the end of that, or its digest; or oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    /// Image to push: its name in the store, the end of that, or its digest; or oci:DIR[:TAG],
+    /// oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     #[arg(value_name = "REF")]
     source: OsString,
 
-    /// Name to push it to, such as localhost:5000/a/b:tag [default: REF, if that is a name in a registry]
+    /// Name to push it to, such as localhost:5000/a/b:tag
+    /// [default: REF, if that is a name in a registry]
     #[arg(value_name = "DEST")]
     target: Option<OsString>,
 
@@ -53,11 +57,13 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
 
-    /// Send blobs in chunks of this size, such as 16M, for registries and proxies that limit requests [default: whole blobs]
+    /// Send blobs in chunks of this size, such as 16M, for registries and proxies that limit
+    /// requests [default: whole blobs]
     #[arg(long, value_name = "SIZE", value_parser = values::chunk_size)]
     chunk_size: Option<NonZeroU64>,
 
-    /// Push layers as well whose media types say that they must not be distributed; otherwise only the manifest says where they are
+    /// Push layers as well whose media types say that they must not be distributed; otherwise only
+    /// the manifest says where they are
     #[arg(long)]
     allow_nondistributable_artifacts: bool,
 

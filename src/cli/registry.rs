@@ -19,7 +19,8 @@ const REGISTRY: &str = "Registry";
 #[derive(Debug, clap::Args)]
 #[group(id = "registry")]
 pub(super) struct Args {
-    /// Choose when to ask the registry instead of the store [default: missing; for cvbake pull: always]
+    /// Choose when to ask the registry instead of the store
+    /// [default: missing; for cvbake pull: always]
     #[arg(long, value_enum, value_name = "WHEN", help_heading = REGISTRY)]
     pull: Option<When>,
 
@@ -66,18 +67,23 @@ pub(super) struct Access {
 #[derive(Debug, clap::Args)]
 #[group(id = "trust")]
 pub(super) struct Trust {
-    /// Allow plain HTTP and unverified TLS certificates for this registry, or only for HOST (repeatable); a registry on this machine may always use plain HTTP
+    /// Allow plain HTTP and unverified TLS certificates for this registry, or only for HOST
+    /// (repeatable); a registry on this machine may always use plain HTTP
     #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true, default_missing_value = values::ASKED, value_parser = values::host, help_heading = REGISTRY)]
     insecure: Vec<String>,
 
-    /// Read the configuration of registries and mirrors from this file [default: registries.conf in ~/.config/containers or /etc/containers]
+    /// Read the configuration of registries and mirrors from this file
+    /// [default: registries.conf in ~/.config/containers or /etc/containers]
     ///
-    /// The format is version 2 of containers-registries.conf(5); files in registries.conf.d beside it are read as well. For a short name
-    /// that several registries may have, the first registry that has it wins; with short-name-mode "enforcing" such a name is an error.
+    /// The format is version 2 of containers-registries.conf(5); files in registries.conf.d beside
+    /// it are read as well. For a short name that several registries may have, the first registry
+    /// that has it wins; with short-name-mode "enforcing" such a name is an error.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = REGISTRY)]
     registries_conf: Option<PathBuf>,
 
-    /// Read TLS certificates from this directory: authorities from *.crt, client certificates from *.cert with *.key [default: certs.d/HOST in ~/.config/containers, /etc/containers or /etc/docker]
+    /// Read TLS certificates from this directory: authorities from *.crt, client certificates from
+    /// *.cert with *.key
+    /// [default: certs.d/HOST in ~/.config/containers, /etc/containers or /etc/docker]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = REGISTRY)]
     cert_dir: Option<PathBuf>,
 }

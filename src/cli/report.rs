@@ -146,8 +146,8 @@ impl Report {
         text
     }
 
-    /// What the image's digest is one of: people are told of one image by one digest only, and the manifest that an archive lacks gives
-    /// it another once it has one.
+    /// What the image's digest is one of: people are told of one image by one digest only, and the
+    /// manifest that an archive lacks gives it another once it has one.
     fn image_kind(&self) -> &'static str {
         match &self.config {
             Some(config) if *config == self.image => "config",

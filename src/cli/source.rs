@@ -23,8 +23,8 @@ pub(super) enum Takes {
     NamesOnly,
 }
 
-/// A source. What could be a name in a registry and is a path is not guessed at: somebody who gives the name of a file would get
-/// an image that whoever has that name in the registry has made.
+/// A source. What could be a name in a registry and is a path is not guessed at: somebody who gives
+/// the name of a file would get an image that whoever has that name in the registry has made.
 pub(super) fn parse(text: &OsStr) -> Result<Source, Error> {
     check(text, Takes::Files)?;
     Ok(Source::parse(text)?)
@@ -49,7 +49,8 @@ fn meant(text: &OsStr, source: Source) -> ImageSource {
     }
 }
 
-/// Whether a text is a digest or its beginning, and no name. What could be either is looked for in the store first.
+/// Whether a text is a digest or its beginning, and no name. What could be either is looked for in
+/// the store first.
 fn is_digest(text: &str) -> bool {
     let with_algorithm = ["sha256:", "sha512:"].iter().find_map(|algorithm| text.strip_prefix(algorithm));
     let hex = with_algorithm.unwrap_or(text);
@@ -57,14 +58,15 @@ fn is_digest(text: &str) -> bool {
     is_hex && (with_algorithm.is_some() || Name::new(text).is_none())
 }
 
-/// Refuses a text without a transport that looks like a path: one where something is, one that ends like an archive, or one
-/// that begins or ends as only paths do. A name that says its registry, its tag or its digest is a name.
+/// Refuses a text without a transport that looks like a path: one where something is, one that ends
+/// like an archive, or one that begins or ends as only paths do. A name that says its registry, its
+/// tag or its digest is a name.
 pub(super) fn check(text: &OsStr, takes: Takes) -> Result<(), Error> {
     check_in(Path::new(""), text, takes)
 }
 
-/// Refuses a text that is no name to push to, though it could be read as one: a registry alone, and an image layout. Any other path may
-/// well be called like an image in a registry.
+/// Refuses a text that is no name to push to, though it could be read as one: a registry alone, and
+/// an image layout. Any other path may well be called like an image in a registry.
 pub(super) fn check_target(text: &OsStr) -> Result<(), Error> {
     let shown = text.to_string_lossy();
     match Name::new(&shown) {
@@ -194,7 +196,8 @@ pub(super) fn elsewhere(text: &OsStr) -> Result<Option<Source>, Error> {
     Ok(says.then(|| Source::parse(text)).transpose()?)
 }
 
-/// What is not in the store by this name may be somewhere else: a file here, or an image in the registry.
+/// What is not in the store by this name may be somewhere else: a file here, or an image in the
+/// registry.
 pub(super) fn or_elsewhere(text: &OsStr, error: Error) -> Error {
     let Error::NoSuchImage { name, similar } = error else { return error };
     match parse(text) {

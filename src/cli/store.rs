@@ -23,8 +23,9 @@ use crate::ui::{Mode, Ui};
 
 /// Inspect, clean up and verify the local store
 ///
-/// The store holds blobs as they came from registries, lists of the files in layers, unpacked layers, and names of images. These
-/// commands leave alone whatever running bakes use. Everything but imported images can be fetched or unpacked again.
+/// The store holds blobs as they came from registries, lists of the files in layers, unpacked
+/// layers, and names of images. These commands leave alone whatever running bakes use. Everything
+/// but imported images can be fetched or unpacked again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -39,8 +40,8 @@ enum Command {
     Check(check::Args),
 }
 
-/// How long things are kept that no name leads to, by default: layers of archives and other layouts, whose next version may come
-/// tomorrow, and imported images, which nobody gives back.
+/// How long things are kept that no name leads to, by default: layers of archives and other
+/// layouts, whose next version may come tomorrow, and imported images, which nobody gives back.
 const KEEP_UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl InStore {
@@ -104,8 +105,8 @@ impl Pruned {
 }
 
 impl Limit {
-    /// Removes what was used least recently until the store is no larger than that. What the run that just ended has used stays;
-    /// that run has succeeded whatever comes of this.
+    /// Removes what was used least recently until the store is no larger than that. What the run
+    /// that just ended has used stays; that run has succeeded whatever comes of this.
     pub(super) fn keep(
         self,
         path: &Path,

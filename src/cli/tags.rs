@@ -13,7 +13,8 @@ use crate::ui::Ui;
 
 /// List the tags of a repository in a registry
 ///
-/// One on each line, in the order of their bytes. A mirror that is configured is asked first, as for an image. Nothing is kept.
+/// One on each line, in the order of their bytes. A mirror that is configured is asked first, as
+/// for an image. Nothing is kept.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake tags [OPTIONS] <REPO>")]
 pub(super) struct Args {

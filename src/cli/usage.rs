@@ -18,8 +18,8 @@ use crate::ui::{Mode, Ui};
 /// What is said where nothing better is known.
 const HELP: &str = "--help explains all options";
 
-/// Prints the help or the version that was asked for, or says what is wrong; `origin` is where the wrong value is from, if it is not
-/// from the command line.
+/// Prints the help or the version that was asked for, or says what is wrong; `origin` is where the
+/// wrong value is from, if it is not from the command line.
 pub(super) fn explain(error: &clap::Error, args: &[OsString], origin: Option<String>) -> ExitCode {
     if is_help(error) {
         return print(error);
@@ -66,7 +66,8 @@ pub(super) fn fail(error: &Error) -> ExitCode {
     error.kind().exit_code().into()
 }
 
-/// The parser's text has one or more lines about the problem, paragraphs of tips, and the usage. `meant` is a better tip.
+/// The parser's text has one or more lines about the problem, paragraphs of tips, and the usage.
+/// `meant` is a better tip.
 fn lower(said: &str, meant: Option<String>) -> Error {
     let mut paragraphs = said.split("\n\n");
     let problem = joined(paragraphs.next().unwrap_or_default());

@@ -59,7 +59,8 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| format!("{text} is too long"))
 }
 
-/// A number of bytes with a unit: `K M G T` and `KiB MiB GiB TiB` are powers of 1024, `KB MB GB TB` of 1000.
+/// A number of bytes with a unit: `K M G T` and `KiB MiB GiB TiB` are powers of 1024, `KB MB GB TB`
+/// of 1000.
 fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -108,11 +109,13 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// What `--insecure` without a value stands for: the registry that is asked for. Nobody can write it on a command line or in a variable,
-/// so that a value that is empty by mistake does not mean it.
+/// What `--insecure` without a value stands for: the registry that is asked for. Nobody can write
+/// it on a command line or in a variable, so that a value that is empty by mistake does not mean
+/// it.
 pub(super) const ASKED: &str = "\0";
 
-/// A registry, as `HOST` or `HOST:PORT`: what is no such thing would never be one that is asked, and nobody would learn why.
+/// A registry, as `HOST` or `HOST:PORT`: what is no such thing would never be one that is asked,
+/// and nobody would learn why.
 pub(super) fn host(text: &str) -> Result<String, String> {
     const SWITCHES: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "1", "0"];
     let (host, port) = match text.rsplit_once(':').filter(|_| !text.ends_with(']')) {

@@ -26,7 +26,8 @@ pub(super) const OUTPUT: &str = "Output";
 pub(super) struct Telling {
     /// Print the result as one JSON object
     ///
-    /// After an error nothing is printed on standard output; see standard error and the exit status.
+    /// After an error nothing is printed on standard output; see standard error and the exit
+    /// status.
     #[arg(long, help_heading = OUTPUT)]
     pub(super) json: bool,
 
@@ -104,8 +105,9 @@ impl InStore {
         self.needed()
     }
 
-    /// Says that there is no store where one was named: a slip of the pen looks like an empty store otherwise. That there is none where
-    /// the default one would be is no news before the first pull.
+    /// Says that there is no store where one was named: a slip of the pen looks like an empty store
+    /// otherwise. That there is none where the default one would be is no news before the first
+    /// pull.
     pub(super) fn warn_of_none(&self, ui: &Ui) {
         let Some(path) = &self.store else { return };
         if let Ok(None) = Store::open_to_look(path) {
@@ -138,18 +140,21 @@ pub(super) fn want(platform: Option<&Platform>) -> Want {
     }
 }
 
-/// As many threads as were asked for, or as there are processors, but no more than have files to work with.
+/// As many threads as were asked for, or as there are processors, but no more than have files to
+/// work with.
 pub(super) fn allowed_jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
     allowed(asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN))
 }
 
-/// As many downloads and uploads as were asked for, or as there are by default, but no more than have files to work with.
+/// As many downloads and uploads as were asked for, or as there are by default, but no more than
+/// have files to work with.
 pub(super) fn allowed_connections(asked: Option<NonZeroUsize>) -> NonZeroUsize {
     allowed(asked.unwrap_or(CONNECTIONS))
 }
 
 fn allowed(wanted: NonZeroUsize) -> NonZeroUsize {
-    /// How many files are open whatever is done at once, and how many more for each thread, or for each layer that arrives.
+    /// How many files are open whatever is done at once, and how many more for each thread, or for
+    /// each layer that arrives.
     const FILES: u64 = 40;
     const FILES_PER_JOB: u64 = 8;
     let Some(files) = allow_open_files() else { return wanted };
@@ -157,8 +162,9 @@ fn allowed(wanted: NonZeroUsize) -> NonZeroUsize {
     wanted.min(NonZeroUsize::new(possible).unwrap_or(NonZeroUsize::MIN))
 }
 
-/// Lifts the limit of open files as far as whoever set it allows, and says what it is, if there is one. The usual one is
-/// low for the sake of programs that still use `select`, and the engine `mkfs` has all layers open at once.
+/// Lifts the limit of open files as far as whoever set it allows, and says what it is, if there is
+/// one. The usual one is low for the sake of programs that still use `select`, and the engine
+/// `mkfs` has all layers open at once.
 fn allow_open_files() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

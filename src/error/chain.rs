@@ -13,8 +13,9 @@ pub(super) type Cause<'a> = &'a (dyn StdError + 'static);
 
 /// An error and its causes, the outermost first.
 ///
-/// `source()` alone would miss some: an [`io::Error`] hides the typed error of the reader it came through, a transparent
-/// error hides the one it stands for, and a box has a type of its own. Here each comes once, as the type it is.
+/// `source()` alone would miss some: an [`io::Error`] hides the typed error of the reader it came
+/// through, a transparent error hides the one it stands for, and a box has a type of its own. Here
+/// each comes once, as the type it is.
 pub(super) fn chain(error: &Error) -> impl Iterator<Item = Cause<'_>> {
     iter::successors(Some(error as Cause<'_>), |&cause| next(cause))
 }
@@ -103,8 +104,8 @@ pub(super) fn line(error: &Error) -> String {
             image = Some(reference);
         }
         for part in &parts {
-            // A stage that does not know what stands before it names the same object again: `layer 2: …` after
-            // `layer 2 (sha256:…)`.
+            // A stage that does not know what stands before it names the same object again:
+            // `layer 2: …` after `layer 2 (sha256:…)`.
             for said in [part.as_str(), part.split(" (").next().unwrap_or_default()] {
                 new = new.strip_prefix(said).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(new);
             }
@@ -120,7 +121,8 @@ fn words(cause: Cause<'_>) -> String {
     cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), text::plain)
 }
 
-/// Whether an error names everything that a reference does: then the reference before it would say it twice.
+/// Whether an error names everything that a reference does: then the reference before it would say
+/// it twice.
 fn says_all_of(cause: Cause<'_>, reference: &str) -> bool {
     let error = match cause.downcast_ref() {
         Some(Error::Fetch(error)) => Some(error),

@@ -1,7 +1,8 @@
-//! What the user can do about an error: the only place of the library that knows the program's flags.
+//! What the user can do about an error: the only place of the library that knows the program's
+//! flags.
 //!
-//! The parts of a hint are separated by semicolons, and each makes sense without the others: the program leaves out those about
-//! options that its command does not have.
+//! The parts of a hint are separated by semicolons, and each makes sense without the others: the
+//! program leaves out those about options that its command does not have.
 
 mod registry;
 mod source;
@@ -26,7 +27,8 @@ pub(super) fn of(error: &Error) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// `docker:alpine` is the image called docker with a tag. Whoever knows `docker://alpine` hardly means that.
+/// `docker:alpine` is the image called docker with a tag. Whoever knows `docker://alpine` hardly
+/// means that.
 fn slashes(error: &Error) -> Option<String> {
     let Error::Image { reference, .. } = error else { return None };
     let name = reference.strip_prefix("docker://docker:").filter(|name| !name.contains('@'))?;
@@ -366,7 +368,8 @@ fn of_store(error: &cvbake_store::Error) -> Option<String> {
     }
 }
 
-/// The shortest number of bytes for a flag that is as large or little larger: whole MiB, below one whole KiB.
+/// The shortest number of bytes for a flag that is as large or little larger: whole MiB, below one
+/// whole KiB.
 fn size_argument(bytes: u64) -> String {
     const KIB: u64 = 1024;
     const MIB: u64 = 1024 * KIB;

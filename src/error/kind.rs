@@ -68,8 +68,8 @@ impl Kind {
     }
 }
 
-/// The kind that the innermost of an error's causes has which has one; a full disk is one wherever it was met, and the store's
-/// where the store met it.
+/// The kind that the innermost of an error's causes has which has one; a full disk is one wherever
+/// it was met, and the store's where the store met it.
 pub(super) fn of(error: &Error) -> Kind {
     if chain(error).any(is_full_store) {
         return Kind::Store;

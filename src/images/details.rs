@@ -184,7 +184,8 @@ impl ImageDetails {
         self.config.is_some() && self.layers.iter().all(|layer| layer.stored)
     }
 
-    /// Each step of the making with the layer that it made, oldest first; layers that no step made stand alone.
+    /// Each step of the making with the layer that it made, oldest first; layers that no step made
+    /// stand alone.
     #[must_use]
     pub fn steps(&self) -> Vec<(Option<&Step>, Option<&LayerDetails>)> {
         steps(&self.history, &self.layers)

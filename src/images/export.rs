@@ -88,15 +88,18 @@ pub enum Target {
 pub struct Exported {
     /// The image, as it was asked for.
     pub reference: String,
-    /// The digest of what was exported: of the index, the manifest, or the configuration; none of a bare root filesystem.
+    /// The digest of what was exported: of the index, the manifest, or the configuration; none of a
+    /// bare root filesystem.
     pub digest: Option<Digest>,
     /// The platform, if it is one.
     pub platform: Option<String>,
-    /// The length of the file in bytes, or of all that the image has in a directory; none of a stream.
+    /// The length of the file in bytes, or of all that the image has in a directory; none of a
+    /// stream.
     pub bytes: Option<u64>,
 }
 
-/// Exports an image: afterwards all of it is at its place, or nothing. `stream` is where a tar without a file goes.
+/// Exports an image: afterwards all of it is at its place, or nothing. `stream` is where a tar
+/// without a file goes.
 ///
 /// # Errors
 /// At the first thing that is not as it should be.
@@ -230,7 +233,8 @@ impl<'a> Work<'a> {
         Ok((contents, exported, pin))
     }
 
-    /// Tells that not all of an image comes from the store: the registry is asked for the rest, which the store keeps.
+    /// Tells that not all of an image comes from the store: the registry is asked for the rest,
+    /// which the store keeps.
     fn tell_fetched(&self, contents: &Contents) -> Result<(), Error> {
         let Some(store) = self.store.filter(|_| self.located.is_in_registry()) else { return Ok(()) };
         let mut count = 0;
@@ -244,7 +248,8 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// The image's name in full, which it is given where nobody says another, so that it has that where it is imported.
+    /// The image's name in full, which it is given where nobody says another, so that it has that
+    /// where it is imported.
     fn own_name(&self) -> Option<String> {
         let name = self.located.is_in_registry().then(|| full_name(self.blobs.reference())).flatten();
         name.filter(|name| !name.contains('@'))

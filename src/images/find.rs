@@ -1,5 +1,6 @@
-//! An image of the store by what somebody types: a name, a digest, or the beginning of one. The digest may also be that of its
-//! configuration, by which Docker and Podman know an image, and which is all that names one in an archive of theirs.
+//! An image of the store by what somebody types: a name, a digest, or the beginning of one. The
+//! digest may also be that of its configuration, by which Docker and Podman know an image, and
+//! which is all that names one in an archive of theirs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,12 +37,14 @@ pub(crate) fn full_name(text: &str) -> Option<String> {
     }
 }
 
-/// Finds an image. A name goes before a digest that starts alike, and that of a manifest or index before that of a configuration.
+/// Finds an image. A name goes before a digest that starts alike, and that of a manifest or index
+/// before that of a configuration.
 pub(crate) fn find(store: &Store, text: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Found, Error> {
     find_among(store, &names(store, on)?, text)
 }
 
-/// As [`find`], where the names are known. What no name leads to is looked for last: all blobs are looked at for it.
+/// As [`find`], where the names are known. What no name leads to is looked for last: all blobs are
+/// looked at for it.
 pub(crate) fn find_among(store: &Store, all: &[(String, Reference)], text: &str) -> Result<Found, Error> {
     let error = match find_in(all, text) {
         Err(error @ Error::NoSuchImage { .. }) => error,
@@ -126,7 +129,8 @@ pub(crate) fn names(store: &Store, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(S
     Ok(known.into_iter().map(|named| (named.name, named.reference)).collect())
 }
 
-/// What an image may be called by: its name in full, or the end of that behind a slash, each also without the tag.
+/// What an image may be called by: its name in full, or the end of that behind a slash, each also
+/// without the tag.
 pub fn calls(name: &str) -> impl Iterator<Item = &str> {
     [name, repository(name)].into_iter().flat_map(|whole| {
         let ends = whole.match_indices('/').map(|(slash, _)| &whole[slash + 1..]);
@@ -134,7 +138,8 @@ pub fn calls(name: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The name that is meant by the end of one. Of several it is the one that is tagged `latest`, as where a name has no tag.
+/// The name that is meant by the end of one. Of several it is the one that is tagged `latest`, as
+/// where a name has no tag.
 pub(crate) fn find_by_end<'a>(
     all: &'a [(String, Reference)],
     text: &str,
@@ -184,8 +189,8 @@ pub fn begins(digest: &Digest, text: &str) -> bool {
     hex.len() >= MIN_PREFIX && digest.hex().starts_with(hex)
 }
 
-/// Names of the same repository, then of one with the same last part, then of one that is written almost alike; in each case those with
-/// the same tag first.
+/// Names of the same repository, then of one with the same last part, then of one that is written
+/// almost alike; in each case those with the same tag first.
 fn similar(all: &[(String, Reference)], wanted: Option<&str>) -> Vec<String> {
     let Some((wanted, wanted_tag, _)) = wanted.map(split) else { return Vec::new() };
     let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
@@ -224,7 +229,8 @@ pub(crate) fn split(name: &str) -> (&str, Option<&str>, Option<&str>) {
     }
 }
 
-/// Whether two words differ in one letter that is wrong, missing or too much, or in two that changed places.
+/// Whether two words differ in one letter that is wrong, missing or too much, or in two that
+/// changed places.
 fn one_slip(one: &str, other: &str) -> bool {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let common = one.iter().zip(&other).take_while(|(a, b)| a == b).count();

@@ -69,7 +69,8 @@ pub(super) struct Kept {
     present_layers: usize,
 }
 
-/// Imports images; each is called by its name when all of it is in the store, and its layers were unpacked once to see that they can be.
+/// Imports images; each is called by its name when all of it is in the store, and its layers were
+/// unpacked once to see that they can be.
 ///
 /// # Errors
 /// At the first thing that is not as it should be.

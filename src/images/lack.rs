@@ -35,7 +35,8 @@ pub struct Lack {
     pub damaged: bool,
 }
 
-/// All images of a store that lack something, by their names; what was found damaged counts as lacking.
+/// All images of a store that lack something, by their names; what was found damaged counts as
+/// lacking.
 pub(crate) fn incomplete(store: &Store, damaged: &BTreeSet<Digest>) -> Result<Vec<Incomplete>, Error> {
     let mut known: BTreeMap<Digest, Vec<Incomplete>> = BTreeMap::new();
     let mut found = Vec::new();
@@ -52,8 +53,8 @@ pub(crate) fn incomplete(store: &Store, damaged: &BTreeSet<Digest>) -> Result<Ve
     Ok(found)
 }
 
-/// What the images that a name leads to lack, without the name. Of an index those count that somebody wanted: what was never
-/// fetched is not missing, unless nothing else is there.
+/// What the images that a name leads to lack, without the name. Of an index those count that
+/// somebody wanted: what was never fetched is not missing, unless nothing else is there.
 fn lacking(details: &Details, damaged: &BTreeSet<Digest>) -> Vec<Incomplete> {
     let lack = |part: &str, descriptor: &Descriptor| Lack {
         part: part.to_owned(),

@@ -46,12 +46,13 @@ pub(super) struct NewLayer {
 }
 
 impl Intake<'_> {
-    /// Keeps a layer as it is, under the digest that it should have; says whether it was there. One that is, is as long as it
-    /// should be: whoever reads it finds out whether it is right.
+    /// Keeps a layer as it is, under the digest that it should have; says whether it was there. One
+    /// that is, is as long as it should be: whoever reads it finds out whether it is right.
     pub(super) fn keep_known(&self, layer: &Layer, stop: &Stop<'_>) -> Result<bool, Error> {
         self.of_layer(layer, || {
             let digest = layer.digest().expect("a manifest says it");
-            // Others who are about to have it are waited for. What a download has of it is left to the next one.
+            // Others who are about to have it are waited for. What a download has of it is left to
+            // the next one.
             let patience = Patience::new(layer.size());
             let mut partial = self.store.partial(&digest, patience, &|event| (self.on)(event.into()))?;
             let there = self.is_there(&digest)?;
@@ -78,7 +79,8 @@ impl Intake<'_> {
         })
     }
 
-    /// Keeps a blob that is no layer. One that is there and large is left alone; a small one may be damaged and is soon made anew.
+    /// Keeps a blob that is no layer. One that is there and large is left alone; a small one may be
+    /// damaged and is soon made anew.
     pub(super) fn keep(&self, digest: &Digest, size: u64, mut bytes: impl Read) -> Result<(), Error> {
         if size > json::MAX_BYTES as u64 && self.is_there(digest)? {
             return Ok(());
@@ -98,7 +100,8 @@ impl Intake<'_> {
         Ok(self.store.put_blob_file(digest, &path)?)
     }
 
-    /// Whether the store has a blob, and all of it is right; a damaged one is removed, to be imported again.
+    /// Whether the store has a blob, and all of it is right; a damaged one is removed, to be
+    /// imported again.
     fn is_there(&self, digest: &Digest) -> Result<bool, Error> {
         match self.store.check_blob(digest, true, &|_| {})? {
             Health::Whole(()) => {

@@ -23,7 +23,8 @@ pub struct Listed {
     pub repository: Option<String>,
     /// The tag, if there is one.
     pub tag: Option<String>,
-    /// What the name points to, without the bytes of documents and the history: there may be many names.
+    /// What the name points to, without the bytes of documents and the history: there may be many
+    /// names.
     pub details: Details,
 }
 
@@ -39,8 +40,8 @@ pub struct Inspected {
     pub image: Option<ImageDetails>,
 }
 
-/// All names in a store, in order, with what they stand for, and images without a name. A store that is not there has none. Nothing is changed by that:
-/// what is damaged or lost is told only.
+/// All names in a store, in order, with what they stand for, and images without a name. A store
+/// that is not there has none. Nothing is changed by that: what is damaged or lost is told only.
 ///
 /// # Errors
 /// When the store can't be read.
@@ -67,8 +68,8 @@ pub fn list(store: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Listed>, Er
     Ok(listed)
 }
 
-/// Everything about an image; `want` chooses where a name stands for several, and nothing has to be complete. Nothing
-/// is changed by that.
+/// Everything about an image; `want` chooses where a name stands for several, and nothing has to be
+/// complete. Nothing is changed by that.
 ///
 /// # Errors
 /// When there is no such image, or the store can't be read.

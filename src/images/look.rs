@@ -1,4 +1,5 @@
-//! An image anywhere, looked at without bringing it here: its documents, and of its layers what those say.
+//! An image anywhere, looked at without bringing it here: its documents, and of its layers what
+//! those say.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -28,7 +29,8 @@ pub struct Document {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Looked {
-    /// What names it: the digest of the manifest or, without one, of the configuration; none of a bare root filesystem.
+    /// What names it: the digest of the manifest or, without one, of the configuration; none of a
+    /// bare root filesystem.
     pub digest: Option<Digest>,
     /// The manifest or index that its name points to; none where there is no manifest.
     pub top: Option<Document>,
@@ -61,7 +63,8 @@ pub struct LookedLayer {
 }
 
 impl Looked {
-    /// Each step of the making with the layer that it made, oldest first; layers that no step made stand alone.
+    /// Each step of the making with the layer that it made, oldest first; layers that no step made
+    /// stand alone.
     #[must_use]
     pub fn steps(&self) -> Vec<(Option<&Step>, Option<&LookedLayer>)> {
         super::details::steps(&self.history, &self.layers)
@@ -89,7 +92,8 @@ pub struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Everything about an image but its layers, and no more of it than that is read; `want` chooses where there are several.
+    /// Everything about an image but its layers, and no more of it than that is read; `want`
+    /// chooses where there are several.
     ///
     /// # Errors
     /// When there is none, or its documents are not what they should be.
@@ -121,7 +125,8 @@ impl Look<'_> {
         })
     }
 
-    /// The manifest or index that the name points to, whatever it is of; none where there is no manifest, or several are meant.
+    /// The manifest or index that the name points to, whatever it is of; none where there is no
+    /// manifest, or several are meant.
     ///
     /// # Errors
     /// When it can't be read, or is not what its digest says.

@@ -21,7 +21,8 @@ pub struct Removed {
     pub digest: Digest,
     /// Whether it has no name any more.
     pub gone: bool,
-    /// Whether somebody asked for it: an image without a name that a registry gives back goes with any other.
+    /// Whether somebody asked for it: an image without a name that a registry gives back goes with
+    /// any other.
     pub asked: bool,
 }
 
@@ -52,7 +53,8 @@ pub fn tag(store: &Path, name: &str, new: &[String], on: &(dyn Fn(Event) + Sync)
     Ok(new)
 }
 
-/// Gives an image names, and tells of the images that had them and have no other. Of those that were imported the store tells itself.
+/// Gives an image names, and tells of the images that had them and have no other. Of those that
+/// were imported the store tells itself.
 pub(super) fn give(
     store: &Store,
     names: &[String],
@@ -77,9 +79,11 @@ pub(super) fn give(
     Ok(())
 }
 
-/// Takes names away: the one that is given, or all names of an image that is given by its digest. Without `force` it must not be in use, and a
-/// digest must have one name only. Either all are taken away or none. Blobs that nothing needs any more go, too, with images that have no
-/// name and that a registry gives back: those are the last of what is returned, with how many bytes all that freed.
+/// Takes names away: the one that is given, or all names of an image that is given by its digest.
+/// Without `force` it must not be in use, and a digest must have one name only. Either all are
+/// taken away or none. Blobs that nothing needs any more go, too, with images that have no name and
+/// that a registry gives back: those are the last of what is returned, with how many bytes all that
+/// freed.
 ///
 /// # Errors
 /// When there is no such image, or it must stay.

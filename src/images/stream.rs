@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-/// Notes that nobody reads on: what comes of it has the words of whoever was writing, and is no error of theirs.
+/// Notes that nobody reads on: what comes of it has the words of whoever was writing, and is no
+/// error of theirs.
 pub(super) struct Stream<'w> {
     pub(super) inner: &'w mut dyn Write,
     pub(super) is_unread: bool,

@@ -4,7 +4,8 @@
 pub(super) fn rfc3339(secs: i64) -> String {
     const DAY: i64 = 86_400;
     let (days, rest) = (secs.div_euclid(DAY), secs.rem_euclid(DAY));
-    // Years that begin in March end with the day that not all of them have; 400 of them have 146097 days.
+    // Years that begin in March end with the day that not all of them have; 400 of them have 146097
+    // days.
     let days = days + 719_468;
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -1,4 +1,5 @@
-//! A root filesystem that looks like an archive of an image, or like nothing: perhaps something else was meant.
+//! A root filesystem that looks like an archive of an image, or like nothing: perhaps something
+//! else was meant.
 
 use cvbake_unpack::Index;
 use cvbake_verify::Image;
@@ -44,7 +45,8 @@ fn by_names<'a>(names: impl Iterator<Item = &'a [u8]>) -> Option<Archive> {
             b"index.json" => index = true,
             b"oci-layout" => layout = true,
             b"blobs" | b"repositories" => others = true,
-            // The configuration has a name of the former kind where docker and podman write it, of the latter elsewhere.
+            // The configuration has a name of the former kind where docker and podman write it, of
+            // the latter elsewhere.
             _ => others |= name.ends_with(b".json") || name.starts_with(b"sha256:"),
         }
     }

@@ -1,9 +1,10 @@
 //! The largest layer, which is unpacked onto the disk itself: its content is never copied.
 //!
-//! Its pack begins at a fixed block ([`cvbake_ext4::BASE_PACK_BLOCK`]), so unpacking can start before anything else is known of the
-//! disk. When the plan is made, files that upper layers have removed are cleared, and the few blocks of the pack that are in the
-//! way of metadata are moved. The plan does not depend on whether the layer was unpacked here: a pack from the store, or a layer that
-//! is inflated again, is written to the same blocks.
+//! Its pack begins at a fixed block ([`cvbake_ext4::BASE_PACK_BLOCK`]), so unpacking can start
+//! before anything else is known of the disk. When the plan is made, files that upper layers have
+//! removed are cleared, and the few blocks of the pack that are in the way of metadata are moved.
+//! The plan does not depend on whether the layer was unpacked here: a pack from the store, or a
+//! layer that is inflated again, is written to the same blocks.
 
 use std::fs::File;
 use std::ops::Range;
@@ -26,15 +27,17 @@ const BLOCK: u64 = BLOCK_SIZE as u64;
 /// Where a base pack begins on a disk, in bytes.
 pub(super) const BASE_PACK: u64 = BASE_PACK_BLOCK * BLOCK;
 
-/// A pack smaller than this, in bytes, is no base pack: to copy it costs milliseconds, and small disks stay without gaps.
+/// A pack smaller than this, in bytes, is no base pack: to copy it costs milliseconds, and small
+/// disks stay without gaps.
 pub(super) const BASE_PACK_MIN: u64 = 16 << 20;
 
-/// A layer smaller than this, in bytes as it is stored, will hardly have such a pack: layers are rarely compressed to an eighth.
+/// A layer smaller than this, in bytes as it is stored, will hardly have such a pack: layers are
+/// rarely compressed to an eighth.
 pub(super) const BASE_LAYER_MIN: u64 = BASE_PACK_MIN / 8;
 
 impl Layers<'_> {
-    /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet, unless an attempt at a layer has
-    /// failed and the layer was found in the store then.
+    /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet,
+    /// unless an attempt at a layer has failed and the layer was found in the store then.
     pub(crate) fn relocate_base_pack(&mut self, layout: &Layout, disk: Window<'_>) -> Result<(), Error> {
         let Some(at) = self.unpacked.iter().position(|unpacked| matches!(unpacked.content, Content::Disk)) else {
             return Ok(disk.clear_all()?);
@@ -69,8 +72,8 @@ impl Layers<'_> {
     }
 }
 
-/// Whether a layer might fill the filesystem of the disk before there is a plan that says so, and there is certainly room for it elsewhere.
-/// The disk becomes the same either way.
+/// Whether a layer might fill the filesystem of the disk before there is a plan that says so, and
+/// there is certainly room for it elsewhere. The disk becomes the same either way.
 pub(super) fn is_scratch_better(disk: Window<'_>, scratch: &Path, layer: &Layer) -> bool {
     let Some(most) = layer.size().map(|size| size.saturating_mul(BASE_PACK_MIN / BASE_LAYER_MIN)) else {
         return false;

@@ -55,7 +55,8 @@ impl Content {
         Ok(())
     }
 
-    /// Whether it would be read from somewhere where it was before this run, and may as well be read from a disk.
+    /// Whether it would be read from somewhere where it was before this run, and may as well be
+    /// read from a disk.
     pub(super) fn may_be_elsewhere(&self) -> bool {
         matches!(self, Content::Layer | Content::Store)
     }

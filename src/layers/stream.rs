@@ -13,13 +13,14 @@ use crate::known::{is_known, learn};
 use crate::parallel::Stop;
 use crate::readahead::{BUFFERS, buffers_for, read_ahead};
 
-/// From this size on a layer is received, inflated and hashed on threads of their own, beside the one that unpacks it: a smaller
-/// one is done before the threads have met. A layer of unknown size comes from a pipe, which may never end.
+/// From this size on a layer is received, inflated and hashed on threads of their own, beside the
+/// one that unpacks it: a smaller one is done before the threads have met. A layer of unknown size
+/// comes from a pipe, which may never end.
 const READ_AHEAD_FROM: u64 = 256 << 10;
 
 impl<'a> UnpackContext<'a> {
-    /// Does `work` on a layer's uncompressed bytes, which are checked and counted as they pass; gives what comes of it, the
-    /// digest of the bytes, and how they were compressed.
+    /// Does `work` on a layer's uncompressed bytes, which are checked and counted as they pass;
+    /// gives what comes of it, the digest of the bytes, and how they were compressed.
     pub(super) fn with_stream<T>(
         self,
         layer: &'a Layer,
@@ -39,10 +40,12 @@ impl<'a> UnpackContext<'a> {
         };
         let (made, digest, compression) = if layer.size().is_some_and(|size| size >= READ_AHEAD_FROM) {
             let hash = known.is_none().then(|| Stream::aside(layer.algorithm()));
-            // Of many that are waited for, each needs little: one that arrives, one that is inflated, and one to even out.
+            // Of many that are waited for, each needs little: one that arrives, one that is
+            // inflated, and one to even out.
             let compressed = if self.streams > self.jobs { 3 } else { BUFFERS };
             let (done, _) = read_ahead(counted, compressed, self.priority, None, |compressed| {
-                // What has been read ahead can be much when it is inflated, and then be for nothing, too.
+                // What has been read ahead can be much when it is inflated, and then be for
+                // nothing, too.
                 let bytes = self.apart(|| Decompressor::new(Stoppable { inner: compressed, stop }))?;
                 let compression = bytes.compression();
                 let buffers = buffers_for(self.streams);
@@ -74,8 +77,8 @@ impl<'a> UnpackContext<'a> {
         }
     }
 
-    /// The digest of what the layer unpacks to, if that was checked before: the bytes of the same blob are the same again, and those
-    /// are checked each time.
+    /// The digest of what the layer unpacks to, if that was checked before: the bytes of the same
+    /// blob are the same again, and those are checked each time.
     fn known(self, layer: &Layer) -> Option<Digest> {
         let (blob, diff_id) = layer.digest().zip(layer.diff_id())?;
         self.store.filter(|store| is_known(store, blob, diff_id, self.on)).map(|_| diff_id)
@@ -130,7 +133,8 @@ impl<R: Read> Read for Stoppable<'_, R> {
     }
 }
 
-/// Works on a layer, and again when it made no sense, or the store can't read it any more, and there is another place to have it from.
+/// Works on a layer, and again when it made no sense, or the store can't read it any more, and
+/// there is another place to have it from.
 pub(crate) fn with_another<T>(
     layer: &Layer,
     blobs: &dyn Blobs,

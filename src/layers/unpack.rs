@@ -24,7 +24,8 @@ pub(super) fn unpack<'a>(
     purpose: Purpose,
     stop: &Stop<'_>,
 ) -> Result<Unpacked<'a>, Error> {
-    // What is kept is kept under the diff_id; a layer that has none is read once and never found again.
+    // What is kept is kept under the diff_id; a layer that has none is read once and never found
+    // again.
     let kept = cx.store.zip(layer.diff_id());
     let tell = |event: cvbake_store::Event| (cx.on)(event.into());
     let mut lock = match kept {

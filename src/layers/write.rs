@@ -27,7 +27,8 @@ impl Layers<'_> {
         };
         let stands = |number: &usize| matches!(self.unpacked[self.positions[*number]].content, Content::Disk);
         order.retain(|number| !places(number).is_empty() && !stands(number));
-        // A layer of which nothing is wanted must be what its digests say all the same, as it would be without a store.
+        // A layer of which nothing is wanted must be what its digests say all the same, as it would
+        // be without a store.
         let read: Vec<usize> = order.iter().map(|number| self.positions[*number]).collect();
         let unread = |at: &usize| !read.contains(at) && matches!(self.unpacked[*at].content, Content::Layer);
         order.extend(
@@ -35,7 +36,8 @@ impl Layers<'_> {
         );
         order.sort_by_key(|number| std::cmp::Reverse(places(number).iter().map(|place| place.blocks).sum::<u64>()));
         let unpacked = |number: usize| &self.unpacked[self.positions[number]];
-        // Several threads that copy into one file wait for each other, and take longer than one, which does it from front to back.
+        // Several threads that copy into one file wait for each other, and take longer than one,
+        // which does it from front to back.
         let (inflated, mut copied): (Vec<usize>, Vec<usize>) =
             order.into_iter().partition(|&number| matches!(unpacked(number).content, Content::Layer));
         copied.sort_by_key(|number| places(number).first().map(|place| place.disk_block));
@@ -82,7 +84,8 @@ impl Layers<'_> {
         }
     }
 
-    /// The pack of a layer, if there is one; one that is to be kept and turns out to be damaged is made again.
+    /// The pack of a layer, if there is one; one that is to be kept and turns out to be damaged is
+    /// made again.
     fn pack(&self, unpacked: &Unpacked<'_>, stop: &Stop<'_>) -> Result<Option<File>, Error> {
         let content = match &unpacked.content {
             Content::Earlier(_, otherwise) => otherwise,
@@ -104,7 +107,8 @@ impl Layers<'_> {
                 if pack.is_some() || !self.cx.keep_packs {
                     return Ok(pack);
                 }
-                // The layer may be there twice, or of use to somebody else, who makes it again at this time.
+                // The layer may be there twice, or of use to somebody else, who makes it again at
+                // this time.
                 let mut lock = store.lock(&unpacked.diff_id, Patience::new(unpacked.layer.size()), &tell)?;
                 if let Some(pack) = store.pack(&unpacked.diff_id, &seal, &tell)? {
                     return Ok(Some(pack));

@@ -1,10 +1,11 @@
-//! The content of layers on earlier disks: a layer that two images share need not be inflated again, even where neither
-//! packs are kept nor blocks can be shared.
+//! The content of layers on earlier disks: a layer that two images share need not be inflated
+//! again, even where neither packs are kept nor blocks can be shared.
 //!
-//! The store has a note for each layer of some size: which disks have its content, and in which blocks. The note of the disk itself says
-//! where the file is, and whether it is unmodified; nobody reads the content to find out. The name of a layer's note follows from
-//! the pack, so a note can't mean another layer. It also names the layout of the disk, so a disk under the same path with another
-//! layout does not count.
+//! The store has a note for each layer of some size: which disks have its content, and in which
+//! blocks. The note of the disk itself says where the file is, and whether it is unmodified; nobody
+//! reads the content to find out. The name of a layer's note follows from the pack, so a note can't
+//! mean another layer. It also names the layout of the disk, so a disk under the same path with
+//! another layout does not count.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,11 +22,12 @@ use super::place::Place;
 use crate::error::Error;
 use crate::event::Event;
 
-/// How many disks are remembered that have a layer's content, the newest: each may be booted, changed or removed, and then another
-/// should be left. Notes stay small.
+/// How many disks are remembered that have a layer's content, the newest: each may be booted,
+/// changed or removed, and then another should be left. Notes stay small.
 const DISKS: usize = 3;
 
-/// In how many runs of blocks content is noted; what is in more is hardly worth it, and notes stay small.
+/// In how many runs of blocks content is noted; what is in more is hardly worth it, and notes stay
+/// small.
 pub(crate) const RUNS: usize = 1000;
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
@@ -178,7 +180,8 @@ impl<'a> Disks<'a> {
 }
 
 impl Reuse<'_> {
-    /// Notes where content of a layer stands on the disk that was made, which is laid out in the way that is named.
+    /// Notes where content of a layer stands on the disk that was made, which is laid out in the
+    /// way that is named.
     pub(super) fn remember_content(
         &self,
         pack: &Digest,
@@ -217,8 +220,8 @@ impl Earlier {
         self.disk.noted.device()
     }
 
-    /// Copies content to its places, all of which it has; `false` if it can't be read, or the disk was changed meanwhile: then anything
-    /// may be there.
+    /// Copies content to its places, all of which it has; `false` if it can't be read, or the disk
+    /// was changed meanwhile: then anything may be there.
     pub(crate) fn copy_to(
         &self,
         places: &[Placement],

@@ -90,9 +90,10 @@ pub(super) fn whole_path(path: &Path) -> Option<PathBuf> {
 
 /// A finished file as it is, when it can be told from whatever it becomes.
 ///
-/// It must be the one that was made: somebody may have put another in its place, or have written to it already. The clock of the
-/// filesystem's times must have gone on since: it ticks some hundred times a second, and where it is coarser than that, changes can't
-/// be told. Nor can they in memory, where what is mapped may be written without a trace.
+/// It must be the one that was made: somebody may have put another in its place, or have written to
+/// it already. The clock of the filesystem's times must have gone on since: it ticks some hundred
+/// times a second, and where it is coarser than that, changes can't be told. Nor can they in
+/// memory, where what is mapped may be written without a trace.
 pub(super) fn settled(path: &Path, made: &Metadata, positions: &Positions) -> Option<Place> {
     const TICKS: u32 = 20;
     let metadata = path.symlink_metadata().ok().filter(Metadata::is_file)?;
@@ -115,8 +116,9 @@ pub(super) fn settled(path: &Path, made: &Metadata, positions: &Positions) -> Op
     None
 }
 
-/// Names the present run of the machine; nothing if that can't be told. When the machine crashes, what a virtual machine has synced to
-/// its disk may be there, and the times of the file still be those before.
+/// Names the present run of the machine; nothing if that can't be told. When the machine crashes,
+/// what a virtual machine has synced to its disk may be there, and the times of the file still be
+/// those before.
 fn boot() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();
     BOOT.get_or_init(|| fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned())

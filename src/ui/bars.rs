@@ -15,7 +15,8 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// A bar on a terminal.
 pub(super) struct Bar {
-    /// That of the stage; each has its own, because one that changes its form shows every step of the change.
+    /// That of the stage; each has its own, because one that changes its form shows every step of
+    /// the change.
     bar: ProgressBar,
     /// Whether the bar says what is being waited for instead.
     waiting: bool,

@@ -9,7 +9,8 @@ use indicatif::{BinaryBytes, HumanCount};
 use super::progress::{Every, Progress};
 use super::{Message, Reporter, TICK, write};
 
-/// After how long a log gets a sign of life: there is a line every 10 seconds, and time is looked at once in a [`TICK`].
+/// After how long a log gets a sign of life: there is a line every 10 seconds, and time is looked
+/// at once in a [`TICK`].
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10).saturating_sub(TICK);
 
 /// Lines for logs, or for errors only.
@@ -52,7 +53,8 @@ impl Reporter for Plain {
     }
 }
 
-/// A sign of life: what the stage does, and how far it is, or at least for how long it has been doing that.
+/// A sign of life: what the stage does, and how far it is, or at least for how long it has been
+/// doing that.
 fn still(progress: &Progress, now: Duration) -> String {
     let mut amounts = amounts(progress, now, &percent(progress));
     if amounts.is_empty() {
@@ -61,7 +63,8 @@ fn still(progress: &Progress, now: Duration) -> String {
     format!("{}: {}", progress.doing(), amounts.join(", "))
 }
 
-/// How far the stage is, how fast it goes, and how long it will take, as far as that is known; `share` follows the first.
+/// How far the stage is, how fast it goes, and how long it will take, as far as that is known;
+/// `share` follows the first.
 pub(super) fn amounts(progress: &Progress, now: Duration, share: &str) -> Vec<String> {
     let done = BinaryBytes(progress.bytes);
     let amount = match progress.total {
@@ -108,7 +111,8 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
                 Found::Content => ", cached",
                 Found::Disk => ", content taken from an earlier disk",
             };
-            // Not "of so many": it has its number in the image, and a layer that the image has twice is worked on once.
+            // Not "of so many": it has its number in the image, and a layer that the image has
+            // twice is worked on once.
             Some(format!("layer {number}: {}{how}", counted(*entries, "entry", "entries")))
         }
         Event::Planned { disk_bytes, content_bytes } => {
@@ -207,7 +211,8 @@ mod tests {
         assert!(message_lines(&Message::Warning(&long), false).len() < 4000);
     }
 
-    /// However slowly something arrives, or nothing at all: the log has a line every ten seconds, and not many more.
+    /// However slowly something arrives, or nothing at all: the log has a line every ten seconds,
+    /// and not many more.
     #[test]
     fn a_line_every_ten_seconds() {
         for drips in [true, false] {

@@ -1,4 +1,5 @@
-//! How far a run is, how fast, and how long it will take: counted from its events, with the clock of whoever counts.
+//! How far a run is, how fast, and how long it will take: counted from its events, with the clock
+//! of whoever counts.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -21,7 +22,8 @@ pub(super) struct Progress {
     /// How many layers there are, and how many of them are unpacked or found.
     pub(super) layers: usize,
     pub(super) layers_done: usize,
-    /// Of the bytes that the stage goes through, if it goes through bytes: how many it has done, and how many there are.
+    /// Of the bytes that the stage goes through, if it goes through bytes: how many it has done,
+    /// and how many there are.
     pub(super) bytes: u64,
     pub(super) total: Option<u64>,
     /// The same for the stage that comes.

@@ -1,6 +1,8 @@
-//! What the program and its stages tell of their work, for who wants to know: `-v` what is done, `-vv` what is asked and answered.
+//! What the program and its stages tell of their work, for who wants to know: `-v` what is done,
+//! `-vv` what is asked and answered.
 //!
-//! The stages say it by `tracing`, and leave out what is secret. Only what is ours is shown: other crates don't know our secrets.
+//! The stages say it by `tracing`, and leave out what is secret. Only what is ours is shown: other
+//! crates don't know our secrets.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::Arc;

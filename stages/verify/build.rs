@@ -1,4 +1,5 @@
-//! Tells the crate which target it is compiled for: the version of a 32-bit ARM stands in its name, and nowhere else.
+//! Tells the crate which target it is compiled for: the version of a 32-bit ARM stands in its name,
+//! and nowhere else.
 
 fn main() {
     let target = std::env::var("TARGET").expect("cargo says it");

@@ -1,4 +1,5 @@
-//! What a user reads, and which status a script sees, when a registry answers as registries should not.
+//! What a user reads, and which status a script sees, when a registry answers as registries should
+//! not.
 
 use crate::registry::{cvbake, pull_and_build};
 use crate::support::bake::Place;

@@ -1,4 +1,5 @@
-//! The other sources: an image in one archive, as different programs write it, and a plain root filesystem.
+//! The other sources: an image in one archive, as different programs write it, and a plain root
+//! filesystem.
 
 use std::path::{Path, PathBuf};
 

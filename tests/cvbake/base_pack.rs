@@ -1,4 +1,5 @@
-//! The largest layer is unpacked onto the disk itself: the disk is the same as when it comes any other way.
+//! The largest layer is unpacked onto the disk itself: the disk is the same as when it comes any
+//! other way.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -9,7 +10,8 @@ use crate::support::ext4::{self, Ext4, data_runs};
 use crate::support::image::{Compression, Images};
 use crate::support::{oracle, sample, seen};
 
-/// A large layer under a small one. Of the large one some is removed, some replaced, some has holes.
+/// A large layer under a small one. Of the large one some is removed, some replaced, some has
+/// holes.
 pub(crate) const LARGE: &str = "
     repeat 20 file first{i} rand:300000:{i} mode=4755 own={i}:7
     file dead1 rep:2000000:\"DEAD-1\"
@@ -76,7 +78,8 @@ fn check(images: &Images, sizes: &[&str]) {
     }
 }
 
-/// Disks are used again as long as they are what would be made: if one of these changes, `GENERATION` in `src/reuse.rs` must.
+/// Disks are used again as long as they are what would be made: if one of these changes,
+/// `GENERATION` in `src/reuse.rs` must.
 #[test]
 fn disks_of_this_generation() {
     let plain = |text: &str| Images::of(vec![sample::layer(text, Compression::Plain)]);

@@ -7,7 +7,8 @@ use crate::support::case::{Case, Expected, Failure};
 use crate::support::run::Outcome;
 use crate::support::{expected, oracle, seen};
 
-/// The groups of fixtures: the first word of their names. One test each, so that they run beside one another.
+/// The groups of fixtures: the first word of their names. One test each, so that they run beside
+/// one another.
 macro_rules! groups {
     ($($group:ident)*) => {
         const GROUPS: &[&str] = &[$(stringify!($group)),*];
@@ -102,7 +103,8 @@ fn check_error(failure: &Failure, outcome: &Outcome, place: &Place) {
         assert!(has(&format!("layer {layer}")), "the error names layer {layer}: {}", outcome.describe());
     }
     if let Some(entry) = &failure.entry {
-        // Names are shown escaped, one way or another; fixtures whose name needs it give the part that does not.
+        // Names are shown escaped, one way or another; fixtures whose name needs it give the part
+        // that does not.
         let entry = String::from_utf8_lossy(entry);
         assert!(has(&entry), "the error names the entry {entry}: {}", outcome.describe());
     }

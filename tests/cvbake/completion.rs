@@ -1,5 +1,5 @@
-//! What a shell completes: names in the store, and files behind what says of which kind they are. Bash, zsh and fish are asked
-//! themselves.
+//! What a shell completes: names in the store, and files behind what says of which kind they are.
+//! Bash, zsh and fish are asked themselves.
 
 use std::fs;
 use std::io::Write as _;
@@ -145,7 +145,8 @@ fn typed_in_bash() {
     assert!(shown.lines().any(|line| line.trim_end() == "[ghcr.io/a/b:1]"), "{shown}");
 }
 
-/// Shell commands in a shell, in the directory of a place, with the completions for it in `completions.SHELL`.
+/// Shell commands in a shell, in the directory of a place, with the completions for it in
+/// `completions.SHELL`.
 fn in_shell(place: &Place, shell: &str, flag: &str, commands: &str) -> String {
     let script = place.path().join(format!("completions.{shell}"));
     fs::write(&script, Bake::of(&["completions", shell]).ok().stdout).unwrap();
@@ -160,7 +161,8 @@ fn in_shell(place: &Place, shell: &str, flag: &str, commands: &str) -> String {
     succeed(command.args([flag, "-c", commands]))
 }
 
-/// What zsh is given to put in the place of the last word: with `+` where more is to follow, so that there is no space behind it.
+/// What zsh is given to put in the place of the last word: with `+` where more is to follow, so
+/// that there is no space behind it.
 #[test]
 fn names_and_files_in_zsh() {
     let place = place();

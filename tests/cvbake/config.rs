@@ -186,7 +186,8 @@ fn hints_say_where_a_value_is_from() {
     assert!(!outcome.stderr.contains("is set by"), "{}", outcome.describe());
 }
 
-/// Whoever looks for what is wrong finds all of it, and scripts find the status that a bake would have.
+/// Whoever looks for what is wrong finds all of it, and scripts find the status that a bake would
+/// have.
 #[test]
 fn wrong_values_are_shown() {
     let place = Place::new();

@@ -1,5 +1,5 @@
-//! How much is fetched at once, which has nothing to do with how many threads work: a registry holds its answers until so many
-//! requests are there.
+//! How much is fetched at once, which has nothing to do with how many threads work: a registry
+//! holds its answers until so many requests are there.
 
 use crate::pulls::until;
 use crate::registry::{cvbake, pull_and_build};
@@ -12,7 +12,8 @@ use crate::support::server::{Answer, Server};
 /// Layers of [`many`].
 const LAYERS: usize = 20;
 
-/// Small layers, as images of many steps have them; and some that are read, inflated and unpacked on threads of their own.
+/// Small layers, as images of many steps have them; and some that are read, inflated and unpacked
+/// on threads of their own.
 fn many() -> Images {
     let small = |number: usize| layer(&format!("file small{number} rand:2000:{number}"), Compression::Gzip);
     let large = |number: usize| layer(&format!("file large{number} rand:600000:{number}"), Compression::Gzip);

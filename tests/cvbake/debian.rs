@@ -1,5 +1,5 @@
-//! A real image, made by programs that we did not write: Debian by `debootstrap`, packed and changed by `umoci`, baked by an
-//! ordinary user, and compared with what `umoci` unpacks as root.
+//! A real image, made by programs that we did not write: Debian by `debootstrap`, packed and
+//! changed by `umoci`, baked by an ordinary user, and compared with what `umoci` unpacks as root.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -33,7 +33,8 @@ fn release() -> String {
     line.expect("Debian and Ubuntu name their releases").trim_matches('"').to_owned()
 }
 
-/// The mirror that this machine has its base system from; debootstrap's own default if apt doesn't know.
+/// The mirror that this machine has its base system from; debootstrap's own default if apt doesn't
+/// know.
 fn mirror() -> Option<String> {
     let policy = succeed(tool("apt-cache", "apt").args(["policy", "base-files"]));
     let suite = format!("{}/main", release());

@@ -1,4 +1,5 @@
-//! The disk is a function of the image and the options: not of threads, places, times, users or what was there before.
+//! The disk is a function of the image and the options: not of threads, places, times, users or
+//! what was there before.
 
 use crate::support::bake::{Bake, Place};
 use crate::support::ext4::bytes_of;
@@ -86,7 +87,8 @@ fn epochs() {
 #[test]
 fn one_changed_byte_changes_the_disk() {
     assert_ne!(baked(&sample::small("content 1"), &[]), baked(&sample::small("content 2"), &[]));
-    // The same layers in other blobs are another manifest, and the same disk. The same files in other layers are another one.
+    // The same layers in other blobs are another manifest, and the same disk. The same files in
+    // other layers are another one.
     let place = |layers: &[&str], compression| {
         let layers = layers.iter().map(|text| sample::layer(text, compression)).collect();
         let place = Place::with(&Images::of(layers));

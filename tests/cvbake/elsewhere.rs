@@ -1,4 +1,5 @@
-//! Images that are looked at where they are: nothing but their documents is read, and nothing is kept.
+//! Images that are looked at where they are: nothing but their documents is read, and nothing is
+//! kept.
 
 use std::fs;
 use std::path::Path;

@@ -14,7 +14,8 @@ const STORE: &[i32] = &[7];
 #[test]
 fn no_file_may_grow() {
     let place = Place::with(&sample::large());
-    // In units of 512 bytes: from what the error message needs (it goes to a file, here) to almost enough.
+    // In units of 512 bytes: from what the error message needs (it goes to a file, here) to almost
+    // enough.
     for blocks in [4, 8, 100, 1000, 5000, 20_000] {
         std::fs::remove_dir_all(place.store()).ok();
         let outcome = place.bake().shell("trap '' XFSZ").shell(&format!("ulimit -f {blocks}")).run();
@@ -231,7 +232,8 @@ fn damaged_store_entries() {
             assert_eq!(bytes_of(&place.disk()), expected, "{what}");
             place.assert_no_leftovers(&["disk.ext4"]);
             if !path.exists() {
-                // The run that finds a pack damaged inflates the layer on its way to the disk; the next one keeps it again.
+                // The run that finds a pack damaged inflates the layer on its way to the disk; the
+                // next one keeps it again.
                 bake().ok();
             }
             let meta = path.symlink_metadata().unwrap_or_else(|error| panic!("made anew: {error}: {what}"));

@@ -1,4 +1,5 @@
-//! Every fixture whose image is well formed, flattened into a tar: baked again, it has the same files with the same attributes.
+//! Every fixture whose image is well formed, flattened into a tar: baked again, it has the same
+//! files with the same attributes.
 
 use crate::cases::files;
 use crate::images::{image, source};

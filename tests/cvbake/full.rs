@@ -1,4 +1,5 @@
-//! Filesystems that run full under the output and under the store: small tmpfs of all sizes, and a btrfs with a quota.
+//! Filesystems that run full under the output and under the store: small tmpfs of all sizes, and a
+//! btrfs with a quota.
 
 use crate::images::{image, source};
 use crate::registry::{Registry, cvbake, pull_and_build};
@@ -70,7 +71,8 @@ fn there_is_no_room_for_what_is_planned() {
         assert!(!outcome.stderr.contains(r#""stage":"write""#), "nothing is written: {}", outcome.describe());
         assert_eq!(names(&small.outside()), [""; 0]);
     }
-    // What fits is not refused: here by less than a MiB. One that stands there is replaced only when the new one is whole.
+    // What fits is not refused: here by less than a MiB. One that stands there is replaced only
+    // when the new one is whole.
     small.grow("26m");
     let least = || place.bake().args(["--force", "--size", "min", "--no-journal"]).inside(small.holder.id());
     least().ok();
@@ -204,7 +206,8 @@ fn the_stores_filesystem_is_full_while_pulling() {
                 assert_eq!(size, "30m", "{}", outcome.describe());
                 continue;
             }
-            // What is unpacked for the disk only stands there, too, and what makes room for it is the same.
+            // What is unpacked for the disk only stands there, too, and what makes room for it is
+            // the same.
             let line = outcome.error(&[7]);
             let hint = "`cvbake store gc --store ";
             assert!(line.contains(&home.display().to_string()) && line.contains("No space left"), "{size}: {line}");

@@ -1,13 +1,16 @@
-//! How much work a bake is and how that grows, in instructions: times depend on the machine, and on what else it does.
+//! How much work a bake is and how that grows, in instructions: times depend on the machine, and on
+//! what else it does.
 
 use crate::support::bake::Place;
 use crate::support::image::{Compression, Images, Layer};
 use crate::support::tar::{Member, Tar};
 use crate::support::tools::{succeed, tool};
 
-/// What one more entry may cost. Of some 60,000 that it does in a build for tests, half are SHA-256 of its header and content.
+/// What one more entry may cost. Of some 60,000 that it does in a build for tests, half are SHA-256
+/// of its header and content.
 ///
-/// Valgrind shows programs the same processor wherever it runs, so this is no matter of the machine as long as that has AVX2.
+/// Valgrind shows programs the same processor wherever it runs, so this is no matter of the machine
+/// as long as that has AVX2.
 #[cfg(target_arch = "x86_64")]
 const PER_ENTRY: u64 = 100_000;
 

@@ -1,4 +1,5 @@
-//! One image is one thing, whichever way it comes: the same layers are the same disk, and the same archive gets the same digest.
+//! One image is one thing, whichever way it comes: the same layers are the same disk, and the same
+//! archive gets the same digest.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -224,7 +225,8 @@ fn a_disk_of_the_archive_serves_the_image() {
     assert_ne!(first["image"], second["image"], "by which the store knows it");
 }
 
-/// Whoever makes a manifest can name any blobs beside any configuration: that a disk of what they should unpack to is there proves nothing.
+/// Whoever makes a manifest can name any blobs beside any configuration: that a disk of what they
+/// should unpack to is there proves nothing.
 #[test]
 fn blobs_that_unpack_to_something_else_are_refused_whatever_was_made_before() {
     if !needs_disk("disks that are used again") {

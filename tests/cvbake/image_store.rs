@@ -304,7 +304,8 @@ fn images_by_the_ends_of_their_names() {
         for command in ["inspect", "history"] {
             image(&place, &[command, named]).ok();
         }
-        // With its registry it is the name of an image there, of which the store need not have this tag.
+        // With its registry it is the name of an image there, of which the store need not have this
+        // tag.
         if named.starts_with("ghcr.io") {
             continue;
         }
@@ -328,7 +329,8 @@ fn images_by_the_ends_of_their_names() {
     assert_eq!(image(&place, &["ls", "-q"]).ok().stdout, "");
 }
 
-/// The store belongs to whoever runs the tests here, so that they can do what another run of the program would.
+/// The store belongs to whoever runs the tests here, so that they can do what another run of the
+/// program would.
 #[test]
 fn what_is_in_use_stays() {
     let place = Place::with(&sample::small("x"));

@@ -1,4 +1,5 @@
-//! Images that the program writes for others: read by programs that we did not write, and by itself.
+//! Images that the program writes for others: read by programs that we did not write, and by
+//! itself.
 
 use std::path::Path;
 
@@ -30,8 +31,8 @@ pub(crate) fn skopeo(args: &[&str]) -> String {
     succeed(tool("skopeo", "skopeo").arg("--insecure-policy").args(args))
 }
 
-/// Whether skopeo takes a target here. It unpacks an OCI archive with its owners, and those of ours are root's for everybody, as
-/// the same image gives the same archive.
+/// Whether skopeo takes a target here. It unpacks an OCI archive with its owners, and those of ours
+/// are root's for everybody, as the same image gives the same archive.
 fn skopeo_reads(target: &str) -> bool {
     !target.starts_with("oci-archive:") || needs_root("skopeo, on OCI archives")
 }
@@ -257,7 +258,8 @@ fn flattened_and_unpacked_by_gnu_tar() {
     ]);
     succeed(tar.arg("-C").arg(&root).arg("."));
     let plain = |listing: String| -> Vec<String> {
-        // Neither every filesystem nor every kernel here has these; times of access and change are the unpacking's.
+        // Neither every filesystem nor every kernel here has these; times of access and change are
+        // the unpacking's.
         let fields = |line: &str| {
             let keep = |field: &&str| {
                 !["atime=", "ctime=", "xattr:user.", "xattr:trusted.", "xattr:system."]
@@ -367,7 +369,8 @@ fn podman_and_buildah_load_archives() {
     run("buildah", &["rm", container.trim()]);
 }
 
-/// Like any other program in a pipe: no complaint, nothing left behind, and a status that says whether all was delivered.
+/// Like any other program in a pipe: no complaint, nothing left behind, and a status that says
+/// whether all was delivered.
 #[test]
 fn nobody_reads_to_the_end() {
     let place = Place::with(&sample::large());

@@ -1,4 +1,5 @@
-//! Imports that find something there already, that are interrupted, and that were perhaps not meant so.
+//! Imports that find something there already, that are interrupted, and that were perhaps not meant
+//! so.
 
 use std::fs;
 use std::path::PathBuf;
@@ -184,7 +185,8 @@ fn archives_of_images_that_are_taken_for_root_filesystems() {
     assert!(told.warnings().is_empty(), "{}", told.describe());
 }
 
-/// A disk begins with zeros, as an archive ends. What is nothing but zeros is an archive of nothing, which is hardly meant.
+/// A disk begins with zeros, as an archive ends. What is nothing but zeros is an archive of
+/// nothing, which is hardly meant.
 #[test]
 fn disks_and_empty_archives() {
     let place = Place::with(&small("x"));

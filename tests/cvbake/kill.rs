@@ -1,5 +1,6 @@
-//! Runs that are ended from outside, at moments spread over the whole run: a run that is killed leaves nothing that looks
-//! finished, the next one cleans up and makes the same bytes; a run that is asked to end leaves nothing at all.
+//! Runs that are ended from outside, at moments spread over the whole run: a run that is killed
+//! leaves nothing that looks finished, the next one cleans up and makes the same bytes; a run that
+//! is asked to end leaves nothing at all.
 //!
 //! How many moments there are depends on the machine's speed, what is asserted about each does not.
 
@@ -110,7 +111,8 @@ fn a_killed_run_blocks_nobody() {
     at_many_moments(|after| {
         std::fs::remove_dir_all(first.store()).ok();
         std::fs::remove_file(first.disk()).ok();
-        // Both work on the same layers of one store; the one that is killed may hold what the other waits for.
+        // Both work on the same layers of one store; the one that is killed may hold what the other
+        // waits for.
         let victim = first.bake().spawn();
         let other = second.bake().arg("--force").store(&first.store()).spawn();
         let outcome = interrupted(victim, after, Signal::KILL);

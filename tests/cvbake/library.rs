@@ -24,7 +24,8 @@ fn the_example_bakes() {
     assert_eq!(baked.digest.unwrap().hex(), by_program["disk"]["sha256"], "the same disk as the program's");
 }
 
-/// Wherever a bake is when it is cancelled, it ends, and nothing of it is left; the next one with another control is whole.
+/// Wherever a bake is when it is cancelled, it ends, and nothing of it is left; the next one with
+/// another control is whole.
 #[test]
 fn a_bake_is_cancelled() {
     use cvbake::control::Control;

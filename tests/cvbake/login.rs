@@ -131,8 +131,9 @@ fn configured() {
     assert!(hub.error(&[2]).contains("a host with a dot or a port"), "no password for somebody else");
 }
 
-/// What root's podman makes below `/run/containers`, nobody else can reach: nothing there was stored for anybody else, and what is not
-/// there stops nobody. Where a directory of the user's own is, it is used.
+/// What root's podman makes below `/run/containers`, nobody else can reach: nothing there was
+/// stored for anybody else, and what is not there stops nobody. Where a directory of the user's own
+/// is, it is used.
 #[test]
 fn below_the_systems_directory() {
     if !needs_mounts("a /run of its own") {

@@ -1,4 +1,5 @@
-//! Which registry is asked for a name, and how: mirrors of Debian's `docker-registry`, asked by an ordinary user.
+//! Which registry is asked for a name, and how: mirrors of Debian's `docker-registry`, asked by an
+//! ordinary user.
 
 use std::fs;
 use std::net::TcpListener;
@@ -118,7 +119,8 @@ fn a_mirror_with_a_damaged_layer() {
     fs::write(&conf, text).unwrap();
     let path = largest_blob(&other);
     let good = fs::read(&path).unwrap();
-    // What makes no sense when it is inflated, what has another checksum in the end, and what is only not what the digest says.
+    // What makes no sense when it is inflated, what has another checksum in the end, and what is
+    // only not what the digest says.
     for at in [0, good.len() / 2, good.len() - 6] {
         let mut bad = good.clone();
         bad[at] ^= 0x55;

@@ -1,4 +1,5 @@
-//! Parts of the store that were replaced by something else: refused, never followed, never waited for.
+//! Parts of the store that were replaced by something else: refused, never followed, never waited
+//! for.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,5 @@
-//! Images of the store of which something is missing, and names that are: what is told, and that nothing is changed by looking.
+//! Images of the store of which something is missing, and names that are: what is told, and that
+//! nothing is changed by looking.
 
 use std::fs;
 use std::path::PathBuf;
@@ -192,7 +193,8 @@ fn names_that_are_lost_are_told_and_images_without_one_are_given_one() {
     image(&place, &["tag", &"0".repeat(64), "d:1"]).run().error(&[3]);
 }
 
-/// The last name of an imported image goes to another one: it is told, and the image stays until somebody says that it may go.
+/// The last name of an imported image goes to another one: it is told, and the image stays until
+/// somebody says that it may go.
 #[test]
 fn an_imported_image_outlives_its_last_name() {
     let place = Place::with(&small("first"));
@@ -290,7 +292,8 @@ fn a_pulled_image_that_lost_its_name_is_found() {
     assert_eq!(names(&place.store().join("blobs/sha256")), [""; 0]);
 }
 
-/// An image that was pulled and has no name goes with any other: nobody loses one without being told.
+/// An image that was pulled and has no name goes with any other: nobody loses one without being
+/// told.
 #[test]
 fn a_pulled_image_that_loses_its_name_is_told_and_named_when_it_goes() {
     let place = Place::with(&small("first"));

@@ -9,7 +9,8 @@ use crate::support::oracle::{Mount, fsck};
 use crate::support::tools::{needs_mounts, needs_resize, succeed, tool};
 use crate::support::{ext4, sample, seen};
 
-/// Writes until the disk is full: some large files, then small ones; gives how many bytes and files it took.
+/// Writes until the disk is full: some large files, then small ones; gives how many bytes and files
+/// it took.
 fn fill(dir: &Path) -> (u64, u64) {
     let (mut bytes, mut files) = (0, 0);
     for size in [1 << 20, 4096, 1] {
@@ -55,7 +56,8 @@ fn filled_and_emptied() {
     }
 }
 
-/// WSL asks for `data=ordered`, whatever it mounts. Linux grants that without a journal only where it is the default that the disk says.
+/// WSL asks for `data=ordered`, whatever it mounts. Linux grants that without a journal only where
+/// it is the default that the disk says.
 #[test]
 fn mounted_in_order_with_and_without_a_journal() {
     const USER_XATTR_ACL_AND_ORDERED: u32 = 0x4 | 0x8 | 0x40;
@@ -100,7 +102,8 @@ fn grown_and_shrunk() {
     }
 }
 
-/// What is in use on a disk of the smallest size is what must be: `resize2fs` finds next to nothing to gain.
+/// What is in use on a disk of the smallest size is what must be: `resize2fs` finds next to nothing
+/// to gain.
 #[test]
 fn the_smallest_size_is_small() {
     for images in [sample::varied(), sample::large()] {
@@ -124,7 +127,8 @@ fn grown_while_mounted() {
         let place = Place::with(&sample::varied());
         place.bake().args(options).ok();
         let before = ext4::listing(&place.disk());
-        // The device is larger than its filesystem from the start: what grows then is only the latter.
+        // The device is larger than its filesystem from the start: what grows then is only the
+        // latter.
         let file = fs::OpenOptions::new().write(true).open(place.disk()).unwrap();
         file.set_len(3 << 30).unwrap();
         let mount = Mount::read_write(&place.disk());

@@ -123,7 +123,8 @@ fn names_go_along() {
         let back = import(&place, &[&target]).ok();
         assert!(back.stdout.contains("r.example/team/app:v1"), "{}", back.describe());
     }
-    // What is asked for by its digest has no name to go along, and one that is given is the only one.
+    // What is asked for by its digest has no name to go along, and one that is given is the only
+    // one.
     let digest = image(&place, &["ls", "-q", "app:v1"]).ok().stdout.trim().to_owned();
     let target = format!("docker-archive:{out}/docker.tar");
     image(&place, &["export", &digest, &target, "--force"]).ok();
@@ -154,7 +155,8 @@ fn several_images_without_names_are_imported_one_by_one() {
     import(&place, &[&format!("{source}:one"), "team/app:v1", "--platform", "linux/amd64"]).ok();
 }
 
-/// What `docker save` writes has tags that several images may have, and their names in full beside them.
+/// What `docker save` writes has tags that several images may have, and their names in full beside
+/// them.
 #[test]
 fn names_that_docker_gives() {
     let place = Place::with(&sample::small("one"));
@@ -180,7 +182,8 @@ fn names_that_docker_gives() {
     assert_ne!(one, baked(&place, &["team/app2", "--pull", "never"]));
 }
 
-/// Several tags of what a registry would be asked for are not several that are meant, and neither are digits that look like a digest.
+/// Several tags of what a registry would be asked for are not several that are meant, and neither
+/// are digits that look like a digest.
 #[test]
 fn other_tags_are_not_meant() {
     let place = Place::with(&sample::small("old"));

@@ -44,7 +44,8 @@ fn sizes() {
     assert_eq!(baked(&place, &["--size", "50000001"]).0, 50_000_001);
 }
 
-/// A size that is too small is refused with the size that would do; that one does, and a little less does not.
+/// A size that is too small is refused with the size that would do; that one does, and a little
+/// less does not.
 #[test]
 fn sizes_that_are_too_small() {
     const MIB: u64 = 1 << 20;
@@ -225,7 +226,8 @@ fn dry_runs() {
     assert!(text.stdout.starts_with("Would bake "), "{}", text.describe());
 }
 
-/// A dry run says what the bake would say of the place where the disk goes, before it looks at the image.
+/// A dry run says what the bake would say of the place where the disk goes, before it looks at the
+/// image.
 #[test]
 fn dry_runs_look_at_the_target() {
     let place = place();
@@ -268,7 +270,8 @@ fn a_dry_run_tells_what_is_left_out() {
     }
 }
 
-/// Two blobs that unpack to the same, and one that is there twice: each is worked on once, and counted once.
+/// Two blobs that unpack to the same, and one that is there twice: each is worked on once, and
+/// counted once.
 #[test]
 fn layers_are_counted_as_they_are_worked_on() {
     let layer = |compression| sample::layer("file a rand:300000:1", compression);

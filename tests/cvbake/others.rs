@@ -1,4 +1,5 @@
-//! Other users of the machine: what they plant, swap and hold can do no harm, and is in nobody's way.
+//! Other users of the machine: what they plant, swap and hold can do no harm, and is in nobody's
+//! way.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{lchown, symlink};
@@ -76,7 +77,8 @@ fn a_disk_of_theirs_is_refused_before_there_is_work() {
     assert_eq!(fs::read(dir.join("disk")).unwrap(), b"planted");
 }
 
-/// Whoever owns the directory of the output can put a link in the place of the file while a program writes it.
+/// Whoever owns the directory of the output can put a link in the place of the file while a program
+/// writes it.
 #[test]
 fn a_program_writes_to_no_file_of_theirs() {
     let place = Place::with(&sample::small("x"));
@@ -99,7 +101,8 @@ fn a_program_writes_to_no_file_of_theirs() {
     assert!(left.len() == 2 && !left.contains(&"disk.ext4".to_owned()), "no disk: {left:?}");
 }
 
-/// In a directory of theirs, they can give any of our directories the name of what a killed run leaves.
+/// In a directory of theirs, they can give any of our directories the name of what a killed run
+/// leaves.
 #[test]
 fn a_directory_of_ours_is_not_taken_for_a_stale_one() {
     let place = Place::with(&sample::small("x"));
@@ -163,7 +166,8 @@ fn link(layout: &Path, name: &str, to: &str) {
     symlink(to, layout.join(name)).unwrap();
 }
 
-/// Who can read a directory can lock it, and keep it locked. A run that waits for that says so, and can be ended.
+/// Who can read a directory can lock it, and keep it locked. A run that waits for that says so, and
+/// can be ended.
 #[test]
 fn waiting_for_a_layout_can_be_ended() {
     let place = Place::with(&sample::small("x"));

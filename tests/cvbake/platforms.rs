@@ -1,4 +1,5 @@
-//! All platforms of an image at once: into the store, and from there to anywhere without the registry.
+//! All platforms of an image at once: into the store, and from there to anywhere without the
+//! registry.
 
 use std::fs;
 

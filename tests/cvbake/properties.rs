@@ -14,7 +14,8 @@ use crate::support::tar::{Member, Tar};
 use crate::support::text::noise;
 use crate::support::{expected, ext4, oracle, seen};
 
-/// The same images every time, so that a failure stays one; PROPTEST_RNG_SEED asks for others, PROPTEST_CASES for more.
+/// The same images every time, so that a failure stays one; PROPTEST_RNG_SEED asks for others,
+/// PROPTEST_CASES for more.
 fn config(cases: u32) -> ProptestConfig {
     let asked = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let cases = asked("PROPTEST_CASES").map_or(cases, |cases| u32::try_from(cases).expect("a number of cases"));

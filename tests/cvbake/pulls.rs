@@ -1,4 +1,5 @@
-//! Pulls that are ended from outside, that are many, or that have little room; from a registry that waits in the middle of a layer.
+//! Pulls that are ended from outside, that are many, or that have little room; from a registry that
+//! waits in the middle of a layer.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,8 @@ use crate::support::sample::{large, small, varied};
 use crate::support::server::{Answer, Server};
 use crate::support::tools::succeed;
 
-/// Where answers with a layer of [`large`] stop: about its middle. Smaller ones are answered as a whole.
+/// Where answers with a layer of [`large`] stop: about its middle. Smaller ones are answered as a
+/// whole.
 const HALF: usize = 3_000_000;
 
 /// Disks are read as a whole after each run.
@@ -81,7 +83,8 @@ fn layers_are_unpacked_while_they_arrive() {
     let server = Server::start(&place, |_| Answer::Held(HALF));
     let mut run = build(&place, &server).args(["--jobs", "4"]).spawn();
     server.wait_held(4);
-    // Of each layer, most of what has arrived stands in a file already; the other half comes only after that.
+    // Of each layer, most of what has arrived stands in a file already; the other half comes only
+    // after that.
     until("four packs that grow", || {
         assert!(run.running(), "ended early");
         let grown = |dir: &Path| {
@@ -98,7 +101,8 @@ fn layers_are_unpacked_while_they_arrive() {
     assert_eq!(bytes_of(&place.disk()), expected);
 }
 
-/// A registry that sends nothing for a while looks no different from a program that hangs, but for the log.
+/// A registry that sends nothing for a while looks no different from a program that hangs, but for
+/// the log.
 #[test]
 fn a_log_grows_while_nothing_arrives() {
     let (place, _) = place(&large());
@@ -248,8 +252,8 @@ fn the_others_go_on_with_what_a_killed_run_downloaded() {
     }
 }
 
-/// A registry that holds one run holds no other that wants the same layer: for as long as a server may be silent each, it waits for who
-/// works on the layer, and for who downloads it.
+/// A registry that holds one run holds no other that wants the same layer: for as long as a server
+/// may be silent each, it waits for who works on the layer, and for who downloads it.
 #[test]
 fn a_run_that_is_held_holds_no_other() {
     let images = large();
@@ -281,7 +285,8 @@ fn a_run_that_is_held_holds_no_other() {
     server.open();
     start(&disks[0]).wait();
     assert_eq!(bytes_of(&disks[0]), expected);
-    // What the victim had of the layer is of no use to anybody, and goes with what else nothing needs.
+    // What the victim had of the layer is of no use to anybody, and goes with what else nothing
+    // needs.
     Bake::of(&["store", "gc"]).store(&place.store()).env("HOME", place.path().join("home")).ok();
     place.assert_no_leftovers(&["victim", "other"]);
 }
@@ -368,7 +373,8 @@ fn a_store_that_is_read_only() {
     assert_eq!(bytes_of(&place.disk()), expected);
 }
 
-/// Everything that a pull keeps, damaged in every way: noticed, fetched again, and the disk is the same.
+/// Everything that a pull keeps, damaged in every way: noticed, fetched again, and the disk is the
+/// same.
 #[test]
 fn damaged_blobs_and_names() {
     let (place, expected) = place(&small("content"));
@@ -408,7 +414,8 @@ fn damaged_blobs_and_names() {
     place.assert_no_leftovers(&["disk.ext4"]);
 }
 
-/// Half of a download that went wrong on the disk, after a power failure or in a bad memory: it is not built upon.
+/// Half of a download that went wrong on the disk, after a power failure or in a bad memory: it is
+/// not built upon.
 #[test]
 fn damaged_beginnings() {
     let images = varied();

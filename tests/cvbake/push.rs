@@ -1,4 +1,5 @@
-//! What goes to a registry that we did not write, Debian's `docker-registry`, and what `skopeo` and `umoci` make of it there.
+//! What goes to a registry that we did not write, Debian's `docker-registry`, and what `skopeo` and
+//! `umoci` make of it there.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Images from a registry that we did not write, Debian's `docker-registry`, filled by `skopeo` and asked by an ordinary user.
+//! Images from a registry that we did not write, Debian's `docker-registry`, filled by `skopeo` and
+//! asked by an ordinary user.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -26,7 +27,8 @@ impl Registry {
         fs::create_dir_all(dir.join("data")).unwrap();
         fs::write(dir.join("htpasswd"), HTPASSWD).unwrap();
         let auth = format!("auth: {{htpasswd: {{realm: test, path: {}/htpasswd}}}}\n", dir.display());
-        // The port is free again when the registry takes it, most likely; otherwise it ends at once.
+        // The port is free again when the registry takes it, most likely; otherwise it ends at
+        // once.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let host = format!("127.0.0.1:{port}");
         let config = format!(

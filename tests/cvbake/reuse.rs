@@ -1,4 +1,5 @@
-//! A disk that was made before of the same image and options is used again, and never one that is not that any more.
+//! A disk that was made before of the same image and options is used again, and never one that is
+//! not that any more.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -136,7 +137,8 @@ fn a_disk_that_was_touched_is_made_anew() {
         assert!(fs::read(&disk).unwrap() == right, "{what}");
         assert!(reused(&bake(to(&place, &disk).arg("--force"))).is_some(), "{what}, and then made anew");
     }
-    // Nor is one that is perhaps not on stable storage, and one that can't be read is no reason to fail.
+    // Nor is one that is perhaps not on stable storage, and one that can't be read is no reason to
+    // fail.
     assert_eq!(reused(&bake(to(&place, &disk).arg("--force").args(["--sync", "never", "--reuse", "never"]))), None);
     assert_eq!(reused(&bake(to(&place, &disk).arg("--force"))), None);
 }

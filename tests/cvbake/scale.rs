@@ -1,4 +1,5 @@
-//! Much of everything: entries in one directory, directories in one another, layers, names; with a bound on memory.
+//! Much of everything: entries in one directory, directories in one another, layers, names; with a
+//! bound on memory.
 
 use crate::registry::pull_and_build;
 use crate::support::bake::Place;
@@ -8,7 +9,8 @@ use crate::support::server::{Answer, Server};
 use crate::support::tar::{Member, Tar};
 use crate::support::{ext4, oracle, sample};
 
-/// What a bake may use: 64 MiB and 200 bytes for every entry, and something for a build that is not optimised.
+/// What a bake may use: 64 MiB and 200 bytes for every entry, and something for a build that is not
+/// optimised.
 fn assert_small(outcome: &Outcome, entries: u64) {
     let limit = 64 * 1024 + entries * 200 / 1024;
     eprintln!("{entries} entries: {} KiB at most, {limit} KiB allowed", outcome.peak_kib);
@@ -157,8 +159,9 @@ fn a_layer_that_is_large_unpacked() {
     assert!(ext4::listing(&place.disk()).contains("/big file 0644 0:0 mtime=1.000000000 size=1073741824"));
 }
 
-/// As many layers as may be under way at once, and some more, all of which begin to arrive at the same moment: none of them is held in
-/// memory, whatever it is compressed with and however many threads read them.
+/// As many layers as may be under way at once, and some more, all of which begin to arrive at the
+/// same moment: none of them is held in memory, whatever it is compressed with and however many
+/// threads read them.
 #[test]
 fn large_layers_that_arrive_at_once() {
     const CONNECTIONS: usize = 8;
@@ -272,14 +275,15 @@ fn assert_bulky(outcome: &Outcome) -> u64 {
     entries
 }
 
-/// What is overwritten and can't be dropped comes to an end: here a link in a layer below could lead elsewhere each time, a hard link
-/// keeps each file, and a file has content.
+/// What is overwritten and can't be dropped comes to an end: here a link in a layer below could
+/// lead elsewhere each time, a hard link keeps each file, and a file has content.
 #[test]
 fn overwritten_and_needed() {
     let through_a_link = [Member::file(b"somewhere/f", b"")];
     let linked = [Member::file(b"a", b""), Member::link(b'1', b"b", b"a")];
     let with_content = [Member::file(b"f", b"x")];
-    // Content takes a block each time: 2 GB that a directory for temporary files need not have, and that a plan does without.
+    // Content takes a block each time: 2 GB that a directory for temporary files need not have, and
+    // that a plan does without.
     for (members, options) in [(&through_a_link[..], &[][..]), (&linked, &[]), (&with_content, &["--dry-run"])] {
         let outcome = over_and_over(&[], &[members, members].concat()).bake().args(options).run();
         assert!(assert_bulky(&outcome) < 10);

@@ -1,4 +1,5 @@
-//! The schemas in `docs/schemas`: that they are sound, that they refuse what they should, and that `docs/json.md` says the same.
+//! The schemas in `docs/schemas`: that they are sound, that they refuse what they should, and that
+//! `docs/json.md` says the same.
 
 use serde_json::{Value, json};
 

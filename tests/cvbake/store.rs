@@ -1,4 +1,5 @@
-//! `cvbake store`, by an ordinary user: what it shows, what it removes, and that no running bake notices.
+//! `cvbake store`, by an ordinary user: what it shows, what it removes, and that no running bake
+//! notices.
 
 use std::fs;
 use std::path::PathBuf;

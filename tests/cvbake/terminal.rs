@@ -1,4 +1,5 @@
-//! What an image, a registry, a file name or a command line says may act on a terminal. Nothing that the program shows does.
+//! What an image, a registry, a file name or a command line says may act on a terminal. Nothing
+//! that the program shows does.
 
 use std::io::Write as _;
 
@@ -33,7 +34,8 @@ fn in_json() -> String {
     EVIL.replace('\u{1b}', "\\u001b")
 }
 
-/// An image that says it wherever it can say something, in the store under a name that says it, too.
+/// An image that says it wherever it can say something, in the store under a name that says it,
+/// too.
 fn evil_image() -> Place {
     let evil = in_json();
     let config = format!(

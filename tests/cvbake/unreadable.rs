@@ -1,5 +1,5 @@
-//! Blocks of a disk that can't be read any more, under the store and under sources: the kernel itself says so, of a btrfs whose
-//! checksums don't fit.
+//! Blocks of a disk that can't be read any more, under the store and under sources: the kernel
+//! itself says so, of a btrfs whose checksums don't fit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,8 @@ impl Bad {
         fs::read(self.outside(path)).unwrap_err();
     }
 
-    /// Fails unless a run has made the disk and said that something of the store can't be read, which can be read now.
+    /// Fails unless a run has made the disk and said that something of the store can't be read,
+    /// which can be read now.
     fn assert_made_good(&self, path: &Path, outcome: &Outcome) {
         let told = |line: &&str| line.contains(&path.display().to_string()) && line.contains("Input/output error");
         assert!(outcome.warnings().iter().any(told), "{}", outcome.describe());
@@ -104,7 +105,8 @@ fn assert_unreadable(path: &Path, outcome: &Outcome, code: i32) {
     assert!(outcome.stderr.contains("dmesg"), "{}", outcome.describe());
 }
 
-/// Whoever can have it from elsewhere has it from there; for all others it is an error, and what is there stays.
+/// Whoever can have it from elsewhere has it from there; for all others it is an error, and what is
+/// there stays.
 #[test]
 fn blobs_of_the_store() {
     if !needs_mounts("a disk with bad blocks") {

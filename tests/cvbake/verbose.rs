@@ -1,4 +1,5 @@
-//! `-v` and `-vv`: what is told, where it goes, and that no secret is among it, whatever the way it is used.
+//! `-v` and `-vv`: what is told, where it goes, and that no secret is among it, whatever the way it
+//! is used.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -179,7 +180,8 @@ const WAYS: [Way; 7] = [
     },
 ];
 
-/// A registry that wants to know who we are, gives out tokens and cookies, and leads to signed URLs.
+/// A registry that wants to know who we are, gives out tokens and cookies, and leads to signed
+/// URLs.
 fn registry(place: &Place, way: &'static Way) -> Server {
     let location = |asked: &Asked| {
         let path = asked.path.replacen("/v2/", "/v2/SIGNATURE/", 1);

@@ -6,11 +6,13 @@ use clap::{Parser, ValueEnum};
 
 use crate::contenders::Contender;
 
-/// Measures cvbake beside the physical limits of this machine and beside other programs for the same job
+/// Measures cvbake beside the physical limits of this machine and beside other programs for the
+/// same job
 ///
-/// Everything happens in one run and in turn, on a filesystem of its own. Needs root on Debian, and what `scripts/setup bench`
-/// installs; the first run makes the images, which takes a while and the network. Says what it does on standard error, prints the
-/// results as Markdown, and leaves them in WORK/results, too.
+/// Everything happens in one run and in turn, on a filesystem of its own. Needs root on Debian, and
+/// what `scripts/setup bench` installs; the first run makes the images, which takes a while and the
+/// network. Says what it does on standard error, prints the results as Markdown, and leaves them in
+/// WORK/results, too.
 #[derive(Debug, Parser)]
 #[command(name = "bench", bin_name = "scripts/bench")]
 pub(crate) struct Args {
@@ -46,7 +48,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", requires = "series")]
     pub(crate) most: Option<u64>,
 
-    /// Instead of the comparison: cold, nothing changed, and one layer changed, on ext4, xfs and btrfs
+    /// Instead of the comparison: cold, nothing changed, and one layer changed, on ext4, xfs and
+    /// btrfs
     #[arg(long)]
     pub(crate) scenarios: bool,
 

@@ -1,4 +1,5 @@
-//! What all measurements need: the work folder, a registry, a filesystem with a journal, and cvbake.
+//! What all measurements need: the work folder, a registry, a filesystem with a journal, and
+//! cvbake.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use crate::filesystem::{self, Filesystem, Kind};
 use crate::machine::Machine;
 use crate::registry::Registry;
 
-/// The files of the filesystems are sparse: they take the room that is used. Of the room that is free, this much is left to others.
+/// The files of the filesystems are sparse: they take the room that is used. Of the room that is
+/// free, this much is left to others.
 const SPARE_BYTES: u64 = 4 << 30;
 const MOST_BYTES: u64 = 48 << 30;
 /// What the smallest images need.
@@ -60,7 +62,8 @@ impl Bench {
     }
 }
 
-/// Copies a program to where everybody can run it, and returns its place there: the source tree may be in root's home.
+/// Copies a program to where everybody can run it, and returns its place there: the source tree may
+/// be in root's home.
 pub(crate) fn install(program: &Path, directory: &Path) -> Result<PathBuf> {
     let place = directory.join(program.file_name().context("a program without a name")?);
     fs::copy(program, &place).with_context(|| program.display().to_string())?;

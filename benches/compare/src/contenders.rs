@@ -1,4 +1,5 @@
-//! cvbake and its peers: the programs that each needs to get from an image in the registry to a disk.
+//! cvbake and its peers: the programs that each needs to get from an image in the registry to a
+//! disk.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,8 @@
 //! Filesystems of their own to measure on: in a file, mounted by loop device.
 //!
-//! The filesystem that the work folder happens to be on may have no journal, be full, or be shared with who knows what; on one
-//! without a journal every new file after a removal costs far more than otherwise, which would hit those peers alone that unpack trees.
+//! The filesystem that the work folder happens to be on may have no journal, be full, or be shared
+//! with who knows what; on one without a journal every new file after a removal costs far more than
+//! otherwise, which would hit those peers alone that unpack trees.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use anyhow::{Context as _, Result};
 
 use crate::run::{self, NOBODY, clean_up, tool};
 
-/// Where filesystems are mounted: not in the work folder, which may be in root's home, where ordinary users cannot go.
+/// Where filesystems are mounted: not in the work folder, which may be in root's home, where
+/// ordinary users cannot go.
 const MOUNTS: &str = "/run/cvbake-bench";
 
 /// Makes sure that nobody else measures at the same time: neither would learn anything.
@@ -75,8 +77,8 @@ impl Filesystem {
         Ok(made)
     }
 
-    /// An empty directory on it that an ordinary user may write to; what was there before is gone, and on stable storage is nothing
-    /// still to be written.
+    /// An empty directory on it that an ordinary user may write to; what was there before is gone,
+    /// and on stable storage is nothing still to be written.
     pub(crate) fn empty(&self) -> Result<PathBuf> {
         let directory = self.at.join("run");
         if directory.exists() {
@@ -87,7 +89,8 @@ impl Filesystem {
         Ok(directory)
     }
 
-    /// An empty directory as [`Filesystem::empty`] makes it, and what was there before takes no place in the work folder any more.
+    /// An empty directory as [`Filesystem::empty`] makes it, and what was there before takes no
+    /// place in the work folder any more.
     pub(crate) fn given_back(&self) -> Result<PathBuf> {
         let directory = self.empty()?;
         tool("fstrim", [&self.at])?;

@@ -58,8 +58,9 @@ impl Sizes {
         self.layers.iter().map(|layer| layer.tar_bytes).sum()
     }
 
-    /// The size of a disk that has room enough for every peer that has to be told one: what the layers have in them (peers write
-    /// deleted files, too), and much for each entry, because some spend inodes and blocks freely.
+    /// The size of a disk that has room enough for every peer that has to be told one: what the
+    /// layers have in them (peers write deleted files, too), and much for each entry, because some
+    /// spend inodes and blocks freely.
     pub(crate) fn generous_disk_bytes(&self) -> u64 {
         const PER_ENTRY: u64 = 18_000;
         const SPARE: u64 = 192 << 20;
@@ -80,7 +81,8 @@ pub(crate) fn make_pair(work: &Path, base: &Image) -> Result<[Image; 2]> {
     Ok([open(work, &format!("{}-a", base.name))?, open(work, &format!("{}-b", base.name))?])
 }
 
-/// Makes an image that is one point of a series, and returns its layout. Nobody looks it over: that takes long with a million files.
+/// Makes an image that is one point of a series, and returns its layout. Nobody looks it over: that
+/// takes long with a million files.
 pub(crate) fn make_point(work: &Path, series: &str, n: u64) -> Result<PathBuf> {
     python("series.py", [work.as_os_str(), series.as_ref(), n.to_string().as_ref()])?;
     Ok(work.join("layouts").join(format!("{series}-{n}")))

@@ -1,11 +1,13 @@
 //! What this machine can do at best with the very layers of an image, and the bounds that follow.
 //!
-//! `LB1 = C/net + C/sha + U/sha + inflate + F/write` is what one thread needs that fetches, hashes, inflates, hashes and writes at the
-//! speed of the best that is known for each; C are the compressed bytes, U the archives', F the files'. With n processors, nothing is
-//! done before `LB2 = max(LB1 / n, inflate of the longest layer)`, as long as a layer is inflated by one thread.
+//! `LB1 = C/net + C/sha + U/sha + inflate + F/write` is what one thread needs that fetches, hashes,
+//! inflates, hashes and writes at the speed of the best that is known for each; C are the
+//! compressed bytes, U the archives', F the files'. With n processors, nothing is done before
+//! `LB2 = max(LB1 / n, inflate of the longest layer)`, as long as a layer is inflated by one
+//! thread.
 //!
-//! Measuring holds whole layers in memory. That happens in a process of its own, because what this process has held would be counted
-//! as the memory of every program that it starts.
+//! Measuring holds whole layers in memory. That happens in a process of its own, because what this
+//! process has held would be counted as the memory of every program that it starts.
 
 use std::fs;
 use std::io::Write as _;

@@ -1,9 +1,12 @@
-//! `scripts/bench`: cvbake beside the physical limits of a machine, and beside other programs for the same job.
+//! `scripts/bench`: cvbake beside the physical limits of a machine, and beside other programs for
+//! the same job.
 //!
-//! images (Python) → registry on loopback → limits, cvbake and peers in turn, on a filesystem of their own → what is wrong with each
-//! disk (`e2fsck`, and a tree compared in Python) → Markdown, JSON, SVG
+//! images (Python) → registry on loopback → limits, cvbake and peers in turn, on a filesystem of
+//! their own → what is wrong with each disk (`e2fsck`, and a tree compared in Python) → Markdown,
+//! JSON, SVG
 //!
-//! One module for each of these; `bench` holds what all need, `compare`, `scenarios` and `series` are what can be measured.
+//! One module for each of these; `bench` holds what all need, `compare`, `scenarios` and `series`
+//! are what can be measured.
 
 mod args;
 mod bench;

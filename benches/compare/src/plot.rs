@@ -1,4 +1,5 @@
-//! The plot: bars on a logarithmic scale, as SVG. Small enough to read, so that a change of the results shows as a change of lines.
+//! The plot: bars on a logarithmic scale, as SVG. Small enough to read, so that a change of the
+//! results shows as a change of lines.
 
 use std::fmt::Write as _;
 

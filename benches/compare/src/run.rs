@@ -20,7 +20,8 @@ pub(crate) const NOBODY: u32 = 65534;
 /// Whether the user has asked to stop.
 static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// From now on an interrupt ends the run that is being measured, and then this program, in good order.
+/// From now on an interrupt ends the run that is being measured, and then this program, in good
+/// order.
 pub(crate) fn catch_interrupts() -> Result<()> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, INTERRUPTED.clone()).context("catching interrupts")?;
@@ -141,7 +142,8 @@ fn one(step: &Step, directory: &Path, limit: Duration, usage: &mut Usage) -> Res
     })
 }
 
-/// Kills a process group when its time is up or the user wants to stop; returns whether the time was up.
+/// Kills a process group when its time is up or the user wants to stop; returns whether the time
+/// was up.
 fn watch(group: Pid, limit: Duration, ended: &mpsc::Receiver<()>) -> bool {
     let start = Instant::now();
     loop {
@@ -164,7 +166,8 @@ pub(crate) fn sync(directory: &Path) -> Result<()> {
     rustix::fs::syncfs(file).with_context(|| format!("writing out the filesystem of {}", directory.display()))
 }
 
-/// Runs a program that must succeed, unless the user has asked to stop, and returns its standard output.
+/// Runs a program that must succeed, unless the user has asked to stop, and returns its standard
+/// output.
 pub(crate) fn tool<I: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = I>) -> Result<String> {
     let said = clean_up(program, args);
     if INTERRUPTED.load(Ordering::Relaxed) {
@@ -173,11 +176,13 @@ pub(crate) fn tool<I: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item 
     said
 }
 
-/// Runs a program that must succeed even when the user has asked to stop, and returns its standard output.
+/// Runs a program that must succeed even when the user has asked to stop, and returns its standard
+/// output.
 pub(crate) fn clean_up<I: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = I>) -> Result<String> {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stderr(Stdio::inherit());
-    // What cargo tells a program that it runs would be news to a cargo that this one runs, and much be compiled again for it.
+    // What cargo tells a program that it runs would be news to a cargo that this one runs, and much
+    // be compiled again for it.
     let told = |name: &OsString| {
         ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
     };

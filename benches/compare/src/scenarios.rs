@@ -1,4 +1,5 @@
-//! What is done the second time: nothing has changed, or one small layer has, on filesystems that can share blocks and one that cannot.
+//! What is done the second time: nothing has changed, or one small layer has, on filesystems that
+//! can share blocks and one that cannot.
 
 use std::path::Path;
 

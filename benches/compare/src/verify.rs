@@ -15,7 +15,8 @@ use crate::run::python;
 pub(crate) struct Verdict {
     /// Whether `e2fsck -fn` finds nothing.
     pub(crate) clean: bool,
-    /// What differs from the image; nothing if the kernel does not mount the disk, or cannot read all of it.
+    /// What differs from the image; nothing if the kernel does not mount the disk, or cannot read
+    /// all of it.
     pub(crate) tree: Option<Differences>,
 }
 

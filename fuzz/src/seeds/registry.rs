@@ -1,4 +1,5 @@
-//! First inputs for what is read of and about registries: one of each kind of thing that the parsers know.
+//! First inputs for what is read of and about registries: one of each kind of thing that the
+//! parsers know.
 
 /// Targets, names of seeds, and texts.
 pub(crate) const SEEDS: &[(&str, &str, &str)] = &[

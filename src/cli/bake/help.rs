@@ -3,7 +3,8 @@
 use cvbake::error::Kind;
 use cvbake::ext4::{Inodes, Size};
 
-/// How wide the lists are: on a narrow terminal, in the help of an option, which is indented, and in all other help.
+/// How wide the lists are: on a narrow terminal, in the help of an option, which is indented, and
+/// in all other help.
 const OPTION: usize = 64;
 const PAGE: usize = 78;
 
@@ -46,8 +47,8 @@ pub(super) fn inodes() -> String {
     format!("Set the number of inodes; every file and directory needs one:\n{}", list.trim_end())
 }
 
-/// A list of terms and what they mean, and an empty line. What is long is broken for narrow terminals, because a paragraph
-/// that the terminal breaks is not indented.
+/// A list of terms and what they mean, and an empty line. What is long is broken for narrow
+/// terminals, because a paragraph that the terminal breaks is not indented.
 fn list(terms: &[(&str, &str)], width: usize) -> String {
     let indent = terms.iter().map(|(term, _)| term.len()).max().unwrap_or(0) + 4;
     let mut text = String::new();
@@ -90,7 +91,8 @@ fn common() -> String {
 
 /// What a command has in common with others that has these options.
 pub(in crate::cli) fn common_of(has: &dyn Fn(&str) -> bool) -> String {
-    // The variables, with the options of which a command has one that reads them; `help` is one of all.
+    // The variables, with the options of which a command has one that reads them; `help` is one of
+    // all.
     let environment: [(&[&str], &str, &str); 8] = [
         (
             &["size", "compress"],

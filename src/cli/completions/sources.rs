@@ -71,7 +71,8 @@ impl Sources {
     }
 }
 
-/// The files and directories whose paths begin like this, those that may have something in them with a slash.
+/// The files and directories whose paths begin like this, those that may have something in them
+/// with a slash.
 fn files(begin: &OsStr, only_directories: bool) -> Vec<OsString> {
     let bytes = begin.as_bytes();
     let (above, name) = bytes.split_at(bytes.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1));

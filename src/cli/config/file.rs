@@ -28,8 +28,8 @@ const PATHS: &str =
 /// How much of a value a hint repeats.
 const MAX_SHOWN: usize = 100;
 
-/// The text of a file at a usual place; `None` if there is none, or none that this user can get at: service users have the home
-/// directory of somebody else.
+/// The text of a file at a usual place; `None` if there is none, or none that this user can get at:
+/// service users have the home directory of somebody else.
 pub(super) fn read_if_any(path: &Path) -> Result<Option<String>, Error> {
     match path.metadata() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
@@ -145,7 +145,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Keys that there are, with the line where they stand, or one short line that says where it goes wrong.
+        /// Keys that there are, with the line where they stand, or one short line that says where
+        /// it goes wrong.
         #[test]
         fn whatever_a_file_says(
             any in "\\PC{0,300}",

@@ -4,8 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// The path that a text stands for: `~/` is the home directory, and what is relative starts at `base`. A file means the same
-/// wherever cvbake is started, so its `base` is the directory that the file is in.
+/// The path that a text stands for: `~/` is the home directory, and what is relative starts at
+/// `base`. A file means the same wherever cvbake is started, so its `base` is the directory that
+/// the file is in.
 ///
 /// # Errors
 /// When it begins with `~` and there is no such home directory; with what is wrong.

@@ -10,11 +10,13 @@ use crate::cli::{Cli, output};
 
 /// Show the configuration
 ///
-/// Environment variables and configuration files set defaults for options. A key is the name of an option without its dashes, and its
-/// variable is that name in capitals: --keep-packs always is keep-packs = "always" in a file, and CVBAKE_KEEP_PACKS=always in the
-/// environment. The files are cvbake/config.toml in $XDG_CONFIG_HOME or ~/.config and, with lower priority, /etc/cvbake/config.toml;
-/// --config or $CVBAKE_CONFIG names a single file instead. In files and variables, ~/ is the home directory; a relative path in a file
-/// starts at the directory of that file.
+/// Environment variables and configuration files set defaults for options. A key is the name of an
+/// option without its dashes, and its variable is that name in capitals: --keep-packs always is
+/// keep-packs = "always" in a file, and CVBAKE_KEEP_PACKS=always in the environment. The files are
+/// cvbake/config.toml in $XDG_CONFIG_HOME or ~/.config and, with lower priority,
+/// /etc/cvbake/config.toml; --config or $CVBAKE_CONFIG names a single file instead. In files and
+/// variables, ~/ is the home directory; a relative path in a file starts at the directory of that
+/// file.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(subcommand)]

@@ -1,4 +1,5 @@
-//! `cvbake image export`: an image of the store, or of anywhere, becomes a file or directory for other programs.
+//! `cvbake image export`: an image of the store, or of anywhere, becomes a file or directory for
+//! other programs.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -25,23 +26,26 @@ use crate::ui::Ui;
 
 /// Write an image for other programs
 ///
-/// Manifests, configurations and layers are written byte for byte. A file appears under its name when it is complete, and an image
-/// is added to a directory when all of it is there.
+/// Manifests, configurations and layers are written byte for byte. A file appears under its name
+/// when it is complete, and an image is added to a directory when all of it is there.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake image export [OPTIONS] <NAME> <DEST>", after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Image to export: a name, the end of a name, a digest or the beginning of one, or any source that cvbake bake accepts
+    /// Image to export: a name, the end of a name, a digest or the beginning of one, or any source
+    /// that cvbake bake accepts
     #[arg(value_name = "NAME")]
     name: OsString,
 
-    /// Write it to oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE or tar:- [default TAG and NAME: the name of
-    /// the image in full]
+    /// Write it to oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE or
+    /// tar:- [default TAG and NAME: the name of the image in full]
     ///
-    /// oci: adds the image to a directory in the OCI image layout, replacing an image with the same tag. docker-archive: writes
-    /// an archive for docker load and podman load. tar: writes the merged root filesystem, with all attributes of all files; tar:- writes
-    /// it to standard output; if its reader stops early, the exit status is 141 and nothing is said. A file that ends in .tar, .tar.gz,
-    /// .tgz or .tar.zst needs no tar: in front; note that image.tar is the root filesystem only, without the configuration that says how
-    /// to run it, and docker-archive:image.tar is an image.
+    /// oci: adds the image to a directory in the OCI image layout, replacing an image with the same
+    /// tag. docker-archive: writes an archive for docker load and podman load. tar: writes the
+    /// merged root filesystem, with all attributes of all files; tar:- writes it to standard
+    /// output; if its reader stops early, the exit status is 141 and nothing is said. A file that
+    /// ends in .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front; note that image.tar is the
+    /// root filesystem only, without the configuration that says how to run it, and
+    /// docker-archive:image.tar is an image.
     #[arg(value_name = "DEST")]
     target: OsString,
 
@@ -53,7 +57,8 @@ pub(super) struct Args {
     #[arg(long)]
     all: bool,
 
-    /// Choose how to compress the file [default: gzip for .gz and .tgz, zstd for .zst and .tzst, otherwise none]
+    /// Choose how to compress the file
+    /// [default: gzip for .gz and .tgz, zstd for .zst and .tzst, otherwise none]
     #[arg(long, value_enum, value_name = "HOW")]
     compress: Option<Compress>,
 

@@ -22,8 +22,9 @@ use crate::ui::Ui;
 /// This is what the image says of itself; nothing verifies it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Image to show: a name in the store, the end of a name, a digest or the beginning of one; or docker://NAME for one in a registry,
-    /// oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE
+    /// Image to show: a name in the store, the end of a name, a digest or the beginning of one; or
+    /// docker://NAME for one in a registry, oci:DIR, oci-archive:FILE, docker-archive:FILE or
+    /// tar:FILE
     #[arg(value_name = "NAME")]
     name: OsString,
 

@@ -20,25 +20,28 @@ use crate::ui::Ui;
 
 /// Bring images from files into the store
 ///
-/// cvbake bake NAME can then bake them without a network. Each layer is unpacked once on the way, to make sure that the image can
-/// be baked. Images that have a manifest keep it, and their digests. A name that belongs to another image is moved to this one, as
-/// with cvbake image tag.
+/// cvbake bake NAME can then bake them without a network. Each layer is unpacked once on the way,
+/// to make sure that the image can be baked. Images that have a manifest keep it, and their
+/// digests. A name that belongs to another image is moved to this one, as with cvbake image tag.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake image import [OPTIONS] <SOURCE> [NAME]", after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Images to import: tar:FILE, tar:-, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    /// Images to import: tar:FILE, tar:-, oci:DIR[:TAG], oci-archive:FILE[:TAG] or
+    /// docker-archive:FILE[:NAME]
     ///
-    /// tar: is a root filesystem, plain or compressed with gzip or zstd, and becomes an image with one layer. A file that ends in .tar,
-    /// .tar.gz, .tgz or .tar.zst needs no tar: in front; an archive that docker save or podman save wrote is docker-archive:FILE.
+    /// tar: is a root filesystem, plain or compressed with gzip or zstd, and becomes an image with
+    /// one layer. A file that ends in .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front; an
+    /// archive that docker save or podman save wrote is docker-archive:FILE.
     #[arg(value_name = "SOURCE")]
     source: OsString,
 
-    /// Name for the image, such as team/app:v1 [default: import all images that have names, under these]
+    /// Name for the image, such as team/app:v1
+    /// [default: import all images that have names, under these]
     #[arg(value_name = "NAME")]
     name: Option<String>,
 
-    /// Import only the image for this platform, os/arch[/variant] [default: all]; for a root filesystem, set its platform [default:
-    /// this machine's]
+    /// Import only the image for this platform, os/arch[/variant] [default: all]; for a root
+    /// filesystem, set its platform [default: this machine's]
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
@@ -62,7 +65,8 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "DIR", value_parser = absolute, help_heading = ROOT)]
     workdir: Option<String>,
 
-    /// Set the user that runs the command: a name or a number, optionally with a group after a colon
+    /// Set the user that runs the command: a name or a number, optionally with a group after a
+    /// colon
     #[arg(short, long, value_name = "USER[:GROUP]", help_heading = ROOT)]
     user: Option<String>,
 

@@ -18,16 +18,18 @@ use crate::ui::Ui;
 
 /// Show images in detail, as a JSON list
 ///
-/// The manifest and the configuration are shown in full, including fields that cvbake does not know. Of an image for several
-/// platforms, the one for this machine or for --platform is shown. The objects have name, names, digest, media_type, index,
-/// manifest_digest, platform, created, bytes, complete, layers (digest, media_type, bytes, diff_id and stored), manifest and config.
+/// The manifest and the configuration are shown in full, including fields that cvbake does not
+/// know. Of an image for several platforms, the one for this machine or for --platform is shown.
+/// The objects have name, names, digest, media_type, index, manifest_digest, platform, created,
+/// bytes, complete, layers (digest, media_type, bytes, diff_id and stored), manifest and config.
 ///
-/// An image that is not in the store is inspected where it is: only its documents are read, nothing is kept, and the objects
-/// lack complete and stored. What cannot be known there is null.
+/// An image that is not in the store is inspected where it is: only its documents are read, nothing
+/// is kept, and the objects lack complete and stored. What cannot be known there is null.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Images to show: names in the store, ends of names, digests or beginnings of digests; or docker://NAME for one in a registry,
-    /// oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE
+    /// Images to show: names in the store, ends of names, digests or beginnings of digests; or
+    /// docker://NAME for one in a registry, oci:DIR, oci-archive:FILE, docker-archive:FILE or
+    /// tar:FILE
     #[arg(value_name = "NAME", required = true)]
     names: Vec<OsString>,
 
@@ -39,8 +41,8 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["raw", "raw_config"])]
     json: bool,
 
-    /// Print only the bytes of the manifest, or of the index if the name points to one and no platform is given; on a terminal,
-    /// control characters are escaped
+    /// Print only the bytes of the manifest, or of the index if the name points to one and no
+    /// platform is given; on a terminal, control characters are escaped
     #[arg(long, conflicts_with = "raw_config")]
     raw: bool,
 

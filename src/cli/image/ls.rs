@@ -15,14 +15,16 @@ use crate::ui::Ui;
 
 /// List the images in the store
 ///
-/// There is a line for each name. An image that was pulled by its digest has no tag, and one without a name has neither: both are
-/// <none>. PLATFORM lists the platforms in the store, and
-/// SIZE is how much of the image the store has, compressed as it is there. The store is not changed.
+/// There is a line for each name. An image that was pulled by its digest has no tag, and one
+/// without a name has neither: both are <none>. PLATFORM lists the platforms in the store, and SIZE
+/// is how much of the image the store has, compressed as it is there. The store is not changed.
 ///
-/// --json prints objects with name, repository, tag, digest, media_type, platforms, created, bytes and complete.
+/// --json prints objects with name, repository, tag, digest, media_type, platforms, created, bytes
+/// and complete.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// List only images of this name, end of a name, or beginning of a digest; * stands for any text, ? for one character
+    /// List only images of this name, end of a name, or beginning of a digest; * stands for any
+    /// text, ? for one character
     #[arg(value_name = "PATTERN")]
     pattern: Option<String>,
 
@@ -34,9 +36,10 @@ pub(super) struct Args {
     #[arg(short, long, conflicts_with_all = ["format", "digests"])]
     quiet: bool,
 
-    /// Print a line for each name from this template, with the fields {{.Name}}, {{.Repository}}, {{.Tag}}, {{.Digest}}, {{.ID}},
-    /// {{.Platform}}, {{.CreatedAt}} and {{.Size}}; \t is a tab, \n a new line; one that begins with the word table prints columns with
-    /// headings, which tabs separate; json is the same as --json
+    /// Print a line for each name from this template, with the fields {{.Name}}, {{.Repository}},
+    /// {{.Tag}}, {{.Digest}}, {{.ID}}, {{.Platform}}, {{.CreatedAt}} and {{.Size}}; \t is a tab, \n
+    /// a new line; one that begins with the word table prints columns with headings, which tabs
+    /// separate; json is the same as --json
     #[arg(long, value_name = "TEMPLATE", value_parser = template, conflicts_with = "json")]
     format: Option<Template>,
 
@@ -252,16 +255,19 @@ impl Template {
     }
 }
 
-/// Whether a pattern is like something that the image may be called by, or the beginning of its digest.
+/// Whether a pattern is like something that the image may be called by, or the beginning of its
+/// digest.
 fn matches(pattern: &str, image: &Listed) -> bool {
     let digest = &image.details.reference.digest;
     calls(&image.name).any(|call| is_like(pattern.as_bytes(), call.as_bytes())) || begins(digest, pattern)
 }
 
-/// Whether a text is like a pattern, in which `*` stands for any text and `?` for any character of one byte.
+/// Whether a text is like a pattern, in which `*` stands for any text and `?` for any character of
+/// one byte.
 fn is_like(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut from) = (0, 0);
-    // The last star, and where in the text what follows it was tried last: trying again from there is enough.
+    // The last star, and where in the text what follows it was tried last: trying again from there
+    // is enough.
     let mut star: Option<(usize, usize)> = None;
     while from < text.len() {
         match pattern.get(at) {

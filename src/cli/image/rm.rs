@@ -13,16 +13,17 @@ use crate::ui::Ui;
 
 /// Remove images from the store
 ///
-/// Removing one name of an image leaves its other names. The image is removed with its last name, together with everything that no
-/// other image in the store needs, and with pulled images that have no name. Imported images without a name stay until they are given by
-/// their digests.
+/// Removing one name of an image leaves its other names. The image is removed with its last name,
+/// together with everything that no other image in the store needs, and with pulled images that
+/// have no name. Imported images without a name stay until they are given by their digests.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Images to remove: names, ends of names, digests or beginnings of digests
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 
-    /// Remove an image even if a running process uses it, or if it is given by its digest and has several names
+    /// Remove an image even if a running process uses it, or if it is given by its digest and has
+    /// several names
     #[arg(short, long)]
     force: bool,
 

@@ -11,8 +11,9 @@ use crate::ui::Ui;
 
 /// Give an image more names
 ///
-/// A name that belongs to another image is moved to this one; an imported image that loses its last name stays in the store without
-/// one. An image without a name, which cvbake image ls lists as <none>, is given by its digest.
+/// A name that belongs to another image is moved to this one; an imported image that loses its last
+/// name stays in the store without one. An image without a name, which cvbake image ls lists as
+/// <none>, is given by its digest.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Image to name: a name, the end of a name, a digest or the beginning of one

@@ -1,4 +1,5 @@
-//! From a command to the source of its page: the sections that pages have, and what is a list or an example in a help is one here, too.
+//! From a command to the source of its page: the sections that pages have, and what is a list or an
+//! example in a help is one here, too.
 
 use std::fmt::Write as _;
 
@@ -36,7 +37,8 @@ impl Page {
         self.put(&format!(".SH \"{}\"", escape(&name.to_uppercase())));
     }
 
-    /// From `Usage: cvbake bake [OPTIONS] <SOURCE> -o <DISK>`: what is typed as it is stands in bold, what it stands for in italics.
+    /// From `Usage: cvbake bake [OPTIONS] <SOURCE> -o <DISK>`: what is typed as it is stands in
+    /// bold, what it stands for in italics.
     pub(super) fn synopsis(&mut self, usage: &str) {
         self.section("Synopsis");
         for usage in usage.lines().filter(|usage| !usage.trim().is_empty()) {
@@ -150,7 +152,8 @@ impl Page {
         self.put(".RE");
     }
 
-    /// What stands behind a help: sections, each with a line `Name:` above it. Examples are shown as they are typed.
+    /// What stands behind a help: sections, each with a line `Name:` above it. Examples are shown
+    /// as they are typed.
     pub(super) fn appendix(&mut self, text: &str) {
         for block in text.split("\n\n") {
             let Some((name, body)) = block.split_once(":\n") else {
@@ -186,8 +189,8 @@ fn argument(word: &str) -> String {
     }
 }
 
-/// Paragraphs are apart by empty lines, or by lists, whose terms are indented; what a line says of a term that is indented more goes
-/// on with it.
+/// Paragraphs are apart by empty lines, or by lists, whose terms are indented; what a line says of
+/// a term that is indented more goes on with it.
 fn parts(text: &str) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
     // Whether the last paragraph has ended.

@@ -10,13 +10,15 @@ use crate::cli::work::InStore;
 
 /// Remove what nothing needs
 ///
-/// This removes images without a name, blobs that belong to no image, and interrupted downloads that no process continues. Two things
-/// are removed only if they have not been used for 30 days: imported images without a name, which no registry gives back, and cached
-/// layers that belong to no image in the store, such as those of archives and of image layouts.
+/// This removes images without a name, blobs that belong to no image, and interrupted downloads
+/// that no process continues. Two things are removed only if they have not been used for 30 days:
+/// imported images without a name, which no registry gives back, and cached layers that belong to
+/// no image in the store, such as those of archives and of image layouts.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake store gc [OPTIONS]")]
 pub(super) struct Args {
-    /// Also remove imported images without a name and cached layers that were used lately, and images whose names are lost
+    /// Also remove imported images without a name and cached layers that were used lately, and
+    /// images whose names are lost
     #[arg(long)]
     all: bool,
 

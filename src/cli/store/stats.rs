@@ -16,8 +16,9 @@ use crate::cli::{environment, output};
 
 /// Show how much is in the store
 ///
-/// --json prints an object with path, total_bytes, free_bytes, images, layers, then blobs, indexes, packs and partials (count and bytes of each),
-/// scratch_bytes, reclaimable_bytes and last_collection, in seconds since 1970.
+/// --json prints an object with path, total_bytes, free_bytes, images, layers, then blobs, indexes,
+/// packs and partials (count and bytes of each), scratch_bytes, reclaimable_bytes and
+/// last_collection, in seconds since 1970.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake store stats [OPTIONS]")]
 pub(super) struct Args {

@@ -6,9 +6,10 @@ use clap::Command;
 
 use crate::cli::advice::Options;
 
-/// Options of docker, podman, skopeo, crane, buildah, umoci, oras, mke2fs and virt-make-fs; the subcommands that the answer is for, or all;
-/// and the answer. It is given where the subcommand has the options that the answer's first part, before a semicolon, speaks of; of the
-/// other parts, those about options that it lacks are left out. The first row that fits counts.
+/// Options of docker, podman, skopeo, crane, buildah, umoci, oras, mke2fs and virt-make-fs; the
+/// subcommands that the answer is for, or all; and the answer. It is given where the subcommand has
+/// the options that the answer's first part, before a semicolon, speaks of; of the other parts,
+/// those about options that it lacks are left out. The first row that fits counts.
 type Row = (&'static str, &'static [&'static str], &'static str);
 
 const BAKES: &[&str] = &["bake", "pull-and-build"];
@@ -267,7 +268,8 @@ pub(super) enum Answer {
     Nothing,
 }
 
-/// The answer to an option that the subcommand does not have; none if no other program is known to have it, either.
+/// The answer to an option that the subcommand does not have; none if no other program is known to
+/// have it, either.
 pub(super) fn answer(option: &str, root: &Command, words: &[String], args: &[OsString]) -> Option<Answer> {
     let rows = || ROWS.iter().filter(|(foreign, ..)| foreign.split(' ').any(|known| known == option));
     rows().next()?;

@@ -10,7 +10,8 @@ use super::{HELP, subcommands};
 use crate::cli::advice::Options;
 use crate::cli::{Cli, values};
 
-/// Words of docker, podman, skopeo, crane, umoci and ctr; the subcommand that is meant; and what that does.
+/// Words of docker, podman, skopeo, crane, umoci and ctr; the subcommand that is meant; and what
+/// that does.
 const WORDS: [(&[&str], &str, &str); 16] = [
     (&["ls", "list", "images"], "image ls", "lists the images in the store"),
     (&["rmi", "rm", "remove", "delete", "del", "untag"], "image rm", "removes images from the store"),
@@ -65,7 +66,8 @@ fn word(said: &str) -> Option<String> {
     Some(format!("`cvbake {command}` {what}"))
 }
 
-/// A word that is mistyped, where the parser, which knows only its own words of one level, finds none that is like it.
+/// A word that is mistyped, where the parser, which knows only its own words of one level, finds
+/// none that is like it.
 fn slip(said: &str) -> Option<String> {
     /// In shorter ones, a letter more or less makes another word.
     const MIN_LEN: usize = 4;

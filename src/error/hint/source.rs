@@ -1,4 +1,5 @@
-//! What to do about a source: a file or directory that is not there, or not what its transport says.
+//! What to do about a source: a file or directory that is not there, or not what its transport
+//! says.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::path::Path;
@@ -33,7 +34,8 @@ pub(super) fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> 
         )),
         E::SeveralImages { place, available } | E::NoSuchImage { place, available, .. } => {
             let name = available.first()?;
-            // The reference of a wrong name has that name, so only the kind of the source is taken from it.
+            // The reference of a wrong name has that name, so only the kind of the source is taken
+            // from it.
             let (transport, _) = reference?.split_once(':')?;
             let separator = if name.starts_with("sha256:") || name.starts_with("sha512:") { '@' } else { ':' };
             Some(format!("name one of them, such as {transport}:{place}{separator}{}", name.escape_debug()))
@@ -86,7 +88,8 @@ fn archived(directory: &str) -> String {
     )
 }
 
-/// About something that cannot be opened: the source itself, or the file that says where names lead.
+/// About something that cannot be opened: the source itself, or the file that says where names
+/// lead.
 fn of_unopened(path: &Path, error: &IoError, reference: &str) -> Option<String> {
     if reference.starts_with("docker://") {
         return Some(

@@ -1,4 +1,5 @@
-//! What to do about a filesystem that is full: by what was written, because that says which option puts it elsewhere.
+//! What to do about a filesystem that is full: by what was written, because that says which option
+//! puts it elsewhere.
 
 use super::super::Error;
 use super::super::chain::Cause;

@@ -17,13 +17,15 @@ use input::Input;
 /// How much is read at once: pieces from 64 KiB on cost no measurable time per call.
 pub const INPUT_BUFFER: usize = cvbake_inflate::INPUT_BUFFER;
 
-/// How much is decompressed at once: the piece still fits into a core's own cache when it is hashed and parsed right after.
+/// How much is decompressed at once: the piece still fits into a core's own cache when it is hashed
+/// and parsed right after.
 pub const OUTPUT_BUFFER: usize = cvbake_inflate::OUTPUT_BUFFER;
 
-/// The largest window of a zstd frame, as a power of two: 128 MiB, what the `zstd` program accepts unless it is told
-/// otherwise, and the most that it uses itself (`--ultra -22`). Builders of images stay at 8 MiB and below.
-/// Of the window only what a frame really fills is ever touched, and windows of more than 8 MiB are had by one stream at a
-/// time: the memory that they cost does not grow with the number of threads.
+/// The largest window of a zstd frame, as a power of two: 128 MiB, what the `zstd` program accepts
+/// unless it is told otherwise, and the most that it uses itself (`--ultra -22`). Builders of
+/// images stay at 8 MiB and below. Of the window only what a frame really fills is ever touched,
+/// and windows of more than 8 MiB are had by one stream at a time: the memory that they cost does
+/// not grow with the number of threads.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 /// How a stream is compressed.
@@ -71,8 +73,8 @@ impl fmt::Display for Compression {
 
 /// A reader of the plain bytes of a stream.
 ///
-/// It reports the end only after the whole input has been read and found right: all members or frames, their checksums,
-/// and nothing but NULs behind them. An empty input is an empty stream.
+/// It reports the end only after the whole input has been read and found right: all members or
+/// frames, their checksums, and nothing but NULs behind them. An empty input is an empty stream.
 pub struct Decompressor<R> {
     engine: Engine<R>,
 }
@@ -124,7 +126,8 @@ impl<R> Decompressor<R> {
         }
     }
 
-    /// Gives the reader back, in whatever place it is; bytes read ahead are lost, none at the end of the stream.
+    /// Gives the reader back, in whatever place it is; bytes read ahead are lost, none at the end
+    /// of the stream.
     #[must_use]
     pub fn into_inner(self) -> R {
         match self.engine {

@@ -6,8 +6,8 @@ use crate::Compression;
 
 /// Why an archive can't be read.
 ///
-/// Errors of [`crate::Decompressor`] travel as the inner error of an [`io::Error`], because it is a reader; the ones of
-/// the reader below it pass through unchanged.
+/// Errors of [`crate::Decompressor`] travel as the inner error of an [`io::Error`], because it is a
+/// reader; the ones of the reader below it pass through unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -87,7 +87,8 @@ pub enum TarProblem {
     /// Nothing that could be a tar header, where the first one should be.
     #[error("expected a tar archive, found data that does not begin with a tar header")]
     NoHeader,
-    /// The end of an archive, and nothing before it, but something behind it: more than zeros begins with zeros.
+    /// The end of an archive, and nothing before it, but something behind it: more than zeros
+    /// begins with zeros.
     #[error("expected a tar archive, found zeros at the beginning and data at byte {at}")]
     ZerosAndData {
         /// Where the first byte is that is no zero.

@@ -4,15 +4,17 @@
 //! bytes ─Decompressor→ tar stream ─tar::Reader→ headers and pieces of file content
 //! ```
 //!
-//! Both ends stream, and both are strict. A layer is what other tools make of it too: where a lenient reader could be
-//! led to see another file than a strict one, there is an error that says where, what was expected, and what was found.
-//! Nothing here interprets a path, an owner or a link; they are handed out exactly as they stand in the archive.
+//! Both ends stream, and both are strict. A layer is what other tools make of it too: where a
+//! lenient reader could be led to see another file than a strict one, there is an error that says
+//! where, what was expected, and what was found. Nothing here interprets a path, an owner or a
+//! link; they are handed out exactly as they stand in the archive.
 //!
-//! - [`Decompressor`] finds the compression by magic and reads every gzip member (with our own inflater, the crate
-//!   `inflate`) and every zstd frame, with their checksums, up to the very end of the input.
+//! - [`Decompressor`] finds the compression by magic and reads every gzip member (with our own
+//!   inflater, the crate `inflate`) and every zstd frame, with their checksums, up to the very end
+//!   of the input.
 //! - [`Compressor`] is the other direction, for what is exported.
-//! - [`tar::Reader`] understands old V7, ustar, PAX, GNU and star headers and the four forms of GNU sparse files. File
-//!   content is lent as slices of the input's own buffer.
+//! - [`tar::Reader`] understands old V7, ustar, PAX, GNU and star headers and the four forms of GNU
+//!   sparse files. File content is lent as slices of the input's own buffer.
 //!
 //! Memory is bounded by named limits, whatever an archive claims: [`compression::INPUT_BUFFER`],
 //! [`compression::OUTPUT_BUFFER`], [`compression::ZSTD_WINDOW_LOG_MAX`], [`tar::MAX_RECORD_BODY`],

@@ -6,13 +6,15 @@
 //! g-headers with their bodies stand between entries
 //! ```
 //!
-//! What applies where several things say the same: PAX (`x`) over the header, `GNU.sparse.name` over `path`; a GNU long
-//! name (`L`, `K`) over the header. A PAX `path` and an `L` (or `linkpath` and `K`) for one entry are an error, because
-//! readers disagree on which of them wins. PAX global headers (`g`) are skipped.
+//! What applies where several things say the same: PAX (`x`) over the header, `GNU.sparse.name`
+//! over `path`; a GNU long name (`L`, `K`) over the header. A PAX `path` and an `L` (or `linkpath`
+//! and `K`) for one entry are an error, because readers disagree on which of them wins. PAX global
+//! headers (`g`) are skipped.
 //!
-//! References: POSIX.1-2017 `pax`, "ustar Interchange Format" and "pax Interchange Format"; the GNU tar manual, "Basic
-//! Tar Format", "GNU Extensions to the Archive Format" and "Storing Sparse Files". Where they are silent, what Go's
-//! `archive/tar` accepts, because containerd, Docker and podman read with it.
+//! References: POSIX.1-2017 `pax`, "ustar Interchange Format" and "pax Interchange Format"; the GNU
+//! tar manual, "Basic Tar Format", "GNU Extensions to the Archive Format" and "Storing Sparse
+//! Files". Where they are silent, what Go's `archive/tar` accepts, because containerd, Docker and
+//! podman read with it.
 
 mod data;
 mod header;
@@ -30,17 +32,17 @@ pub use reader::{Entry, Reader};
 /// The unit of the format.
 pub const BLOCK_SIZE: usize = 512;
 
-/// The longest body of a record that describes an entry (`x`, `g`, `L`, `K`): the limit of Go's `archive/tar`, so no
-/// image that containerd, Docker or podman can unpack has a longer one. It holds 16 extended attributes of Linux's
-/// largest size.
+/// The longest body of a record that describes an entry (`x`, `g`, `L`, `K`): the limit of Go's
+/// `archive/tar`, so no image that containerd, Docker or podman can unpack has a longer one. It
+/// holds 16 extended attributes of Linux's largest size.
 pub const MAX_RECORD_BODY: u64 = 1 << 20;
 
-/// The most parts that a sparse file's map may have: the limit of Go's `archive/tar`; with a part every 16 KiB a file
-/// of 16 GiB. Each takes 16 bytes of memory while its entry is read.
+/// The most parts that a sparse file's map may have: the limit of Go's `archive/tar`; with a part
+/// every 16 KiB a file of 16 GiB. Each takes 16 bytes of memory while its entry is read.
 pub const MAX_EXTENTS: usize = 1 << 20;
 
-/// The largest size a sparse file may state: 16 TiB, ext4's limit. An ordinary file is as large as its content in the
-/// stream, but a sparse one costs its archive nothing.
+/// The largest size a sparse file may state: 16 TiB, ext4's limit. An ordinary file is as large as
+/// its content in the stream, but a sparse one costs its archive nothing.
 pub const MAX_SPARSE_SIZE: u64 = 1 << 44;
 
 /// What an entry is.
@@ -76,8 +78,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A moment: whole seconds since 1970-01-01 UTC and the nanoseconds after that second. What an archive states beyond
-/// the range of `secs` is the end of the range.
+/// A moment: whole seconds since 1970-01-01 UTC and the nanoseconds after that second. What an
+/// archive states beyond the range of `secs` is the end of the range.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Time {
     /// Whole seconds, rounded towards the past.
@@ -99,15 +101,18 @@ pub struct Extent {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Header {
-    /// Where in the stream the entry's own header block stands, behind the records that describe it.
+    /// Where in the stream the entry's own header block stands, behind the records that describe
+    /// it.
     pub offset: u64,
-    /// Where in the stream the stored content starts: for a file that is not sparse, its first byte.
+    /// Where in the stream the stored content starts: for a file that is not sparse, its first
+    /// byte.
     pub data_offset: u64,
     /// The path, as it stands in the archive: not normalised, perhaps empty, never with a NUL.
     pub path: Vec<u8>,
     /// What it is.
     pub kind: Kind,
-    /// The target of a hard or symbolic link, as it stands in the archive; empty for everything else.
+    /// The target of a hard or symbolic link, as it stands in the archive; empty for everything
+    /// else.
     pub link: Vec<u8>,
     /// The whole mode field: beside the permissions, some writers put the type of file into it.
     pub mode: u32,
@@ -129,14 +134,15 @@ pub struct Header {
     pub device_minor: u64,
     /// Whether the file is stored without its holes.
     pub sparse: bool,
-    /// The stored parts of a file: ascending, not overlapping, inside `size`. A file that is not sparse has one, an
-    /// empty one none.
+    /// The stored parts of a file: ascending, not overlapping, inside `size`. A file that is not
+    /// sparse has one, an empty one none.
     pub extents: Vec<Extent>,
     pax: pax::Pax,
 }
 
 impl Header {
-    /// The extended attributes, each name once, sorted: the whole name with the namespace, and the value.
+    /// The extended attributes, each name once, sorted: the whole name with the namespace, and the
+    /// value.
     #[must_use]
     pub fn xattrs(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.pax.xattrs()

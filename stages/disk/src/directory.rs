@@ -15,8 +15,8 @@ use rustix::io::Errno;
 
 use crate::Error;
 
-/// The names of temporary files for one target: `.disk.ext4.0123456789abcdef.cvbake-tmp` and so on. They are random, so that nobody
-/// else can have taken all of them.
+/// The names of temporary files for one target: `.disk.ext4.0123456789abcdef.cvbake-tmp` and so on.
+/// They are random, so that nobody else can have taken all of them.
 #[derive(Debug)]
 pub(crate) struct TemporaryNames {
     prefix: Vec<u8>,
@@ -24,8 +24,8 @@ pub(crate) struct TemporaryNames {
 
 const SUFFIX: &[u8] = b".cvbake-tmp";
 
-/// Longer targets are named by a hash in their temporary's name, which must not get longer than the shortest limit
-/// in use: 143 bytes on eCryptfs.
+/// Longer targets are named by a hash in their temporary's name, which must not get longer than the
+/// shortest limit in use: 143 bytes on eCryptfs.
 const LONGEST_SPELLED: usize = 100;
 
 impl TemporaryNames {
@@ -55,11 +55,12 @@ impl TemporaryNames {
     }
 }
 
-/// How often a file is made before the attempt is given up: another run takes one for stale only between two system calls.
+/// How often a file is made before the attempt is given up: another run takes one for stale only
+/// between two system calls.
 const ATTEMPTS: usize = 100;
 
-/// The target's directory. All names are looked up in this open directory, so it does not matter when a path to it
-/// changes its meaning.
+/// The target's directory. All names are looked up in this open directory, so it does not matter
+/// when a path to it changes its meaning.
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub(crate) fd: Arc<OwnedFd>,
@@ -90,7 +91,8 @@ impl Directory {
         matches!((here, rustix::fs::fstat(file)), (Ok(here), Ok(file)) if same(&here, &file))
     }
 
-    /// Whether the directory keeps this user from replacing a file in it: it is sticky, and both are others'.
+    /// Whether the directory keeps this user from replacing a file in it: it is sticky, and both
+    /// are others'.
     pub(crate) fn keeps(&self, file: &Stat) -> bool {
         let user = rustix::process::geteuid();
         let others = |stat: &Stat| stat.st_uid != user.as_raw();
@@ -106,7 +108,8 @@ impl Directory {
             .map_err(|source| Error::Create { path: target.to_owned(), source: source.into() })
     }
 
-    /// Removes the temporary files of dead runs. It is no error if that fails: they are only in the way.
+    /// Removes the temporary files of dead runs. It is no error if that fails: they are only in the
+    /// way.
     pub(crate) fn remove_stale(&self, names: &TemporaryNames) {
         if !self.readable {
             return;
@@ -121,7 +124,8 @@ impl Directory {
     }
 
     fn remove_if_stale(&self, name: &OsStr) {
-        // Whatever is not a regular file of this user's is not ours; opening it must neither follow it nor wait for it.
+        // Whatever is not a regular file of this user's is not ours; opening it must neither follow
+        // it nor wait for it.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let Ok(fd) = rustix::fs::openat(&self.fd, name, flags, Mode::empty()) else { return };
         let file = File::from(fd);
@@ -134,7 +138,8 @@ impl Directory {
         }
     }
 
-    /// Makes the scratch directory that goes with a temporary file: whoever holds the file's lock owns it.
+    /// Makes the scratch directory that goes with a temporary file: whoever holds the file's lock
+    /// owns it.
     pub(crate) fn create_scratch(&self, name: &OsStr) -> Result<PrivateDir, Error> {
         let name = scratch_name(name);
         PrivateDir::create(&self.fd, &name).map_err(|source| Error::Create { path: self.path.join(&name), source })
@@ -158,7 +163,8 @@ impl Directory {
                 Ok(()) | Err(TryLockError::WouldBlock) => {
                     let _ = temporary.remove();
                 }
-                // A filesystem without locks: nobody can lock the file, so nobody takes it for stale.
+                // A filesystem without locks: nobody can lock the file, so nobody takes it for
+                // stale.
                 Err(TryLockError::Error(_)) => return Ok((file, temporary)),
             }
         }
@@ -176,7 +182,8 @@ impl Directory {
     fn link_to_free_name(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
         match rustix::fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty()) {
             Ok(()) => {
-                // Should this fail, the target is nevertheless whole, and the next run removes the other name.
+                // Should this fail, the target is nevertheless whole, and the next run removes the
+                // other name.
                 let _ = rustix::fs::unlinkat(&self.fd, from, AtFlags::empty());
                 Ok(())
             }

@@ -19,8 +19,9 @@ use crate::{Error, Raw, Sink, Window};
 
 /// The output under construction: a temporary file in the target's directory.
 ///
-/// The file is locked for as long as the draft lives. The kernel drops the lock when the process dies, however it dies:
-/// so a temporary file without a lock is what a dead run left, and [`Draft::create`] removes it.
+/// The file is locked for as long as the draft lives. The kernel drops the lock when the process
+/// dies, however it dies: so a temporary file without a lock is what a dead run left, and
+/// [`Draft::create`] removes it.
 ///
 /// Dropping a draft removes the file.
 #[derive(Debug)]
@@ -28,7 +29,8 @@ pub struct Draft {
     file: File,
     dir: Directory,
     temporary: Arc<Temporary>,
-    /// The temporary file as a path, for messages: whoever owns the directory can put something else there.
+    /// The temporary file as a path, for messages: whoever owns the directory can put something
+    /// else there.
     path: PathBuf,
     scratch: OnceLock<Arc<PrivateDir>>,
     target: PathBuf,
@@ -42,10 +44,11 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Makes an empty temporary file for `target`, readable and writable as the process's umask says.
+    /// Makes an empty temporary file for `target`, readable and writable as the process's umask
+    /// says.
     ///
-    /// With `replace`, a regular file at the target is replaced by [`Draft::commit`]. Links, directories and devices are
-    /// never replaced and never written through.
+    /// With `replace`, a regular file at the target is replaced by [`Draft::commit`]. Links,
+    /// directories and devices are never replaced and never written through.
     ///
     /// # Errors
     /// When the target is there and may not be replaced, or no file can be made beside it.
@@ -77,7 +80,8 @@ impl Draft {
         &self.file
     }
 
-    /// The temporary file's path, for messages only: what is there is for the owner of the directory to say.
+    /// The temporary file's path, for messages only: what is there is for the owner of the
+    /// directory to say.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -95,7 +99,8 @@ impl Draft {
         &self.target
     }
 
-    /// The file as a sink. What is written is brought to stable storage meanwhile, so that [`Draft::sync`] has less to wait for.
+    /// The file as a sink. What is written is brought to stable storage meanwhile, so that
+    /// [`Draft::sync`] has less to wait for.
     #[must_use]
     pub fn raw(&self) -> Raw<'_> {
         let early = self.durable.then_some(&self.early);
@@ -118,8 +123,9 @@ impl Draft {
 
     /// Takes away what was written.
     ///
-    /// Only if there is something: ext4 takes a file that was cut to nothing for one that is being replaced, and whoever closes
-    /// it waits for its blocks to be allocated, stable storage asked for or not.
+    /// Only if there is something: ext4 takes a file that was cut to nothing for one that is being
+    /// replaced, and whoever closes it waits for its blocks to be allocated, stable storage asked
+    /// for or not.
     ///
     /// # Errors
     /// When the file can't be cut.
@@ -128,7 +134,8 @@ impl Draft {
         if self.file.metadata().map_err(set_len)?.len() == 0 { Ok(()) } else { self.set_len(0) }
     }
 
-    /// Makes the file, which is empty, a copy of another one, holes included; where the filesystem can, the two share their blocks.
+    /// Makes the file, which is empty, a copy of another one, holes included; where the filesystem
+    /// can, the two share their blocks.
     ///
     /// # Errors
     /// When it can't be read or written.
@@ -147,7 +154,8 @@ impl Draft {
         content().try_for_each(|Range { start, end }| raw.copy_at(start, from, start, end - start))
     }
 
-    /// Makes a part of the file read as zeros, and frees what it took where the filesystem can do that.
+    /// Makes a part of the file read as zeros, and frees what it took where the filesystem can do
+    /// that.
     ///
     /// # Errors
     /// When it can't be written.
@@ -167,9 +175,11 @@ impl Draft {
         Ok(())
     }
 
-    /// Whether files in a directory can share their blocks with this one, as XFS and Btrfs can within one filesystem.
+    /// Whether files in a directory can share their blocks with this one, as XFS and Btrfs can
+    /// within one filesystem.
     ///
-    /// To be asked while the draft is empty: it is tried out. The draft remembers the answer, for what is shared is not written early.
+    /// To be asked while the draft is empty: it is tried out. The draft remembers the answer, for
+    /// what is shared is not written early.
     #[must_use]
     pub fn shares_blocks_with(&self, dir: &Path) -> bool {
         let Ok(mut probe) = tempfile::tempfile_in(dir) else { return false };
@@ -184,7 +194,8 @@ impl Draft {
         self.shares.load(Ordering::Relaxed)
     }
 
-    /// Makes an empty private directory beside the target for whatever the work needs. It goes with the draft.
+    /// Makes an empty private directory beside the target for whatever the work needs. It goes with
+    /// the draft.
     ///
     /// # Errors
     /// When it can't be made, or was made before.
@@ -193,8 +204,9 @@ impl Draft {
         Ok(Arc::clone(self.scratch.get_or_init(|| made)))
     }
 
-    /// Decides whether the file is on stable storage before it gets the target's name; it is, unless told otherwise. If not, a
-    /// crash of the machine may leave a file of that name with anything in it.
+    /// Decides whether the file is on stable storage before it gets the target's name; it is,
+    /// unless told otherwise. If not, a crash of the machine may leave a file of that name with
+    /// anything in it.
     pub fn set_durable(&mut self, durable: bool) {
         self.durable = durable;
     }
@@ -212,11 +224,13 @@ impl Draft {
         early.and(self.file.sync_all()).map_err(|source| Error::Sync { path: self.path.clone(), source })
     }
 
-    /// Brings the file to stable storage and gives it the target's name, which is then there to stay, too.
+    /// Brings the file to stable storage and gives it the target's name, which is then there to
+    /// stay, too.
     ///
     /// # Errors
-    /// When it can't be synced or renamed, something appeared at the target that may not be replaced, or somebody has put
-    /// something else in the place of the file. The file is removed then.
+    /// When it can't be synced or renamed, something appeared at the target that may not be
+    /// replaced, or somebody has put something else in the place of the file. The file is removed
+    /// then.
     pub fn commit(mut self) -> Result<(), Error> {
         self.sync()?;
         self.publish()?;

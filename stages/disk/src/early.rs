@@ -10,8 +10,8 @@ use std::thread::{self, JoinHandle};
 /// After how many bytes the thread is asked: enough for a storage device to be quick at it.
 const STEP: u64 = 32 << 20;
 
-/// A thread that syncs a file whenever much was written and it has nothing to do: nobody waits for it but who wants all of the
-/// file synced, and then most of it is.
+/// A thread that syncs a file whenever much was written and it has nothing to do: nobody waits for
+/// it but who wants all of the file synced, and then most of it is.
 #[derive(Debug, Default)]
 pub(crate) struct EarlySync {
     /// What was written since the thread was asked last.

@@ -150,8 +150,8 @@ impl Error {
 
 const MIB: u128 = 1 << 20;
 
-/// Bytes in MiB, to a tenth. What is needed is rounded up (by just less than one) and what there is down, so that the two are never told
-/// as the same.
+/// Bytes in MiB, to a tenth. What is needed is rounded up (by just less than one) and what there is
+/// down, so that the two are never told as the same.
 fn mib(bytes: u64, round: u128) -> String {
     let tenths = (u128::from(bytes) * 10 + round) / MIB;
     format!("{}.{}", tenths / 10, tenths % 10)

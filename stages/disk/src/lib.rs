@@ -1,15 +1,20 @@
 //! Blocks in → one finished file out, or none.
 //!
-//! * [`Sink`] is where a format's writer puts its bytes: positioned writes, no order, no state, any number of threads.
+//! * [`Sink`] is where a format's writer puts its bytes: positioned writes, no order, no state, any
+//!   number of threads.
 //! * [`Raw`] is the sink that is a plain file.
-//! * [`Window`] is the part of an output that is a filesystem, block for block: all that whoever fills it knows of the file.
-//! * [`Draft`] is an output under construction. It has a temporary name beside the target, and gets the target's name
-//!   only when it is whole and on stable storage. Whatever happens before that leaves no file that looks finished, and
-//!   the next run for the same target removes what a killed one left.
+//! * [`Window`] is the part of an output that is a filesystem, block for block: all that whoever
+//!   fills it knows of the file.
+//! * [`Draft`] is an output under construction. It has a temporary name beside the target, and gets
+//!   the target's name only when it is whole and on stable storage. Whatever happens before that
+//!   leaves no file that looks finished, and the next run for the same target removes what a killed
+//!   one left.
 //!
-//! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most that are too large.
+//! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most
+//! that are too large.
 //!
-//! A container around the blocks (a partition table, a virtual disk's block map) is another sink over a sink.
+//! A container around the blocks (a partition table, a virtual disk's block map) is another sink
+//! over a sink.
 #![forbid(unsafe_code)]
 
 mod directory;

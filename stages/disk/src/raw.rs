@@ -9,26 +9,30 @@ use crate::early::EarlySync;
 use crate::sink::copy_through_memory;
 use crate::{Error, Sink};
 
-/// A plain file, or what is behind some base of it, as a [`Sink`]: a block's position is its offset.
+/// A plain file, or what is behind some base of it, as a [`Sink`]: a block's position is its
+/// offset.
 ///
-/// Copies are left to the kernel. `copy_file_range` shares the blocks instead of copying them where the filesystem can
-/// (Linux tries what `FICLONERANGE` does before it copies, so there is nothing to gain from asking for that first) and
-/// both offsets are multiples of its block size, which those of ext4 and of packs are. Where the kernel can't copy between
-/// these two files at all, the bytes go through memory.
+/// Copies are left to the kernel. `copy_file_range` shares the blocks instead of copying them where
+/// the filesystem can (Linux tries what `FICLONERANGE` does before it copies, so there is nothing
+/// to gain from asking for that first) and both offsets are multiples of its block size, which
+/// those of ext4 and of packs are. Where the kernel can't copy between these two files at all, the
+/// bytes go through memory.
 #[derive(Debug)]
 pub struct Raw<'f> {
     file: &'f File,
     path: &'f Path,
     /// Where in the file position 0 is.
     base: u64,
-    /// Set by the first refusal: what is copied lies in the same store, mostly, so what is refused once is refused always.
+    /// Set by the first refusal: what is copied lies in the same store, mostly, so what is refused
+    /// once is refused always.
     kernel_cannot_copy: AtomicBool,
     early: Option<&'f EarlySync>,
     /// Whether what is copied is shared, mostly: then nothing is written.
     shares: bool,
 }
 
-/// How much the kernel copies at once: enough not to be felt, and little enough to be on its way to the device while more is copied.
+/// How much the kernel copies at once: enough not to be felt, and little enough to be on its way to
+/// the device while more is copied.
 const COPY: u64 = 32 << 20;
 
 impl<'f> Raw<'f> {
@@ -68,7 +72,8 @@ impl<'f> Raw<'f> {
             let (mut read_at, mut write_at) = (from_offset + done, self.base + offset + done);
             let rest = usize::try_from((len - done).min(step)).unwrap_or(usize::MAX);
             match rustix::fs::copy_file_range(from, Some(&mut read_at), self.file, Some(&mut write_at), rest) {
-                // The end of the source; or a filesystem that can't and doesn't say so. Reading will tell which.
+                // The end of the source; or a filesystem that can't and doesn't say so. Reading
+                // will tell which.
                 Ok(0) => break,
                 Ok(copied) => {
                     done += copied as u64;
@@ -77,7 +82,8 @@ impl<'f> Raw<'f> {
                     }
                 }
                 Err(rustix::io::Errno::INTR) => {}
-                // Which of the two files an error is about is unknown here: reading and writing will tell.
+                // Which of the two files an error is about is unknown here: reading and writing
+                // will tell.
                 Err(_) => self.kernel_cannot_copy.store(true, Ordering::Relaxed),
             }
         }

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 
 use crate::{Draft, Error};
 
-/// Filesystems that take a block for each block that is written. Others compress, share the blocks of what is copied, or stand for
-/// something else that may: what they say is free says little.
+/// Filesystems that take a block for each block that is written. Others compress, share the blocks
+/// of what is copied, or stand for something else that may: what they say is free says little.
 const PLAIN: [u64; 2] = [EXT4, TMPFS];
 /// Also of ext2 and ext3.
 const EXT4: u64 = 0xef53;
@@ -17,7 +17,8 @@ const TMPFS: u64 = 0x0102_1994;
 /// What `st_blocks` counts in, whatever the filesystem.
 const ST_BLOCKS: u64 = 512;
 
-/// How many bytes may still be written to a file's, or a directory's, filesystem; `None` where nobody knows.
+/// How many bytes may still be written to a file's, or a directory's, filesystem; `None` where
+/// nobody knows.
 #[must_use]
 pub fn free_bytes(file: &File) -> Option<u64> {
     // What is reserved is root's.
@@ -37,7 +38,8 @@ fn free(file: &File, with_reserved: bool) -> Option<u64> {
 }
 
 impl Draft {
-    /// How many bytes the file may still take; `None` where nobody knows: where blocks are shared or compressed, or may be.
+    /// How many bytes the file may still take; `None` where nobody knows: where blocks are shared
+    /// or compressed, or may be.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {
         if self.shares() { None } else { free_bytes(self.file()) }
@@ -45,8 +47,8 @@ impl Draft {
 
     /// Sees whether the file can get so many bytes of content, those that it has included.
     ///
-    /// Holes take nothing, what a quota allows is not known, and what stands at the target stays until the end: so this fails
-    /// only where writing would fail, too, and later.
+    /// Holes take nothing, what a quota allows is not known, and what stands at the target stays
+    /// until the end: so this fails only where writing would fail, too, and later.
     ///
     /// # Errors
     /// When there is certainly no room for it.

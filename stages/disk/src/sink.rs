@@ -8,8 +8,9 @@ use crate::Error;
 
 /// Takes bytes at positions, in any order and from any number of threads.
 ///
-/// What is never written reads as zeros, so a writer leaves zeros out. No byte is written twice by a writer that has
-/// planned its layout, unless what it has written turns out to be from a bad source; then the last counts.
+/// What is never written reads as zeros, so a writer leaves zeros out. No byte is written twice by
+/// a writer that has planned its layout, unless what it has written turns out to be from a bad
+/// source; then the last counts.
 pub trait Sink: Sync {
     /// Puts `bytes` at `offset`.
     ///
@@ -26,7 +27,8 @@ pub trait Sink: Sync {
     }
 }
 
-/// How much is copied at once: larger pieces gain nothing, and this many fit the second-level cache.
+/// How much is copied at once: larger pieces gain nothing, and this many fit the second-level
+/// cache.
 const PIECE: usize = 256 * 1024;
 
 pub(crate) fn copy_through_memory<S: Sink + ?Sized>(

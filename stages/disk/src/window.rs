@@ -5,9 +5,10 @@ use std::os::unix::fs::MetadataExt as _;
 
 use crate::{Draft, Error, Raw, Sink};
 
-/// The part of an output that is a filesystem: its first byte is at some base of the file, and every other one as far behind that as it is
-/// in the filesystem. All offsets are the filesystem's own, so whoever fills a window need not know what stands around it. A
-/// disk without anything around its filesystem is a window at 0.
+/// The part of an output that is a filesystem: its first byte is at some base of the file, and
+/// every other one as far behind that as it is in the filesystem. All offsets are the filesystem's
+/// own, so whoever fills a window need not know what stands around it. A disk without anything
+/// around its filesystem is a window at 0.
 #[derive(Debug, Clone, Copy)]
 pub struct Window<'d> {
     draft: &'d Draft,
@@ -15,7 +16,8 @@ pub struct Window<'d> {
 }
 
 impl<'d> Window<'d> {
-    /// The unit of bases: filesystems share their blocks with packs and other disks only where both begin at such a position.
+    /// The unit of bases: filesystems share their blocks with packs and other disks only where both
+    /// begin at such a position.
     pub const ALIGNMENT: u64 = 4096;
 
     pub(crate) fn new(draft: &'d Draft, base: u64) -> Window<'d> {

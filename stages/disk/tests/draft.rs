@@ -15,7 +15,8 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Runs one of the ignored tests below in a process of its own; `before` is what a shell does first.
+/// Runs one of the ignored tests below in a process of its own; `before` is what a shell does
+/// first.
 fn child(test: &str, target: &Path, before: &str) {
     let exe = std::env::current_exe().unwrap();
     let script = format!("set -- ; {before}\nexec \"$@\" \"$0\" --ignored --exact {test}");
@@ -355,7 +356,8 @@ fn what_a_killed_run_left_goes_with_its_scratch() {
     child("dies_with_scratch", &target, "");
     let left = names(dir.path());
     assert!(left.len() == 2 && is_temporary(&left[0], "disk") && left[1] == format!("{}.d", left[0]), "{left:?}");
-    // Somebody who may rename things here gives another of our directories the name of what is to be removed.
+    // Somebody who may rename things here gives another of our directories the name of what is to
+    // be removed.
     fs::remove_dir_all(dir.path().join(&left[1])).unwrap();
     fs::create_dir(dir.path().join(&left[1])).unwrap();
     fs::write(dir.path().join(&left[1]).join("precious"), "").unwrap();
@@ -399,7 +401,8 @@ fn only_the_file_itself_gets_the_name() {
     }
 }
 
-/// As many as anybody likes of the names that we use are taken by somebody else, of whom nothing is removed.
+/// As many as anybody likes of the names that we use are taken by somebody else, of whom nothing is
+/// removed.
 #[test]
 fn names_that_others_take_are_in_nobodys_way() {
     let dir = tempfile::tempdir().unwrap();

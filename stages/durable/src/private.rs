@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use crate::remove::{empty_dir, open_dir};
 use crate::{Temporary, random_name};
 
-/// The file that makes a directory one of ours: nobody else can have put it there. In a directory of theirs, others can give
-/// the name of what is to be removed to any other directory of ours.
+/// The file that makes a directory one of ours: nobody else can have put it there. In a directory
+/// of theirs, others can give the name of what is to be removed to any other directory of ours.
 const MARK: &str = ".cvbake-private";
 
 const TEXT: &[u8] = b"A running cvbake works in this directory. If none runs, nothing here is needed any more.\n";
@@ -84,12 +84,14 @@ impl PrivateDir {
         &self.temporary
     }
 
-    /// Removes it and all that is in it. It is no error if that fails: whoever comes next removes it.
+    /// Removes it and all that is in it. It is no error if that fails: whoever comes next removes
+    /// it.
     pub fn remove(&self) {
         let _ = self.temporary.remove();
     }
 
-    /// Removes a directory that a dead process has made by [`PrivateDir::create`]; leaves anything else.
+    /// Removes a directory that a dead process has made by [`PrivateDir::create`]; leaves anything
+    /// else.
     ///
     /// # Errors
     /// When it can't be removed.
@@ -137,8 +139,8 @@ fn is_private(stat: &Stat, user: u32) -> bool {
     stat.st_uid == user && !Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH)
 }
 
-/// Whether a directory belongs to whoever owns what this process makes in `parent`: the effective user, but on some filesystems
-/// (of a network, or of a stick) somebody else.
+/// Whether a directory belongs to whoever owns what this process makes in `parent`: the effective
+/// user, but on some filesystems (of a network, or of a stick) somebody else.
 fn is_made_here(parent: &OwnedFd, dir: &OwnedFd) -> io::Result<bool> {
     let owner = rustix::fs::fstat(dir)?.st_uid;
     if owner == user() {
@@ -164,7 +166,8 @@ fn is_empty(dir: &OwnedFd) -> Result<bool, Errno> {
 /// Where a process has paths to what it has open.
 const DESCRIPTORS: &str = "/proc/self/fd";
 
-/// A path as a person should see it: one that begins with that of a [`PrivateDir`] begins with the directory's name instead.
+/// A path as a person should see it: one that begins with that of a [`PrivateDir`] begins with the
+/// directory's name instead.
 #[must_use]
 pub fn shown(path: &Path) -> PathBuf {
     let Ok(below) = path.strip_prefix(DESCRIPTORS) else { return path.to_owned() };

@@ -10,9 +10,10 @@ use rustix::io::Errno;
 
 /// Removes the directory `name` of `parent` and all that is in it; links are not followed.
 ///
-/// It never climbs: `..` leads to wherever somebody has moved the directory by then. Instead, a directory that has something
-/// in it is moved up into the one that is being removed, and emptied there. So three are open at a time, however deep they
-/// are (which can be for an image to say), and every name is looked up in one of those.
+/// It never climbs: `..` leads to wherever somebody has moved the directory by then. Instead, a
+/// directory that has something in it is moved up into the one that is being removed, and emptied
+/// there. So three are open at a time, however deep they are (which can be for an image to say),
+/// and every name is looked up in one of those.
 ///
 /// # Errors
 /// What the first thing that can't be removed gives.
@@ -146,7 +147,8 @@ mod tests {
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
     }
 
-    /// Somebody moves a directory away while it is being emptied. Its own content may go; what is beside it there must not.
+    /// Somebody moves a directory away while it is being emptied. Its own content may go; what is
+    /// beside it there must not.
     #[test]
     fn what_is_moved_away_meanwhile_takes_nothing_along() {
         let scratch = tempfile::tempdir().unwrap();
@@ -163,7 +165,8 @@ mod tests {
             let mover = std::thread::spawn({
                 let (doomed, shared) = (doomed.clone(), shared.clone());
                 move || {
-                    // As soon as it is being emptied, wherever it is by then, and under its name: so that whoever climbs finds it.
+                    // As soon as it is being emptied, wherever it is by then, and under its name:
+                    // so that whoever climbs finds it.
                     let files = ["a/z/0", "a/z/below/0"].map(|path| doomed.join(path));
                     while files.iter().all(|file| file.exists()) {
                         std::hint::spin_loop();

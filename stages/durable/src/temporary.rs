@@ -37,7 +37,8 @@ impl Temporary {
         Ok(Temporary { parent, name, identity, whole: true })
     }
 
-    /// The same for a directory in which others may have put something by then: it goes only if it is empty.
+    /// The same for a directory in which others may have put something by then: it goes only if it
+    /// is empty.
     ///
     /// # Errors
     /// When the directory can't be asked for its identity.

@@ -1,8 +1,9 @@
 //! The on-disk format: structures and constants with the names that the kernel's documentation
-//! (`Documentation/filesystems/ext4`) and the headers of the kernel and of e2fsprogs give them, and nothing else.
+//! (`Documentation/filesystems/ext4`) and the headers of the kernel and of e2fsprogs give them, and
+//! nothing else.
 //!
-//! All numbers are little-endian, but those of the journal. One block is 4096 bytes, one block group is as many blocks
-//! as one block of bitmap has bits:
+//! All numbers are little-endian, but those of the journal. One block is 4096 bytes, one block
+//! group is as many blocks as one block of bitmap has bits:
 //!
 //! ```text
 //!      0        1               1+d                  1+d+r

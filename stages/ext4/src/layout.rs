@@ -28,8 +28,8 @@ use place::Placed;
 
 /// The plan of a filesystem: a function of a tree and options, frozen.
 ///
-/// It holds positions only, about 12 bytes per inode; [`Layout::write_metadata`] takes everything else from the tree,
-/// which must be the one that was planned for.
+/// It holds positions only, about 12 bytes per inode; [`Layout::write_metadata`] takes everything
+/// else from the tree, which must be the one that was planned for.
 #[derive(Debug)]
 pub struct Layout {
     pub(crate) options: Options,
@@ -43,7 +43,8 @@ impl Layout {
     /// Plans the filesystem that holds `tree`.
     ///
     /// # Errors
-    /// When ext4 or Linux can't hold something of the tree, or the options don't allow what it needs.
+    /// When ext4 or Linux can't hold something of the tree, or the options don't allow what it
+    /// needs.
     pub fn plan(tree: &Tree, options: &Options) -> Result<Layout, Error> {
         if options.label.len() > EXT4_LABEL_MAX {
             return Err(Error::Label { label: escape(&options.label), len: options.label.len(), max: EXT4_LABEL_MAX });
@@ -93,15 +94,15 @@ impl Layout {
         (self.geometry.blocks - self.free_blocks()) * BLOCK_SIZE
     }
 
-    /// Which blocks of the packs go where on the disk: sorted by pack and block, joined where both sides continue. What
-    /// several files have in common is there once for each of them.
+    /// Which blocks of the packs go where on the disk: sorted by pack and block, joined where both
+    /// sides continue. What several files have in common is there once for each of them.
     #[must_use]
     pub fn placements(&self) -> &[Placement] {
         &self.placed.placements
     }
 
-    /// The pack that stands on the disk as it is, from [`BASE_PACK_BLOCK`] on, but for what its placements say otherwise: the
-    /// one of [`Options::base_pack`], if that was worth it.
+    /// The pack that stands on the disk as it is, from [`BASE_PACK_BLOCK`] on, but for what its
+    /// placements say otherwise: the one of [`Options::base_pack`], if that was worth it.
     #[must_use]
     pub fn base_pack(&self) -> Option<u32> {
         self.placed.placed_base.as_ref().map(|placed_base| placed_base.pack)
@@ -113,12 +114,14 @@ impl Layout {
         Some(placement.pack) == self.base_pack() && placement.disk_block == placement.pack_block + BASE_PACK_BLOCK
     }
 
-    /// The bytes of the disk that are written, metadata and content, sorted and joined. All others read as zeros.
+    /// The bytes of the disk that are written, metadata and content, sorted and joined. All others
+    /// read as zeros.
     pub fn used_ranges(&self) -> impl Iterator<Item = Range<u64>> {
         let mut blocks = Vec::new();
         for group in self.geometry.super_groups() {
             let start = self.geometry.group_blocks(group).start;
-            // The room for more descriptors is only written in the first group, where it is the resize inode's map.
+            // The room for more descriptors is only written in the first group, where it is the
+            // resize inode's map.
             let reserved = if group == 0 { self.geometry.reserved_gdt_blocks() } else { 0 };
             blocks.push(start..start + 1 + self.geometry.desc_blocks() + reserved);
         }
@@ -157,8 +160,9 @@ impl Layout {
         self.content.numbers.used().saturating_sub(group * per_group).min(per_group)
     }
 
-    /// Whether a group's block bitmap is on the disk: when the group has anything but its copy of the superblock. The last
-    /// one always has it, because it must say what lies beyond the filesystem's end.
+    /// Whether a group's block bitmap is on the disk: when the group has anything but its copy of
+    /// the superblock. The last one always has it, because it must say what lies beyond the
+    /// filesystem's end.
     pub(crate) fn has_block_bitmap(&self, group: u64) -> bool {
         if group + 1 == self.geometry.groups {
             return true;
@@ -167,7 +171,8 @@ impl Layout {
         let own = range.start + self.geometry.super_blocks(group);
         let taken = self.placed.space.taken();
         let next_taken = taken.get(taken.partition_point(|taken| taken.end <= own));
-        // Content fills the free blocks from the front: if a group has any, then on its first free block.
+        // Content fills the free blocks from the front: if a group has any, then on its first free
+        // block.
         let first_free = self.placed.space.runs(own, 1).next().map(|run| run.start);
         next_taken.is_some_and(|taken| taken.start < range.end)
             || first_free.is_some_and(|block| block < range.end.min(self.placed.content_end))

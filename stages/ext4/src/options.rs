@@ -10,8 +10,9 @@ pub enum Size {
     Min,
     /// So much more than [`Size::Min`].
     Extra(u64),
-    /// Exactly so long. The filesystem is rounded down to whole blocks, and to a last block group that is worth its
-    /// own tables; what is left over at the end stays unused, so the disk is as long as was asked for.
+    /// Exactly so long. The filesystem is rounded down to whole blocks, and to a last block group
+    /// that is worth its own tables; what is left over at the end stays unused, so the disk is as
+    /// long as was asked for.
     Exact(u64),
 }
 
@@ -28,7 +29,8 @@ impl Size {
     }
 }
 
-/// How many inodes the filesystem is to have. More than was asked for may fill up the last block of each inode table.
+/// How many inodes the filesystem is to have. More than was asked for may fill up the last block of
+/// each inode table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Inodes {
     /// Enough to work with, by [`Inodes::AUTO_POLICY`].
@@ -45,13 +47,15 @@ impl Inodes {
     pub const AUTO_POLICY: &str = "one inode per 16 KiB of disk, at least a quarter and 8192 more than the files need; \
                                    hardly more than they need on a disk of the smallest size";
 
-    /// The policy of [`Inodes::Auto`] on a disk with room: how many for a filesystem that needs so many.
+    /// The policy of [`Inodes::Auto`] on a disk with room: how many for a filesystem that needs so
+    /// many.
     #[must_use]
     pub fn auto_count(needed: u64, disk_bytes: u64) -> u64 {
         (needed + needed.div_ceil(4) + 8192).max(disk_bytes / (16 * 1024))
     }
 
-    /// The policy of [`Inodes::Auto`] on a disk without: how many for a filesystem that needs so many.
+    /// The policy of [`Inodes::Auto`] on a disk without: how many for a filesystem that needs so
+    /// many.
     #[must_use]
     pub fn fewest(needed: u64) -> u64 {
         needed + 16
@@ -73,11 +77,12 @@ pub struct Options {
     pub hash_seed: [u8; 16],
     /// Whether it has a journal.
     pub journal: bool,
-    /// When it was made, in seconds since 1970, and the times of what only the filesystem has (`lost+found`, the
-    /// journal). Kept within 0 to 2^40 - 1, which is what a superblock holds.
+    /// When it was made, in seconds since 1970, and the times of what only the filesystem has
+    /// (`lost+found`, the journal). Kept within 0 to 2^40 - 1, which is what a superblock holds.
     pub epoch: i64,
-    /// The pack whose content stands together, in the pack's own order and from [`BASE_PACK_BLOCK`](crate::BASE_PACK_BLOCK) on,
-    /// so that a file which begins as that pack can become the disk. Where much of it is dead, it is placed like the others.
+    /// The pack whose content stands together, in the pack's own order and from
+    /// [`BASE_PACK_BLOCK`](crate::BASE_PACK_BLOCK) on, so that a file which begins as that pack can
+    /// become the disk. Where much of it is dead, it is placed like the others.
     pub base_pack: Option<u32>,
 }
 

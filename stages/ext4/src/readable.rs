@@ -1,4 +1,5 @@
-//! What ext4 could hold and Linux hands out to nobody, so that it is as if it were not there, but for programs that look at the disk.
+//! What ext4 could hold and Linux hands out to nobody, so that it is as if it were not there, but
+//! for programs that look at the disk.
 
 use cvbake_tree::{Inode, Kind, Tree, escape_short};
 
@@ -17,8 +18,8 @@ pub struct LeftOut {
     pub inodes: usize,
 }
 
-/// Leaves out what Linux refuses to read back: `user.*` on anything but files and directories, and access control lists on symbolic
-/// links. Both engines are given the tree without.
+/// Leaves out what Linux refuses to read back: `user.*` on anything but files and directories, and
+/// access control lists on symbolic links. Both engines are given the tree without.
 pub fn leave_out_unreadable(tree: &mut Tree) -> Option<LeftOut> {
     let (inode, name) = tree.inodes().find_map(|inode| {
         let lost = inode.xattrs().iter().find(|xattr| !is_readable(inode, &xattr.name));

@@ -18,8 +18,8 @@ mod xattr;
 use batch::Batch;
 
 impl Layout {
-    /// Writes all but the content of files: what the disk needs besides [`Layout::placements`]. Neighbouring blocks are
-    /// written together, and nothing is written where zeros belong.
+    /// Writes all but the content of files: what the disk needs besides [`Layout::placements`].
+    /// Neighbouring blocks are written together, and nothing is written where zeros belong.
     ///
     /// # Errors
     /// When the sink refuses the bytes.

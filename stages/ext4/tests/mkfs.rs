@@ -1,4 +1,5 @@
-//! The engine `mkfs`: as an ordinary user, whatever a tree has comes out of a filesystem that e2fsprogs made.
+//! The engine `mkfs`: as an ordinary user, whatever a tree has comes out of a filesystem that
+//! e2fsprogs made.
 //!
 //! Read back by programs and crates that are not ours: debugfs, ext4-view, e2fsck.
 #![expect(clippy::unwrap_used, reason = "in the helpers of tests, a panic is a failed test")]
@@ -235,7 +236,8 @@ fn fsck(disk: &Path) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Compares a directory and everything below with the tree, as ext4-view sees it. Returns how many names it saw.
+/// Compares a directory and everything below with the tree, as ext4-view sees it. Returns how many
+/// names it saw.
 fn compare(disk: &Ext4, packs: &Vec<Vec<u8>>, path: &[u8], dir: Inode<'_>) -> usize {
     let as_path = |path: &[u8]| ext4_view::PathBuf::new(path);
     let mut found: Vec<_> = disk
@@ -284,7 +286,8 @@ fn compare(disk: &Ext4, packs: &Vec<Vec<u8>>, path: &[u8], dir: Inode<'_>) -> us
     seen
 }
 
-/// It takes times whose lower half is negative for corruption: `the_attributes_that_only_debugfs_shows` looks at those.
+/// It takes times whose lower half is negative for corruption:
+/// `the_attributes_that_only_debugfs_shows` looks at those.
 fn seen_by_ext4_view(inode: Inode<'_>) -> bool {
     [inode.mtime(), inode.atime(), inode.ctime()].iter().all(|time| time.secs & 0x8000_0000 == 0)
 }
@@ -352,8 +355,8 @@ fn bakes_the_nasty_tree() {
     assert!(made.free_blocks > 0 && made.inodes - made.free_inodes > tree.inode_count() as u64);
 }
 
-/// `struct ext4_acl_header` and its entries: a version, then tag and permissions, and the number only for those that have
-/// one.
+/// `struct ext4_acl_header` and its entries: a version, then tag and permissions, and the number
+/// only for those that have one.
 fn acl_on_disk(xattr: &[u8]) -> Vec<u8> {
     let mut bytes = 1_u32.to_le_bytes().to_vec();
     for entry in xattr[4..].chunks_exact(8) {
@@ -423,7 +426,8 @@ fn the_attributes_that_only_debugfs_shows(disk: &Path, tree: &Tree) {
             let value = disk.with_extension("value");
             let _ = fs::remove_file(&value);
             let acl = name.starts_with("system.posix_acl_");
-            // Access control lists as they are on the disk: what debugfs makes of them is not what the kernel does.
+            // Access control lists as they are on the disk: what debugfs makes of them is not what
+            // the kernel does.
             let (raw, expected) = if acl { ("-r", acl_on_disk(&xattr.value)) } else { ("", xattr.value.to_vec()) };
             let name = name.replace('"', "\"\"");
             debugfs(disk, &format!("ea_get {raw} -f {} \"{path}\" \"{name}\"", value.display()));
@@ -577,8 +581,8 @@ fn programs_that_are_missing_or_fail() {
 
 /// The programs, with a script of ours for mke2fs.
 fn with_mke2fs(bin: &Path, script: &str) -> Programs {
-    // Another process writes it: a child that another thread forks meanwhile would have it open for writing, so that nobody could
-    // run it.
+    // Another process writes it: a child that another thread forks meanwhile would have it open for
+    // writing, so that nobody could run it.
     let mut command = Command::new("sh");
     command.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(bin.join("mke2fs")).stdin(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -1,7 +1,8 @@
 //! A tar archive as a set of files that can be read in any order.
 //!
-//! The archive is gone through once, for the names and places of its files; then every file is a part of the archive's own, read
-//! with positioned reads. An archive that is compressed, or comes through a pipe, is first decompressed into an unnamed temporary file.
+//! The archive is gone through once, for the names and places of its files; then every file is a
+//! part of the archive's own, read with positioned reads. An archive that is compressed, or comes
+//! through a pipe, is first decompressed into an unnamed temporary file.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -19,14 +20,16 @@ use crate::Error;
 use crate::file::{Part, open_stream};
 use crate::layout::Members;
 
-/// The most files of an archive. The oldest form of `docker save` has four per layer; a hundred images of a hundred layers fit.
+/// The most files of an archive. The oldest form of `docker save` has four per layer; a hundred
+/// images of a hundred layers fit.
 pub(crate) const MAX_MEMBERS: usize = 200_000;
 
-/// The longest path of a file, or target of a link, that is remembered: about four times the longest that any tool
-/// writes, `blobs/sha512/` and 128 digits.
+/// The longest path of a file, or target of a link, that is remembered: about four times the
+/// longest that any tool writes, `blobs/sha512/` and 128 digits.
 pub(crate) const MAX_NAME: usize = 512;
 
-/// The most bytes of all paths and targets together: twice what as many files have as there may be, named `blobs/sha256/` and 64 digits.
+/// The most bytes of all paths and targets together: twice what as many files have as there may be,
+/// named `blobs/sha256/` and 64 digits.
 pub(crate) const MAX_NAMES_BYTES: usize = 32 << 20;
 
 /// The most links that are followed to a file; Linux's own limit. `docker save` makes one.
@@ -54,7 +57,8 @@ enum Content {
     },
     /// A normalised path.
     Link(Vec<u8>),
-    /// What no content is asked for of; programs that unpack the archive find it in the way of a file of its name.
+    /// What no content is asked for of; programs that unpack the archive find it in the way of a
+    /// file of its name.
     Directory,
     /// Something else, and what to say about it.
     Unusable(&'static str),
@@ -76,8 +80,8 @@ impl Archive {
         Ok(Archive { file: plain, place, members })
     }
 
-    /// The part of the archive that is the content of a file; links are followed within the archive. `once`: no name on the way may be
-    /// there twice.
+    /// The part of the archive that is the content of a file; links are followed within the
+    /// archive. `once`: no name on the way may be there twice.
     fn part_of(&self, name: &[u8], once: bool) -> Result<Option<Part>, Error> {
         let problem =
             |problem| Error::Member { place: self.place.clone(), name: name.escape_ascii().to_string(), problem };
@@ -133,8 +137,9 @@ fn is_compressed(file: &File, place: &str) -> Result<bool, Error> {
     Ok(Compression::detect(&prefix) != Compression::None)
 }
 
-/// The plain bytes of a stream in a file without a name, which is gone when it is closed, whatever happens. Zeros take no room there: an
-/// archive may have any number of them, and hardly be longer for that.
+/// The plain bytes of a stream in a file without a name, which is gone when it is closed, whatever
+/// happens. Zeros take no room there: an archive may have any number of them, and hardly be longer
+/// for that.
 pub(crate) fn decompress(file: File, place: &str, scratch: &Path) -> Result<File, Error> {
     let write = |source| Error::scratch(scratch, source);
     let read = |source| Error::Read { place: place.to_owned(), source };
@@ -219,7 +224,8 @@ fn parent(path: &[u8]) -> &[u8] {
     path.iter().rposition(|&byte| byte == b'/').map_or(b"", |slash| &path[..slash])
 }
 
-/// A path below the archive's root, without `.`, `..` and doubled slashes; `None` where it leads out or is too long.
+/// A path below the archive's root, without `.`, `..` and doubled slashes; `None` where it leads
+/// out or is too long.
 fn normalise(base: &[u8], path: &[u8]) -> Option<Vec<u8>> {
     if path.len() > MAX_NAME {
         return None;

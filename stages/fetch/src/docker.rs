@@ -1,4 +1,5 @@
-//! The archives of `docker save` and `podman save`: `manifest.json` says which files are the configuration and the layers.
+//! The archives of `docker save` and `podman save`: `manifest.json` says which files are the
+//! configuration and the layers.
 
 use std::io::{self, Read};
 
@@ -15,11 +16,12 @@ use crate::{DockerSelect, Error};
 
 const MANIFEST: &str = "manifest.json";
 
-/// The most names that the images of an archive have: `docker save` of everything that a machine has gives some hundreds.
+/// The most names that the images of an archive have: `docker save` of everything that a machine
+/// has gives some hundreds.
 const MAX_TAGS: usize = 1000;
 
-/// One image of an archive, as it is written. What begins with `_` is not read but has its name in other programs, so that no other
-/// spelling of it may mean something to them.
+/// One image of an archive, as it is written. What begins with `_` is not read but has its name in
+/// other programs, so that no other spelling of it may mean something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct RawItem {

@@ -318,7 +318,8 @@ fn list(names: &[String]) -> String {
 }
 
 impl Error {
-    /// About a directory for temporary files, by its name rather than by the descriptor that leads to it.
+    /// About a directory for temporary files, by its name rather than by the descriptor that leads
+    /// to it.
     pub(crate) fn scratch(dir: &std::path::Path, source: io::Error) -> Error {
         Error::Scratch { path: cvbake_durable::shown(dir), source }
     }

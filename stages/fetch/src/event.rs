@@ -33,7 +33,8 @@ pub enum Event {
         /// How many it has.
         size: u64,
     },
-    /// A layer that its author does not want to be passed on stays out of a push; its manifest says where to get it.
+    /// A layer that its author does not want to be passed on stays out of a push; its manifest says
+    /// where to get it.
     NotDistributable {
         /// The layer.
         digest: Digest,

@@ -9,7 +9,8 @@
 //! Decisions:
 //! - What has a digest goes byte for byte, and is held to its digest on the way.
 //! - Archives are a function of the image and its name: a fixed order, no times, no owners.
-//! - The archives here are streams; whoever gives the [`Write`](std::io::Write) sees to it that the file is whole or absent.
+//! - The archives here are streams; whoever gives the [`Write`](std::io::Write) sees to it that the
+//!   file is whole or absent.
 
 mod archive;
 mod docker;
@@ -53,7 +54,8 @@ impl Contents {
         Ok(Some(contents))
     }
 
-    /// Everything that a source leads to: all platforms, and what else is listed; `None` if it does not start with one manifest or index.
+    /// Everything that a source leads to: all platforms, and what else is listed; `None` if it does
+    /// not start with one manifest or index.
     ///
     /// # Errors
     /// When a document is missing or is not what led to it.
@@ -165,7 +167,8 @@ impl Contents {
     }
 }
 
-/// What has been pointed to. A document and a blob of one digest are two things: the one is looked into, the other is not.
+/// What has been pointed to. A document and a blob of one digest are two things: the one is looked
+/// into, the other is not.
 #[derive(Default)]
 struct Seen {
     documents: Known,
@@ -173,7 +176,8 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether a blob is new. Its media type may be another one each time: a layer is in manifests of Docker's form and in others.
+    /// Whether a blob is new. Its media type may be another one each time: a layer is in manifests
+    /// of Docker's form and in others.
     fn is_new_blob(&mut self, object: &str, blob: &Descriptor) -> Result<bool, VerifyError> {
         let Descriptor { digest, size, .. } = blob;
         match self.sizes.insert(*digest, *size) {

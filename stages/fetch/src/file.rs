@@ -13,12 +13,14 @@ use rustix::io::Errno;
 
 use crate::Error;
 
-/// Opens a regular file; a symbolic link to one will do. Anything else is an error and never a wait.
+/// Opens a regular file; a symbolic link to one will do. Anything else is an error and never a
+/// wait.
 pub(crate) fn open_regular(path: &Path) -> Result<File, Error> {
     open_regular_in(CWD, path.as_os_str(), path, OFlags::empty())
 }
 
-/// Opens a regular file in an open directory; a link to one is an error, too. `path` is what errors call it.
+/// Opens a regular file in an open directory; a link to one is an error, too. `path` is what errors
+/// call it.
 pub(crate) fn open_regular_at(dir: impl AsFd, name: &OsStr, path: &Path) -> Result<File, Error> {
     open_regular_in(dir, name, path, OFlags::NOFOLLOW)
 }
@@ -38,7 +40,8 @@ fn open_regular_in(dir: impl AsFd, name: &OsStr, path: &Path, follow: OFlags) ->
     Ok(file.into())
 }
 
-/// Opens a directory in an open directory, if there is one; a link to one is an error. `path` is what errors call it.
+/// Opens a directory in an open directory, if there is one; a link to one is an error. `path` is
+/// what errors call it.
 pub(crate) fn open_dir_at(dir: impl AsFd, name: &OsStr, path: &Path) -> Result<Option<OwnedFd>, Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(&dir, name, flags, Mode::empty()) {

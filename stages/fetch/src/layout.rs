@@ -1,4 +1,5 @@
-//! The OCI image layout: `oci-layout`, `index.json`, and blobs named by their digests, in a directory or in an archive.
+//! The OCI image layout: `oci-layout`, `index.json`, and blobs named by their digests, in a
+//! directory or in an archive.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -178,7 +179,8 @@ fn choose(place: &str, entries: Vec<Candidate>, select: &Select) -> Result<Vec<C
     }
 }
 
-/// What is left without attestations and other artifacts; all if nothing is, so that the error can say what it is.
+/// What is left without attestations and other artifacts; all if nothing is, so that the error can
+/// say what it is.
 fn only_images(entries: Vec<Candidate>) -> Vec<Candidate> {
     match entries.iter().any(Candidate::may_be_image) {
         true => entries.into_iter().filter(Candidate::may_be_image).collect(),

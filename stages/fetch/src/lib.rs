@@ -1,5 +1,5 @@
-//! A [`Source`] → [`Blobs`]: where an image starts, and its bytes. And back: [`Blobs`] → [`Shipment`] → a [`Target`] in a registry, or
-//! into files ([`export`]).
+//! A [`Source`] → [`Blobs`]: where an image starts, and its bytes. And back: [`Blobs`] →
+//! [`Shipment`] → a [`Target`] in a registry, or into files ([`export`]).
 //!
 //! ```text
 //! oci:DIR              ─→ oci-layout, index.json ─┐
@@ -9,15 +9,18 @@
 //! NAME, docker://NAME  ─→ a registry, the store   ─┘
 //! ```
 //!
-//! This crate believes a document only as far as it must to find the next one: which entry of an index is meant, where in an
-//! archive a file is. It hands out the bytes as they are, and `verify` compares them with their digests.
+//! This crate believes a document only as far as it must to find the next one: which entry of an
+//! index is meant, where in an archive a file is. It hands out the bytes as they are, and `verify`
+//! compares them with their digests.
 //!
 //! Decisions:
 //! - Names of sources mean what they mean to skopeo; the grammar is [`Source`]'s.
-//! - Every reader works with positioned reads on an open file, so layers are read concurrently, and from an archive without unpacking it.
-//! - A blob must be a regular file, or a link to one: opening anything else may wait or have effects.
-//! - In an archive the last of several files of one name counts, as tar has it, but for the documents that no digest protects:
-//!   there a second one is an error.
+//! - Every reader works with positioned reads on an open file, so layers are read concurrently, and
+//!   from an archive without unpacking it.
+//! - A blob must be a regular file, or a link to one: opening anything else may wait or have
+//!   effects.
+//! - In an archive the last of several files of one name counts, as tar has it, but for the
+//!   documents that no digest protects: there a second one is an error.
 
 mod archive;
 mod bare;
@@ -56,7 +59,8 @@ pub use shipment::{Blob, Manifest, Packed, Shipment};
 pub use source::{DockerSelect, Select, Source, TarSource};
 pub use stored::{open_stored, stored_name};
 
-/// Opens a source; one in a registry as anybody, keeping nothing: [`open_registry`] can do more. `scratch` is a directory for temporary files; `stdin` is what `tar:-` reads, taken only by it.
+/// Opens a source; one in a registry as anybody, keeping nothing: [`open_registry`] can do more.
+/// `scratch` is a directory for temporary files; `stdin` is what `tar:-` reads, taken only by it.
 ///
 /// # Errors
 /// When there is no such source, or none of its images is the one that is meant.

@@ -8,7 +8,8 @@ use oci_spec::distribution::Reference;
 
 use crate::reference;
 
-/// The name of an image in a registry: the reference that it is by the rules of Docker, and whether it says the registry.
+/// The name of an image in a registry: the reference that it is by the rules of Docker, and whether
+/// it says the registry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Name {
     reference: Reference,
@@ -37,10 +38,12 @@ impl Name {
         self.short.as_deref()
     }
 
-    /// Whether it is what a registry is called, with no image behind it: an address, `localhost`, or a host with a port.
+    /// Whether it is what a registry is called, with no image behind it: an address, `localhost`,
+    /// or a host with a port.
     #[must_use]
     pub fn is_registry(&self) -> bool {
-        /// The ports of registries. Another number behind a host may as well be a tag: there are images like `node.js:20`.
+        /// The ports of registries. Another number behind a host may as well be a tag: there are
+        /// images like `node.js:20`.
         const PORTS: [u16; 6] = [443, 5000, 5001, 5443, 8080, 8443];
         let Some(host) = self.short().filter(|short| !short.contains('/')) else { return false };
         let port = self.suffix.strip_prefix(':').and_then(|port| port.parse::<u16>().ok());

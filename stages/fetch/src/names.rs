@@ -10,8 +10,8 @@ use crate::layout::{self, Directory};
 use crate::source::normal_name;
 use crate::{DockerSelect, Error, Select, Source, docker};
 
-/// The images of a layout or an archive, or the one that is selected, each with the names that it has there and as a source of its own.
-/// `scratch` is a directory for temporary files.
+/// The images of a layout or an archive, or the one that is selected, each with the names that it
+/// has there and as a source of its own. `scratch` is a directory for temporary files.
 ///
 /// # Errors
 /// When there is no such place.
@@ -39,8 +39,9 @@ pub fn names(source: &Source, scratch: &Path) -> Result<Vec<(Source, Vec<String>
     })
 }
 
-/// Each image of an index with its names. Most programs give it a tag, some its whole name as a tag; Docker and containerd put the name in
-/// full beside a tag, which other images there may have as well.
+/// Each image of an index with its names. Most programs give it a tag, some its whole name as a
+/// tag; Docker and containerd put the name in full beside a tag, which other images there may have
+/// as well.
 fn by_tag(entries: Vec<Candidate>, source: impl Fn(Select) -> Source) -> Vec<(Source, Vec<String>)> {
     let mut named: BTreeMap<String, BTreeSet<Digest>> = BTreeMap::new();
     let mut tagged: BTreeMap<String, BTreeSet<Digest>> = BTreeMap::new();

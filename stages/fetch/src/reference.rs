@@ -1,14 +1,17 @@
-//! What a name of an image may look like, and what it means where it says less than everything, by the rules of Docker.
+//! What a name of an image may look like, and what it means where it says less than everything, by
+//! the rules of Docker.
 //!
 //! ```text
 //! name     = [host [":" port] "/"] part {"/" part}        host = label {"." label}
 //! whole    = name [":" tag] ["@" algorithm ":" hex]
 //! ```
 //!
-//! A first part with a dot is a host even if only a part may look like that (`my_registry.local`), as Docker has it.
+//! A first part with a dot is a host even if only a part may look like that (`my_registry.local`),
+//! as Docker has it.
 //!
-//! `oci-spec` reads the same with one regular expression (and takes letters beyond ASCII in tags, which registries don't). To make that
-//! ready takes 15 ms, half of what it takes to bake a small image; it is the oracle of the tests.
+//! `oci-spec` reads the same with one regular expression (and takes letters beyond ASCII in tags,
+//! which registries don't). To make that ready takes 15 ms, half of what it takes to bake a small
+//! image; it is the oracle of the tests.
 
 use oci_spec::distribution::Reference;
 
@@ -85,7 +88,8 @@ fn is_host(text: &str) -> bool {
     name.split('.').all(is_label) && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Small letters and digits, and between them a dot, one or two underscores, or any number of dashes.
+/// Small letters and digits, and between them a dot, one or two underscores, or any number of
+/// dashes.
 fn is_part(text: &str) -> bool {
     let is_letter = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let mut rest = text.as_bytes();
@@ -132,7 +136,8 @@ mod tests {
 
     use super::*;
 
-    /// What the oracle makes of it, but for what it takes though its own whole form is none: `Team/image`.
+    /// What the oracle makes of it, but for what it takes though its own whole form is none:
+    /// `Team/image`.
     fn oracle(text: &str) -> Option<Reference> {
         let reference: Reference = text.parse().ok()?;
         reference.whole().parse::<Reference>().ok()

@@ -6,16 +6,23 @@
 //! ```
 //!
 //! Decisions:
-//! - What is in the store is not asked for, and a connection is made only when something is missing.
-//! - A layer is handed out while it arrives. A connection that breaks is made again and continued by `Range`; so is what a killed run left.
-//! - The digest of a manifest is computed from its bytes; a server's own opinion only may not differ.
-//! - Mirrors stand in for a registry, they don't replace it: what is kept and said has the name that was asked for.
-//! - The client is asynchronous, nothing else is: each request waits on its own thread, with limits on silence and on slowness, and none
-//!   on duration.
-//! - So many blobs are received at once as [`Options::connections`] says, however many threads read them.
-//! - A layer is asked for when somebody reads it, not before. To ask for the largest while the configuration is on its way saved a bake
-//!   of a small image 5 ms of 36 on the loopback interface; with TLS it would cost a second connection, which takes longer than waiting
-//!   for the first. And who holds the lock of a blob that nobody works on yet makes processes wait for each other.
+//! - What is in the store is not asked for, and a connection is made only when something is
+//!   missing.
+//! - A layer is handed out while it arrives. A connection that breaks is made again and continued
+//!   by `Range`; so is what a killed run left.
+//! - The digest of a manifest is computed from its bytes; a server's own opinion only may not
+//!   differ.
+//! - Mirrors stand in for a registry, they don't replace it: what is kept and said has the name
+//!   that was asked for.
+//! - The client is asynchronous, nothing else is: each request waits on its own thread, with limits
+//!   on silence and on slowness, and none on duration.
+//! - So many blobs are received at once as [`Options::connections`] says, however many threads read
+//!   them.
+//! - A layer is asked for when somebody reads it, not before. To ask for the largest while the
+//!   configuration is on its way saved a bake of a small image 5 ms of 36 on the loopback
+//!   interface; with TLS it would cost a second connection, which takes longer than waiting for the
+//!   first. And who holds the lock of a blob that nobody works on yet makes processes wait for each
+//!   other.
 
 mod auth;
 mod config;
@@ -75,7 +82,8 @@ impl Place {
 /// What a short name stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ShortName {
-    /// Names in full, the first before the others; none if the configuration leads to none, or wants no choice to be made.
+    /// Names in full, the first before the others; none if the configuration leads to none, or
+    /// wants no choice to be made.
     pub full: Vec<Reference>,
     /// Whether it is an alias, so that nothing else is meant.
     pub is_alias: bool,
@@ -127,13 +135,16 @@ pub fn open_registry<'s>(
     open_name(&Name::from(reference.clone()), options, store, on)
 }
 
-/// Opens an image in a registry; with a store, what that has is not fetched, and what is fetched is kept.
+/// Opens an image in a registry; with a store, what that has is not fetched, and what is fetched is
+/// kept.
 ///
-/// A short name may stand for images in several registries: then the first that has it is opened. One that does not answer is
-/// not passed over, so that it is not the network that decides which image is meant.
+/// A short name may stand for images in several registries: then the first that has it is opened.
+/// One that does not answer is not passed over, so that it is not the network that decides which
+/// image is meant.
 ///
 /// # Errors
-/// When the name can't be resolved: the error says which registry, repository, and tag or digest, what came, and what was expected.
+/// When the name can't be resolved: the error says which registry, repository, and tag or digest,
+/// what came, and what was expected.
 pub fn open_name<'s>(
     name: &Name,
     options: &Options,

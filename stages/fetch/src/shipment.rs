@@ -5,8 +5,9 @@
 //! index ─→ manifests, indexes ─→ their configs, layers   all that are there
 //! ```
 //!
-//! Manifests are looked through by what they point to, whatever that is: an index also lists attestations and signatures, and they
-//! belong to it. What a manifest is, is believed of an [`Image`] only.
+//! Manifests are looked through by what they point to, whatever that is: an index also lists
+//! attestations and signatures, and they belong to it. What a manifest is, is believed of an
+//! [`Image`] only.
 
 mod docker;
 mod document;
@@ -26,7 +27,8 @@ use crate::export::check_document_bytes;
 use crate::file::Part;
 use crate::{Error, Event, Problem};
 
-/// What is pushed, in the order in which a registry wants it: a manifest comes after all that it points to.
+/// What is pushed, in the order in which a registry wants it: a manifest comes after all that it
+/// points to.
 #[derive(Debug)]
 pub struct Shipment {
     blobs: Vec<Blob>,
@@ -63,8 +65,8 @@ pub struct Manifest {
 }
 
 impl Shipment {
-    /// One image with a manifest ([`Shipment::of_packed`] makes one for others). `keep_private`: layers that are not to be
-    /// distributed stay here.
+    /// One image with a manifest ([`Shipment::of_packed`] makes one for others). `keep_private`:
+    /// layers that are not to be distributed stay here.
     ///
     /// # Errors
     /// When it has none.
@@ -86,7 +88,8 @@ impl Shipment {
     /// An index with all of its images that are there, or the only image where there is no index.
     ///
     /// # Errors
-    /// When several images are meant and no index holds them together; when a document can't be read or is not what its digest says.
+    /// When several images are meant and no index holds them together; when a document can't be
+    /// read or is not what its digest says.
     pub fn all(blobs: &dyn Blobs, keep_private: bool, on: &(dyn Fn(Event) + Sync)) -> Result<Shipment, Error> {
         let not_pushable =
             |problem: &str| Error::NotPushable { place: blobs.reference().to_owned(), problem: problem.to_owned() };
@@ -111,13 +114,15 @@ impl Shipment {
         &self.blobs
     }
 
-    /// The manifests, those first that others point to; the last one is the image or the index itself.
+    /// The manifests, those first that others point to; the last one is the image or the index
+    /// itself.
     #[must_use]
     pub fn manifests(&self) -> &[Manifest] {
         &self.manifests
     }
 
-    /// The manifests that an index lists and that are not there, with the platforms that it says they are for.
+    /// The manifests that an index lists and that are not there, with the platforms that it says
+    /// they are for.
     #[must_use]
     pub fn absent(&self) -> &[(Descriptor, Option<String>)] {
         &self.absent

@@ -1,4 +1,5 @@
-//! An image that a store holds, by what its name points to: whatever that is called, and without asking anybody.
+//! An image that a store holds, by what its name points to: whatever that is called, and without
+//! asking anybody.
 
 use std::fs::File;
 use std::io::{self, Read};

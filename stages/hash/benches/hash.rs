@@ -4,7 +4,8 @@
 //! cargo bench -p cvbake-hash
 //! ```
 //!
-//! Megabytes per second of all streams together, the best of several turns, which the two take alternately.
+//! Megabytes per second of all streams together, the best of several turns, which the two take
+//! alternately.
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
 use std::sync::Arc;

@@ -15,7 +15,8 @@ const START: State =
 
 const BLOCK: usize = size_of::<Block>();
 
-/// A stream of which some is hashed and some is waiting. What falls across the pieces is put together in a block of its own.
+/// A stream of which some is hashed and some is waiting. What falls across the pieces is put
+/// together in a block of its own.
 pub(crate) struct Lane {
     pub(crate) state: State,
     across: Block,
@@ -86,7 +87,8 @@ impl Lane {
     }
 }
 
-/// What comes after the last byte of a stream: a bit, zeros up to the end of a block, and the length in bits.
+/// What comes after the last byte of a stream: a bit, zeros up to the end of a block, and the
+/// length in bits.
 pub(crate) fn padding(len: u64) -> Vec<u8> {
     let mut padding = vec![0x80];
     while !(len + padding.len() as u64 + 8).is_multiple_of(BLOCK as u64) {

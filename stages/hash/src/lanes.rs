@@ -14,7 +14,8 @@ pub(crate) type State = [u32; 8];
 
 /// Takes streams forward.
 pub(crate) trait Engine: Send + Sync {
-    /// Takes each state, of which there are up to [`LANES`], forward by its blocks, of which each has equally many.
+    /// Takes each state, of which there are up to [`LANES`], forward by its blocks, of which each
+    /// has equally many.
     fn compress(&self, states: &mut [State], blocks: &[&[Block]]);
 }
 

@@ -31,15 +31,16 @@ enum Way {
 }
 
 impl Stream {
-    /// A stream of about so many bytes. It is hashed by the team, or else, if it is short or there is none, by whoever brings the
-    /// bytes.
+    /// A stream of about so many bytes. It is hashed by the team, or else, if it is short or there
+    /// is none, by whoever brings the bytes.
     #[must_use]
     pub fn new(algorithm: Algorithm, len: u64) -> Stream {
         let membership = team(algorithm).filter(|_| len >= LONG).and_then(|team| team.join().ok());
         Stream(membership.map_or_else(|| Way::Here(Hasher::new(algorithm)), Way::Team))
     }
 
-    /// A stream that is hashed by another thread than the one that brings the bytes, even if there is no team.
+    /// A stream that is hashed by another thread than the one that brings the bytes, even if there
+    /// is no team.
     #[must_use]
     pub fn aside(algorithm: Algorithm) -> Stream {
         let way = team(algorithm).map_or_else(|| alone(algorithm), |team| team.join().map(Way::Team));
@@ -50,7 +51,8 @@ impl Stream {
     /// Brings the next bytes. Waits if too much has been brought that is not hashed yet.
     ///
     /// # Panics
-    /// If a thread that hashes has panicked, as what a piece does when it is read or dropped can make it.
+    /// If a thread that hashes has panicked, as what a piece does when it is read or dropped can
+    /// make it.
     pub fn update(&mut self, piece: impl AsRef<[u8]> + Send + 'static) {
         match &mut self.0 {
             Way::Team(membership) => membership.update(Box::new(piece)),

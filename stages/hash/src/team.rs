@@ -1,9 +1,12 @@
-//! The threads that take many streams forward at once: one for every eight streams, as far as there are processors.
+//! The threads that take many streams forward at once: one for every eight streams, as far as there
+//! are processors.
 //!
-//! They live as long as there are streams for them. Hashing two streams costs hardly more than hashing one, and eight less than twice
-//! as much, so they wait until either every stream has something for them, or one of them presses: it has come to its end, or has so
-//! much waiting that its reader would have to wait soon. A stream that presses is therefore never waited for in vain, and the others
-//! lose nothing: they have nothing to do for whoever reads them until they press themselves.
+//! They live as long as there are streams for them. Hashing two streams costs hardly more than
+//! hashing one, and eight less than twice as much, so they wait until either every stream has
+//! something for them, or one of them presses: it has come to its end, or has so much waiting that
+//! its reader would have to wait soon. A stream that presses is therefore never waited for in vain,
+//! and the others lose nothing: they have nothing to do for whoever reads them until they press
+//! themselves.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,15 +21,18 @@ use crate::lanes::{Block, Engine, LANES, State};
 /// From so many waiting bytes on a stream presses.
 const PRESSING: usize = 512 << 10;
 
-/// So many waiting bytes, and whoever brings more waits. A stream presses long before; but the thread may get no core for some
-/// milliseconds, and whoever brings should not stand still then, nor have nothing to bring afterwards.
+/// So many waiting bytes, and whoever brings more waits. A stream presses long before; but the
+/// thread may get no core for some milliseconds, and whoever brings should not stand still then,
+/// nor have nothing to bring afterwards.
 pub(crate) const MOST: usize = 4 << 20;
 
-/// What a piece counts for beside its bytes: with tiny ones, what they stand in is most of the memory.
+/// What a piece counts for beside its bytes: with tiny ones, what they stand in is most of the
+/// memory.
 const PER_PIECE: usize = 256;
 
-/// So many blocks each stream is taken forward at most before the others are looked at again: a part of what may wait, so that those
-/// that were waited for bring more meanwhile, and all go on together.
+/// So many blocks each stream is taken forward at most before the others are looked at again: a
+/// part of what may wait, so that those that were waited for bring more meanwhile, and all go on
+/// together.
 const STEP: usize = (128 << 10) / size_of::<Block>();
 
 /// Streams, and the threads that hash them.
@@ -289,7 +295,8 @@ impl Drop for Membership {
         // Others may have waited for this one, and threads may have nothing to do any more.
         self.team.work.notify_all();
         drop(shared);
-        // What pieces do when they are dropped is nothing that needs the lock, nor may it ever need a team.
+        // What pieces do when they are dropped is nothing that needs the lock, nor may it ever need
+        // a team.
         drop((here, gone));
     }
 }

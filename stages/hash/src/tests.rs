@@ -1,4 +1,5 @@
-//! Whatever is brought in whatever pieces by however many: the digests are those of another implementation.
+//! Whatever is brought in whatever pieces by however many: the digests are those of another
+//! implementation.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,13 +1,13 @@
-//! Inflating, side by side: this crate, flate2 with zlib-rs as a stream in equally large pieces, and libdeflate, which
-//! needs the whole input and output in memory and sets the mark.
+//! Inflating, side by side: this crate, flate2 with zlib-rs as a stream in equally large pieces,
+//! and libdeflate, which needs the whole input and output in memory and sets the mark.
 //!
 //! ```sh
 //! cargo bench -p cvbake-inflate                     # data made of the programs of this machine
 //! cargo bench -p cvbake-inflate -- LAYER.tar.gz …   # gzip files, with one member each
 //! ```
 //!
-//! The contestants take turns and the fastest turn of each counts, so that other load on the machine hits all alike. Each
-//! checks CRC and length.
+//! The contestants take turns and the fastest turn of each counts, so that other load on the
+//! machine hits all alike. Each checks CRC and length.
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
 use std::hint::black_box;

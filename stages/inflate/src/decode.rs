@@ -1,4 +1,5 @@
-//! The symbols of a block: the loop where all the time goes, and its careful twin for the last bytes of a stream.
+//! The symbols of a block: the loop where all the time goes, and its careful twin for the last
+//! bytes of a stream.
 #![expect(clippy::cast_possible_truncation, reason = "bits are masked to what fits, or fit where they are left over")]
 
 use crate::error::{Code, Failure, Problem};
@@ -6,10 +7,12 @@ use crate::input::Input;
 use crate::output::{Output, SLACK, copy_match};
 use crate::table::{Distances, END, EXCEPTION, LITERAL, Literals, SUBTABLE, distance, length};
 
-/// The fast loop starts where this many bytes of input are there: more than it loads before and in its first turn.
+/// The fast loop starts where this many bytes of input are there: more than it loads before and in
+/// its first turn.
 pub(crate) const MARGIN: usize = 40;
 
-/// What a turn of the fast loop may load: eight bytes, twice, with less than eight bytes between them.
+/// What a turn of the fast loop may load: eight bytes, twice, with less than eight bytes between
+/// them.
 const TURN: usize = 24;
 
 /// The most extra bits of a distance, and the most bits it has with its codeword.
@@ -61,7 +64,8 @@ fn run(
     let Codes { literals, distances } = codes;
     // Matches reach no further back than where the member starts, and so does what is looked at.
     let output = &mut output[floor..];
-    // Where the last turn may start is computed anew each time: that takes no more instructions, and fewer registers.
+    // Where the last turn may start is computed anew each time: that takes no more instructions,
+    // and fewer registers.
     assert!(input.len() >= TURN && output.len() >= SLACK, "the margin and the slack");
     let mut to = *end - floor;
 
@@ -69,8 +73,8 @@ fn run(
     let mut at = *bit / 8 + 1;
     let mut window: &[u8; TURN] = input[at..].first_chunk().expect("the margin");
     let mut ahead = 0;
-    // Bits that are loaded and not used, the next one lowest; how many of them are no longer ahead: the low six bits of
-    // `count`, while the others are what subtracting whole entries leaves.
+    // Bits that are loaded and not used, the next one lowest; how many of them are no longer ahead:
+    // the low six bits of `count`, while the others are what subtracting whole entries leaves.
     let mut bits = u64::from(input[*bit / 8]) >> (*bit % 8);
     let mut count = 8 - (*bit % 8) as u32;
 
@@ -153,8 +157,9 @@ fn run(
         to += done;
         let len = length(entry, saved);
 
-        // Up to 42 bits are used. Here, as for literals, so many are left that the next symbol can be looked up before more
-        // are loaded: whoever waits for the one need not wait for the other.
+        // Up to 42 bits are used. Here, as for literals, so many are left that the next symbol can
+        // be looked up before more are loaded: whoever waits for the one need not wait for the
+        // other.
         let mut far = distances.first(bits);
         if far as u32 & EXCEPTION != 0 {
             if far as u32 & SUBTABLE == 0 {

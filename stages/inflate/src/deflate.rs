@@ -47,7 +47,8 @@ enum Block {
 pub(crate) enum Pause {
     /// The data is at its end, and the input behind its last byte.
     End,
-    /// There is something to consume first: because there is no more room, or because the next bytes may be long in coming.
+    /// There is something to consume first: because there is no more room, or because the next
+    /// bytes may be long in coming.
     Ready,
 }
 
@@ -69,8 +70,8 @@ impl Deflate {
         self.last = false;
     }
 
-    /// Inflates what there is room for. It never stops within a symbol or a block's header: those are read when all of
-    /// their bytes are there.
+    /// Inflates what there is room for. It never stops within a symbol or a block's header: those
+    /// are read when all of their bytes are there.
     pub(crate) fn inflate<R: Read>(&mut self, input: &mut Input<R>, output: &mut Output) -> Result<Pause, Failure> {
         loop {
             let wanted = match self.block {

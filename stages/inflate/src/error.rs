@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 
-/// Why a gzip stream can't be read on. As the inner error of an [`io::Error`] it comes out of [`crate::GzipReader`].
+/// Why a gzip stream can't be read on. As the inner error of an [`io::Error`] it comes out of
+/// [`crate::GzipReader`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("gzip data, at compressed byte {offset}: {problem}")]
 #[non_exhaustive]

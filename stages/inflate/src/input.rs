@@ -4,12 +4,12 @@ use std::io::{self, Read};
 
 use crate::error::{Failure, Problem};
 
-/// How many zeros stand behind the end of the stream: more than the longest block header has bytes, so that nothing that
-/// is read in one go needs to look where the end is before it is done.
+/// How many zeros stand behind the end of the stream: more than the longest block header has bytes,
+/// so that nothing that is read in one go needs to look where the end is before it is done.
 const PADDING: usize = 1024;
 
-/// What is handed to [`Input::want`] at most. The longest block header has 17 bits of counts, 19 lengths of 3 bits, and 316 symbols
-/// of 7 bits with 7 more: 563 bytes.
+/// What is handed to [`Input::want`] at most. The longest block header has 17 bits of counts, 19
+/// lengths of 3 bits, and 316 symbols of 7 bits with 7 more: 563 bytes.
 pub(crate) const MOST_WANTED: usize = 640;
 
 pub(crate) struct Input<R> {
@@ -74,7 +74,8 @@ impl<R> Input<R> {
         bit > self.end * 8
     }
 
-    /// What is wrong, after bits up to this position were read: the stream has ended where there are none.
+    /// What is wrong, after bits up to this position were read: the stream has ended where there
+    /// are none.
     pub(crate) fn failure(&self, bit: usize, problem: Problem) -> Failure {
         if self.is_behind_end(bit) {
             return self.truncated("a member's data");
@@ -92,7 +93,8 @@ impl<R> Input<R> {
 }
 
 impl<R: Read> Input<R> {
-    /// Sees to it that so many bytes are there, or all that ever come. `false` if it would have to read and may not.
+    /// Sees to it that so many bytes are there, or all that ever come. `false` if it would have to
+    /// read and may not.
     pub(crate) fn want(&mut self, bytes: usize, may_read: bool) -> io::Result<bool> {
         debug_assert!(bytes <= MOST_WANTED, "the buffer holds that");
         while self.end - self.bit / 8 < bytes && !self.ended {

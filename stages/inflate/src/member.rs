@@ -16,8 +16,8 @@ const FNAME: u8 = 0x08;
 const FCOMMENT: u8 = 0x10;
 const RESERVED: u8 = 0xe0;
 
-/// How long a name or a comment may be: as long as the extra field, whose length has 16 bits. Names of files have 4096
-/// bytes at most, and what goes on for longer says nothing.
+/// How long a name or a comment may be: as long as the extra field, whose length has 16 bits. Names
+/// of files have 4096 bytes at most, and what goes on for longer says nothing.
 pub const MAX_TEXT: usize = u16::MAX as usize;
 
 /// A member's trailer while it is read.
@@ -28,8 +28,8 @@ pub(crate) struct Trailer {
 }
 
 impl Trailer {
-    /// Takes what belongs to the trailer and is there, nothing only at the end of the stream; checksum and length when it
-    /// is complete.
+    /// Takes what belongs to the trailer and is there, nothing only at the end of the stream;
+    /// checksum and length when it is complete.
     pub(crate) fn read<R>(&mut self, input: &mut Input<R>) -> Result<Option<(u32, u32)>, Failure> {
         let bytes = input.bytes();
         if bytes.is_empty() {
@@ -70,8 +70,8 @@ enum Step {
 }
 
 impl Header {
-    /// Takes what belongs to the header and is there, nothing only at the end of the stream; `true` when the header is
-    /// complete.
+    /// Takes what belongs to the header and is there, nothing only at the end of the stream; `true`
+    /// when the header is complete.
     pub(crate) fn read<R>(&mut self, input: &mut Input<R>) -> Result<bool, Failure> {
         let offset = input.offset();
         let bytes = input.bytes();

@@ -11,8 +11,8 @@ use std::ops::Range;
 /// How far back a match may reach, by the RFC.
 pub(crate) const HISTORY: usize = 32 * 1024;
 
-/// What may be written where there was room for one byte: two literals and a match of 258 bytes, rounded up to what is
-/// copied at once.
+/// What may be written where there was room for one byte: two literals and a match of 258 bytes,
+/// rounded up to what is copied at once.
 pub(crate) const SLACK: usize = 320;
 
 pub(crate) struct Output {
@@ -58,7 +58,8 @@ impl Output {
         self.floor = self.ready.end;
     }
 
-    /// Makes room when little is left and everything was consumed: of that, only the history is kept.
+    /// Makes room when little is left and everything was consumed: of that, only the history is
+    /// kept.
     pub(crate) fn make_room(&mut self) {
         let room = self.buffer.len() - SLACK;
         let little = (room - HISTORY).div_ceil(4);
@@ -95,8 +96,8 @@ impl Output {
         }
     }
 
-    /// The whole buffer, where the next byte goes, and where the member's data starts; the first says by
-    /// [`Output::advance_to`] what it did.
+    /// The whole buffer, where the next byte goes, and where the member's data starts; the first
+    /// says by [`Output::advance_to`] what it did.
     pub(crate) fn parts(&mut self) -> (&mut [u8], usize, usize) {
         (&mut self.buffer, self.ready.end, self.floor)
     }
@@ -107,7 +108,8 @@ impl Output {
     }
 }
 
-/// Copies `len` bytes from `distance` bytes before `to`; up to 48 bytes more are overwritten behind them.
+/// Copies `len` bytes from `distance` bytes before `to`; up to 48 bytes more are overwritten behind
+/// them.
 #[inline(always)]
 pub(crate) fn copy_match(buffer: &mut [u8], to: usize, distance: usize, len: usize) {
     let from = to - distance;

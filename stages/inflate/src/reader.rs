@@ -14,14 +14,15 @@ use crate::output::Output;
 /// How much is read at once: pieces from 64 KiB on cost no measurable time per call.
 pub const INPUT_BUFFER: usize = 128 * 1024;
 
-/// How much is inflated at once, at most; the piece still fits into a core's own cache when it is hashed and parsed right
-/// after.
+/// How much is inflated at once, at most; the piece still fits into a core's own cache when it is
+/// hashed and parsed right after.
 pub const OUTPUT_BUFFER: usize = 256 * 1024;
 
 /// A reader of the plain bytes of a gzip stream.
 ///
-/// It reports the end only after the whole input has been read and found right: all members, their checksums and lengths,
-/// and nothing but NULs behind them. What stands before an error comes before the error, however the input arrives.
+/// It reports the end only after the whole input has been read and found right: all members, their
+/// checksums and lengths, and nothing but NULs behind them. What stands before an error comes
+/// before the error, however the input arrives.
 pub struct GzipReader<R> {
     input: Input<R>,
     deflate: Box<Deflate>,
@@ -30,8 +31,8 @@ pub struct GzipReader<R> {
     crc: Hasher,
     len: u32,
     state: State,
-    /// Broken for good: the error is repeated, because one that turns into an end or into other bytes on the second try
-    /// is none.
+    /// Broken for good: the error is repeated, because one that turns into an end or into other
+    /// bytes on the second try is none.
     error: Option<Error>,
 }
 
@@ -53,7 +54,8 @@ impl<R> GzipReader<R> {
         GzipReader::with_prefix(&[], reader)
     }
 
-    /// Reads a stream whose first bytes were read before: they are `prefix`, and `reader` gives the rest.
+    /// Reads a stream whose first bytes were read before: they are `prefix`, and `reader` gives the
+    /// rest.
     #[must_use]
     pub fn with_prefix(prefix: &[u8], reader: R) -> GzipReader<R> {
         GzipReader::with_capacities(prefix, reader, INPUT_BUFFER, OUTPUT_BUFFER)
@@ -77,7 +79,8 @@ impl<R> GzipReader<R> {
         self.input.offset()
     }
 
-    /// Gives the reader back, in whatever place it is; bytes read ahead are lost, none at the end of the stream.
+    /// Gives the reader back, in whatever place it is; bytes read ahead are lost, none at the end
+    /// of the stream.
     #[must_use]
     pub fn into_inner(self) -> R {
         self.input.into_inner()
@@ -89,7 +92,8 @@ impl<R: Read> GzipReader<R> {
     fn advance(&mut self) -> Result<(), Failure> {
         self.output.make_room();
         loop {
-            // Whatever is ready goes out before the reader below is asked for more, which may take long or fail.
+            // Whatever is ready goes out before the reader below is asked for more, which may take
+            // long or fail.
             if !matches!(self.state, State::Data | State::End) && !self.input.want(1, self.output.is_empty())? {
                 return Ok(());
             }

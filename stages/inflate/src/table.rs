@@ -7,8 +7,9 @@
 //! distances                          47..32 mask  31..16 value ┘ 11..8 codeword   7..0 codeword and extra bits, in bits
 //! ```
 //!
-//! The value is the literal, or the base to which the extra bits are added; the mask has a one for each of these. Or it is
-//! where a subtable starts, which has as many bits as the field of the codeword says. `EXCEPTION` alone: no symbol.
+//! The value is the literal, or the base to which the extra bits are added; the mask has a one for
+//! each of these. Or it is where a subtable starts, which has as many bits as the field of the
+//! codeword says. `EXCEPTION` alone: no symbol.
 #![expect(clippy::cast_possible_truncation, reason = "bits are masked to what fits")]
 
 use std::ops::Add;
@@ -26,7 +27,8 @@ const MAX_BITS: usize = 15;
 /// A table of `1 << BITS` entries and the subtables behind them, `SIZE` together.
 pub(crate) struct Table<E, const BITS: u32, const SIZE: usize>([E; SIZE]);
 
-/// Sizes are those that the program `enough` of zlib finds for the worst code of 288, 32 and 19 symbols.
+/// Sizes are those that the program `enough` of zlib finds for the worst code of 288, 32 and 19
+/// symbols.
 pub(crate) type Literals = Table<u32, 11, 2342>;
 pub(crate) type Distances = Table<u64, 8, 402>;
 pub(crate) type Lengths = Table<u32, 7, 128>;
@@ -65,11 +67,12 @@ impl<E: Copy + From<u32> + Into<u64> + Add<Output = E>, const BITS: u32, const S
         (second, bits, (BITS + (second.into() as u32 & 63)) as usize)
     }
 
-    /// Makes the table of the code in which symbol `n` has a codeword of `lengths[n]` bits, or none where that is 0.
+    /// Makes the table of the code in which symbol `n` has a codeword of `lengths[n]` bits, or none
+    /// where that is 0.
     ///
-    /// As in zlib: every codeword must be there, but where `lone` says so a code may have a single symbol with one bit,
-    /// or none at all, as long as what is missing is not used. (zlib takes an empty code of code lengths, too, and refuses what
-    /// follows from it.)
+    /// As in zlib: every codeword must be there, but where `lone` says so a code may have a single
+    /// symbol with one bit, or none at all, as long as what is missing is not used. (zlib takes an
+    /// empty code of code lengths, too, and refuses what follows from it.)
     pub(crate) fn build(&mut self, lengths: &[u8], templates: &[E], lone: bool) -> Result<(), CodeFault> {
         let (counts, sorted) = sort(lengths);
         let longest = counts.iter().rposition(|&count| count > 0).unwrap_or(0);
@@ -96,10 +99,11 @@ impl<E: Copy + From<u32> + Into<u64> + Add<Output = E>, const BITS: u32, const S
         Ok(())
     }
 
-    /// Fills in a complete code: `counts[n]` codewords of `n` bits, for the symbols `sorted` by length.
+    /// Fills in a complete code: `counts[n]` codewords of `n` bits, for the symbols `sorted` by
+    /// length.
     ///
-    /// Codewords are read from the highest bit down, so a table is indexed by their reverse; short ones have several
-    /// places, which are filled by doubling what stands there.
+    /// Codewords are read from the highest bit down, so a table is indexed by their reverse; short
+    /// ones have several places, which are filled by doubling what stands there.
     fn fill(&mut self, counts: &[u16; MAX_BITS + 1], sorted: &[u16; 288], templates: &[E]) {
         let main = 1usize << BITS;
         let mut symbols = sorted.iter().map(|&symbol| templates[usize::from(symbol)]);
@@ -157,8 +161,8 @@ fn sort(lengths: &[u8]) -> ([u16; MAX_BITS + 1], [u16; 288]) {
     (counts, sorted)
 }
 
-/// How many bits index a subtable that starts after `done` of the `counts[0]` codewords with `bits` bits left: as many as
-/// its longest codeword has left, by how many fit.
+/// How many bits index a subtable that starts after `done` of the `counts[0]` codewords with `bits`
+/// bits left: as many as its longest codeword has left, by how many fit.
 fn subtable_bits(counts: &[u16], done: usize, mut bits: usize) -> usize {
     let mut counts = counts.iter().map(|&count| usize::from(count));
     let mut filled = counts.next().unwrap_or(0) - done;

@@ -109,7 +109,8 @@ fn same_as_oracle(body: &[u8]) -> Option<Problem> {
     let (found, error) = outcome(&[b"\x1f\x8b\x08\0\0\0\0\0\0\xff", body].concat());
     let problem = error.expect("zlib-rs refuses it").problem;
     let is_truncated = matches!(problem, Problem::Truncated { inside: "a member's data" });
-    // zlib-rs goes on with an empty code of code lengths, and may meet the end before it finds fault with what comes of it.
+    // zlib-rs goes on with an empty code of code lengths, and may meet the end before it finds
+    // fault with what comes of it.
     let early = matches!(problem, Problem::Code { code: Code::Lengths, fault: CodeFault::Incomplete });
     let agree = is_truncated == (verdict == Verdict::Truncated);
     assert!(agree || early, "{problem}, but zlib-rs says {verdict:?}");

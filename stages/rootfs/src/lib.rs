@@ -1,15 +1,19 @@
-//! A tree → what other programs take for a root filesystem: a tar with every attribute of every file.
+//! A tree → what other programs take for a root filesystem: a tar with every attribute of every
+//! file.
 //!
 //! ```text
 //! tree ─→ root, then directory by directory, each file under its first name ─→ PAX headers and content
 //! ```
 //!
 //! Decisions:
-//! - **ustar where that says everything, PAX records for the rest**: what needs no record reads the same everywhere, and nothing is cut or
-//!   rounded. Extended attributes are `SCHILY.xattr.*` records, which GNU tar, bsdtar, Go's `archive/tar` and cvbake itself read.
-//! - **Files that are mostly holes are stored without them**, in GNU's form 1.0 ([`tar::is_sparse`]); all others as they read, because programs
-//!   that don't know the form would unpack something else.
-//! - **A function of the tree**: entries in canonical order, no names of users, no time but the files' own.
+//! - **ustar where that says everything, PAX records for the rest**: what needs no record reads the
+//!   same everywhere, and nothing is cut or rounded. Extended attributes are `SCHILY.xattr.*`
+//!   records, which GNU tar, bsdtar, Go's `archive/tar` and cvbake itself read.
+//! - **Files that are mostly holes are stored without them**, in GNU's form 1.0
+//!   ([`tar::is_sparse`]); all others as they read, because programs that don't know the form would
+//!   unpack something else.
+//! - **A function of the tree**: entries in canonical order, no names of users, no time but the
+//!   files' own.
 #![forbid(unsafe_code)]
 
 mod error;

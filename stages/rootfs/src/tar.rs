@@ -17,10 +17,12 @@ const HOLES_OF_HALF: u64 = 64 << 10;
 /// From so many on any file is.
 const HOLES_OF_ANY: u64 = 1 << 20;
 
-/// The most parts of a file that is stored without its holes: what Go's `archive/tar` and cvbake read.
+/// The most parts of a file that is stored without its holes: what Go's `archive/tar` and cvbake
+/// read.
 const MAX_PARTS: usize = 1 << 20;
 
-/// Whether a file is stored without its holes. Ordinary programs have a few blocks of zeros in them, and stay ordinary entries.
+/// Whether a file is stored without its holes. Ordinary programs have a few blocks of zeros in
+/// them, and stay ordinary entries.
 #[must_use]
 pub fn is_sparse(data: &FileData<'_>) -> bool {
     let stored = data.stored_blocks() * u64::from(BLOCK_SIZE);
@@ -127,7 +129,8 @@ struct Named<'w, 't> {
 /// What is left of a directory.
 type Children<'t> = Box<dyn Iterator<Item = (&'t [u8], Inode<'t>)> + 't>;
 
-/// All names of a tree, a directory before what is in it, without recursion: how deep a tree is is for an image to say.
+/// All names of a tree, a directory before what is in it, without recursion: how deep a tree is is
+/// for an image to say.
 struct Walk<'t> {
     /// The directories that are gone through, and the length of their paths.
     stack: Vec<(Children<'t>, usize)>,

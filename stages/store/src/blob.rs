@@ -1,7 +1,7 @@
 //! Blobs as registries have them.
 //!
-//! A blob is bare bytes under its own digest, so the file alone tells whether it is right; whoever reads it checks that on
-//! the way.
+//! A blob is bare bytes under its own digest, so the file alone tells whether it is right; whoever
+//! reads it checks that on the way.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,8 +21,8 @@ const LAYOUT: &str = "oci-layout";
 const LAYOUT_TEXT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Store {
-    /// A blob, open for reading, if there is one, of this size if one is given. Its bytes are still to be checked: one that
-    /// turns out to be damaged goes by [`Store::remove_blob`].
+    /// A blob, open for reading, if there is one, of this size if one is given. Its bytes are still
+    /// to be checked: one that turns out to be damaged goes by [`Store::remove_blob`].
     ///
     /// # Errors
     /// When the store can't be read.
@@ -43,8 +43,9 @@ impl Store {
         Error::Read { path: self.blob_path(digest), source }
     }
 
-    /// Reports a blob that was handed out and can't be read, for whoever may have it from elsewhere. It stays until that has come and
-    /// takes its place: there may be no other, and the next attempt may read it.
+    /// Reports a blob that was handed out and can't be read, for whoever may have it from
+    /// elsewhere. It stays until that has come and takes its place: there may be no other, and the
+    /// next attempt may read it.
     ///
     /// # Errors
     /// When it is this process that can't read, whatever the blob is like.
@@ -79,7 +80,8 @@ impl Store {
         self.remove_entry(BLOBS, digest)
     }
 
-    /// Reads all of a blob, and removes a damaged one only if it is to be repaired; tells how much was read.
+    /// Reads all of a blob, and removes a damaged one only if it is to be repaired; tells how much
+    /// was read.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -113,7 +115,8 @@ impl Store {
     /// Makes a blob of bytes that should be those of its digest.
     ///
     /// # Errors
-    /// When they are not, or when they can't be read or written: then there is no such blob, unless there was one.
+    /// When they are not, or when they can't be read or written: then there is no such blob, unless
+    /// there was one.
     pub fn put_blob(&self, digest: &Digest, bytes: impl Read, on: &(dyn Fn(Event) + Sync)) -> Result<u64, Error> {
         let mut partial = self.partial(digest, Patience::new(None), on)?;
         partial.restart()?;
@@ -142,7 +145,8 @@ impl Store {
         }
     }
 
-    /// Keeps a blob that the caller has checked: a whole file in a [`crate::Scratch`] directory of this store, which is moved.
+    /// Keeps a blob that the caller has checked: a whole file in a [`crate::Scratch`] directory of
+    /// this store, which is moved.
     ///
     /// # Errors
     /// When it can't be moved or synced.

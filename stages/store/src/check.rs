@@ -1,7 +1,7 @@
 //! Looking at everything, also at what nobody asks for.
 //!
-//! Entries are checked one by one by [`Store::check_blob`], [`Store::check_index`] and [`Store::check_pack`]; here is what
-//! concerns several of them.
+//! Entries are checked one by one by [`Store::check_blob`], [`Store::check_index`] and
+//! [`Store::check_pack`]; here is what concerns several of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -40,7 +40,8 @@ impl Store {
         Ok(blobs.chain(layers.into_iter().map(|(digest, bytes)| (Object::Layer(digest), bytes))).collect())
     }
 
-    /// A pack that has no index, or one that is damaged, and so is of no use: it is removed only if it is to be repaired.
+    /// A pack that has no index, or one that is damaged, and so is of no use: it is removed only if
+    /// it is to be repaired.
     ///
     /// # Errors
     /// When it can't be removed.
@@ -60,8 +61,9 @@ impl Store {
         Ok(Health::Damaged { path, damage: Damage::NoIndex })
     }
 
-    /// Looks at the names of files, names of images, and what they point to; what is wrong is removed, and what is lost made
-    /// anew, only if it is to be repaired. To be called when the entries were checked.
+    /// Looks at the names of files, names of images, and what they point to; what is wrong is
+    /// removed, and what is lost made anew, only if it is to be repaired. To be called when the
+    /// entries were checked.
     ///
     /// # Errors
     /// When the store can't be read, or not repaired.

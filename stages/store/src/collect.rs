@@ -69,10 +69,12 @@ impl Stats {
 }
 
 impl Sweep<'_> {
-    /// What would go by these rules. Names that only `index.json` has are restored first: what they stand for is needed.
+    /// What would go by these rules. Names that only `index.json` has are restored first: what they
+    /// stand for is needed.
     ///
     /// # Errors
-    /// When the store can't be read, or when the names of all images are lost and the rules don't say that that is no matter.
+    /// When the store can't be read, or when the names of all images are lost and the rules don't
+    /// say that that is no matter.
     pub fn plan(&self, rules: &Rules, on: &(dyn Fn(Event) + Sync)) -> Result<Removal, Error> {
         self.store.restore_names(&[], on)?;
         if !rules.even_if_lost && self.store.has_lost_names()? {
@@ -81,7 +83,8 @@ impl Sweep<'_> {
         Ok(plan(&self.store.inventory(self.pinned(), on)?, rules, Imported::Last))
     }
 
-    /// What would go so that no more than this is left, if nobody has asked for just that: imported images may be spared.
+    /// What would go so that no more than this is left, if nobody has asked for just that: imported
+    /// images may be spared.
     ///
     /// # Errors
     /// As [`Sweep::plan`].
@@ -104,7 +107,8 @@ impl Sweep<'_> {
     /// # Errors
     /// When something can't be removed.
     pub fn remove(&self, removal: &Removal) -> Result<(), Error> {
-        // In this order: what is interrupted leaves what nothing needs, not names of what is not there.
+        // In this order: what is interrupted leaves what nothing needs, not names of what is not
+        // there.
         if !removal.images.is_empty() {
             let names: Vec<&str> = removal.images.iter().map(String::as_str).collect();
             self.store.delete_references(&names)?;
@@ -126,7 +130,8 @@ impl Sweep<'_> {
     }
 }
 
-/// On a full filesystem that something was removed is what counts; what can't be written is written another time.
+/// On a full filesystem that something was removed is what counts; what can't be written is written
+/// another time.
 fn unless_full(written: Result<(), Error>) -> Result<(), Error> {
     match written {
         Err(error) if error.is_full() => Ok(()),
@@ -140,7 +145,8 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub fn stats(&self, rules: &Rules, on: &(dyn Fn(Event) + Sync)) -> Result<Stats, Error> {
-        // Who can only read a store can't keep others from changing it: then the numbers are those of no single moment.
+        // Who can only read a store can't keep others from changing it: then the numbers are those
+        // of no single moment.
         let sweep = self.sweep(on).ok();
         let none = BTreeSet::new();
         let inventory = self.inventory(sweep.as_ref().map_or(&none, Sweep::pinned), on)?;
@@ -240,7 +246,8 @@ fn allocated_bytes(stat: &Stat) -> u64 {
     u64::try_from(stat.st_blocks).map_or(0, |blocks| blocks.saturating_mul(UNIT)).min(len_bytes(stat))
 }
 
-/// The lengths of all files below a directory that others work in: what can't be looked at is not counted.
+/// The lengths of all files below a directory that others work in: what can't be looked at is not
+/// counted.
 fn tree_bytes(dir: &Path) -> u64 {
     let mut sum = 0;
     let mut dirs = vec![dir.to_owned()];

@@ -24,12 +24,14 @@ pub(crate) struct Dir {
 /// Only for the owner.
 const PRIVATE: Mode = Mode::RWXU;
 
-/// The mode of files, whatever the umask; nobody else gets to them anyway, but they may be copied elsewhere.
+/// The mode of files, whatever the umask; nobody else gets to them anyway, but they may be copied
+/// elsewhere.
 pub(crate) const PRIVATE_FILE: u32 = 0o600;
 
 const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Missing parents of a store are nobody's secret, but nobody else may put another store in its place.
+/// Missing parents of a store are nobody's secret, but nobody else may put another store in its
+/// place.
 const PARENT_MODE: u32 = 0o755;
 
 impl Dir {
@@ -67,7 +69,8 @@ impl Dir {
         Ok(Dir { fd: Arc::new(fd), path })
     }
 
-    /// Refuses a directory that has anything in it: it is somebody's, by a slip of the keyboard perhaps.
+    /// Refuses a directory that has anything in it: it is somebody's, by a slip of the keyboard
+    /// perhaps.
     pub(crate) fn check_unused(&self) -> Result<(), Error> {
         let names = self.names()?;
         // Another process may just have been faster, and have made it a store.
@@ -241,8 +244,8 @@ fn make_private(parent: impl std::os::fd::AsFd, name: &OsStr) -> Result<(), Errn
 
 /// Takes away what is in a file.
 ///
-/// Only if there is something: ext4 takes a file that was cut to nothing for one that is being replaced, and whoever closes it waits
-/// for its blocks to be allocated.
+/// Only if there is something: ext4 takes a file that was cut to nothing for one that is being
+/// replaced, and whoever closes it waits for its blocks to be allocated.
 pub(crate) fn clear(file: &File) -> io::Result<()> {
     if file.metadata()?.len() == 0 { Ok(()) } else { file.set_len(0) }
 }

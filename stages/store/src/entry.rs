@@ -199,7 +199,8 @@ pub(crate) fn open(dir: &Dir, name: &OsStr) -> Result<Option<(File, u64)>, Fault
         Err(error) => return Err(fault(error.into())),
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    // A look is no use: the time of the last one stays what it is. Some filesystems have other owners than we think.
+    // A look is no use: the time of the last one stays what it is. Some filesystems have other
+    // owners than we think.
     let opened = match rustix::fs::openat(&dir.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
         Err(Errno::PERM) => rustix::fs::openat(&dir.fd, name, flags, Mode::empty()),
         opened => opened,
@@ -231,7 +232,8 @@ pub(crate) fn describe(kind: FileType) -> &'static str {
     }
 }
 
-/// Whose fault it is that an entry can't be read: the medium's (another copy may be readable) or this process's.
+/// Whose fault it is that an entry can't be read: the medium's (another copy may be readable) or
+/// this process's.
 pub(crate) fn fault(error: io::Error) -> Fault {
     if is_ours(&error) { Fault::Error(error) } else { Fault::Damage(Damage::Unreadable(error)) }
 }

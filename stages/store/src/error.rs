@@ -9,7 +9,8 @@ use cvbake_verify::Digest;
 
 /// Why the store can't be used.
 ///
-/// A full disk is a variant whose source is [`io::ErrorKind::StorageFull`] or [`io::ErrorKind::QuotaExceeded`].
+/// A full disk is a variant whose source is [`io::ErrorKind::StorageFull`] or
+/// [`io::ErrorKind::QuotaExceeded`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -210,7 +211,8 @@ pub enum Event {
         /// How many names there are.
         names: usize,
     },
-    /// The last name of an image that no registry gives back points to another one now. It stays, without a name.
+    /// The last name of an image that no registry gives back points to another one now. It stays,
+    /// without a name.
     Unnamed {
         /// The name.
         name: String,

@@ -9,7 +9,8 @@ use crate::reference::{REPOSITORIES, anonymous};
 use crate::{Error, Event, Origin, Reference, Store};
 
 impl Store {
-    /// Images that no registry gives back, and that the last of their names is about to leave, are kept under their digests.
+    /// Images that no registry gives back, and that the last of their names is about to leave, are
+    /// kept under their digests.
     pub(crate) fn keep_former(
         &self,
         names: &[&str],
@@ -45,7 +46,8 @@ impl Store {
         Ok(())
     }
 
-    /// What a name points to, also where its file is lost or damaged and `index.json` has it: nobody can be asked who said so then.
+    /// What a name points to, also where its file is lost or damaged and `index.json` has it:
+    /// nobody can be asked who said so then.
     fn former(&self, name: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Option<(Reference, Origin)>, Error> {
         if let Some(known) = self.named(name, on)? {
             return Ok(Some(known));

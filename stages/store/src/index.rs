@@ -7,7 +7,8 @@
 //!     16 + n: 4 bytes  CRC-32C of all before and of the digest's text, little-endian
 //! ```
 //!
-//! The digest is covered by the checksum but not stored, so an entry under a wrong name does not pass.
+//! The digest is covered by the checksum but not stored, so an entry under a wrong name does not
+//! pass.
 
 use std::fs::File;
 use std::io::{IoSlice, Write};
@@ -22,11 +23,13 @@ const MAGIC: [u8; 8] = *b"cvbkidx\x01";
 const HEADER: usize = 16;
 const TRAILER: usize = 4;
 
-/// The longest index: some hundred bytes for each of some ten million entries, more than a tree of our 32-bit numbers holds.
+/// The longest index: some hundred bytes for each of some ten million entries, more than a tree of
+/// our 32-bit numbers holds.
 const MAX_LEN: u64 = 1 << 32;
 
 impl Store {
-    /// The index of a layer, if there is one; a damaged one is removed, reported, and counts as absent.
+    /// The index of a layer, if there is one; a damaged one is removed, reported, and counts as
+    /// absent.
     ///
     /// # Errors
     /// When the store can't be read.

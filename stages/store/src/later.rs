@@ -1,8 +1,9 @@
 //! Bringing to stable storage what has its name already, while the run goes on.
 //!
-//! Entry by entry a run would wait for the medium twice each: for the file, then for its directory. A thread does that for all that
-//! have come meanwhile, and is waited for once, in the end. Should the machine crash before, an entry may not be what it should: that
-//! is found out when it is used, as with a medium that rots.
+//! Entry by entry a run would wait for the medium twice each: for the file, then for its directory.
+//! A thread does that for all that have come meanwhile, and is waited for once, in the end. Should
+//! the machine crash before, an entry may not be what it should: that is found out when it is used,
+//! as with a medium that rots.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -60,7 +61,8 @@ impl Later {
 
     /// Has a file and its name in a directory brought to stable storage.
     ///
-    /// Whoever calls waits for this one at most: where there is no thread, or one that has enough to do, it is done at once.
+    /// Whoever calls waits for this one at most: where there is no thread, or one that has enough
+    /// to do, it is done at once.
     pub(crate) fn sync(&self, dir: &Dir, name: OsString, file: File) -> Result<(), Error> {
         let put = {
             let mut state = self.lock();

@@ -1,7 +1,8 @@
-//! The store as an OCI image layout, for programs that read those: `index.json` has all names that are known.
+//! The store as an OCI image layout, for programs that read those: `index.json` has all names that
+//! are known.
 //!
-//! It follows from the files below `repositories` and is made anew whenever one of them changes. Should they be lost, it is
-//! where the names are restored from.
+//! It follows from the files below `repositories` and is made anew whenever one of them changes.
+//! Should they be lost, it is where the names are restored from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -19,12 +20,13 @@ pub(crate) const INDEX_JSON: &str = "index.json";
 const MEDIA_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// No room for more names than this in a document of [`json::MAX_BYTES`]: each takes some 400 bytes, and what has more of
-/// them than that is cut.
+/// No room for more names than this in a document of [`json::MAX_BYTES`]: each takes some 400
+/// bytes, and what has more of them than that is cut.
 const MAX_NAMES: usize = if MAX_INDEX_ENTRIES < 8000 { MAX_INDEX_ENTRIES } else { 8000 };
 
 impl Store {
-    /// Makes `index.json` anew, without some of the names; `sync` is as for [`Store::write_new`]. The caller has the store to itself.
+    /// Makes `index.json` anew, without some of the names; `sync` is as for [`Store::write_new`].
+    /// The caller has the store to itself.
     pub(crate) fn write_index_json(
         &self,
         without: &[&str],
@@ -48,8 +50,8 @@ impl Store {
         self.restore_names(&[], on)
     }
 
-    /// Restores names that only `index.json` has: all but some, and of one or the other only if what it points to is there. The
-    /// caller has the store to itself.
+    /// Restores names that only `index.json` has: all but some, and of one or the other only if
+    /// what it points to is there. The caller has the store to itself.
     pub(crate) fn restore_names(&self, without: &[&str], on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
         let mut listed = self.read_index_json(on)?;
         if listed.is_empty() && !self.root.exists(INDEX_JSON)? {
@@ -107,7 +109,8 @@ impl Store {
 
 fn document(references: &[(String, Reference)]) -> String {
     let known = references.iter().filter(|(_, reference)| !reference.media_type.is_empty());
-    // What does not say itself what it is may be called differently by each registry; in one index it is one thing.
+    // What does not say itself what it is may be called differently by each registry; in one index
+    // it is one thing.
     let mut first = BTreeMap::new();
     let known = known.take(MAX_NAMES);
     let manifests: Vec<Value> =

@@ -14,30 +14,39 @@
 //! scratch/<n>.lock, <n>/     a running process's own directory
 //! ```
 //!
-//! * **An entry is either whole or absent.** It is written in a scratch directory and renamed. Nobody waits for it to be on stable
-//!   storage before it has its name, because of the next point; but a run that has ended well has waited for all of them
-//!   ([`Store::settle`]), unless told otherwise ([`Store::set_durable`]). Notes are no loss; what takes the place of a name's file, or
-//!   of `index.json`, is synced first.
-//! * **An entry is checked before it is handed out**, every byte of it, each time (a blob by whoever reads it; a pack that this very
-//!   run has made is not): disks rot, machines crash, users edit. What does not pass is removed, reported as an [`Event`], and counts
-//!   as absent. Links are never followed, pipes never waited for.
-//! * **What the medium can't give back is damaged**, too: an index or pack is made again. A blob is removed by who can have it
-//!   from elsewhere ([`Store::give_up_blob`]) and stays, with an error, for who can't: the next attempt may read it.
-//! * **Any number of processes share a store.** The only coordination is `flock`, which the kernel releases however a
-//!   process ends, so a killed process blocks nobody; what it left in `scratch` is removed by the next one. Nor does one that comes
-//!   to no end: who waits for what another makes has some patience ([`Patience`]), and then makes it, too.
-//! * **Nothing is removed that somebody uses.** A process pins what it is going to read or write ([`Store::pin`]); who removes
-//!   something has the store alone meanwhile ([`Store::sweep`]), and leaves what is pinned. Both hold a lock for a moment only.
-//! * **What no registry gives back is kept until somebody lets it go.** An image that was imported and loses its last name to another
-//!   one is called by its digest from then on, and that is a name as far as removal goes; only a rule of its own takes it.
-//! * **What names point to is all that is told in words.** All else follows from the blobs' own documents, so nothing goes out
-//!   of step, and names stand in two places, of which one is restored from the other.
-//! * **A store is private**: it is the user's own directory, which nobody else can write to. Checksums tell damage, not
-//!   malice, so a directory that others can change is refused.
-//! * **A store that can't be written is no store.** Who can't pin can't keep anybody from removing what they read, can't hold a
-//!   lock while they read it, and has nowhere to put what they make of it; and of a store of somebody else's, indexes and packs
-//!   would have to be believed, for their checksums are not their names. What is to be shared read-only is the layout that the
-//!   store is anyway: its images are read as those of any `oci:` directory, with every digest checked, into a store of one's own.
+//! * **An entry is either whole or absent.** It is written in a scratch directory and renamed.
+//!   Nobody waits for it to be on stable storage before it has its name, because of the next point;
+//!   but a run that has ended well has waited for all of them ([`Store::settle`]), unless told
+//!   otherwise ([`Store::set_durable`]). Notes are no loss; what takes the place of a name's file,
+//!   or of `index.json`, is synced first.
+//! * **An entry is checked before it is handed out**, every byte of it, each time (a blob by
+//!   whoever reads it; a pack that this very run has made is not): disks rot, machines crash, users
+//!   edit. What does not pass is removed, reported as an [`Event`], and counts as absent. Links are
+//!   never followed, pipes never waited for.
+//! * **What the medium can't give back is damaged**, too: an index or pack is made again. A blob is
+//!   removed by who can have it from elsewhere ([`Store::give_up_blob`]) and stays, with an error,
+//!   for who can't: the next attempt may read it.
+//! * **Any number of processes share a store.** The only coordination is `flock`, which the kernel
+//!   releases however a process ends, so a killed process blocks nobody; what it left in `scratch`
+//!   is removed by the next one. Nor does one that comes to no end: who waits for what another
+//!   makes has some patience ([`Patience`]), and then makes it, too.
+//! * **Nothing is removed that somebody uses.** A process pins what it is going to read or write
+//!   ([`Store::pin`]); who removes something has the store alone meanwhile ([`Store::sweep`]), and
+//!   leaves what is pinned. Both hold a lock for a moment only.
+//! * **What no registry gives back is kept until somebody lets it go.** An image that was imported
+//!   and loses its last name to another one is called by its digest from then on, and that is a
+//!   name as far as removal goes; only a rule of its own takes it.
+//! * **What names point to is all that is told in words.** All else follows from the blobs' own
+//!   documents, so nothing goes out of step, and names stand in two places, of which one is
+//!   restored from the other.
+//! * **A store is private**: it is the user's own directory, which nobody else can write to.
+//!   Checksums tell damage, not malice, so a directory that others can change is refused.
+//! * **A store that can't be written is no store.** Who can't pin can't keep anybody from removing
+//!   what they read, can't hold a lock while they read it, and has nowhere to put what they make of
+//!   it; and of a store of somebody else's, indexes and packs would have to be believed, for their
+//!   checksums are not their names. What is to be shared read-only is the layout that the store is
+//!   anyway: its images are read as those of any `oci:` directory, with every digest checked, into
+//!   a store of one's own.
 #![forbid(unsafe_code)]
 
 mod blob;
@@ -102,12 +111,12 @@ const PACKS: &str = "packs-v1";
 const LOCKS: &str = "locks";
 
 impl Store {
-    /// Opens the store in a directory, making it (private, with missing parents) if there is none, and removes what
-    /// killed processes left in it.
+    /// Opens the store in a directory, making it (private, with missing parents) if there is none,
+    /// and removes what killed processes left in it.
     ///
     /// # Errors
-    /// When it is not a directory, belongs to someone else, can be written by others, holds other things, or can't be
-    /// made.
+    /// When it is not a directory, belongs to someone else, can be written by others, holds other
+    /// things, or can't be made.
     pub fn open(path: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Store, Error> {
         let root = Dir::open_root(path)?;
         if !root.exists(INDEXES)? {
@@ -143,13 +152,15 @@ impl Store {
         }
     }
 
-    /// Decides whether what is put here from now on is brought to stable storage; it is, unless told otherwise. If not, a crash of the
-    /// machine may damage it, which is found out when it is used.
+    /// Decides whether what is put here from now on is brought to stable storage; it is, unless
+    /// told otherwise. If not, a crash of the machine may damage it, which is found out when it is
+    /// used.
     pub fn set_durable(&self, durable: bool) {
         self.later.set_wanted(durable);
     }
 
-    /// Waits until all that was put here is on stable storage. Dropping a store waits, too, but can't tell how that went.
+    /// Waits until all that was put here is on stable storage. Dropping a store waits, too, but
+    /// can't tell how that went.
     ///
     /// # Errors
     /// When something can't be brought there; then it is removed.
@@ -163,11 +174,12 @@ impl Store {
         &self.root.path
     }
 
-    /// Makes this process (this thread, in fact) the only one that works on a layer; waits for others to finish, as long as it is
-    /// worth while. Afterwards several may work on it, each for himself.
+    /// Makes this process (this thread, in fact) the only one that works on a layer; waits for
+    /// others to finish, as long as it is worth while. Afterwards several may work on it, each for
+    /// himself.
     ///
-    /// A thread must not take a second lock while it holds one, nor run other threads' work meanwhile: two processes
-    /// that wait for each other wait until both have had enough.
+    /// A thread must not take a second lock while it holds one, nor run other threads' work
+    /// meanwhile: two processes that wait for each other wait until both have had enough.
     ///
     /// # Errors
     /// When the lock file can't be made or locked.

@@ -1,7 +1,7 @@
 //! What an image needs, as far as its documents tell, and as far as it is in the store.
 //!
-//! They are read to know what to keep, not to be believed: a document that is not understood keeps nothing but itself, and
-//! whoever uses the image finds that out.
+//! They are read to know what to keep, not to be believed: a document that is not understood keeps
+//! nothing but itself, and whoever uses the image finds that out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -68,8 +68,8 @@ impl<'s> Documents<'s> {
         Documents { store, read: BTreeMap::new(), on }
     }
 
-    /// Everything that a document needs, itself included, whether it is there or not. It is told if one is not understood
-    /// that has to be: what a process uses may also be no document at all.
+    /// Everything that a document needs, itself included, whether it is there or not. It is told if
+    /// one is not understood that has to be: what a process uses may also be no document at all.
     pub(crate) fn needs(&mut self, root: Digest, has_to_be: bool) -> Result<BTreeSet<Need>, Error> {
         let mut needs = BTreeSet::new();
         self.follow(root, has_to_be, MAX_NESTING, &mut needs)?;
@@ -94,8 +94,8 @@ impl<'s> Documents<'s> {
         Ok(())
     }
 
-    /// What a document points to; nothing if it is not there. Of configurations nothing is told: other artifacts than images
-    /// have them of any kind.
+    /// What a document points to; nothing if it is not there. Of configurations nothing is told:
+    /// other artifacts than images have them of any kind.
     fn links(&mut self, digest: Digest, tell: bool) -> Result<Links, Error> {
         if let Some(links) = self.read.get(&digest) {
             return Ok(links.clone());
@@ -131,8 +131,8 @@ fn read(dir: &Dir, digest: &Digest) -> Result<Option<Links>, Fault> {
     links(&text).map(Some)
 }
 
-/// The text of what may be a JSON object. Of anything else only the first byte is read: most blobs are layers, and all of them may be
-/// looked at.
+/// The text of what may be a JSON object. Of anything else only the first byte is read: most blobs
+/// are layers, and all of them may be looked at.
 fn object(mut file: impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut text = Vec::new();
     file.by_ref().take(1).read_to_end(&mut text)?;
@@ -159,7 +159,8 @@ fn links(text: &[u8]) -> Result<Links, Fault> {
 }
 
 impl Store {
-    /// All manifests and indexes among the blobs that no other one points to, as what to call them by if all names are lost.
+    /// All manifests and indexes among the blobs that no other one points to, as what to call them
+    /// by if all names are lost.
     pub(crate) fn unnamed_images(&self) -> Result<Vec<Reference>, Error> {
         let mut found = Vec::new();
         let mut below = BTreeSet::new();

@@ -15,7 +15,8 @@ use crate::dir::Dir;
 use crate::patience::{Enough, Vigil};
 use crate::{Error, Event, Patience};
 
-/// How often the holder of a layer notes how far he is: often beside the time in which something has to come of it.
+/// How often the holder of a layer notes how far he is: often beside the time in which something
+/// has to come of it.
 const NOTES: Duration = Duration::from_millis(50);
 
 /// A lock file, locked. Dropping it removes the file and then the lock.
@@ -49,7 +50,8 @@ impl Lock {
             if !lock(&file).map_err(|source| Error::Lock { path: dir.join(name), source })? {
                 return Ok(None);
             }
-            // The holder before us removed the file: then the lock is on a file that nobody else will find.
+            // The holder before us removed the file: then the lock is on a file that nobody else
+            // will find.
             if dir.names_file(name, &file) {
                 return Ok(Some(Lock { file, dir, name: name.to_owned() }));
             }
@@ -94,7 +96,8 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While the lock is held, so that whoever waits for it sees that the file is gone. A file that stays is harmless.
+        // While the lock is held, so that whoever waits for it sees that the file is gone. A file
+        // that stays is harmless.
         let _ = rustix::fs::unlinkat(&self.dir.fd, &self.name, AtFlags::empty());
         let _ = self.file.unlock();
     }
@@ -141,7 +144,8 @@ impl LayerLock {
         self.lock.is_some()
     }
 
-    /// So many more bytes of the layer are unpacked: whoever waits goes on with it as long as they become more.
+    /// So many more bytes of the layer are unpacked: whoever waits goes on with it as long as they
+    /// become more.
     pub fn unpacked(&mut self, bytes: u64) {
         self.bytes += bytes;
         let Some(lock) = &self.lock else { return };

@@ -22,7 +22,8 @@ pub struct Names {
     pub damaged: Vec<(PathBuf, Damage)>,
     /// Names that only `index.json` has any more, in order, though what they point to is there.
     pub lost: Vec<(String, Reference)>,
-    /// Whether there is nothing at all that says what the blobs are called, but perhaps `index.json`.
+    /// Whether there is nothing at all that says what the blobs are called, but perhaps
+    /// `index.json`.
     pub all_lost: bool,
 }
 
@@ -40,7 +41,8 @@ impl Store {
         Ok(Some(Store::at(root)))
     }
 
-    /// Looks at a blob, which should have a size: whole means that it has. Its bytes are still to be checked.
+    /// Looks at a blob, which should have a size: whole means that it has. Its bytes are still to
+    /// be checked.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -86,13 +88,14 @@ impl Store {
         Ok(names)
     }
 
-    /// Manifests and indexes among the blobs that no name leads to, not even their digests, nor anything that a running process uses.
+    /// Manifests and indexes among the blobs that no name leads to, not even their digests, nor
+    /// anything that a running process uses.
     ///
     /// # Errors
     /// When the store can't be read.
     pub fn unnamed(&self) -> Result<Vec<Reference>, Error> {
-        // In this order, so that nobody has to be kept from changing the store: what comes into it is pinned first, and has its name
-        // before the pin goes.
+        // In this order, so that nobody has to be kept from changing the store: what comes into it
+        // is pinned first, and has its name before the pin goes.
         let mut unnamed = self.unnamed_images()?;
         if unnamed.is_empty() {
             return Ok(unnamed);

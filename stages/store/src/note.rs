@@ -1,12 +1,13 @@
-//! Notes: small texts under a digest, which mean something to whoever wrote them, and nothing to the store.
+//! Notes: small texts under a digest, which mean something to whoever wrote them, and nothing to
+//! the store.
 //!
 //! ```text
 //! offset 0: 4 bytes  CRC-32C of the digest's text and of the note, little-endian
 //!        4:          the note
 //! ```
 //!
-//! Nothing depends on a note: one that is lost costs the work that it would have saved. So it is not synced, there are only so
-//! many, and those that were not used for longest make room.
+//! Nothing depends on a note: one that is lost costs the work that it would have saved. So it is
+//! not synced, there are only so many, and those that were not used for longest make room.
 
 use std::io::Read as _;
 
@@ -17,8 +18,8 @@ use crate::{Damage, Error, Event, Store};
 
 const NOTES: &str = "notes-v1";
 
-/// How many there are at most, more or less: some for each of the layers and disks of some hundred images, of a few hundred bytes, rarely of
-/// some ten thousand.
+/// How many there are at most, more or less: some for each of the layers and disks of some hundred
+/// images, of a few hundred bytes, rarely of some ten thousand.
 const MAX_NOTES: usize = 4000;
 
 /// The longest note: what is noted of an image of ten thousand layers has a tenth of that.

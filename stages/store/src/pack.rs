@@ -1,7 +1,7 @@
 //! Packs: the bytes of a layer's files.
 //!
-//! A pack is bare bytes, so that ranges of it can be shared with a disk; what tells whether they are the right ones, a
-//! [`PackSeal`], stands in the layer's index.
+//! A pack is bare bytes, so that ranges of it can be shared with a disk; what tells whether they
+//! are the right ones, a [`PackSeal`], stands in the layer's index.
 
 use std::fs::File;
 use std::num::NonZero;
@@ -36,8 +36,8 @@ impl Store {
         self.path().join(PACKS).join(layer.algorithm().name()).join(layer.hex()).symlink_metadata().is_ok()
     }
 
-    /// The pack of a layer, open for reading, if there is one with this seal; a damaged one is removed, reported, and
-    /// counts as absent. All its bytes are read.
+    /// The pack of a layer, open for reading, if there is one with this seal; a damaged one is
+    /// removed, reported, and counts as absent. All its bytes are read.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -53,7 +53,8 @@ impl Store {
         Ok(entry.settle(checked, on)?.map(|(file, ())| file))
     }
 
-    /// A pack of this length that this process has put here, open for reading, if it is still there: its bytes are not read again.
+    /// A pack of this length that this process has put here, open for reading, if it is still
+    /// there: its bytes are not read again.
     ///
     /// # Errors
     /// When the store can't be read.

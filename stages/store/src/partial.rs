@@ -1,8 +1,9 @@
 //! Blobs that are still arriving.
 //!
-//! A partial blob is the beginning of one: it stays when its process is killed, and the next one goes on. As long as somebody adds to
-//! it, others wait, so that a blob is downloaded once; but not for ever ([`Patience`]). Who has waited enough adds to a file of his own
-//! beside it, and what is finished first is the blob.
+//! A partial blob is the beginning of one: it stays when its process is killed, and the next one
+//! goes on. As long as somebody adds to it, others wait, so that a blob is downloaded once; but not
+//! for ever ([`Patience`]). Who has waited enough adds to a file of his own beside it, and what is
+//! finished first is the blob.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -24,13 +25,16 @@ use crate::{BLOBS, Damage, Error, Event, Patience, Store};
 
 pub(crate) const PARTIAL: &str = "partial";
 
-/// After how many bytes a blob that arrives is written out: enough for a storage device to be quick at it.
+/// After how many bytes a blob that arrives is written out: enough for a storage device to be quick
+/// at it.
 const EARLY: u64 = 8 << 20;
 
-/// For how many of the files of a blob one waits: for the first, and for that of another who had enough of it.
+/// For how many of the files of a blob one waits: for the first, and for that of another who had
+/// enough of it.
 const WAITED_FOR: u32 = 2;
 
-/// The name of a file in which a blob arrives; all begin with number 0, and only who has waited enough goes on to the next.
+/// The name of a file in which a blob arrives; all begin with number 0, and only who has waited
+/// enough goes on to the next.
 fn file_name(digest: &Digest, number: u32) -> OsString {
     let first = format!("{}-{}", digest.algorithm(), digest.hex());
     if number == 0 { first.into() } else { format!("{first}.{number}").into() }
@@ -47,8 +51,9 @@ pub(crate) fn blob_of(name: &str) -> Option<Digest> {
 }
 
 impl Store {
-    /// The beginning of a blob, as far as there is one, for this process (this thread, in fact) alone; waits for others, as long as
-    /// it is worth while. They may have finished the blob meanwhile: [`Store::blob`] tells.
+    /// The beginning of a blob, as far as there is one, for this process (this thread, in fact)
+    /// alone; waits for others, as long as it is worth while. They may have finished the blob
+    /// meanwhile: [`Store::blob`] tells.
     ///
     /// # Errors
     /// When the file can't be made or locked.
@@ -108,14 +113,16 @@ fn take(
         if let Err(enough) = locked {
             return Ok(Err(enough));
         }
-        // The holder before us finished the blob or removed the file: nobody else will find this one.
+        // The holder before us finished the blob or removed the file: nobody else will find this
+        // one.
         if dir.names_file(name, &file) {
             return Ok(Ok(file));
         }
     }
 }
 
-/// Opens a file in which a blob arrives; nothing, if something else was in its place, which is gone now.
+/// Opens a file in which a blob arrives; nothing, if something else was in its place, which is gone
+/// now.
 fn open_partial(dir: &Dir, name: &OsStr, on: &(dyn Fn(Event) + Sync)) -> Result<Option<File>, Error> {
     let create = |source: io::Error| Error::Create { path: dir.join(name), source };
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -153,7 +160,8 @@ pub(crate) fn remove_partial(dir: &Dir, name: &OsStr) -> Result<(), Error> {
     dir.remove(name).map_err(|source| Error::Write { path: dir.join(name), source })
 }
 
-/// The beginning of a blob, to which nobody else adds. Dropped, it stays for whoever goes on with it.
+/// The beginning of a blob, to which nobody else adds. Dropped, it stays for whoever goes on with
+/// it.
 #[derive(Debug)]
 pub struct Partial {
     file: File,
@@ -220,9 +228,11 @@ impl Partial {
         Ok(())
     }
 
-    /// Has the kernel begin to write out what was added, which it would put off until somebody has to wait for all of it.
+    /// Has the kernel begin to write out what was added, which it would put off until somebody has
+    /// to wait for all of it.
     fn write_out_early(&mut self) {
-        // To bytes that are not written out yet this advice means just that. What it does to others is no loss: they are not read again.
+        // To bytes that are not written out yet this advice means just that. What it does to others
+        // is no loss: they are not read again.
         let advice = rustix::fs::Advice::DontNeed;
         let _ = rustix::fs::fadvise(&self.file, self.on_its_way, NonZero::new(self.len - self.on_its_way), advice);
         self.on_its_way = self.len;
@@ -252,7 +262,8 @@ impl Partial {
         self.later.sync(&dir, name, file)
     }
 
-    /// Removes what others have left of the blob, as far as nobody is at it: it is of no use any more.
+    /// Removes what others have left of the blob, as far as nobody is at it: it is of no use any
+    /// more.
     fn remove_others(&self) {
         for number in 0.. {
             let name = file_name(&self.digest, number);
@@ -273,11 +284,13 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // While it is locked, so that whoever waits for it sees that it is gone; and never a file of somebody else's.
+        // While it is locked, so that whoever waits for it sees that it is gone; and never a file
+        // of somebody else's.
         if self.len == 0 && self.dir.names_file(&self.name, &self.file) {
             let _ = self.dir.remove(&self.name);
         }
-        // The lock goes with the descriptor; said here because a child process may have inherited that.
+        // The lock goes with the descriptor; said here because a child process may have inherited
+        // that.
         let _ = self.file.unlock();
     }
 }

@@ -1,7 +1,8 @@
 //! How long one waits for another who is at the same thing.
 //!
-//! Two who make the same thing make it twice, which costs time and harms nothing: it is named by its digest. Whom one waits for may be
-//! slow, or held by whoever it has the thing from, and nobody may hold those who wait as well. So they look at what comes of it.
+//! Two who make the same thing make it twice, which costs time and harms nothing: it is named by
+//! its digest. Whom one waits for may be slow, or held by whoever it has the thing from, and nobody
+//! may hold those who wait as well. So they look at what comes of it.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +14,8 @@ use crate::lock::try_lock;
 /// How long nothing need come of it, where nobody says.
 const STALL: Duration = Duration::from_secs(30);
 
-/// How fast another is believed to be at the least, in bytes per second, when all of it is reckoned: a slow line's speed.
+/// How fast another is believed to be at the least, in bytes per second, when all of it is
+/// reckoned: a slow line's speed.
 const WHOLE_RATE: u64 = 1 << 20;
 
 /// How fast the other has to be while it is looked at: well below that, for lines have bad moments.
@@ -81,8 +83,8 @@ impl Vigil {
         Vigil { patience, begun: Instant::now(), mark: None }
     }
 
-    /// Waits until the file is locked, or it has been enough. `made` says how much there is by now, nothing if the waiting is over;
-    /// `waiting` is told before it begins.
+    /// Waits until the file is locked, or it has been enough. `made` says how much there is by now,
+    /// nothing if the waiting is over; `waiting` is told before it begins.
     pub(crate) fn lock(
         &mut self,
         file: &File,

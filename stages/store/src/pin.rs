@@ -4,7 +4,8 @@
 //! pins/<n>    digests of blobs and diff_ids, a line each; locked by the process that uses them
 //! ```
 //!
-//! A process pins first and writes or reads then. What was removed before is simply absent; what is pinned is not removed.
+//! A process pins first and writes or reads then. What was removed before is simply absent; what is
+//! pinned is not removed.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -26,14 +27,15 @@ pub(crate) const PINS: &str = "pins";
 /// More than any number of processes and threads that make sense on one machine.
 const MAX_PINS: u32 = 100_000;
 
-/// The most digests that one process pins: several times what the largest archive has. Others read all of them whenever something is
-/// removed.
+/// The most digests that one process pins: several times what the largest archive has. Others read
+/// all of them whenever something is removed.
 const MAX_PINNED: usize = 1 << 20;
 
 /// The longest line: a digest of the longer kind.
 const MAX_LINE: u64 = 160;
 
-/// Blobs and layers that this process uses, and that nobody removes until this is dropped, or the process ends.
+/// Blobs and layers that this process uses, and that nobody removes until this is dropped, or the
+/// process ends.
 #[derive(Debug)]
 pub struct Pin<'s> {
     store: &'s Store,
@@ -61,7 +63,8 @@ impl Pin<'_> {
 }
 
 impl Store {
-    /// Says that this process uses blobs and layers: whatever of them is in the store stays, and whatever comes into it.
+    /// Says that this process uses blobs and layers: whatever of them is in the store stays, and
+    /// whatever comes into it.
     ///
     /// # Errors
     /// When the list can't be made, locked or written.

@@ -29,19 +29,22 @@ impl Unused {
     }
 }
 
-/// What to remove of a store, beside blobs that nothing needs. What running processes use always stays.
+/// What to remove of a store, beside blobs that nothing needs. What running processes use always
+/// stays.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules {
-    /// What was made of layers that no image in the store has: layers of archives and other layouts.
+    /// What was made of layers that no image in the store has: layers of archives and other
+    /// layouts.
     pub layers: Unused,
     /// Beginnings of blobs, which nobody adds to.
     pub partials: Unused,
     /// Images.
     pub images: Unused,
-    /// Images that have no name, and that no registry gives back: what a registry gives back goes without that.
+    /// Images that have no name, and that no registry gives back: what a registry gives back goes
+    /// without that.
     pub anonymous: Unused,
-    /// How much there may be in the end: what was used least recently goes until it is no more than that, and what no registry gives
-    /// back goes last.
+    /// How much there may be in the end: what was used least recently goes until it is no more than
+    /// that, and what no registry gives back goes last.
     pub keep_bytes: Option<u64>,
     /// Whether blobs may also go when all names are lost, so that nothing is known to need them.
     pub even_if_lost: bool,
@@ -300,9 +303,10 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(day * 86400)
     }
 
-    /// Three images that were used on days 10, 20 and 30, of a manifest (1 byte), a layer of their own (100) and one that the
-    /// first two have in common (1000), which are also there unpacked (10 each); a layer of no image from day 15, a blob that
-    /// nothing needs, and a beginning from day 25.
+    /// Three images that were used on days 10, 20 and 30, of a manifest (1 byte), a layer of their
+    /// own (100) and one that the first two have in common (1000), which are also there unpacked
+    /// (10 each); a layer of no image from day 15, a blob that nothing needs, and a beginning from
+    /// day 25.
     fn inventory() -> Inventory {
         let mut inventory = Inventory::default();
         for (number, day) in [(1, 10), (2, 20), (3, 30)] {
@@ -376,7 +380,8 @@ mod tests {
         inventory.images[2].imported = true;
         let rules = |keep| Rules { keep_bytes: Some(keep), ..Rules::default() };
         let (last, stay) = (Imported::Last, Imported::Stay);
-        // How much is to go; what goes: the names, those of them that were imported, and those that were spared.
+        // How much is to go; what goes: the names, those of them that were imported, and those that
+        // were spared.
         let table = [
             (7, last, "[] [] []"),
             (7, stay, "[] [] []"),

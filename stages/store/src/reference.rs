@@ -6,10 +6,11 @@
 //! repositories/%/@sha256:<hex>                           an image that has no name
 //! ```
 //!
-//! An image that no registry gives back gets the last of these when its last name goes to another image, and loses it with its next name.
-//! So it stays until somebody says that it may go.
+//! An image that no registry gives back gets the last of these when its last name goes to another
+//! image, and loses it with its next name. So it stays until somebody says that it may go.
 //!
-//! A repository may be called like another one's tag, so the files' names begin with what no part of a repository's does.
+//! A repository may be called like another one's tag, so the files' names begin with what no part
+//! of a repository's does.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -46,8 +47,8 @@ pub struct Reference {
 pub enum Origin {
     /// A registry said what the name points to: it can be asked again.
     Registry,
-    /// A file, or nobody knows: stores did not always note it, and other programs put images into them. What is lost may be lost for
-    /// good.
+    /// A file, or nobody knows: stores did not always note it, and other programs put images into
+    /// them. What is lost may be lost for good.
     #[default]
     Import,
 }
@@ -55,7 +56,8 @@ pub enum Origin {
 /// A name of an image.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Named {
-    /// The name: `registry/path:tag` or `registry/path@digest`; `@digest` for an image that has none.
+    /// The name: `registry/path:tag` or `registry/path@digest`; `@digest` for an image that has
+    /// none.
     pub name: String,
     /// What it points to.
     pub reference: Reference,
@@ -102,8 +104,8 @@ pub fn is_anonymous(name: &str) -> bool {
 const MAX_LEN: u64 = 4096;
 
 impl Store {
-    /// What a name (`registry/path:tag`, `registry/path@digest`) points to, if that is known; a damaged entry is removed,
-    /// reported, and counts as absent.
+    /// What a name (`registry/path:tag`, `registry/path@digest`) points to, if that is known; a
+    /// damaged entry is removed, reported, and counts as absent.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -124,8 +126,9 @@ impl Store {
         Ok(entry.settle(read, on)?.map(|(_, found)| found))
     }
 
-    /// Keeps what a name points to, as a registry says it; waits for whoever has the store alone. What it points to is pinned by the caller, or
-    /// may be gone before it has the name. What the name pointed to before keeps one if no registry gives it back: its digest.
+    /// Keeps what a name points to, as a registry says it; waits for whoever has the store alone.
+    /// What it points to is pinned by the caller, or may be gone before it has the name. What the
+    /// name pointed to before keeps one if no registry gives it back: its digest.
     ///
     /// # Errors
     /// When it can't be written.
@@ -148,7 +151,8 @@ impl Store {
         self.write_references(names, reference, origin, on)
     }
 
-    /// Forgets a name, and says whether it was known; what it points to stays. Waits as [`Store::set_reference`] does.
+    /// Forgets a name, and says whether it was known; what it points to stays. Waits as
+    /// [`Store::set_reference`] does.
     ///
     /// # Errors
     /// When it can't be removed.
@@ -166,12 +170,14 @@ impl Store {
         on: &(dyn Fn(Event) + Sync),
     ) -> Result<(), Error> {
         let names: Vec<&str> = names.into_iter().collect();
-        // First: should this end half-way, the former image has a name too many, and not one too few.
+        // First: should this end half-way, the former image has a name too many, and not one too
+        // few.
         self.keep_former(&names, reference, on)?;
         let root = self.root.subdir(REPOSITORIES)?;
         for &name in &names {
-            // What is not synced before it gets its name may be lost in a crash of the machine. What is new is no loss then; what takes
-            // the place of something whole is whole at any time.
+            // What is not synced before it gets its name may be lost in a crash of the machine.
+            // What is new is no loss then; what takes the place of something whole is whole at any
+            // time.
             if self.reference(name, &|_| {})?.is_none() {
                 let (dir, file, written) =
                     self.write_reference_file(root.clone(), name, (reference, origin), |_| Ok(()))?;
@@ -202,7 +208,8 @@ impl Store {
         dir.sync()
     }
 
-    /// Like [`Store::write_reference_below`], but the caller syncs; gives the directory, the file's name in it, and the file.
+    /// Like [`Store::write_reference_below`], but the caller syncs; gives the directory, the file's
+    /// name in it, and the file.
     fn write_reference_file(
         &self,
         mut dir: Dir,
@@ -221,7 +228,8 @@ impl Store {
         Ok((dir, name, written))
     }
 
-    /// The same for who has the store alone already, and for several names; says how many were known.
+    /// The same for who has the store alone already, and for several names; says how many were
+    /// known.
     pub(crate) fn delete_references(&self, names: &[&str]) -> Result<usize, Error> {
         // First: a name that only stands there counts as lost, and would come back.
         match self.write_index_json(names, File::sync_all, &|_| {}) {
@@ -261,8 +269,8 @@ impl Store {
         Ok(there)
     }
 
-    /// Puts a small file into the store, whole or not at all, in the place of whatever has its name. `sync` is called when it is
-    /// written, and before it gets its name.
+    /// Puts a small file into the store, whole or not at all, in the place of whatever has its
+    /// name. `sync` is called when it is written, and before it gets its name.
     pub(crate) fn write_new(
         &self,
         dir: &Dir,

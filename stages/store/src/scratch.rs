@@ -23,8 +23,8 @@ const MAX_SCRATCH: u32 = 100_000;
 
 /// A private, empty directory in the store's filesystem; removed with its content when dropped.
 ///
-/// The lock file stands beside it (`7.lock` for `7/`): it is there before the directory and goes after it, so whoever
-/// holds the lock may remove the directory.
+/// The lock file stands beside it (`7.lock` for `7/`): it is there before the directory and goes
+/// after it, so whoever holds the lock may remove the directory.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -64,7 +64,8 @@ impl Drop for Scratch {
     }
 }
 
-/// A file that is to be an entry of the store; removed when dropped, unless it was moved to where it belongs.
+/// A file that is to be an entry of the store; removed when dropped, unless it was moved to where
+/// it belongs.
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) path: DraftPath,
@@ -94,8 +95,8 @@ impl Drop for DraftPath {
 }
 
 impl Store {
-    /// Makes a directory for work in progress. As long as the first one lives, all that this store writes starts in it: whoever
-    /// is asked to stop has one directory to remove.
+    /// Makes a directory for work in progress. As long as the first one lives, all that this store
+    /// writes starts in it: whoever is asked to stop has one directory to remove.
     ///
     /// # Errors
     /// When it can't be made or locked.

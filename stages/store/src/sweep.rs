@@ -1,7 +1,8 @@
 //! Having the store to oneself for a moment.
 //!
-//! Whoever changes what names point to, or removes what nothing needs, holds `sweep.lock` alone. Whoever pins something
-//! holds it together with all others that do. Neither ever waits for anything else meanwhile, least of all for a network.
+//! Whoever changes what names point to, or removes what nothing needs, holds `sweep.lock` alone.
+//! Whoever pins something holds it together with all others that do. Neither ever waits for
+//! anything else meanwhile, least of all for a network.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -16,10 +17,11 @@ use crate::{Error, Event, Origin, Reference, Store};
 
 const SWEEP: &str = "sweep.lock";
 
-/// The store for this process (this thread, in fact) alone, as far as its names, and what may be removed, go.
+/// The store for this process (this thread, in fact) alone, as far as its names, and what may be
+/// removed, go.
 ///
-/// It is to be held briefly. As long as it is, [`Store::pin`], [`Store::set_reference`] and [`Store::remove_reference`] wait:
-/// the holder must not call them.
+/// It is to be held briefly. As long as it is, [`Store::pin`], [`Store::set_reference`] and
+/// [`Store::remove_reference`] wait: the holder must not call them.
 #[derive(Debug)]
 pub struct Sweep<'s> {
     pub(crate) store: &'s Store,
@@ -33,7 +35,8 @@ pub(crate) struct Gate(File);
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        // The lock goes with the descriptor; said here because a child process may have inherited that.
+        // The lock goes with the descriptor; said here because a child process may have inherited
+        // that.
         let _ = self.0.unlock();
     }
 }
@@ -64,7 +67,8 @@ impl Store {
         self.root.open_lock(OsStr::new(SWEEP))
     }
 
-    /// When something was last removed that nothing needed: only then there is something in the file.
+    /// When something was last removed that nothing needed: only then there is something in the
+    /// file.
     pub(crate) fn last_collection(&self) -> Option<SystemTime> {
         let stat = self.root.stat(OsStr::new(SWEEP)).ok().filter(|stat| stat.st_size > 0)?;
         Some(times(&stat).0)

@@ -1,4 +1,5 @@
-//! Blobs, beginnings of blobs, and what names point to: whoever else uses them, and whatever stands in their place.
+//! Blobs, beginnings of blobs, and what names point to: whoever else uses them, and whatever stands
+//! in their place.
 #![expect(clippy::unwrap_used, reason = "in the helpers of tests, a panic is a failed test")]
 
 use std::fs::{self, File};

@@ -128,7 +128,8 @@ fn images_that_no_name_leads_to() {
     assert_eq!(unnamed(), sorted(vec![index, used.digest]));
 }
 
-/// The last name of an image goes to another one: what a registry gives back is lost then, and the other one stays under its digest.
+/// The last name of an image goes to another one: what a registry gives back is lost then, and the
+/// other one stays under its digest.
 #[test]
 fn what_was_imported_outlives_its_last_name() {
     let dir = tempfile::tempdir().unwrap();
@@ -179,7 +180,8 @@ fn what_was_imported_outlives_its_last_name() {
     assert_eq!(set(&second, Origin::Registry), 0);
 }
 
-/// Names that cannot be read are told of, and one that is given to another image leaves the former image as it would otherwise.
+/// Names that cannot be read are told of, and one that is given to another image leaves the former
+/// image as it would otherwise.
 #[test]
 fn damaged_names_are_told_when_others_are_given() {
     let dir = tempfile::tempdir().unwrap();

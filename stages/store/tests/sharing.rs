@@ -1,4 +1,5 @@
-//! Several processes and one store: what one uses the others don't remove, and names are changed by one at a time.
+//! Several processes and one store: what one uses the others don't remove, and names are changed by
+//! one at a time.
 #![expect(clippy::unwrap_used, reason = "in the helpers of tests, a panic is a failed test")]
 
 use std::fs;

@@ -1,4 +1,5 @@
-//! What comes out of a store is what went in, or nothing; whoever else uses it, and whatever happened to it.
+//! What comes out of a store is what went in, or nothing; whoever else uses it, and whatever
+//! happened to it.
 #![expect(clippy::unwrap_used, reason = "in the helpers of tests, a panic is a failed test")]
 
 use std::fs::{self, File};
@@ -328,7 +329,8 @@ fn only_a_private_directory_of_our_own_is_a_store() {
     assert!(matches!(error, Error::Foreign { .. }), "{error}");
 }
 
-/// Runs one of the ignored tests below in a process of its own; `before` is what a shell does first.
+/// Runs one of the ignored tests below in a process of its own; `before` is what a shell does
+/// first.
 fn child(test: &str, store: &Path, before: &str) -> Child {
     let exe = std::env::current_exe().unwrap();
     let script = format!("set -- ; {before}\nexec \"$@\" \"$0\" --ignored --exact {test}");

@@ -40,8 +40,8 @@ pub enum BuildError {
 
 /// Collects files for a [`Tree`].
 ///
-/// Files that are added in canonical order (that of [`Tree::inodes`]) become a tree as they are; others are copied once
-/// more, which takes as much memory again.
+/// Files that are added in canonical order (that of [`Tree::inodes`]) become a tree as they are;
+/// others are copied once more, which takes as much memory again.
 #[derive(Debug)]
 pub struct Builder {
     inodes: Vec<InodeRecord>,
@@ -76,8 +76,9 @@ impl Builder {
         builder
     }
 
-    /// Makes room for so many inodes and entries, bytes of names and runs of content: lists that grow to their size leave holes
-    /// behind, which for millions of files cost more than the list. Room that is not used costs addresses only.
+    /// Makes room for so many inodes and entries, bytes of names and runs of content: lists that
+    /// grow to their size leave holes behind, which for millions of files cost more than the list.
+    /// Room that is not used costs addresses only.
     pub fn reserve(&mut self, inodes: usize, entries: usize, names: usize, segments: usize) {
         self.inodes.reserve_exact(inodes);
         self.entries.reserve_exact(entries);

@@ -16,7 +16,8 @@ pub struct Segment {
     pub blocks: u32,
 }
 
-/// File content that goes from a pack into a filesystem; all numbers are in blocks of [`BLOCK_SIZE`].
+/// File content that goes from a pack into a filesystem; all numbers are in blocks of
+/// [`BLOCK_SIZE`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Placement {
     /// Which pack, in the tree's numbering.
@@ -29,8 +30,8 @@ pub struct Placement {
     pub blocks: u64,
 }
 
-/// The content of a regular file: its segments stand one behind the other in a pack, from `pack_block` on. The last
-/// block of a file is filled up with zeros there.
+/// The content of a regular file: its segments stand one behind the other in a pack, from
+/// `pack_block` on. The last block of a file is filled up with zeros there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileData<'t> {
     /// The length in bytes, holes included.
@@ -50,14 +51,16 @@ impl FileData<'_> {
         self.segments.iter().map(|segment| u64::from(segment.blocks)).sum()
     }
 
-    /// Calls `each` with the content from start to end, holes as zeros, in pieces of a bounded size.
+    /// Calls `each` with the content from start to end, holes as zeros, in pieces of a bounded
+    /// size.
     ///
     /// # Errors
     /// What reading the pack or `each` returns.
     pub fn read(&self, packs: &dyn Packs, each: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         const PIECE: usize = 256 * 1024;
         let block = u64::from(BLOCK_SIZE);
-        // No more than the file has: many files are small, and clearing a whole piece for each costs more than they do.
+        // No more than the file has: many files are small, and clearing a whole piece for each
+        // costs more than they do.
         let mut buffer = vec![0; usize::try_from(self.size).map_or(PIECE, |size| size.min(PIECE))];
         let mut position = 0;
         let mut pack_offset = self.pack_block * block;

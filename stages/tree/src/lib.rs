@@ -1,19 +1,23 @@
 //! Names, metadata and content references in → one frozen, canonical file tree out.
 //!
-//! A [`Tree`] is what a disk will hold, and nothing else: it knows neither archives nor filesystems. Every later stage
-//! reads it, none changes it.
+//! A [`Tree`] is what a disk will hold, and nothing else: it knows neither archives nor
+//! filesystems. Every later stage reads it, none changes it.
 //!
-//! * **Inodes and names are apart.** An [`Inode`] carries what a file *is* (kind, owner, times, extended attributes); a
-//!   directory entry carries a name and points at an inode, so hard links are ordinary.
-//! * **It is canonical.** [`Builder::finish`] sorts every directory by the bytes of its names and numbers the inodes in
-//!   the order of [`Tree::inodes`]. Two builders that describe the same files yield equal trees, whatever the order of the
-//!   calls; so a number derived from a tree (an inode number, a block number) is deterministic.
-//! * **Content is a reference.** A regular file says which blocks of which *pack* hold its bytes ([`FileData`]); bytes are
-//!   only read through [`Packs`]. Blocks of zeros are absent: a file is a list of [`Segment`]s with holes between them.
-//! * **It is small.** Names live in one arena, link targets and extended attributes are interned, rare times stand in a side table: about
-//!   100 bytes per file.
+//! * **Inodes and names are apart.** An [`Inode`] carries what a file *is* (kind, owner, times,
+//!   extended attributes); a directory entry carries a name and points at an inode, so hard links
+//!   are ordinary.
+//! * **It is canonical.** [`Builder::finish`] sorts every directory by the bytes of its names and
+//!   numbers the inodes in the order of [`Tree::inodes`]. Two builders that describe the same files
+//!   yield equal trees, whatever the order of the calls; so a number derived from a tree (an inode
+//!   number, a block number) is deterministic.
+//! * **Content is a reference.** A regular file says which blocks of which *pack* hold its bytes
+//!   ([`FileData`]); bytes are only read through [`Packs`]. Blocks of zeros are absent: a file is a
+//!   list of [`Segment`]s with holes between them.
+//! * **It is small.** Names live in one arena, link targets and extended attributes are interned,
+//!   rare times stand in a side table: about 100 bytes per file.
 //!
-//! [`Tree::listing`] writes a tree as text, one line per inode: the form in which expected results are kept.
+//! [`Tree::listing`] writes a tree as text, one line per inode: the form in which expected results
+//! are kept.
 #![forbid(unsafe_code)]
 
 mod build;
@@ -30,7 +34,8 @@ pub use meta::{Device, Kind, Meta, Time, Xattr};
 pub use texts::Texts;
 pub use xattrs::XattrSets;
 
-/// Names an inode of one [`Tree`] (or of the [`Builder`] that makes it). The root directory is [`Ino::ROOT`].
+/// Names an inode of one [`Tree`] (or of the [`Builder`] that makes it). The root directory is
+/// [`Ino::ROOT`].
 ///
 /// It counts from zero in canonical order and is *not* an inode number of any filesystem.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -60,7 +65,8 @@ impl Ino {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Tree {
     inodes: Vec<InodeRecord>,
-    /// Directory entries, those of one directory side by side and sorted by name, the directories in canonical order.
+    /// Directory entries, those of one directory side by side and sorted by name, the directories
+    /// in canonical order.
     entries: Vec<Entry>,
     names: Vec<u8>,
     segments: Vec<Segment>,
@@ -154,9 +160,10 @@ impl Tree {
         self.entries.len()
     }
 
-    /// All inodes in canonical order: the root; then directory by directory, depth first, the entries of each by the bytes
-    /// of their names. An inode of several names stands where its first one is. So a directory stands before all that is
-    /// in it, and what is in one directory stands together.
+    /// All inodes in canonical order: the root; then directory by directory, depth first, the
+    /// entries of each by the bytes of their names. An inode of several names stands where its
+    /// first one is. So a directory stands before all that is in it, and what is in one directory
+    /// stands together.
     pub fn inodes(&self) -> impl ExactSizeIterator<Item = Inode<'_>> + DoubleEndedIterator {
         (0..self.inodes.len()).map(|index| Inode { tree: self, ino: Ino::from_index(index) })
     }
@@ -188,7 +195,8 @@ impl Tree {
     /// Leaves out the extended attributes that are not to be kept, and says of how many inodes.
     ///
     /// # Panics
-    /// If there are more sets of attributes than 32 bits count: there are no more than inodes had before, and as many as lose some.
+    /// If there are more sets of attributes than 32 bits count: there are no more than inodes had
+    /// before, and as many as lose some.
     pub fn retain_xattrs(&mut self, keep: impl Fn(Inode<'_>, &Xattr) -> bool) -> usize {
         let mut left = XattrSets::new();
         let mut changed: Vec<(Ino, u32)> = Vec::new();
@@ -304,7 +312,8 @@ impl<'t> Inode<'t> {
         &self.tree.xattrs[self.record().xattrs as usize]
     }
 
-    /// A number that two inodes share exactly when their extended attributes are equal; 0 where there are none.
+    /// A number that two inodes share exactly when their extended attributes are equal; 0 where
+    /// there are none.
     #[must_use]
     pub fn xattr_set(&self) -> usize {
         self.record().xattrs as usize

@@ -8,10 +8,11 @@
 //! /lib link 0777 0:0 mtime=0.000000000 target=usr/lib
 //! ```
 //!
-//! Lines stand in the order of the inodes' first paths, depth first. The fields are separated by one space; `atime=` and
-//! `ctime=` appear only where they differ from `mtime`; further names of a hard-linked inode follow as `link:`, in order.
-//! In paths, targets and names of extended attributes every byte that is not printable ASCII, and space, `\` and `=`, is
-//! written `\xNN`; values of extended attributes are hexadecimal.
+//! Lines stand in the order of the inodes' first paths, depth first. The fields are separated by
+//! one space; `atime=` and `ctime=` appear only where they differ from `mtime`; further names of a
+//! hard-linked inode follow as `link:`, in order. In paths, targets and names of extended
+//! attributes every byte that is not printable ASCII, and space, `\` and `=`, is written `\xNN`;
+//! values of extended attributes are hexadecimal.
 
 use std::fmt::Write as _;
 use std::io;
@@ -19,7 +20,8 @@ use std::io;
 use crate::{Ino, Inode, Kind, Time, Tree};
 
 impl Tree {
-    /// Writes the tree as text, one line per inode (the format is described at the top of this module's source).
+    /// Writes the tree as text, one line per inode (the format is described at the top of this
+    /// module's source).
     ///
     /// `hash` gives the hexadecimal SHA-256 of a regular file's content, or `None` to leave it out.
     ///
@@ -94,7 +96,8 @@ impl std::fmt::Display for Time {
     }
 }
 
-/// A text for bytes that need not be text: printable ASCII but space, `\` and `=` as it is, all else as `\xNN`.
+/// A text for bytes that need not be text: printable ASCII but space, `\` and `=` as it is, all
+/// else as `\xNN`.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
@@ -141,7 +144,8 @@ struct Names<'t> {
     tree: &'t Tree,
     /// The inodes in depth-first order of their first paths.
     order: Vec<Ino>,
-    /// (inode, its directory, name), sorted by inode; within one inode in depth-first order of the paths.
+    /// (inode, its directory, name), sorted by inode; within one inode in depth-first order of the
+    /// paths.
     names: Vec<(u32, u32, &'t [u8])>,
 }
 

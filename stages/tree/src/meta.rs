@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::FileData;
 
-/// A moment: whole seconds since 1970-01-01 UTC (negative before it) and the nanoseconds after that second.
+/// A moment: whole seconds since 1970-01-01 UTC (negative before it) and the nanoseconds after that
+/// second.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Time {
     /// Whole seconds, rounded towards the past.
@@ -30,8 +31,8 @@ pub struct Device {
     pub minor: u32,
 }
 
-/// An extended attribute: its whole name with the namespace (`security.capability`), and its value as the kernel's
-/// `getxattr` returns it.
+/// An extended attribute: its whole name with the namespace (`security.capability`), and its value
+/// as the kernel's `getxattr` returns it.
 ///
 /// A copy shares the bytes: layers and the tree that is made of them have the same attributes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -43,7 +44,8 @@ pub struct Xattr {
 }
 
 impl Xattr {
-    /// The bytes of memory that it takes, with what counters and an allocator add to name and value.
+    /// The bytes of memory that it takes, with what counters and an allocator add to name and
+    /// value.
     pub(crate) fn bytes(&self) -> usize {
         const SHARED: usize = 32;
         size_of::<Xattr>() + self.name.len() + self.value.len() + 2 * SHARED

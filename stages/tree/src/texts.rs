@@ -9,13 +9,14 @@ use hashbrown::HashTable;
 pub struct Texts {
     /// Start and length of each.
     table: HashTable<(u32, u16)>,
-    /// Randomly keyed, because an image chooses the texts; the order of the table is never looked at.
+    /// Randomly keyed, because an image chooses the texts; the order of the table is never looked
+    /// at.
     hasher: RandomState,
 }
 
 impl Texts {
-    /// Where a text stands in `bytes`, always the same list, and how long it is: it is appended if it does not stand there yet.
-    /// `None` if the place or the length has more bits than there are.
+    /// Where a text stands in `bytes`, always the same list, and how long it is: it is appended if
+    /// it does not stand there yet. `None` if the place or the length has more bits than there are.
     pub fn place(&mut self, bytes: &mut Vec<u8>, text: &[u8]) -> Option<(u32, u16)> {
         let Texts { table, hasher } = self;
         let at = |&(start, len): &(u32, u16)| start as usize..start as usize + usize::from(len);

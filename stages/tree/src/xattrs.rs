@@ -6,15 +6,18 @@ use hashbrown::HashTable;
 
 use crate::Xattr;
 
-/// Numbers sets of extended attributes in the order in which they come first; number 0 is the empty set.
+/// Numbers sets of extended attributes in the order in which they come first; number 0 is the empty
+/// set.
 ///
-/// Attributes can be most of what is known about a file (signatures are), so no set is there twice, not even as a key.
+/// Attributes can be most of what is known about a file (signatures are), so no set is there twice,
+/// not even as a key.
 #[derive(Debug)]
 pub struct XattrSets {
     sets: Vec<Vec<Xattr>>,
     bytes: usize,
     table: HashTable<u32>,
-    /// Randomly keyed, because an image chooses the attributes; the order of the table is never looked at.
+    /// Randomly keyed, because an image chooses the attributes; the order of the table is never
+    /// looked at.
     hasher: RandomState,
 }
 
@@ -25,7 +28,8 @@ impl XattrSets {
         XattrSets { sets: vec![Vec::new()], bytes: 0, table: HashTable::new(), hasher: RandomState::new() }
     }
 
-    /// The number of a set, whatever the order of the attributes; `None` if there are more than 32 bits count.
+    /// The number of a set, whatever the order of the attributes; `None` if there are more than 32
+    /// bits count.
     pub fn number(&mut self, mut set: Vec<Xattr>) -> Option<u32> {
         if set.is_empty() {
             return Some(0);

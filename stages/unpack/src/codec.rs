@@ -4,9 +4,10 @@
 //! "cvbx" version  counts…  names  paths  xattr sets  segments  sparse maps  extra times  records  seal
 //! ```
 //!
-//! All numbers are little-endian. The bytes are a function of the layer, so equal layers have equal index files. Whoever
-//! keeps them guards them against damage; decoding trusts nothing all the same: every number is checked against what it
-//! refers to, so that a wrong file gives an error and never a panic or a wrong tree.
+//! All numbers are little-endian. The bytes are a function of the layer, so equal layers have equal
+//! index files. Whoever keeps them guards them against damage; decoding trusts nothing all the
+//! same: every number is checked against what it refers to, so that a wrong file gives an error and
+//! never a panic or a wrong tree.
 
 use cvbake_tree::{Device, Segment, Time, Xattr};
 
@@ -78,7 +79,8 @@ impl Index {
         out.0
     }
 
-    /// At least as many bytes as it is encoded in, and few more: a list that has to grow is there twice meanwhile.
+    /// At least as many bytes as it is encoded in, and few more: a list that has to grow is there
+    /// twice meanwhile.
     fn encoded_len(&self) -> usize {
         let xattr = |xattr: &Xattr| 16 + xattr.name.len() + xattr.value.len();
         let set = |set: &Vec<Xattr>| 8 + set.iter().map(xattr).sum::<usize>();
@@ -266,7 +268,8 @@ impl<'b> Reader<'b> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// A count of things of at least `least` bytes each: no more than there can be in what is left, and fewer than 2^32.
+    /// A count of things of at least `least` bytes each: no more than there can be in what is left,
+    /// and fewer than 2^32.
     fn count(&mut self, least: usize) -> Result<usize, CodecError> {
         let count = self.u64()?;
         let count = u32::try_from(count).map_err(|_| CodecError("a count out of range"))? as usize;
@@ -398,7 +401,8 @@ mod tests {
             for bit in [0x01, 0x80] {
                 let mut bad = good.clone();
                 bad[at] ^= bit;
-                // Some numbers may be anything; what must not happen is a panic, here or when the index is used.
+                // Some numbers may be anything; what must not happen is a panic, here or when the
+                // index is used.
                 if let Ok(index) = Index::decode(&bad) {
                     let _ = crate::merge(&[&index], Time::default());
                 }

@@ -5,8 +5,8 @@ use cvbake_tree::{Device, Segment, Time, Xattr};
 use crate::PackSeal;
 use crate::path::{PathId, Paths};
 
-/// All that a layer's archive says but the bytes of its files: one record per entry, in archive order,
-/// without those that others overwrite.
+/// All that a layer's archive says but the bytes of its files: one record per entry, in archive
+/// order, without those that others overwrite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     pub(crate) paths: Paths,
@@ -87,7 +87,8 @@ impl RecordKind {
     }
 }
 
-/// How the stored bytes of a GNU sparse file, one behind the other in the stream, spread over the file.
+/// How the stored bytes of a GNU sparse file, one behind the other in the stream, spread over the
+/// file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sparse {
     pub(crate) record: u32,
@@ -96,8 +97,8 @@ pub(crate) struct Sparse {
 }
 
 impl Index {
-    /// How many entries are kept: those that describe a file and markers, not leftovers of old tools, nor most of what the
-    /// layer itself overwrites.
+    /// How many entries are kept: those that describe a file and markers, not leftovers of old
+    /// tools, nor most of what the layer itself overwrites.
     #[must_use]
     pub fn entry_count(&self) -> usize {
         self.records.len()

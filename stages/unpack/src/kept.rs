@@ -1,18 +1,24 @@
-//! The entries of a layer while it is read: what a later one overwrites is dropped, wherever that makes no difference.
+//! The entries of a layer while it is read: what a later one overwrites is dropped, wherever that
+//! makes no difference.
 //!
-//! That the later one of two entries of one path counts is the easy half. The other is whether the earlier one has left
-//! traces: paths lead over symbolic links, also those of layers below, which nobody knows here. So an entry is dropped only if
+//! That the later one of two entries of one path counts is the easy half. The other is whether the
+//! earlier one has left traces: paths lead over symbolic links, also those of layers below, which
+//! nobody knows here. So an entry is dropped only if
 //!
-//! * its path is **literal**: every directory on the way has an entry of its own in this layer, which takes the place of any link;
-//! * every entry since was literal, too, and no directory was replaced by something else: so the path still leads to the same
-//!   place, and nothing has gone through it (such stretches of a layer are *turns*; what was there in an earlier one stays);
-//! * nothing **needs** it: no hard link was made to it, and its file has no blocks in the pack, which are there whether or not
-//!   anything leads to them, and have to be found again when the pack is made again;
-//! * neither of the two is a directory. A directory in the place of anything else, or the other way round, hides what
-//!   the layers below have in it. A directory over a directory only has other attributes: the first entry gets them.
+//! * its path is **literal**: every directory on the way has an entry of its own in this layer,
+//!   which takes the place of any link;
+//! * every entry since was literal, too, and no directory was replaced by something else: so the
+//!   path still leads to the same place, and nothing has gone through it (such stretches of a layer
+//!   are *turns*; what was there in an earlier one stays);
+//! * nothing **needs** it: no hard link was made to it, and its file has no blocks in the pack,
+//!   which are there whether or not anything leads to them, and have to be found again when the
+//!   pack is made again;
+//! * neither of the two is a directory. A directory in the place of anything else, or the other way
+//!   round, hides what the layers below have in it. A directory over a directory only has other
+//!   attributes: the first entry gets them.
 //!
-//! Of several equal markers, the first stays: all of them act before the first entry. What is overwritten and stays for one of
-//! these reasons counts as a burden, see [`Records::burden`].
+//! Of several equal markers, the first stays: all of them act before the first entry. What is
+//! overwritten and stays for one of these reasons counts as a burden, see [`Records::burden`].
 
 use std::mem;
 
@@ -25,10 +31,12 @@ use crate::path::{PathId, Paths};
 /// No such record.
 const NONE: u32 = u32::MAX;
 
-/// How many dropped records wait to be removed together, beside a quarter of all: then each costs some moves of others.
+/// How many dropped records wait to be removed together, beside a quarter of all: then each costs
+/// some moves of others.
 const SLACK: usize = 4096;
 
-/// What an overwritten record takes in memory: itself, and as much again for the inode and the name that a merge makes of it.
+/// What an overwritten record takes in memory: itself, and as much again for the inode and the name
+/// that a merge makes of it.
 const OVERWRITTEN: usize = 2 * size_of::<Record>();
 
 /// A record's access and change time.
@@ -97,7 +105,8 @@ impl Records {
         self.segments.len()
     }
 
-    /// The bytes of memory that are not a record in force: records that are none, and what is beside all records.
+    /// The bytes of memory that are not a record in force: records that are none, and what is
+    /// beside all records.
     pub(crate) fn burden(&self) -> usize {
         self.dropped.len() * size_of::<Record>()
             + self.overwritten * OVERWRITTEN
@@ -195,7 +204,8 @@ impl Records {
         self.extra_times.binary_search_by_key(&record, |times| times.0).is_ok()
     }
 
-    /// Adds what the file has whose entry came last: its runs of content, and its map if it is sparse.
+    /// Adds what the file has whose entry came last: its runs of content, and its map if it is
+    /// sparse.
     pub(crate) fn content(&mut self, segments: &[Segment], pieces: Option<Vec<(u64, u64)>>) {
         let file = self.list.last().expect("a file's entry was added");
         self.last[file.path.index()].needed |= !segments.is_empty();

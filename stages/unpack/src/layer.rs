@@ -1,8 +1,9 @@
 //! One layer's archive → its index and its pack.
 //!
-//! Names are understood here as far as the layer alone can say: paths are normalised, names with the prefix `.wh.` become
-//! markers, and `.wh..wh.…` (leftovers of AUFS, with whatever is below them) are passed over. Numbers are checked against
-//! what an inode holds. What an entry means on top of other entries is [`crate::merge`]'s affair.
+//! Names are understood here as far as the layer alone can say: paths are normalised, names with
+//! the prefix `.wh.` become markers, and `.wh..wh.…` (leftovers of AUFS, with whatever is below
+//! them) are passed over. Numbers are checked against what an inode holds. What an entry means on
+//! top of other entries is [`crate::merge`]'s affair.
 
 use std::io::BufRead;
 
@@ -25,8 +26,9 @@ const META: &[u8] = b".wh..wh.";
 /// The note that a directory hides what the layers below have in it.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
-/// The most names that the paths of a layer are made of: some, and some more for each entry. Real layers need little more
-/// than one for an entry; but one path of 64 KiB can have 32,000, which cost memory even where they lead to no file.
+/// The most names that the paths of a layer are made of: some, and some more for each entry. Real
+/// layers need little more than one for an entry; but one path of 64 KiB can have 32,000, which
+/// cost memory even where they lead to no file.
 const NAMES: usize = 1 << 20;
 const NAMES_PER_ENTRY: usize = 8;
 
@@ -37,22 +39,24 @@ const ID_MAX: u64 = u32::MAX as u64 - 1;
 const MAJOR_MAX: u64 = (1 << 12) - 1;
 const MINOR_MAX: u64 = (1 << 20) - 1;
 
-/// The most bytes of names and values that the extended attributes of one entry have: twice what an ext4 inode holds with the
-/// block beside it. What does not fit exactly is told by whoever places it; what can't fit anywhere is not kept until then.
+/// The most bytes of names and values that the extended attributes of one entry have: twice what an
+/// ext4 inode holds with the block beside it. What does not fit exactly is told by whoever places
+/// it; what can't fit anywhere is not kept until then.
 const XATTRS_MAX: usize = 8192;
 
-/// The most bytes of memory that a layer may take beside its entries in force: for names, link targets, extended attributes, runs
-/// of content, parts of sparse files, times of access and change, and entries that are overwritten. Some, and some more for each
-/// entry: a name of 60 bytes, a signature of 300 in an extended attribute and all times are 600. An archive can state all
-/// of this thousands of times over at next to no cost.
+/// The most bytes of memory that a layer may take beside its entries in force: for names, link
+/// targets, extended attributes, runs of content, parts of sparse files, times of access and
+/// change, and entries that are overwritten. Some, and some more for each entry: a name of 60
+/// bytes, a signature of 300 in an extended attribute and all times are 600. An archive can state
+/// all of this thousands of times over at next to no cost.
 const BULK: usize = 64 << 20;
 const BULK_PER_ENTRY: usize = 1024;
 
 /// The longest target that `symlink` takes.
 const TARGET_MAX: usize = 4095;
 
-/// Reads a layer's uncompressed archive and gives its index; the pieces of its pack go to `out`, in order, as
-/// `(offset, bytes)`.
+/// Reads a layer's uncompressed archive and gives its index; the pieces of its pack go to `out`, in
+/// order, as `(offset, bytes)`.
 ///
 /// The stream is read as far as the end of the archive; whoever checks its digest reads the rest.
 ///

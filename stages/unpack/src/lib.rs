@@ -1,4 +1,5 @@
-//! A layer's tar stream in → an [`Index`] and a pack out; the indexes of all layers in → one merged [`cvbake_tree::Tree`] out.
+//! A layer's tar stream in → an [`Index`] and a pack out; the indexes of all layers in → one merged
+//! [`cvbake_tree::Tree`] out.
 //!
 //! ```text
 //! stream ─[unpack]→ index + pack      once per layer, layers in parallel
@@ -6,18 +7,20 @@
 //! stream + index ─[replay]→ pack      when the index was kept and the pack was not
 //! ```
 //!
-//! * The **index** has one record per entry of the archive, with every attribute, in archive order: names and markers
-//!   already understood (normalised paths, whiteouts, opaque directories), nothing yet resolved, because what a path means
-//!   depends on the layers below. Entries that a later one overwrites are left out where that makes no difference. It is a
-//!   function of the layer alone and can be kept ([`Index::encode`]).
-//! * The **pack** holds the bytes of the regular files in archive order, each starting on a 4 KiB boundary. Blocks of
-//!   zeros are left out altogether, wherever they come from, so a file is a list of [`cvbake_tree::Segment`]s and a pack
-//!   has no holes: kept data is dense, and a sparse file that claims terabytes needs no terabytes of offsets.
-//! * **Merging** applies the layers in order to a graph of names and inodes ([`merge`]'s module says what every
-//!   construct means). No path of an image ever becomes a path of the host.
+//! * The **index** has one record per entry of the archive, with every attribute, in archive order:
+//!   names and markers already understood (normalised paths, whiteouts, opaque directories),
+//!   nothing yet resolved, because what a path means depends on the layers below. Entries that a
+//!   later one overwrites are left out where that makes no difference. It is a function of the
+//!   layer alone and can be kept ([`Index::encode`]).
+//! * The **pack** holds the bytes of the regular files in archive order, each starting on a 4 KiB
+//!   boundary. Blocks of zeros are left out altogether, wherever they come from, so a file is a
+//!   list of [`cvbake_tree::Segment`]s and a pack has no holes: kept data is dense, and a sparse
+//!   file that claims terabytes needs no terabytes of offsets.
+//! * **Merging** applies the layers in order to a graph of names and inodes ([`merge`]'s module
+//!   says what every construct means). No path of an image ever becomes a path of the host.
 //!
-//! Paths within one layer are interned as a trie (parent, name), so deep or repeated paths cost their last name only,
-//! and directories are looked up once, not once per file.
+//! Paths within one layer are interned as a trie (parent, name), so deep or repeated paths cost
+//! their last name only, and directories are looked up once, not once per file.
 #![forbid(unsafe_code)]
 
 mod codec;

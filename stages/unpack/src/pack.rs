@@ -1,4 +1,5 @@
-//! The bytes of a layer's files, one behind the other in blocks, without the blocks that are all zeros.
+//! The bytes of a layer's files, one behind the other in blocks, without the blocks that are all
+//! zeros.
 
 use std::io;
 
@@ -6,15 +7,17 @@ use cvbake_tree::{BLOCK_SIZE, Segment};
 
 use crate::Error;
 
-/// How a pack is cut for checksums and for writing: large enough that a system call costs nothing against its bytes,
-/// small enough to stay in the cache between hashing and writing.
+/// How a pack is cut for checksums and for writing: large enough that a system call costs nothing
+/// against its bytes, small enough to stay in the cache between hashing and writing.
 pub const PACK_PIECE: usize = 1 << 20;
 
 const BLOCK: usize = BLOCK_SIZE as usize;
 
-/// How to recognise a pack: its length, and the CRC-32C of each of its pieces of [`PACK_PIECE`] bytes.
+/// How to recognise a pack: its length, and the CRC-32C of each of its pieces of [`PACK_PIECE`]
+/// bytes.
 ///
-/// It guards what this program wrote against the disk it lies on; what an image claims is guarded by the digests.
+/// It guards what this program wrote against the disk it lies on; what an image claims is guarded
+/// by the digests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PackSeal {
     /// The length in bytes: a multiple of 4096.
@@ -73,7 +76,8 @@ impl<'a> PackWriter<'a> {
     }
 }
 
-/// Cuts the content of one file into blocks, drops those of zeros, and remembers where the others belong.
+/// Cuts the content of one file into blocks, drops those of zeros, and remembers where the others
+/// belong.
 ///
 /// Bytes come at ascending offsets; what is skipped reads as zeros.
 pub(crate) struct FileBlocks {
@@ -172,8 +176,8 @@ impl FileBlocks {
     }
 }
 
-/// Whether all bytes are zero. The first word decides for nearly every block that is not; the rest compiles to wide
-/// instructions.
+/// Whether all bytes are zero. The first word decides for nearly every block that is not; the rest
+/// compiles to wide instructions.
 fn is_zero(bytes: &[u8]) -> bool {
     let (head, tail) = bytes.split_at(bytes.len().min(16));
     head.iter().all(|&byte| byte == 0)

@@ -11,8 +11,9 @@ use crate::{Error, Problem};
 /// The longest file name that Linux filesystems hold.
 const NAME_MAX: usize = 255;
 
-/// The longest path taken. Sixteen times what one system call takes, so nothing that was ever unpacked anywhere is
-/// refused; without a limit a few megabytes of compressed archive could claim millions of directories per entry.
+/// The longest path taken. Sixteen times what one system call takes, so nothing that was ever
+/// unpacked anywhere is refused; without a limit a few megabytes of compressed archive could claim
+/// millions of directories per entry.
 const PATH_LIMIT: usize = 64 * 1024;
 
 /// Names a path of one layer.
@@ -94,7 +95,8 @@ impl Paths {
     }
 }
 
-/// The names of a path as an archive writes it: absolute or not, with `.`, `..`, doubled and trailing slashes.
+/// The names of a path as an archive writes it: absolute or not, with `.`, `..`, doubled and
+/// trailing slashes.
 ///
 /// `what` says which name it is, for the error.
 pub(crate) fn names<'r>(raw: &'r [u8], what: &'static str) -> Result<Vec<&'r [u8]>, Problem> {
@@ -129,7 +131,8 @@ pub(crate) struct Interner {
     table: HashTable<u32>,
     /// Where among the names targets of symbolic links stand.
     targets: Texts,
-    /// Randomly keyed, because an image chooses the names; the order of the table is never looked at.
+    /// Randomly keyed, because an image chooses the names; the order of the table is never looked
+    /// at.
     hasher: RandomState,
 }
 

@@ -1,5 +1,5 @@
-//! The pack again, from the layer's stream and the index: nothing is parsed, because the index says where in the stream the
-//! bytes of each file are.
+//! The pack again, from the layer's stream and the index: nothing is parsed, because the index says
+//! where in the stream the bytes of each file are.
 
 use std::io::{self, BufRead};
 
@@ -7,7 +7,8 @@ use crate::index::{Index, RecordKind, STREAM_UNIT};
 use crate::pack::{FileBlocks, PackWriter, Pieces};
 use crate::{Error, PackSeal};
 
-/// Reads a layer's uncompressed stream once more and gives the pieces of its pack, in order, as unpacking did.
+/// Reads a layer's uncompressed stream once more and gives the pieces of its pack, in order, as
+/// unpacking did.
 ///
 /// The stream is read as far as the last file's content; whoever checks its digest reads the rest.
 ///

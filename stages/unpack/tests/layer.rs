@@ -1,4 +1,5 @@
-//! Whole layers through the public interface: archive → index + pack → tree, and the pack again from the index.
+//! Whole layers through the public interface: archive → index + pack → tree, and the pack again
+//! from the index.
 
 use std::io::{BufReader, Write as _};
 

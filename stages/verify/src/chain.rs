@@ -2,8 +2,9 @@
 
 use crate::{Algorithm, Digest};
 
-/// The `ChainID` of the image specification: what a stack of layers is once it is unpacked, lowest layer first. However the layers are
-/// compressed, and whatever document lists them, the same stack has the same one; that of a single layer is the layer's `diff_id`.
+/// The `ChainID` of the image specification: what a stack of layers is once it is unpacked, lowest
+/// layer first. However the layers are compressed, and whatever document lists them, the same stack
+/// has the same one; that of a single layer is the layer's `diff_id`.
 ///
 /// The specification has none of no layers. Here that is the digest of nothing.
 #[must_use]

@@ -8,8 +8,9 @@ use crate::{Digest, Error, MAX_LAYERS, Platform, json, shorten};
 
 /// The configuration of an image.
 ///
-/// Only what verification needs is parsed. The rest (environment, command, user, …) is in [`Config::raw`], which is exactly what the
-/// digest names: programs that parse and write it again lose the fields they don't know.
+/// Only what verification needs is parsed. The rest (environment, command, user, …) is in
+/// [`Config::raw`], which is exactly what the digest names: programs that parse and write it again
+/// lose the fields they don't know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     raw: Vec<u8>,
@@ -20,7 +21,8 @@ pub struct Config {
     diff_ids: Vec<Digest>,
 }
 
-/// What begins with `_` is not read here but has its name in other programs, so that no other spelling of it may mean something to them.
+/// What begins with `_` is not read here but has its name in other programs, so that no other
+/// spelling of it may mean something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawConfig {

@@ -29,7 +29,8 @@ pub struct Candidate {
     pub platform: Option<Platform>,
     /// The annotation `org.opencontainers.image.ref.name`: the tag in an image layout.
     pub ref_name: Option<String>,
-    /// The annotation `io.containerd.image.name`: the name in full, as containerd and Docker give it.
+    /// The annotation `io.containerd.image.name`: the name in full, as containerd and Docker give
+    /// it.
     pub image_name: Option<String>,
     /// What it is instead of an image, where the index says so.
     pub(crate) artifact_type: Option<String>,
@@ -42,7 +43,8 @@ impl Candidate {
         Candidate { descriptor, platform: None, ref_name: None, image_name: None, artifact_type: None }
     }
 
-    /// Whether it may be an image, as far as the index tells: indexes also hold attestations and other artifacts.
+    /// Whether it may be an image, as far as the index tells: indexes also hold attestations and
+    /// other artifacts.
     #[must_use]
     pub fn may_be_image(&self) -> bool {
         // BuildKit marks its attestations with this platform.
@@ -52,8 +54,9 @@ impl Candidate {
     }
 }
 
-/// A descriptor as it stands in a document, before anything is believed. What begins with `_` is not read here but has its name in other
-/// programs, so that no other spelling of it may mean something to them.
+/// A descriptor as it stands in a document, before anything is believed. What begins with `_` is
+/// not read here but has its name in other programs, so that no other spelling of it may mean
+/// something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RawDescriptor {
@@ -78,7 +81,8 @@ struct RawPlatform {
     _os_features: Option<IgnoredAny>,
 }
 
-/// Annotations are a map: what is read of them is no field, and its name in another spelling is another annotation.
+/// Annotations are a map: what is read of them is no field, and its name in another spelling is
+/// another annotation.
 #[derive(Default)]
 struct RawAnnotations {
     ref_name: Option<String>,

@@ -45,7 +45,8 @@ const LONGEST: usize = 64;
 
 /// The hash of some bytes and the function that made it; displayed and parsed as `algorithm:hex`.
 ///
-/// The text is safe as a file name: a known algorithm, one colon, and lower-case hexadecimal digits of the exact number.
+/// The text is safe as a file name: a known algorithm, one colon, and lower-case hexadecimal digits
+/// of the exact number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
     algorithm: Algorithm,
@@ -188,8 +189,8 @@ fn hex_digit(byte: u8) -> Option<u8> {
 
 /// Makes a [`Digest`] from bytes that come piece by piece.
 ///
-/// It is ring's: with SHA instructions all are equally fast, but without, as on many servers, the vector code in it takes half as
-/// long as portable code.
+/// It is ring's: with SHA instructions all are equally fast, but without, as on many servers, the
+/// vector code in it takes half as long as portable code.
 #[derive(Clone)]
 pub struct Hasher {
     algorithm: Algorithm,

@@ -13,7 +13,8 @@ use crate::{Candidate, Descriptor, Digest, Error, json, shorten};
 /// The most entries of an index that are looked at; the largest known ones have some dozens.
 pub const MAX_INDEX_ENTRIES: usize = 10_000;
 
-/// The most layers of an image. Docker stops at 127; images converted from other systems have hundreds.
+/// The most layers of an image. Docker stops at 127; images converted from other systems have
+/// hundreds.
 pub const MAX_LAYERS: usize = 10_000;
 
 /// One of the two documents that a reference can lead to.
@@ -29,9 +30,9 @@ pub(crate) struct Manifest {
     pub(crate) layers: Vec<Descriptor>,
 }
 
-/// Everything that tells the kinds of documents apart. Fields that are present and `null` are `Some(None)`: Go programs
-/// write an empty list so. What begins with `_` is not read here but has its name in other programs, so that no other spelling of it may
-/// mean something to them.
+/// Everything that tells the kinds of documents apart. Fields that are present and `null` are
+/// `Some(None)`: Go programs write an empty list so. What begins with `_` is not read here but has
+/// its name in other programs, so that no other spelling of it may mean something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawDocument {
@@ -109,7 +110,8 @@ pub enum Links {
     Nothing,
 }
 
-/// What stands in a document that a descriptor with this media type points to. Unlike [`crate::Image::verify`] this takes artifacts too.
+/// What stands in a document that a descriptor with this media type points to. Unlike
+/// [`crate::Image::verify`] this takes artifacts too.
 ///
 /// # Errors
 /// When it is not what it was announced as, or not well formed.
@@ -187,7 +189,8 @@ impl RawDocument {
         }
         let missing = |field: &str| Error::Missing { object: object.to_owned(), field: field.to_owned() };
         let artifact = |found: &str| Error::NotAnImage { object: object.to_owned(), what: describe(found) };
-        // An image may repeat its configuration's type here; everything else is the type of something that is no image.
+        // An image may repeat its configuration's type here; everything else is the type of
+        // something that is no image.
         if let Some(found) = self.artifact_type.as_deref().filter(|it| !it.is_empty() && role(it) != Role::Config) {
             return Err(artifact(found));
         }
@@ -208,8 +211,8 @@ impl RawDocument {
     }
 }
 
-/// What documents say of others, each of which can be one thing only: who finds it under two media types takes one for the other, or
-/// leaves out what only one of them leads to.
+/// What documents say of others, each of which can be one thing only: who finds it under two media
+/// types takes one for the other, or leaves out what only one of them leads to.
 #[derive(Debug, Default)]
 pub struct Known(BTreeMap<Digest, (String, u64)>);
 
@@ -233,7 +236,8 @@ impl Known {
     }
 }
 
-/// Attestations and signatures come with the configuration of an image; only their layers tell what they are.
+/// Attestations and signatures come with the configuration of an image; only their layers tell what
+/// they are.
 fn is_statement(media_type: &str) -> bool {
     matches!(media_type, "application/vnd.in-toto+json" | "application/vnd.dev.cosign.simplesigning.v1+json")
 }

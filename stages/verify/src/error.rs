@@ -7,7 +7,8 @@ use crate::{Digest, DigestError, Platform};
 
 /// Why something is not the image it should be. `object` names the document or blob at fault.
 ///
-/// Pairs of digests and platforms are boxed: an error travels in every `Result`, and they are large.
+/// Pairs of digests and platforms are boxed: an error travels in every `Result`, and they are
+/// large.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

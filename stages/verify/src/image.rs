@@ -12,7 +12,8 @@ use crate::{Algorithm, Candidate, CheckedReader, Config, Descriptor, Digest, Err
 pub struct Want {
     /// The platform.
     pub platform: Platform,
-    /// Whether somebody asked for just this platform. If not, it is a guess that a source of only one image may contradict.
+    /// Whether somebody asked for just this platform. If not, it is a guess that a source of only
+    /// one image may contradict.
     pub explicit: bool,
 }
 
@@ -24,7 +25,8 @@ impl Want {
     }
 }
 
-/// A place that holds an image: what it starts with, and its bytes, none of which anybody has checked.
+/// A place that holds an image: what it starts with, and its bytes, none of which anybody has
+/// checked.
 pub trait Blobs: Sync {
     /// The name of the image and its place, as a user would write it.
     fn reference(&self) -> &str;
@@ -35,7 +37,8 @@ pub trait Blobs: Sync {
     /// The bytes of a blob from its first.
     ///
     /// # Errors
-    /// When there is no such blob, or it can't be read. The error says which blob and where it was looked for.
+    /// When there is no such blob, or it can't be read. The error says which blob and where it was
+    /// looked for.
     fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>>;
 
     /// The bytes of a layer as it is stored, compressed or not, from the first.
@@ -44,8 +47,9 @@ pub trait Blobs: Sync {
     /// As [`Blobs::open`]; and when it can be read only once and has been.
     fn open_layer(&self, layer: &Layer) -> io::Result<Box<dyn Read + Send + '_>>;
 
-    /// The same bytes, held to the layer's digest and size as far as they are known. A place that hashes what it hands out anyway, to
-    /// keep it, says so by an implementation of its own: it gives the last bytes only when the digest is right, as [`CheckedReader`] does.
+    /// The same bytes, held to the layer's digest and size as far as they are known. A place that
+    /// hashes what it hands out anyway, to keep it, says so by an implementation of its own: it
+    /// gives the last bytes only when the digest is right, as [`CheckedReader`] does.
     ///
     /// # Errors
     /// As [`Blobs::open_layer`].
@@ -57,8 +61,8 @@ pub trait Blobs: Sync {
         })
     }
 
-    /// Whether a layer that made no sense can be opened again, and may then be better: it came from a place that others can stand in
-    /// for. Says so once for each such place.
+    /// Whether a layer that made no sense can be opened again, and may then be better: it came from
+    /// a place that others can stand in for. Says so once for each such place.
     fn another(&self, layer: &Layer) -> bool {
         let _ = layer;
         false
@@ -68,7 +72,8 @@ pub trait Blobs: Sync {
 /// What verification starts with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Root {
-    /// Descriptors of a manifest or an index. If there are several, the platform decides; if it doesn't, that is an error.
+    /// Descriptors of a manifest or an index. If there are several, the platform decides; if it
+    /// doesn't, that is an error.
     Candidates(Vec<Candidate>),
     /// An image without a manifest, as `docker save` writes it.
     Docker {
@@ -102,7 +107,8 @@ pub enum Identity {
     Manifest(Digest),
     /// Its configuration, where there is no manifest.
     Config(Digest),
-    /// Its only layer, where there is nothing else: known only after the layer has been read, as its `diff_id`.
+    /// Its only layer, where there is nothing else: known only after the layer has been read, as
+    /// its `diff_id`.
     Layer,
 }
 
@@ -120,11 +126,15 @@ impl Identity {
 /// An image that has been checked down to what its layers must be.
 ///
 /// Only [`Image::verify`] makes one, and then all of this holds:
-/// - the bytes of every document have the digest and the size that led to it, and mean one thing only;
-/// - it is an image for Linux or whatever operating system was wanted, and for the wanted architecture but for a [`Warning`];
-/// - it has as many layers as its configuration has `diff_id`s, and every layer is of a type that is a filesystem layer.
+/// - the bytes of every document have the digest and the size that led to it, and mean one thing
+///   only;
+/// - it is an image for Linux or whatever operating system was wanted, and for the wanted
+///   architecture but for a [`Warning`];
+/// - it has as many layers as its configuration has `diff_id`s, and every layer is of a type that
+///   is a filesystem layer.
 ///
-/// The layers themselves have not been read: [`Layer::open`] and [`Layer::check`] hold them to what stands here.
+/// The layers themselves have not been read: [`Layer::open`] and [`Layer::check`] hold them to what
+/// stands here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Image {
     reference: String,
@@ -304,7 +314,8 @@ impl Image {
         &self.layers
     }
 
-    /// The length of all layers as they are stored, in bytes; `None` where that is not known of all of them.
+    /// The length of all layers as they are stored, in bytes; `None` where that is not known of all
+    /// of them.
     #[must_use]
     pub fn layers_len_bytes(&self) -> Option<u64> {
         self.layers.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.size?))
@@ -317,7 +328,8 @@ impl Image {
     }
 }
 
-/// Holds a configuration to the wanted platform. `listed`: an index said that it is for this platform.
+/// Holds a configuration to the wanted platform. `listed`: an index said that it is for this
+/// platform.
 fn check_platform(config: &Config, want: &Want, listed: bool) -> Result<Vec<Warning>, Error> {
     let object = || Config::object(&config.digest());
     let os = config.os().ok_or_else(|| Error::Missing { object: object(), field: "os".to_owned() })?;
@@ -329,7 +341,8 @@ fn check_platform(config: &Config, want: &Want, listed: bool) -> Result<Vec<Warn
     let Some(found) = config.platform() else {
         return Ok(vec![Warning::NoArchitecture { config: config.digest() }]);
     };
-    // Many builders leave the variant out; then the architecture is all that can be held against the image.
+    // Many builders leave the variant out; then the architecture is all that can be held against
+    // the image.
     let same_architecture = found.architecture() == want.platform.architecture();
     if want.platform.fit(&found).is_some() || same_architecture && !config.has_variant() {
         return Ok(Vec::new());
@@ -356,7 +369,8 @@ impl Layer {
         self.number
     }
 
-    /// The digest of what the layer unpacks to; `None` for a bare root filesystem, which nothing describes.
+    /// The digest of what the layer unpacks to; `None` for a bare root filesystem, which nothing
+    /// describes.
     #[must_use]
     pub fn diff_id(&self) -> Option<Digest> {
         self.diff_id
@@ -380,7 +394,8 @@ impl Layer {
         self.media_type.as_deref()
     }
 
-    /// The compression that the media type promises. The layer's first bytes decide; a contradiction is worth a warning.
+    /// The compression that the media type promises. The layer's first bytes decide; a
+    /// contradiction is worth a warning.
     #[must_use]
     pub fn promised_compression(&self) -> Option<Compression> {
         match role(self.media_type()?) {
@@ -395,7 +410,8 @@ impl Layer {
         self.diff_id.map_or(Algorithm::Sha256, |diff_id| diff_id.algorithm())
     }
 
-    /// The bytes of the layer as it is stored, held to its digest and size as far as they are known.
+    /// The bytes of the layer as it is stored, held to its digest and size as far as they are
+    /// known.
     ///
     /// # Errors
     /// When there is no such layer or it can't be read.

@@ -1,8 +1,9 @@
 //! JSON that means one thing only.
 //!
-//! Two parsers that disagree about a document see two images in it, and one of them was never checked. What they are known to
-//! disagree about is refused here: duplicate keys anywhere, fields in another spelling ([`Object`]), bytes after the document, text
-//! that is not UTF-8, and depth and size that some parser gives up on.
+//! Two parsers that disagree about a document see two images in it, and one of them was never
+//! checked. What they are known to disagree about is refused here: duplicate keys anywhere, fields
+//! in another spelling ([`Object`]), bytes after the document, text that is not UTF-8, and depth
+//! and size that some parser gives up on.
 
 mod bounded;
 mod object;
@@ -19,10 +20,12 @@ pub use self::bounded::{Bounded, Size};
 pub use self::object::Object;
 use crate::{Error, shorten};
 
-/// The largest document, in bytes: what the distribution specification tells registries to accept for a manifest.
+/// The largest document, in bytes: what the distribution specification tells registries to accept
+/// for a manifest.
 pub const MAX_BYTES: usize = 4 << 20;
 
-/// The deepest nesting of arrays and objects. Real documents need about 6; the stack of a thread carries hundreds.
+/// The deepest nesting of arrays and objects. Real documents need about 6; the stack of a thread
+/// carries hundreds.
 pub const MAX_DEPTH: usize = 64;
 
 /// Reads a document to its end.
@@ -39,7 +42,8 @@ pub fn read(object: &str, reader: impl Read) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// A document of a known shape; fields that the shape does not have are ignored, though not what is wrong with them.
+/// A document of a known shape; fields that the shape does not have are ignored, though not what is
+/// wrong with them.
 ///
 /// # Errors
 /// When it is not JSON that means one thing only, or has another shape.
@@ -131,7 +135,8 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let depth = self.deeper()?;
-        // Sorted afterwards instead of hashed on the way: a document of nothing but keys costs a third of the memory.
+        // Sorted afterwards instead of hashed on the way: a document of nothing but keys costs a
+        // third of the memory.
         let mut keys: Vec<Key<'de>> = Vec::new();
         while let Some(key) = entries.next_key()? {
             entries.next_value_seed(Strict { depth })?;

@@ -6,18 +6,21 @@
 //!                                  └─ layers ─┴─ diff_ids    → Image::layers: what each one must turn out to be
 //! ```
 //!
-//! [`Image::verify`] follows the pointers and makes the only `Image`s there are. The bytes come from a [`Blobs`], which is believed
-//! nothing: every byte goes through a [`CheckedReader`]. Layers are read later by whoever unpacks them: [`Layer::open`] gives the
-//! checked bytes, [`HashingReader`] makes the digest of what they unpack to, [`Layer::check`] compares.
+//! [`Image::verify`] follows the pointers and makes the only `Image`s there are. The bytes come
+//! from a [`Blobs`], which is believed nothing: every byte goes through a [`CheckedReader`]. Layers
+//! are read later by whoever unpacks them: [`Layer::open`] gives the checked bytes,
+//! [`HashingReader`] makes the digest of what they unpack to, [`Layer::check`] compares.
 //!
 //! Decisions:
-//! - Documents are parsed strictly ([`json`]), by fields that tell kinds apart: what one parser takes for a manifest and another for an
-//!   index is refused (CVE-2021-41190).
-//! - The bytes of manifest and configuration are kept as they came and never written anew: unknown fields would be lost and the digest with
-//!   them. That is also why the parsed shapes are our own, with only the fields that verification needs.
-//! - A digest that an index lists as two things, by media type or size, is refused: what it leads to would depend on which one is taken.
-//! - Limits are constants: [`json::MAX_BYTES`], [`json::MAX_DEPTH`], [`MAX_INDEX_ENTRIES`], [`MAX_LAYERS`], [`MAX_NESTING`],
-//!   [`MAX_DOCUMENTS`].
+//! - Documents are parsed strictly ([`json`]), by fields that tell kinds apart: what one parser
+//!   takes for a manifest and another for an index is refused (CVE-2021-41190).
+//! - The bytes of manifest and configuration are kept as they came and never written anew: unknown
+//!   fields would be lost and the digest with them. That is also why the parsed shapes are our own,
+//!   with only the fields that verification needs.
+//! - A digest that an index lists as two things, by media type or size, is refused: what it leads
+//!   to would depend on which one is taken.
+//! - Limits are constants: [`json::MAX_BYTES`], [`json::MAX_DEPTH`], [`MAX_INDEX_ENTRIES`],
+//!   [`MAX_LAYERS`], [`MAX_NESTING`], [`MAX_DOCUMENTS`].
 
 mod chain;
 mod config;

@@ -66,7 +66,8 @@ fn docker_role(media_type: &str) -> Role {
     }
 }
 
-/// What something with this media type is, where a manifest or the configuration of an image should be.
+/// What something with this media type is, where a manifest or the configuration of an image should
+/// be.
 pub(crate) fn describe(media_type: &str) -> String {
     let what = match media_type {
         "application/vnd.in-toto+json" | "application/vnd.docker.attestation.manifest.v1+json" => "an attestation",

@@ -9,8 +9,9 @@ use self::host::Target;
 
 /// An operating system and an architecture, perhaps a variant of it: `linux/arm/v7`.
 ///
-/// Kept in the form that containerd normalises to: lower case, aliases resolved (`x86_64` is `amd64`, `aarch64` is `arm64`, `armhf` is
-/// `arm/v7`), and the variant that every processor of the architecture has left out (`amd64/v1`, `arm64/v8`).
+/// Kept in the form that containerd normalises to: lower case, aliases resolved (`x86_64` is
+/// `amd64`, `aarch64` is `arm64`, `armhf` is `arm/v7`), and the variant that every processor of the
+/// architecture has left out (`amd64/v1`, `arm64/v8`).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Platform {
     os: String,
@@ -58,7 +59,8 @@ impl Platform {
         Platform { os, architecture: architecture.to_owned(), variant }
     }
 
-    /// Linux on this machine's processor: what a disk baked here is booted on if nobody says otherwise.
+    /// Linux on this machine's processor: what a disk baked here is booted on if nobody says
+    /// otherwise.
     #[must_use]
     pub fn host() -> Platform {
         let (architecture, variant) = Target::OWN.go();
@@ -85,7 +87,8 @@ impl Platform {
 
     /// Whether programs for `offered` run on this platform, and how well it uses them.
     ///
-    /// Later variants run what was made for earlier ones, as containerd has it; architectures never run each other's here.
+    /// Later variants run what was made for earlier ones, as containerd has it; architectures never
+    /// run each other's here.
     pub(crate) fn fit(&self, offered: &Platform) -> Option<Fit> {
         if (&self.os, &self.architecture) != (&offered.os, &offered.architecture) {
             return None;
@@ -98,7 +101,8 @@ impl Platform {
             // ARMv9.N has all of ARMv8.(N+5).
             "arm64" if have.0 == 9 && need.0 == 8 => need.1 <= have.1.saturating_add(5),
             "arm64" => have.0 == need.0 && need.1 <= have.1,
-            // 32-bit ARM before v5 is another instruction set for our purposes, as for containerd's.
+            // 32-bit ARM before v5 is another instruction set for our purposes, as for
+            // containerd's.
             "arm" => need.0 >= 5 && need.0 <= have.0,
             "amd64" => need.0 <= have.0,
             _ => false,

@@ -6,9 +6,10 @@ use crate::{Algorithm, Digest, Error, Hasher};
 
 /// Reads bytes that must turn out to be the content of a digest.
 ///
-/// The end of the stream is reported only when size and digest match; the bytes that complete the size are handed out only when the digest
-/// matches; a byte more than the size is an error at once. Errors are [`io::ErrorKind::InvalidData`] around a [`crate::Error`], and
-/// come again on every further call. Bytes handed out earlier are worth nothing until the end was reported.
+/// The end of the stream is reported only when size and digest match; the bytes that complete the
+/// size are handed out only when the digest matches; a byte more than the size is an error at once.
+/// Errors are [`io::ErrorKind::InvalidData`] around a [`crate::Error`], and come again on every
+/// further call. Bytes handed out earlier are worth nothing until the end was reported.
 #[derive(Debug)]
 pub struct CheckedReader<R> {
     inner: R,
@@ -74,9 +75,11 @@ impl<R: Read> Read for CheckedReader<R> {
     }
 }
 
-/// Hashes and counts everything that passes: what makes a layer's `diff_id` of its uncompressed stream.
+/// Hashes and counts everything that passes: what makes a layer's `diff_id` of its uncompressed
+/// stream.
 ///
-/// It borrows the buffer of what it wraps, so nothing is copied, and it hashes a whole buffer at once.
+/// It borrows the buffer of what it wraps, so nothing is copied, and it hashes a whole buffer at
+/// once.
 #[derive(Debug)]
 pub struct HashingReader<R> {
     inner: R,

@@ -4,15 +4,17 @@ use crate::document::{self, Document, Manifest};
 use crate::platform::Fit;
 use crate::{Blobs, Candidate, CheckedReader, Config, Descriptor, Error, Platform, json};
 
-/// The most indexes within indexes. Two are known to occur: a multi-platform image in a layout of several images.
+/// The most indexes within indexes. Two are known to occur: a multi-platform image in a layout of
+/// several images.
 pub const MAX_NESTING: usize = 4;
 
-/// The most documents that are read to find one image. Only indexes that don't say what they list need more than a handful, and
-/// nested ones could otherwise ask for more reading than anybody would wait for.
+/// The most documents that are read to find one image. Only indexes that don't say what they list
+/// need more than a handful, and nested ones could otherwise ask for more reading than anybody
+/// would wait for.
 pub const MAX_DOCUMENTS: usize = 1000;
 
-/// The most bytes of documents that belong to one name, where all of them are kept until all are read. Real ones have some kilobytes each;
-/// padded ones compress to nothing.
+/// The most bytes of documents that belong to one name, where all of them are kept until all are
+/// read. Real ones have some kilobytes each; padded ones compress to nothing.
 pub const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 
 /// The most platforms that an error lists.

@@ -14,7 +14,8 @@ use super::tools::{is_root, run, succeed, tool};
 /// The user that tests drop to: nobody.
 pub(crate) const USER: u32 = 65534;
 
-/// A folder with an image, a store and an output directory, the latter two writable for the ordinary user.
+/// A folder with an image, a store and an output directory, the latter two writable for the
+/// ordinary user.
 #[derive(Debug)]
 pub(crate) struct Place {
     dir: tempfile::TempDir,
@@ -70,7 +71,8 @@ impl Place {
         bake.store(&self.store()).env("HOME", self.path().join("home"))
     }
 
-    /// Fails if anything but finished outputs lies in the output directory, or anything but finished entries in the store.
+    /// Fails if anything but finished outputs lies in the output directory, or anything but
+    /// finished entries in the store.
     pub(crate) fn assert_no_leftovers(&self, outputs: &[&str]) {
         let mut found = names(&self.path().join("out"));
         found.retain(|name| !outputs.contains(&name.as_str()));
@@ -78,7 +80,8 @@ impl Place {
         assert_tidy(&self.store());
     }
 
-    /// The same for a run that was asked to end: the locks that it held stay until the next run, empty but for how far it was.
+    /// The same for a run that was asked to end: the locks that it held stay until the next run,
+    /// empty but for how far it was.
     pub(crate) fn assert_no_temporaries(&self) {
         for (dir, most) in [("locks", 8), ("scratch", 0)] {
             for lock in files_below(&self.store().join(dir)) {
@@ -283,7 +286,8 @@ impl Bake {
     }
 }
 
-/// The program, where the ordinary user can reach it: a build below a private home directory is copied.
+/// The program, where the ordinary user can reach it: a build below a private home directory is
+/// copied.
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -302,13 +306,15 @@ pub(crate) fn binary() -> &'static Path {
         remove_in_the_end(&dir);
         mode(&dir, 0o755);
         let copy = dir.join("cvbake");
-        // By another process: a child that another thread forks meanwhile would have it open for writing, so that nobody could run it.
+        // By another process: a child that another thread forks meanwhile would have it open for
+        // writing, so that nobody could run it.
         succeed(tool("cp", "coreutils").arg(&built).arg(&copy));
         copy
     })
 }
 
-/// Has a directory removed when this process ends, in whatever way: statics are not dropped, and a test may be killed.
+/// Has a directory removed when this process ends, in whatever way: statics are not dropped, and a
+/// test may be killed.
 fn remove_in_the_end(dir: &Path) {
     let mut command = tool("sh", "dash");
     command
@@ -317,7 +323,8 @@ fn remove_in_the_end(dir: &Path) {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    // Its standard input ends with this process; no other has the other end, because it is closed in children.
+    // Its standard input ends with this process; no other has the other end, because it is closed
+    // in children.
     std::mem::forget(command.spawn().expect("a shell"));
 }
 

@@ -17,7 +17,8 @@
 //!   in-layer N  entry "path"    says TEXT    says-any TEXT TEXT…    code N… (4 where nothing is said)
 //! warns TEXT                   a warning with this text
 //! ```
-//! In a `tree`, parents that are not listed, and the root, are implied: `dir mode=0755 own=0:0 mtime=0`.
+//! In a `tree`, parents that are not listed, and the root, are implied:
+//! `dir mode=0755 own=0:0 mtime=0`.
 
 use std::path::Path;
 

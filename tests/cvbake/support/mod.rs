@@ -1,4 +1,5 @@
-//! The tools of the tests: images from text, disks back to text, and the program run as an ordinary user.
+//! The tools of the tests: images from text, disks back to text, and the program run as an ordinary
+//! user.
 
 pub(crate) mod bake;
 pub(crate) mod case;

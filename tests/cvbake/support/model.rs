@@ -1,5 +1,6 @@
-//! What layers mean, as naively as it can be said: a map from paths to inodes, copied whole for every layer. Written from
-//! the specification alone, as the thing that random images are compared with.
+//! What layers mean, as naively as it can be said: a map from paths to inodes, copied whole for
+//! every layer. Written from the specification alone, as the thing that random images are compared
+//! with.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -17,7 +18,8 @@ pub(crate) struct Name {
     layer: usize,
 }
 
-/// All inodes, each as its header said, and the names they have. Directories that no entry names are implied.
+/// All inodes, each as its header said, and the names they have. Directories that no entry names
+/// are implied.
 #[derive(Debug, Clone)]
 pub(crate) struct Model {
     pub(crate) inodes: Vec<Member>,
@@ -29,8 +31,9 @@ pub(crate) struct Model {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Impossible(pub(crate) &'static str);
 
-/// An entry of which the specification does not say what it means: a hard link through a link that its own layer makes, to
-/// a file that its own layer hides; a marker through a lower link to a place where its own layer puts a directory.
+/// An entry of which the specification does not say what it means: a hard link through a link that
+/// its own layer makes, to a file that its own layer hides; a marker through a lower link to a
+/// place where its own layer puts a directory.
 pub(crate) const DOUBTFUL: Impossible = Impossible("open to doubt");
 
 type Result<T> = std::result::Result<T, Impossible>;
@@ -96,7 +99,8 @@ impl Model {
             let path = split(&member.path);
             let (Marker::Opaque | Marker::Hides(_)) = marker(&path) else { continue };
             let parent = path[..path.len() - 1].to_vec();
-            // A directory entry of the same layer makes a place of its own where the lower layers have a link.
+            // A directory entry of the same layer makes a place of its own where the lower layers
+            // have a link.
             let doubtful = Cell::new(false);
             let own = |at: &Path| {
                 let replaced = directories.contains(at) && lower.flag(at) == Some(b'2');

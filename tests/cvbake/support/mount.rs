@@ -36,7 +36,8 @@ impl Small {
         Small::made_by(script, path, limit)
     }
 
-    /// One on which every byte of content stands once, in a block that has a checksum: for [`Small::spoil`].
+    /// One on which every byte of content stands once, in a block that has a checksum: for
+    /// [`Small::spoil`].
     pub(crate) fn checksummed(path: &Path) -> Small {
         drop(tool("mkfs.btrfs", "btrfs-progs"));
         let script = format!(
@@ -78,7 +79,8 @@ impl Small {
     }
 
     pub(crate) fn raise_quota(&self, limit: &str) {
-        // To say so takes room, too, of which there may be none until what was written last is on the disk.
+        // To say so takes room, too, of which there may be none until what was written last is on
+        // the disk.
         let raise = &["btrfs", "qgroup", "limit", limit];
         for _ in 0..150 {
             self.run(&["btrfs", "filesystem", "sync"]);

@@ -112,7 +112,8 @@ impl Outcome {
         format!("{text}\ncode {code:?}, signal {signal:?}\n{stdout}{stderr}")
     }
 
-    /// Fails unless it ended in one error line (beside hints and warnings), with one of these statuses.
+    /// Fails unless it ended in one error line (beside hints and warnings), with one of these
+    /// statuses.
     pub(crate) fn error(&self, codes: &[i32]) -> &str {
         let failed = self.code.is_some_and(|code| codes.contains(&code));
         assert!(failed, "expected an error with a status of {codes:?}: {}", self.describe());

@@ -1,7 +1,8 @@
 //! `docs/schemas`: what is promised of every JSON output, and whether an output keeps it.
 //!
-//! Every run of the program in these tests is checked ([`check`]), so a promise is tried with every output that any of them
-//! produces. Of JSON Schema this knows what our schemas use; anything else in one is a failed test, never ignored.
+//! Every run of the program in these tests is checked ([`check`]), so a promise is tried with every
+//! output that any of them produces. Of JSON Schema this knows what our schemas use; anything else
+//! in one is a failed test, never ignored.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

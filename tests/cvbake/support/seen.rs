@@ -7,7 +7,8 @@ use sha2::Digest as _;
 
 use super::image::hex;
 
-/// Content beyond this size is not hashed: only a file of holes gets there, and its size and extents are looked at.
+/// Content beyond this size is not hashed: only a file of holes gets there, and its size and
+/// extents are looked at.
 pub(crate) const MAX_HASHED: u64 = 1 << 30;
 
 /// Collects files in any order that has parents first, and writes the listing.

@@ -1,4 +1,5 @@
-//! A registry of our own, for what no other does when asked to: it has the image of a layout, and answers as a test wants.
+//! A registry of our own, for what no other does when asked to: it has the image of a layout, and
+//! answers as a test wants.
 //!
 //! A thread per connection, one request per connection; it ends with the process.
 
@@ -170,7 +171,8 @@ impl State {
             self.bell.notify_all();
             drop(self.bell.wait_while(gate, |gate| !gate.open).unwrap());
         }
-        // Before its last byte: whoever has that may ask for the next one before this thread goes on.
+        // Before its last byte: whoever has that may ask for the next one before this thread goes
+        // on.
         self.blobs_under_way.lock().unwrap().0 -= usize::from(std::mem::take(is_blob));
         stream.write_all(rest).ok()
     }

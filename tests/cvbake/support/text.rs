@@ -1,8 +1,9 @@
 //! Lines of text → words and bytes: the grammar of everything under `fixtures/`.
 //!
-//! A line is a verb, words, and `key=value` pairs, separated by spaces; a line that starts with `#` is a comment. A word
-//! is bytes: bare text and `"quoted text"` side by side are one word, `\xNN`, `\n`, `\t`, `\"` and `\\` stand for bytes
-//! in both. What is too long or too odd to be written out comes from a generator, and `+` joins:
+//! A line is a verb, words, and `key=value` pairs, separated by spaces; a line that starts with `#`
+//! is a comment. A word is bytes: bare text and `"quoted text"` side by side are one word, `\xNN`,
+//! `\n`, `\t`, `\"` and `\\` stand for bytes in both. What is too long or too odd to be written out
+//! comes from a generator, and `+` joins:
 //!
 //! ```text
 //! hex:00ff10          these bytes
@@ -12,7 +13,8 @@
 //! "d/"+rep:255:"n"    joined ('+' before anything else is an ordinary byte)
 //! ```
 //!
-//! `repeat N LINE` and `repeat A..B LINE` stand for many lines, in which `{i}` is the number (from 0, or from A to B-1).
+//! `repeat N LINE` and `repeat A..B LINE` stand for many lines, in which `{i}` is the number (from
+//! 0, or from A to B-1).
 
 /// One line: `verb word word key=value`. The arrow in `link a -> b` is decoration and left out.
 #[derive(Debug, Clone)]
@@ -56,7 +58,8 @@ impl Line {
         pairs.filter_map(move |(key, value)| Some((key.strip_prefix(prefix.as_bytes())?, value.as_slice())))
     }
 
-    /// Fails on a key that is not among the known ones: a typing error in a fixture must not pass for a test.
+    /// Fails on a key that is not among the known ones: a typing error in a fixture must not pass
+    /// for a test.
     pub(crate) fn only_keys(&self, exact: &[&str], prefixes: &[&str]) {
         for (key, _) in &self.keys {
             let known = exact.iter().any(|name| name.as_bytes() == key)
@@ -196,7 +199,8 @@ fn literal(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Bytes that don't compress, the same for the same seed (a 64-bit linear congruential generator, upper bits used).
+/// Bytes that don't compress, the same for the same seed (a 64-bit linear congruential generator,
+/// upper bits used).
 pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     let mut bytes = Vec::with_capacity(len + 4);

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
-/// A program of a Debian package. A missing one fails the test: an oracle that is silently absent proves nothing.
+/// A program of a Debian package. A missing one fails the test: an oracle that is silently absent
+/// proves nothing.
 pub(crate) fn tool(name: &str, package: &str) -> Command {
     let path = find(name).unwrap_or_else(|| panic!("{name} is not installed: apt-get install {package}"));
     let mut command = Command::new(path);
@@ -38,8 +39,8 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Makes a program. Another process writes it: a child that another thread forks meanwhile would have it open for writing, so that
-/// nobody could run it.
+/// Makes a program. Another process writes it: a child that another thread forks meanwhile would
+/// have it open for writing, so that nobody could run it.
 pub(crate) fn executable(path: &Path, script: &str) {
     let mut command = tool("sh", "dash");
     command.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());
@@ -48,14 +49,14 @@ pub(crate) fn executable(path: &Path, script: &str) {
     assert!(child.wait().expect("a shell").success());
 }
 
-/// Whether the tests run as root: then they drop to an ordinary user for what is to work without, and can ask the
-/// kernel itself what stands on a disk.
+/// Whether the tests run as root: then they drop to an ordinary user for what is to work without,
+/// and can ask the kernel itself what stands on a disk.
 pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
-/// Says that a test, or a part of one, cannot run here: at once, and for the summary of `scripts/test`, which fails in continuous
-/// integration, where nothing may be left out.
+/// Says that a test, or a part of one, cannot run here: at once, and for the summary of
+/// `scripts/test`, which fails in continuous integration, where nothing may be left out.
 fn left_out(reason: &str, what: &str) {
     let test = std::thread::current().name().unwrap_or("a thread").to_owned();
     // Not `eprintln!`, which is kept from who watches a test that passes.
@@ -86,7 +87,8 @@ pub(crate) fn needs_root(what: &str) -> bool {
     is_root()
 }
 
-/// Whether the tests may mount; if not, what needs that is left out. Root may not in most containers.
+/// Whether the tests may mount; if not, what needs that is left out. Root may not in most
+/// containers.
 pub(crate) fn needs_mounts(what: &str) -> bool {
     static MAY_MOUNT: LazyLock<bool> = LazyLock::new(|| {
         let unshared = run(tool("unshare", "util-linux").args(["--mount", "true"])).status.success();
@@ -101,7 +103,8 @@ pub(crate) fn needs_mounts(what: &str) -> bool {
     *MAY_MOUNT
 }
 
-/// Whether what is mounted may be resized, which containers and virtual machines often withhold even from root; if not, it is left out.
+/// Whether what is mounted may be resized, which containers and virtual machines often withhold
+/// even from root; if not, it is left out.
 pub(crate) fn needs_resize(what: &str) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux says it");
     let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("Linux says it");

@@ -13,7 +13,8 @@ pub(super) const HEADER: usize = 18;
 /// The window that every decoder should take, by the RFC; builders of images stay below it.
 const SMALL: u64 = 8 << 20;
 
-/// What a frame claims as its window, in bytes; 0 for what is no frame, about which the decoder has its own opinion.
+/// What a frame claims as its window, in bytes; 0 for what is no frame, about which the decoder has
+/// its own opinion.
 pub(super) fn claimed(header: &[u8]) -> u64 {
     let Some((&descriptor, rest)) = header.strip_prefix(&[0x28, 0xb5, 0x2f, 0xfd]).and_then(<[u8]>::split_first) else {
         return 0;
@@ -49,7 +50,8 @@ fn taken() -> MutexGuard<'static, bool> {
 }
 
 impl Permit {
-    /// A permit for a window of this size, if it needs one; waits for whoever has it. Nobody waits for two.
+    /// A permit for a window of this size, if it needs one; waits for whoever has it. Nobody waits
+    /// for two.
     pub(super) fn wait(window: u64) -> Option<Permit> {
         if window <= SMALL {
             return None;

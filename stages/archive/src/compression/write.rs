@@ -7,13 +7,16 @@ use zstd::stream::write::Encoder;
 
 use super::Compression;
 
-/// How much an encoder is given at once, but for the last piece. What gzip encoders write depends on where their input is cut: a stream
-/// that comes through a pipe in pieces of any length would be another blob, with another digest, each time.
+/// How much an encoder is given at once, but for the last piece. What gzip encoders write depends
+/// on where their input is cut: a stream that comes through a pipe in pieces of any length would be
+/// another blob, with another digest, each time.
 const PIECE: usize = 256 << 10;
 
-/// Writes a stream compressed: the output is a function of the input and of the versions of the libraries, however the input is cut.
+/// Writes a stream compressed: the output is a function of the input and of the versions of the
+/// libraries, however the input is cut.
 ///
-/// To flush it does nothing: a flush has its mark in the compressed stream. [`Compressor::finish`] writes everything.
+/// To flush it does nothing: a flush has its mark in the compressed stream. [`Compressor::finish`]
+/// writes everything.
 pub struct Compressor<W: Write> {
     engine: Engine<W>,
     /// What is not a whole piece yet.

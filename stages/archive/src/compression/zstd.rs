@@ -19,8 +19,8 @@ pub(super) struct Reader<R> {
     output: Box<[u8]>,
     /// The part of `output` that has been decompressed and not yet consumed.
     ready: Range<usize>,
-    /// Broken for good: the error is repeated, because one that turns into an end or into other bytes on the second try
-    /// is none.
+    /// Broken for good: the error is repeated, because one that turns into an end or into other
+    /// bytes on the second try is none.
     error: Option<(u64, CompressionProblem)>,
 }
 

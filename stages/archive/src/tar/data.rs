@@ -8,10 +8,11 @@ use super::reader::error;
 use super::{Extent, Header};
 use crate::{Error, TarProblem};
 
-/// The content of an entry, as far as it has not been read. What is not read is passed over by [`super::Reader::next_entry`].
+/// The content of an entry, as far as it has not been read. What is not read is passed over by
+/// [`super::Reader::next_entry`].
 ///
-/// There are two ways to read it: [`Data::next_piece`] lends the stored bytes and leaves the holes out, [`Read`] copies
-/// the whole file, holes as zeros.
+/// There are two ways to read it: [`Data::next_piece`] lends the stored bytes and leaves the holes
+/// out, [`Read`] copies the whole file, holes as zeros.
 pub struct Data<'r, R> {
     input: &'r mut Input<R>,
     header: &'r Header,

@@ -103,8 +103,8 @@ pub(super) fn check_sum(block: &Block) -> Result<(), TarProblem> {
     }
 }
 
-/// What a block at the start of a stream is that is no header: one that has neither the magic number of one nor a checksum is not
-/// merely a damaged one.
+/// What a block at the start of a stream is that is no header: one that has neither the magic
+/// number of one nor a checksum is not merely a damaged one.
 pub(super) fn not_a_header(block: &[u8]) -> Option<TarProblem> {
     if let Some(found) = other_format(block) {
         return Some(TarProblem::NotTar { found });
@@ -115,8 +115,8 @@ pub(super) fn not_a_header(block: &[u8]) -> Option<TarProblem> {
     (is_whole && !has_magic && !has_sum).then_some(TarProblem::NoHeader)
 }
 
-/// The well-known format that data begins like. A header has NULs, so that it is no text, and blanks in front of a page or a document
-/// are no name.
+/// The well-known format that data begins like. A header has NULs, so that it is no text, and
+/// blanks in front of a page or a document are no name.
 fn other_format(block: &[u8]) -> Option<&'static str> {
     const MAGICS: [(&[u8], &str); 15] = [
         (b"\xfd7zXZ\0", "xz data, a compression that is not supported"),
@@ -178,8 +178,9 @@ pub(super) fn parse(block: &Block) -> Result<Fields, TarProblem> {
     })
 }
 
-/// The prefix of a path where a GNU header has its times: Go wrote such headers for long paths up to version 1.7, so there
-/// are images with them. As in Go's own reader, the times must make no sense, and the prefix must be text.
+/// The prefix of a path where a GNU header has its times: Go wrote such headers for long paths up
+/// to version 1.7, so there are images with them. As in Go's own reader, the times must make no
+/// sense, and the prefix must be text.
 fn go_prefix(block: &Block) -> Option<&[u8]> {
     let prefix = text(&block[PREFIX]);
     let is_time = |range: Range<usize>| number::time("time", &block[range]).is_ok();

@@ -47,7 +47,8 @@ impl<R: BufRead> Input<R> {
         self.lent = len;
     }
 
-    /// Lends the first `len` bytes of the last [`Input::fill`]: as long as nothing is consumed, it is the same buffer.
+    /// Lends the first `len` bytes of the last [`Input::fill`]: as long as nothing is consumed, it
+    /// is the same buffer.
     pub(super) fn lend_slice(&mut self, len: usize) -> Result<&[u8], Error> {
         self.lent = len;
         let offset = self.offset;
@@ -100,7 +101,8 @@ impl<R: BufRead> Input<R> {
         Ok(len)
     }
 
-    /// Reads over all zeros that are left; says where the first other byte is, and stops before it, if there is one.
+    /// Reads over all zeros that are left; says where the first other byte is, and stops before it,
+    /// if there is one.
     pub(super) fn skip_zeros(&mut self) -> Result<Option<u64>, Error> {
         loop {
             let bytes = self.fill()?;

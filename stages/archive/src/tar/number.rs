@@ -5,7 +5,8 @@ use crate::{TarProblem, escape};
 
 const NANOS_PER_SEC: u32 = 1_000_000_000;
 
-/// A header field: octal digits between spaces and NULs, or base-256 if the top bit is set. An empty field is 0.
+/// A header field: octal digits between spaces and NULs, or base-256 if the top bit is set. An
+/// empty field is 0.
 pub(super) fn field(name: &'static str, bytes: &[u8]) -> Result<i128, TarProblem> {
     if bytes.first().is_some_and(|first| first & 0x80 != 0) {
         return Ok(base_256(bytes));
@@ -26,8 +27,8 @@ pub(super) fn time(name: &'static str, bytes: &[u8]) -> Result<Time, TarProblem>
     Ok(Time { secs, nanos: 0 })
 }
 
-/// A two's complement number, big-endian, whose top bit is the mark of base-256 and whose next bit is the sign. Fields
-/// have at most 12 bytes.
+/// A two's complement number, big-endian, whose top bit is the mark of base-256 and whose next bit
+/// is the sign. Fields have at most 12 bytes.
 fn base_256(bytes: &[u8]) -> i128 {
     let negative = bytes[0] & 0x40 != 0;
     let first = if negative { bytes[0] } else { bytes[0] & 0x7f };
@@ -63,8 +64,8 @@ pub(super) fn decimal(bytes: &[u8]) -> Option<u64> {
     })
 }
 
-/// Decimal seconds since 1970: perhaps negative, perhaps with a fraction, rounded towards the past; `None` for anything
-/// else. What is beyond the range ends at its end.
+/// Decimal seconds since 1970: perhaps negative, perhaps with a fraction, rounded towards the past;
+/// `None` for anything else. What is beyond the range ends at its end.
 pub(super) fn decimal_time(bytes: &[u8]) -> Option<Time> {
     let (negative, bytes) = bytes.strip_prefix(b"-").map_or((false, bytes), |rest| (true, rest));
     let point = bytes.iter().position(|&byte| byte == b'.');

@@ -113,8 +113,8 @@ impl<R: BufRead> Reader<R> {
         self.input.into_inner()
     }
 
-    /// The next entry. At the end of the archive everything behind it is read too, so that a reader below sees its own
-    /// end.
+    /// The next entry. At the end of the archive everything behind it is read too, so that a reader
+    /// below sees its own end.
     ///
     /// # Errors
     /// When the archive is wrong or reading fails; then it can't be read on.
@@ -151,7 +151,8 @@ impl<R: BufRead> Reader<R> {
                 if let Some(record) = seen.last() {
                     return Err(self.error(TarProblem::Dangling { record, found: "the end of the archive" }));
                 }
-                // Behind an archive may be anything; but a disk that begins with zeros is no archive of nothing.
+                // Behind an archive may be anything; but a disk that begins with zeros is no
+                // archive of nothing.
                 if self.header.offset == 0
                     && let Some(at) = self.input.skip_zeros()?
                 {
@@ -196,7 +197,8 @@ impl<R: BufRead> Reader<R> {
             return Err(self.error(TarProblem::Truncated { inside: "an entry's content", missing }));
         }
         let missing = self.input.skip(padding)?;
-        // Some writers, such as `umoci insert`, end the archive with the last byte of content, and all readers take it.
+        // Some writers, such as `umoci insert`, end the archive with the last byte of content, and
+        // all readers take it.
         if missing > 0 && missing < padding {
             return Err(self.error(TarProblem::Truncated { inside: "the padding after an entry's content", missing }));
         }
@@ -270,7 +272,8 @@ impl<R: BufRead> Reader<R> {
         let mut name = std::mem::take(if is_path { &mut self.long_path } else { &mut self.long_link });
         name.clear();
         self.read_body(fields.size, &mut name, "a GNU long name")?;
-        // GNU tar counts the NUL at the end; some others leave it out, some fill up with more of them.
+        // GNU tar counts the NUL at the end; some others leave it out, some fill up with more of
+        // them.
         let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
         let malformed = |reason| Err(self.error(TarProblem::LongName { record, reason }));
         if name[len..].iter().any(|&byte| byte != 0) {
@@ -284,8 +287,8 @@ impl<R: BufRead> Reader<R> {
         Ok(())
     }
 
-    /// Reads the body of a record behind what `buffer` holds: memory grows with the bytes that come, not with those
-    /// announced.
+    /// Reads the body of a record behind what `buffer` holds: memory grows with the bytes that
+    /// come, not with those announced.
     fn read_body(&mut self, size: u64, buffer: &mut Vec<u8>, inside: &'static str) -> Result<(), Error> {
         let mut missing = size;
         while missing > 0 {
@@ -380,7 +383,8 @@ impl<R: BufRead> Reader<R> {
         };
         self.header.sparse = is_gnu_sparse || is_pax_sparse;
         self.header.data_offset = self.input.offset();
-        // A map that stands before the parts is part of the stored content, extension blocks of a header are not.
+        // A map that stands before the parts is part of the stored content, extension blocks of a
+        // header are not.
         let in_map = if is_pax_sparse { self.input.offset() - start } else { 0 };
         self.body = Body::new(stored - in_map, padding(stored));
         Ok(())

@@ -85,7 +85,8 @@ impl Map<'_> {
     }
 }
 
-/// Reads the map of an entry of type `S`; `block` is its header, and is overwritten. Returns the size of the file.
+/// Reads the map of an entry of type `S`; `block` is its header, and is overwritten. Returns the
+/// size of the file.
 pub(super) fn old_gnu<R: BufRead>(
     input: &mut Input<R>,
     block: &mut Block,
@@ -185,7 +186,8 @@ pub(super) fn pax<R: BufRead>(
     Ok(real_size)
 }
 
-/// Reads the map at the head of the content, at most `stored` bytes. Returns how many bytes it takes there.
+/// Reads the map at the head of the content, at most `stored` bytes. Returns how many bytes it
+/// takes there.
 fn map_in_data<R: BufRead>(input: &mut Input<R>, stored: u64, map: &mut Map<'_>) -> Result<u64, Failure> {
     let mut numbers = Numbers { block: [0; BLOCK_SIZE], at: BLOCK_SIZE, read: 0, stored };
     let parts = numbers.next(input)?;

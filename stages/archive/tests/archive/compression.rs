@@ -276,7 +276,8 @@ fn windows_are_bounded() {
         encoder.finish().unwrap()
     };
     assert_eq!(decompress(&with_window(ZSTD_WINDOW_LOG_MAX)), Ok(b"small".to_vec()));
-    // A descriptor of 2^28 is written by hand: the encoder needs more than its stream's memory for it.
+    // A descriptor of 2^28 is written by hand: the encoder needs more than its stream's memory for
+    // it.
     let frame = |exponent: u8| [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, exponent << 3][..], &[0x01, 0x00, 0x00]].concat();
     assert_eq!(decompress(&frame(17)), Ok(vec![]));
     refused(&frame(18), "corrupt: ");

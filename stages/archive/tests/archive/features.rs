@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-/// Without this feature zlib-rs, which compresses here, has no AVX2 and PCLMUL paths and is slower, and nothing else tells.
+/// Without this feature zlib-rs, which compresses here, has no AVX2 and PCLMUL paths and is slower,
+/// and nothing else tells.
 #[test]
 fn deflate_finds_the_processors_fast_paths() {
     let tree = Command::new(env!("CARGO"))

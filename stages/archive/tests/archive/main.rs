@@ -1,4 +1,5 @@
-//! The archive stage from outside: archives built byte by byte, other people's writers and readers, and noise.
+//! The archive stage from outside: archives built byte by byte, other people's writers and readers,
+//! and noise.
 #![expect(clippy::unwrap_used, reason = "a test that can't make its own input has failed")]
 
 mod build;

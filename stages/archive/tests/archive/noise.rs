@@ -1,4 +1,5 @@
-//! Archives that chance has changed: a result or an error, never a panic, and never other content than there was.
+//! Archives that chance has changed: a result or an error, never a panic, and never other content
+//! than there was.
 
 use std::io::Read;
 
@@ -111,8 +112,8 @@ fn cut_archives() {
     let good = sample();
     let items = read_from(&good[..]).unwrap();
     for len in 0..good.len() {
-        // Either an error, or the entries that are there: cut before a header that nothing announced, or before the zeros that
-        // fill the block of the last one's content.
+        // Either an error, or the entries that are there: cut before a header that nothing
+        // announced, or before the zeros that fill the block of the last one's content.
         if let Ok(some) = read_from(&good[..len]) {
             assert_eq!(some, items[..some.len()]);
             let block_end = len.next_multiple_of(512);

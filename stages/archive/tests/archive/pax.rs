@@ -52,7 +52,8 @@ fn size_wins_over_the_header() {
 
 #[test]
 fn values_are_bytes() {
-    // Each of these has led a reader that looks for newlines to another path, a lost capability or another size.
+    // Each of these has led a reader that looks for newlines to another path, a lost capability or
+    // another size.
     let evil = b"\x01\n18 path=/etc/passwd\n12 size=9999\n\0=\n";
     let item = with(&[("SCHILY.xattr.user.evil", evil), ("SCHILY.xattr.security.capability", b"\x01\0\0\x02\n\x04")]);
     assert_eq!((item.path.as_slice(), item.size), (&b"name"[..], 7));
@@ -66,7 +67,8 @@ fn values_are_bytes() {
 #[test]
 fn extended_attributes() {
     let pairs = |item: Item| item.xattrs;
-    // An empty one is one; of two with one name the last counts; they come sorted, and belong to one entry.
+    // An empty one is one; of two with one name the last counts; they come sorted, and belong to
+    // one entry.
     let records: [(&str, &[u8]); 5] = [
         ("SCHILY.xattr.user.b", b"first"),
         ("SCHILY.xattr.user.c", b""),

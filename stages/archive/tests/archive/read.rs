@@ -1,4 +1,5 @@
-//! Reads archives whole, through buffers of all sizes, so that a test sees what it is about and nothing else.
+//! Reads archives whole, through buffers of all sizes, so that a test sees what it is about and
+//! nothing else.
 
 use std::io::{self, BufRead, Read};
 
@@ -166,7 +167,8 @@ pub(crate) fn one(archive: &[u8]) -> Item {
     items.remove(0)
 }
 
-/// Checks that an archive is refused with a message that has these words, and that the reader stays refused.
+/// Checks that an archive is refused with a message that has these words, and that the reader stays
+/// refused.
 pub(crate) fn refused(archive: &[u8], words: &str) {
     let error = read(archive).expect_err(words);
     let text = error.to_string();

@@ -1,4 +1,5 @@
-//! `metadata_csum`: CRC-32C over every block of metadata, seeded so that a block in the wrong place does not verify.
+//! `metadata_csum`: CRC-32C over every block of metadata, seeded so that a block in the wrong place
+//! does not verify.
 //!
 //! See the kernel's `Documentation/filesystems/ext4/checksums.rst`.
 

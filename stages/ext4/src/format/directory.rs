@@ -12,8 +12,9 @@
 //!                               └────────────────────┴─────────────┴─────────┴───       ───┴──────┘
 //! ```
 //!
-//! See the kernel's `Documentation/filesystems/ext4/directory.rst`. The last entry (in the root: "..", in a node: the
-//! entry for nothing) is as long as the block, so that a reader that knows no index walks over everything else.
+//! See the kernel's `Documentation/filesystems/ext4/directory.rst`. The last entry (in the root:
+//! "..", in a node: the entry for nothing) is as long as the block, so that a reader that knows no
+//! index walks over everything else.
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -39,7 +40,8 @@ pub(crate) const DX_INFO_LENGTH: u8 = 8;
 /// Where limit and count stand in the root, and in another node.
 pub(crate) const DX_ROOT_COUNT_OFFSET: usize = 32;
 pub(crate) const DX_NODE_COUNT_OFFSET: usize = 8;
-/// How many entries the root and another node have room for, the first one being limit, count and a block without a hash.
+/// How many entries the root and another node have room for, the first one being limit, count and a
+/// block without a hash.
 pub(crate) const DX_ROOT_LIMIT: usize = (super::BLOCK_LEN - DX_ROOT_COUNT_OFFSET - size_of::<DxTail>()) / 8;
 pub(crate) const DX_NODE_LIMIT: usize = (super::BLOCK_LEN - DX_NODE_COUNT_OFFSET - size_of::<DxTail>()) / 8;
 /// The most levels of nodes below the root: one without the feature `large_dir`, two with it.

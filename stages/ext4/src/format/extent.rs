@@ -9,8 +9,8 @@
 //!           └────────┴────────┴─────                  ───┴──────┘
 //! ```
 //!
-//! See the kernel's `Documentation/filesystems/ext4/ifork.rst`. Every piece is 12 bytes long. Left zero: `eh_generation`
-//! (Lustre's), `ei_unused`, and the room behind the last entry.
+//! See the kernel's `Documentation/filesystems/ext4/ifork.rst`. Every piece is 12 bytes long. Left
+//! zero: `eh_generation` (Lustre's), `ei_unused`, and the room behind the last entry.
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

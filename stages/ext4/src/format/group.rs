@@ -1,17 +1,19 @@
 //! Group descriptors: where a group's bitmaps and its inode table are, and how much of it is used.
 //!
-//! See the kernel's `Documentation/filesystems/ext4/group_descr.rst`. Only the first 32 bytes exist without the feature
-//! `64bit`.
+//! See the kernel's `Documentation/filesystems/ext4/group_descr.rst`. Only the first 32 bytes exist
+//! without the feature `64bit`.
 //!
-//! Left zero, and why: the snapshot exclusion bitmap (never was in Linux); the checksums of bitmaps that are not on the
-//! disk because the group is untouched (`*_UNINIT`: nobody reads them, mke2fs leaves them zero too).
+//! Left zero, and why: the snapshot exclusion bitmap (never was in Linux); the checksums of bitmaps
+//! that are not on the disk because the group is untouched (`*_UNINIT`: nobody reads them, mke2fs
+//! leaves them zero too).
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// `bg_flags`: no inode of the group is used, and its inode bitmap is not on the disk.
 pub(crate) const EXT4_BG_INODE_UNINIT: u16 = 1;
-/// `bg_flags`: no block but the group's own metadata is used, and its block bitmap is not on the disk.
+/// `bg_flags`: no block but the group's own metadata is used, and its block bitmap is not on the
+/// disk.
 pub(crate) const EXT4_BG_BLOCK_UNINIT: u16 = 2;
 /// `bg_flags`: what is unused of the inode table is zero.
 pub(crate) const EXT4_BG_INODE_ZEROED: u16 = 4;
@@ -20,8 +22,8 @@ pub(crate) const EXT4_BG_INODE_ZEROED: u16 = 4;
 pub(crate) const EXT4_MIN_DESC_SIZE: u16 = 32;
 pub(crate) const EXT4_MIN_DESC_SIZE_64BIT: u16 = 64;
 
-/// `s_log_groups_per_flex`, mke2fs's choice. It is about where groups that a later resize adds keep their tables; the
-/// tables of ours all stand in the front.
+/// `s_log_groups_per_flex`, mke2fs's choice. It is about where groups that a later resize adds keep
+/// their tables; the tables of ours all stand in the front.
 pub(crate) const LOG_GROUPS_PER_FLEX: u8 = 4;
 
 /// A group descriptor.

@@ -1,13 +1,15 @@
 //! The hash of names in indexed directories: half MD4 over signed characters.
 //!
-//! See the kernel's `Documentation/filesystems/ext4/directory.rst`, "Hash Tree Directories". A name is taken in pieces
-//! of 32 bytes; the last one is filled up with its own length. Every piece goes through three short rounds of MD4's
-//! functions, and the second of the four words is the hash. The lowest bit is always clear: the index keeps its mark for
-//! "this hash continues from the block before" there.
+//! See the kernel's `Documentation/filesystems/ext4/directory.rst`, "Hash Tree Directories". A name
+//! is taken in pieces of 32 bytes; the last one is filled up with its own length. Every piece goes
+//! through three short rounds of MD4's functions, and the second of the four words is the hash. The
+//! lowest bit is always clear: the index keeps its mark for "this hash continues from the block
+//! before" there.
 
-/// `s_def_hash_version` and the hash version in a directory's root. Whether characters are signed is a flag of the
-/// superblock, so that a filesystem means the same on every machine. mke2fs takes what the machine it runs on has; ours are
-/// signed, as on the machines that most filesystems were made on, because some readers know nothing else.
+/// `s_def_hash_version` and the hash version in a directory's root. Whether characters are signed
+/// is a flag of the superblock, so that a filesystem means the same on every machine. mke2fs takes
+/// what the machine it runs on has; ours are signed, as on the machines that most filesystems were
+/// made on, because some readers know nothing else.
 pub(crate) const DX_HASH_HALF_MD4: u8 = 1;
 /// A hash that means "end of the directory" to `readdir`, so that no name may have it.
 const EXT4_HTREE_EOF_32BIT: u32 = 0x7fff_ffff;
@@ -32,7 +34,8 @@ pub(crate) fn half_md4(seed: &[u8; 16], name: &[u8]) -> u32 {
     if hash == EXT4_HTREE_EOF_32BIT << 1 { (EXT4_HTREE_EOF_32BIT - 1) << 1 } else { hash }
 }
 
-/// The next 32 bytes as words, the first byte highest; what is missing is filled up with the length of all the rest.
+/// The next 32 bytes as words, the first byte highest; what is missing is filled up with the length
+/// of all the rest.
 fn words(rest: &[u8]) -> [u32; 8] {
     let len = u32::try_from(rest.len()).expect("a name has at most 255 bytes");
     let fill = len | len << 8;

@@ -2,8 +2,9 @@
 //!
 //! See the kernel's `Documentation/filesystems/ext4/inodes.rst`.
 //!
-//! Left zero, and why: `i_dtime` (nothing was deleted); the versions, `i_generation` (NFS handles of a filesystem that was
-//! never mounted have no past to be told from); `i_obso_faddr`, `i_projid` (unused, and project quotas are off).
+//! Left zero, and why: `i_dtime` (nothing was deleted); the versions, `i_generation` (NFS handles
+//! of a filesystem that was never mounted have no past to be told from); `i_obso_faddr`, `i_projid`
+//! (unused, and project quotas are off).
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -95,13 +96,14 @@ const _: () = assert!(std::mem::offset_of!(Inode, xattrs) == 128 + EXTRA_ISIZE a
 /// The first and the last second that an inode can hold: 1901-12-13 and 2446-05-10.
 const MIN_TIME: i64 = -(1 << 31);
 const MAX_TIME: i64 = (1 << 34) - (1 << 31) - 1;
-/// Seconds between that an inode should not hold, 2310-04-04 to 2378-04-22: old kernels wrote times before 1970 in such a
-/// way, so e2fsck takes these for damage and makes them those.
+/// Seconds between that an inode should not hold, 2310-04-04 to 2378-04-22: old kernels wrote times
+/// before 1970 in such a way, so e2fsck takes these for damage and makes them those.
 const DOUBTED_FROM: i64 = (3 << 32) - (1 << 31);
 const DOUBTED_TO: i64 = 3 << 32;
 
-/// The seconds and the extra word of a time: 30 bits of nanoseconds above two more bits of seconds. A time that an inode
-/// can't hold becomes the nearest one before it that it can (or the first one), without nanoseconds, as Linux does it.
+/// The seconds and the extra word of a time: 30 bits of nanoseconds above two more bits of seconds.
+/// A time that an inode can't hold becomes the nearest one before it that it can (or the first
+/// one), without nanoseconds, as Linux does it.
 pub(crate) fn encode_time(secs: i64, nanos: u32) -> (U32, U32) {
     let (secs, nanos) = match secs {
         ..MIN_TIME => (MIN_TIME, 0),
@@ -115,7 +117,8 @@ pub(crate) fn encode_time(secs: i64, nanos: u32) -> (U32, U32) {
     (U32::from_bytes([a, b, c, d]), U32::new(nanos << 2 | epoch))
 }
 
-/// The words of `i_block` for a device: the old 16-bit form where it fits, else the new one in the second word.
+/// The words of `i_block` for a device: the old 16-bit form where it fits, else the new one in the
+/// second word.
 pub(crate) fn encode_device(major: u32, minor: u32) -> [u32; 2] {
     if major < 256 && minor < 256 {
         [major << 8 | minor, 0]

@@ -2,9 +2,9 @@
 //!
 //! See the kernel's `Documentation/filesystems/ext4/journal.rst`. Numbers are big-endian here.
 //!
-//! Left zero, and why: `s_start` (nothing to replay), `s_errno`, the features (the kernel sets those it wants at the first
-//! mount), `s_uuid` and `s_users` (they tell the filesystems of an external journal apart), transaction limits
-//! (unused), and the fields of features that are off.
+//! Left zero, and why: `s_start` (nothing to replay), `s_errno`, the features (the kernel sets
+//! those it wants at the first mount), `s_uuid` and `s_users` (they tell the filesystems of an
+//! external journal apart), transaction limits (unused), and the fields of features that are off.
 
 use zerocopy::big_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -38,8 +38,9 @@ pub(crate) struct JournalSuperblock {
 
 const _: () = assert!(size_of::<JournalSuperblock>() == 0x44);
 
-/// How many blocks the journal of a filesystem of so many blocks has: mke2fs's table for blocks of 4 KiB, but that the
-/// smallest filesystems, which mke2fs gives none, have the smallest that jbd2 takes.
+/// How many blocks the journal of a filesystem of so many blocks has: mke2fs's table for blocks of
+/// 4 KiB, but that the smallest filesystems, which mke2fs gives none, have the smallest that jbd2
+/// takes.
 pub(crate) fn journal_blocks(blocks: u64) -> u64 {
     const K: u64 = 1024;
     match blocks {

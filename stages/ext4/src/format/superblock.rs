@@ -1,14 +1,16 @@
-//! The superblock: what and how large everything is. 1024 bytes at byte 1024 of the disk, and at the start of the groups
-//! that keep a copy.
+//! The superblock: what and how large everything is. 1024 bytes at byte 1024 of the disk, and at
+//! the start of the groups that keep a copy.
 //!
 //! See the kernel's `Documentation/filesystems/ext4/super.rst`.
 //!
-//! Left zero, and why: the reserved blocks and their owners (a disk made from an image is the image's alone; root needs
-//! no share of it); mount time, mount count, last mount point, errors and kilobytes written (nothing has happened yet);
-//! the check interval (mke2fs sets none either); RAID geometry, snapshots, quotas, multi-mount protection, encryption,
-//! case folding, projects, orphan file, external journal (features we don't use); `s_first_meta_bg`, `s_backup_bgs`,
-//! `s_checksum_seed` (belong to meta_bg, sparse_super2, metadata_csum_seed); `s_overhead_blocks` (the kernel counts when
-//! it finds zero, and every resize would make it wrong); `s_lpf_ino` (for encrypted `lost+found` only).
+//! Left zero, and why: the reserved blocks and their owners (a disk made from an image is the
+//! image's alone; root needs no share of it); mount time, mount count, last mount point, errors and
+//! kilobytes written (nothing has happened yet); the check interval (mke2fs sets none either); RAID
+//! geometry, snapshots, quotas, multi-mount protection, encryption, case folding, projects, orphan
+//! file, external journal (features we don't use); `s_first_meta_bg`, `s_backup_bgs`,
+//! `s_checksum_seed` (belong to meta_bg, sparse_super2, metadata_csum_seed); `s_overhead_blocks`
+//! (the kernel counts when it finds zero, and every resize would make it wrong); `s_lpf_ino` (for
+//! encrypted `lost+found` only).
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -26,8 +28,9 @@ pub(crate) const EXT4_DYNAMIC_REV: u32 = 1;
 /// `s_default_mount_opts`, as mke2fs sets them.
 pub(crate) const EXT4_DEFM_XATTR_USER: u32 = 4;
 pub(crate) const EXT4_DEFM_ACL: u32 = 8;
-/// `s_default_mount_opts`: what Linux does with a journal anyway. Without one it takes `data=ordered` on its command line only where this
-/// says the same, and some (WSL) always ask for it.
+/// `s_default_mount_opts`: what Linux does with a journal anyway. Without one it takes
+/// `data=ordered` on its command line only where this says the same, and some (WSL) always ask for
+/// it.
 pub(crate) const EXT4_DEFM_JMODE_ORDERED: u32 = 0x40;
 /// `s_flags`: the directory hash takes characters as signed.
 pub(crate) const EXT2_FLAGS_SIGNED_HASH: u32 = 1;

@@ -7,12 +7,12 @@
 //! in a block:   the same, with a header of 32 bytes in the place of the magic number
 //! ```
 //!
-//! See the kernel's `Documentation/filesystems/ext4/attributes.rst`. Offsets of values count from the first entry in an inode,
-//! from the start in a block. In a block the entries are sorted: the kernel's search relies on it. Names and values are
-//! filled up to a multiple of 4.
+//! See the kernel's `Documentation/filesystems/ext4/attributes.rst`. Offsets of values count from
+//! the first entry in an inode, from the start in a block. In a block the entries are sorted: the
+//! kernel's search relies on it. Names and values are filled up to a multiple of 4.
 //!
-//! Left zero: `e_value_inum` (values in inodes of their own are a feature we don't use), `h_reserved`, and the offset of
-//! an empty value (the kernel writes none either).
+//! Left zero: `e_value_inum` (values in inodes of their own are a feature we don't use),
+//! `h_reserved`, and the offset of an empty value (the kernel writes none either).
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -28,9 +28,9 @@ pub(crate) const EXT4_XATTR_INDEX_TRUSTED: u8 = 4;
 pub(crate) const EXT4_XATTR_INDEX_SECURITY: u8 = 6;
 pub(crate) const EXT4_XATTR_INDEX_SYSTEM: u8 = 7;
 pub(crate) const EXT4_XATTR_INDEX_HURD: u8 = 10;
-/// Not ext4's: names in namespaces that have no number stand whole under this one. e2fsprogs writes them under 0, but
-/// its e2fsck takes that in a block for corruption; every other number it leaves alone, and no Linux will ever reach
-/// this one.
+/// Not ext4's: names in namespaces that have no number stand whole under this one. e2fsprogs writes
+/// them under 0, but its e2fsck takes that in a block for corruption; every other number it leaves
+/// alone, and no Linux will ever reach this one.
 pub(crate) const XATTR_INDEX_WHOLE_NAME: u8 = 255;
 
 /// The longest name that Linux takes, namespace included (`XATTR_NAME_MAX`).
@@ -76,7 +76,8 @@ const _: () = assert!(size_of::<XattrHeader>() == 32);
 const _: () = assert!(std::mem::offset_of!(XattrHeader, h_checksum) == 16);
 const _: () = assert!(size_of::<XattrEntry>() == 16);
 
-/// `e_hash`, over unsigned characters, as all architectures do since Linux 6.2 (readers accept both).
+/// `e_hash`, over unsigned characters, as all architectures do since Linux 6.2 (readers accept
+/// both).
 pub(crate) fn entry_hash(name: &[u8], value: &[u8]) -> u32 {
     let name = name.iter().fold(0u32, |hash, &byte| hash.rotate_left(5) ^ u32::from(byte));
     value.chunks(4).fold(name, |hash, bytes| {

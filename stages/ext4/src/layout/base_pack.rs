@@ -1,9 +1,10 @@
 //! A pack that stands on the disk as it is.
 //!
-//! A disk file may begin as a pack: then most of its content is in its place before anything is planned, and is never copied.
-//! So the place depends on nothing: block `n` of the pack stands on block [`BASE_PACK_BLOCK`]` + n` of the disk. Only what
-//! would stand where copies of the superblock must is moved elsewhere, and blocks of files that upper layers have removed are
-//! free for whatever comes next.
+//! A disk file may begin as a pack: then most of its content is in its place before anything is
+//! planned, and is never copied. So the place depends on nothing: block `n` of the pack stands on
+//! block [`BASE_PACK_BLOCK`]` + n` of the disk. Only what would stand where copies of the
+//! superblock must is moved elsewhere, and blocks of files that upper layers have removed are free
+//! for whatever comes next.
 
 use std::ops::Range;
 
@@ -12,16 +13,16 @@ use cvbake_tree::{Ino, Kind, Placement, Tree};
 use super::content::File;
 use super::space::{Run, Space};
 
-/// Where a base pack begins: behind the superblock and the descriptors of a disk of 4 GiB, so that nearly nothing must be
-/// moved; and not so far that a smallest disk would have room to spare.
+/// Where a base pack begins: behind the superblock and the descriptors of a disk of 4 GiB, so that
+/// nearly nothing must be moved; and not so far that a smallest disk would have room to spare.
 pub const BASE_PACK_BLOCK: u64 = 256;
 
-/// A pack stands as it is when at least 3 of 4 blocks as far as its last one are alive. With more that is dead, a disk would
-/// be scattered over the gaps to spare a copy of little.
+/// A pack stands as it is when at least 3 of 4 blocks as far as its last one are alive. With more
+/// that is dead, a disk would be scattered over the gaps to spare a copy of little.
 const ALIVE: (u64, u64) = (3, 4);
 
-/// And when it has no more gaps than some, and one more for each so many blocks: each must be freed, and tears apart what comes to
-/// stand in it.
+/// And when it has no more gaps than some, and one more for each so many blocks: each must be
+/// freed, and tears apart what comes to stand in it.
 const GAPS: usize = 256;
 const BLOCKS_PER_GAP: u64 = 256;
 
@@ -34,7 +35,8 @@ pub(crate) struct BasePack {
 }
 
 impl BasePack {
-    /// The base pack that a pack makes; `None` if it is not worth it. Files are in the order of the packs.
+    /// The base pack that a pack makes; `None` if it is not worth it. Files are in the order of the
+    /// packs.
     pub(crate) fn of(tree: &Tree, files: &[File], pack: u32) -> Option<BasePack> {
         let start = files.partition_point(|file| file.pack < pack);
         let files = files[start..].iter().take_while(|file| file.pack == pack);
@@ -57,7 +59,8 @@ impl BasePack {
         whole.then_some(BasePack { pack, alive })
     }
 
-    /// Which blocks of the disk it takes, and which blocks of the pack are in the way of what has a fixed place.
+    /// Which blocks of the disk it takes, and which blocks of the pack are in the way of what has a
+    /// fixed place.
     pub(crate) fn around(&self, fixed: &Space) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
         let (mut in_place, mut displaced) = (Vec::new(), Vec::new());
         for alive in &self.alive {

@@ -1,4 +1,5 @@
-//! What a tree needs, wherever it will stand: everything about it that no size of the filesystem changes.
+//! What a tree needs, wherever it will stand: everything about it that no size of the filesystem
+//! changes.
 
 use cvbake_tree::{Device, FileData, Inode, Kind, Tree};
 

@@ -1,8 +1,8 @@
 //! The blocks of directories: which entries stand where.
 //!
-//! A directory of one block is a plain list. A larger one has an index: its entries are sorted by the hash of their
-//! names and fill leaf blocks in that order; nodes above them say from which hash on each leaf is. Block 0 is the root,
-//! the nodes follow level by level, then the leaves.
+//! A directory of one block is a plain list. A larger one has an index: its entries are sorted by
+//! the hash of their names and fill leaf blocks in that order; nodes above them say from which hash
+//! on each leaf is. Block 0 is the root, the nodes follow level by level, then the leaves.
 
 use cvbake_tree::{Inode, Kind, Tree};
 
@@ -10,7 +10,8 @@ use super::numbers::Numbers;
 use crate::format::directory as format;
 use crate::format::hash::half_md4;
 
-/// What a leaf is filled up to: a sixteenth stays free, so that the first new names do not split every leaf they meet.
+/// What a leaf is filled up to: a sixteenth stays free, so that the first new names do not split
+/// every leaf they meet.
 const LEAF_FILL: usize = format::ENTRY_SPACE - format::ENTRY_SPACE / 16;
 
 /// Bytes of "." and "..".
@@ -43,8 +44,8 @@ pub(crate) fn entries<'t>(tree: &'t Tree, dir: Inode<'t>, numbers: &Numbers) -> 
 
 /// The directory for what e2fsck finds without a name.
 pub(crate) const LOST_FOUND: &[u8] = b"lost+found";
-/// Blocks that `lost+found` has from the start, as mke2fs makes it: e2fsck needs room for entries before it can trust
-/// the free blocks.
+/// Blocks that `lost+found` has from the start, as mke2fs makes it: e2fsck needs room for entries
+/// before it can trust the free blocks.
 pub(crate) const LOST_FOUND_BLOCKS: u32 = 4;
 
 fn file_type(inode: &Inode<'_>) -> u8 {
@@ -135,7 +136,8 @@ impl<'t> Index<'t> {
         self.leaves.iter().zip(ends).map(|(&start, end)| &self.entries[start..end])
     }
 
-    /// The hash that each leaf starts with; its lowest bit says that the leaf before ends with the same hash.
+    /// The hash that each leaf starts with; its lowest bit says that the leaf before ends with the
+    /// same hash.
     pub(crate) fn keys(&self) -> Vec<u32> {
         let mut last = None;
         let mut keys = Vec::with_capacity(self.leaves.len());
@@ -164,14 +166,16 @@ mod tests {
         name
     }
 
-    /// Numbers of names such that in the order of their hashes, wherever a leaf ends, the next begins with the same hash.
+    /// Numbers of names such that in the order of their hashes, wherever a leaf ends, the next
+    /// begins with the same hash.
     fn colliding(seed: &[u8; 16]) -> (Vec<u32>, usize) {
         let mut hashes: Vec<(u32, u32)> = (0..500_000).map(|number| (half_md4(seed, &name(number)), number)).collect();
         hashes.sort_unstable();
         let (mut chosen, mut pairs, mut at) = (Vec::new(), 0, 0);
         while at + 1 < hashes.len() {
             let is_pair = hashes[at].0 == hashes[at + 1].0;
-            // The first of a pair must be the last of a leaf; all else only fills leaves up to there.
+            // The first of a pair must be the last of a leaf; all else only fills leaves up to
+            // there.
             if is_pair && chosen.len() % 14 == 13 {
                 chosen.extend([hashes[at].1, hashes[at + 1].1]);
                 pairs += 1;

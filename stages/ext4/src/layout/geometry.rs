@@ -8,12 +8,14 @@ use crate::format::{BLOCK_SIZE, BLOCKS_PER_GROUP, INODES_PER_BLOCK, MAX_INODES_P
 
 use super::space::Space;
 
-/// The largest filesystem that we make, in blocks: 64 TiB. Its group descriptors are 32 MiB, with a copy in each of 28
-/// groups; what is larger should have them spread (`meta_bg`), which this writer does not know.
+/// The largest filesystem that we make, in blocks: 64 TiB. Its group descriptors are 32 MiB, with a
+/// copy in each of 28 groups; what is larger should have them spread (`meta_bg`), which this writer
+/// does not know.
 pub(crate) const MAX_BLOCKS: u64 = 1 << 34;
 
-/// Blocks that a last group must have besides copies of the superblock and the descriptors. mke2fs and resize2fs drop a
-/// smaller rest too, so that the two never disagree about where a filesystem ends.
+/// Blocks that a last group must have besides copies of the superblock and the descriptors. mke2fs
+/// and resize2fs drop a smaller rest too, so that the two never disagree about where a filesystem
+/// ends.
 const LAST_GROUP_MIN: u64 = 50;
 
 /// Blocks that can be addressed by the 32-bit pointers of the resize inode.
@@ -29,8 +31,8 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// A filesystem of at least so many blocks and inodes: more where the last group would be too small, or where the
-    /// groups are too few for the inodes.
+    /// A filesystem of at least so many blocks and inodes: more where the last group would be too
+    /// small, or where the groups are too few for the inodes.
     pub(crate) fn at_least(blocks: u64, inodes: u64, journal: bool) -> Geometry {
         let groups = blocks.div_ceil(BLOCKS_PER_GROUP).max(inodes.div_ceil(MAX_INODES_PER_GROUP)).max(1);
         let mut blocks = blocks.max((groups - 1) * BLOCKS_PER_GROUP + 1);
@@ -90,7 +92,8 @@ impl Geometry {
         group * BLOCKS_PER_GROUP..((group + 1) * BLOCKS_PER_GROUP).min(self.blocks)
     }
 
-    /// Blocks at the start of a group that hold the superblock, the descriptors and room for more of them.
+    /// Blocks at the start of a group that hold the superblock, the descriptors and room for more
+    /// of them.
     pub(crate) fn super_blocks(&self, group: u64) -> u64 {
         super_blocks(group, self.blocks)
     }
@@ -109,8 +112,8 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Packs all tables into the front of what the superblocks and other things that stand already leave; also gives the space
-    /// that remains.
+    /// Packs all tables into the front of what the superblocks and other things that stand already
+    /// leave; also gives the space that remains.
     pub(crate) fn pack(geometry: &Geometry, in_place: &[Range<u64>]) -> (Tables, Space) {
         let fixed = Space::new(supers(geometry).chain(in_place.iter().cloned()).collect());
         let mut groups = vec![[0; 3]; usize::try_from(geometry.groups).expect("fewer than 2^20 groups")];
@@ -157,8 +160,9 @@ fn desc_blocks(blocks: u64) -> u64 {
     blocks.div_ceil(BLOCKS_PER_GROUP).div_ceil(descs_per_block(blocks)).max(1)
 }
 
-/// mke2fs's rule: room to grow by a factor of 1024, as far as 32-bit block numbers and the one double indirect block of the
-/// resize inode allow; but always one block, so that the smallest filesystem can become one of 32 GiB.
+/// mke2fs's rule: room to grow by a factor of 1024, as far as 32-bit block numbers and the one
+/// double indirect block of the resize inode allow; but always one block, so that the smallest
+/// filesystem can become one of 32 GiB.
 fn reserved_gdt_blocks(blocks: u64) -> u64 {
     const POINTERS_PER_BLOCK: u64 = BLOCK_SIZE / 4;
     if blocks > MAX_BLOCKS_32BIT {
@@ -202,7 +206,8 @@ mod tests {
     #[test]
     fn room_to_grow_as_mke2fs_leaves_it() {
         const GIB: u64 = 1 << 18;
-        // What dumpe2fs says of filesystems of `mke2fs -b 4096 -O ^64bit`, but of the smallest, which have none there.
+        // What dumpe2fs says of filesystems of `mke2fs -b 4096 -O ^64bit`, but of the smallest,
+        // which have none there.
         for (blocks, expected) in
             [(1000, 1), (GIB / 4, 15), (GIB, 63), (2 * GIB, 127), (16 * GIB, 1023), (100 * GIB, 1017)]
         {

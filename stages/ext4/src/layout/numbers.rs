@@ -33,7 +33,8 @@ impl Numbers {
         u32::try_from(ino.index() - 1).expect("a tree's numbers have 32 bits") + self.first
     }
 
-    /// The tree's position of an inode number; `None` for the root and for what only the filesystem has.
+    /// The tree's position of an inode number; `None` for the root and for what only the filesystem
+    /// has.
     pub(crate) fn index(&self, ino: u32) -> Option<usize> {
         ino.checked_sub(self.first).map(|at| at as usize + 1)
     }

@@ -152,7 +152,8 @@ pub(crate) fn place(tree: &Tree, content: &Content, geometry: &Geometry) -> Plac
             }
         }
     }
-    // Behind the content, because how many there are depends on where the content is cut by what has a fixed place.
+    // Behind the content, because how many there are depends on where the content is cut by what
+    // has a fixed place.
     for tree in &mut trees[first_file_tree..] {
         tree.start = cursor.take(tree.blocks.into());
     }

@@ -47,8 +47,8 @@ impl Sizer<'_> {
 
     /// The smallest filesystem.
     ///
-    /// What the filesystem itself needs only grows with its size, so what does not fit says how much is needed at least;
-    /// the first size that is enough for what it needs is the smallest.
+    /// What the filesystem itself needs only grows with its size, so what does not fit says how
+    /// much is needed at least; the first size that is enough for what it needs is the smallest.
     fn smallest(&self) -> Result<Fitted, Error> {
         let mut blocks = 1;
         loop {
@@ -120,7 +120,8 @@ impl Sizer<'_> {
     }
 }
 
-/// The most inodes of a filesystem of so many blocks: one for each block, and 32 bits for their numbers.
+/// The most inodes of a filesystem of so many blocks: one for each block, and 32 bits for their
+/// numbers.
 fn most_inodes(blocks: u64) -> u64 {
     let groups = Geometry::within(blocks, 0, false).groups;
     debug_assert!(groups <= MAX_BLOCKS.div_ceil(BLOCKS_PER_GROUP), "the size was checked");

@@ -103,8 +103,8 @@ impl Iterator for Runs<'_> {
     }
 }
 
-/// Where the next content goes. What it hands out is used up without a gap, so that a position alone says what all the
-/// blocks are: [`Space::runs`] gives them again.
+/// Where the next content goes. What it hands out is used up without a gap, so that a position
+/// alone says what all the blocks are: [`Space::runs`] gives them again.
 #[derive(Debug)]
 pub(crate) struct Cursor<'s> {
     runs: Runs<'s>,

@@ -1,4 +1,5 @@
-//! Extended attributes: their names and values as ext4 has them, and which of them go into the inode.
+//! Extended attributes: their names and values as ext4 has them, and which of them go into the
+//! inode.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +12,8 @@ use crate::Error;
 use crate::format::xattr as format;
 use crate::format::{BLOCK_LEN, inode};
 
-/// What entries and values can have in an inode: not the magic number, nor the four zeros behind the entries.
+/// What entries and values can have in an inode: not the magic number, nor the four zeros behind
+/// the entries.
 const INODE_ROOM: usize = inode::XATTR_SPACE - 4 - 4;
 /// The same in a block: not the header, nor the four zeros.
 const BLOCK_ROOM: usize = BLOCK_LEN - size_of::<format::XattrHeader>() - 4;
@@ -78,7 +80,8 @@ pub(crate) struct Xattrs {
 impl Xattrs {
     pub(crate) fn plan(tree: &Tree) -> Result<Xattrs, Error> {
         let mut xattrs = Xattrs { sets: vec![Stored::InInode], rests: Vec::new() };
-        // By the hash of their content. Two different ones of one hash would not be shared, and that is all.
+        // By the hash of their content. Two different ones of one hash would not be shared, and
+        // that is all.
         let mut rests = HashMap::new();
         for inode in tree.inodes() {
             let set = inode.xattr_set();
@@ -137,8 +140,8 @@ impl Xattrs {
 
 /// Decides which attributes of an inode go where.
 ///
-/// In the order of their names, each goes into the inode if it still fits there. Where that leaves too much for one block,
-/// the large ones are taken first, which wastes less.
+/// In the order of their names, each goes into the inode if it still fits there. Where that leaves
+/// too much for one block, the large ones are taken first, which wastes less.
 pub(crate) fn split<'t>(tree: &Tree, inode: Inode<'t>) -> Result<Split<'t>, Error> {
     let attributes = attributes(inode.xattrs()).map_err(|problem| problem.at(Place::of(tree, inode)))?;
     let in_order: Vec<usize> = (0..attributes.len()).collect();
@@ -219,8 +222,8 @@ fn attributes(set: &[Xattr]) -> Result<Vec<Attribute<'_>>, Problem<'_>> {
 
 /// The namespace's number and the rest of a name.
 ///
-/// A namespace that ext4 has no number for is kept with the whole name under a number of nobody. Linux shows it to nobody,
-/// but debugfs does, and nothing is lost.
+/// A namespace that ext4 has no number for is kept with the whole name under a number of nobody.
+/// Linux shows it to nobody, but debugfs does, and nothing is lost.
 fn split_name(name: &[u8]) -> Result<(u8, &[u8]), Problem<'_>> {
     const WHOLE: [(&[u8], u8); 2] = [
         (b"system.posix_acl_access", format::EXT4_XATTR_INDEX_POSIX_ACL_ACCESS),
@@ -255,8 +258,8 @@ fn split_name(name: &[u8]) -> Result<(u8, &[u8]), Problem<'_>> {
     Ok((format::XATTR_INDEX_WHOLE_NAME, name))
 }
 
-/// An access control list in ext4's form, from the form in which the kernel hands it out. `None` for an empty one, which
-/// to the kernel is the same as none.
+/// An access control list in ext4's form, from the form in which the kernel hands it out. `None`
+/// for an empty one, which to the kernel is the same as none.
 fn encode_acl<'t>(name: &'t [u8], value: &[u8]) -> Result<Option<Vec<u8>>, Problem<'t>> {
     let problem = |problem, found, expected| Err(Problem::Acl { name, problem, found, expected });
     if value.is_empty() {

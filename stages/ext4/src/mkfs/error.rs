@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::Place;
 
-/// Why the programs of e2fsprogs made no filesystem. Paths and names of an image are escaped as in listings.
+/// Why the programs of e2fsprogs made no filesystem. Paths and names of an image are escaped as in
+/// listings.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -261,5 +261,6 @@ fn has_xattrs(raw: &format::Inode) -> bool {
     raw.i_file_acl_lo.get() != 0 || raw.l_i_file_acl_high.get() != 0 || raw.xattrs[..4] != [0; 4]
 }
 
-/// The most directories in one that are counted: with more, ext4 gives up counting, which libext2fs can't.
+/// The most directories in one that are counted: with more, ext4 gives up counting, which libext2fs
+/// can't.
 pub(super) const MAX_SUBDIRECTORIES: usize = EXT4_LINK_MAX as usize - 2;

@@ -23,7 +23,8 @@ pub struct Programs {
     resize2fs: PathBuf,
 }
 
-/// Where e2fsprogs is on systems that don't have these directories in an ordinary user's search path.
+/// Where e2fsprogs is on systems that don't have these directories in an ordinary user's search
+/// path.
 const SYSTEM_DIRS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 impl Programs {
@@ -33,7 +34,8 @@ impl Programs {
     /// When one is missing.
     pub fn find(search_path: &OsStr) -> Result<Programs, Error> {
         let find = |program: &'static str| {
-            // A relative directory in a search path means another program after every change of directory.
+            // A relative directory in a search path means another program after every change of
+            // directory.
             let dirs = std::env::split_paths(search_path).filter(|dir| dir.is_absolute());
             let mut paths = dirs.chain(SYSTEM_DIRS.map(PathBuf::from)).map(|dir| dir.join(program));
             paths.find(|path| path.is_file()).ok_or(Error::Missing { program })
@@ -47,8 +49,8 @@ impl Programs {
     }
 }
 
-// Programs run in the scratch directory and are given names of ours in it. Paths chosen by the user could mean something
-// to them: `=` and `?` in the name of a filesystem do.
+// Programs run in the scratch directory and are given names of ours in it. Paths chosen by the user
+// could mean something to them: `=` and `?` in the name of a filesystem do.
 
 /// The script for debugfs.
 pub(super) const SCRIPT: &str = "script";
@@ -61,7 +63,8 @@ const CONFIG: &str = "config";
 const CONFIG_TEXT: &str =
     "[defaults]\n\tdefault_mntopts = acl,user_xattr,journal_data_ordered\n[fs_types]\n\text4 = {\n\t}\n";
 
-/// How much of a program's output stands in an error: enough for the line that matters, and still one line.
+/// How much of a program's output stands in an error: enough for the line that matters, and still
+/// one line.
 const OUTPUT_MAX: u64 = 600;
 
 /// One disk, and what all programs that work on it have in common.
@@ -133,7 +136,8 @@ impl<'a> Run<'a> {
     pub(super) fn debugfs(&self) -> Result<(), Error> {
         let args = vec!["-w".into(), "-f".into(), SCRIPT.into(), DISK.into()];
         let mut run = self.run(&self.programs.debugfs, args, Said::Errors)?;
-        // It succeeds whatever happens; all it says on standard error when nothing does is its version.
+        // It succeeds whatever happens; all it says on standard error when nothing does is its
+        // version.
         match run.lines()?.find(|line| !line.starts_with("debugfs ")) {
             Some(complaint) => Err(run.failed_with(&[&complaint])),
             None if run.code == Some(0) => Ok(()),
@@ -145,7 +149,8 @@ impl<'a> Run<'a> {
     pub(super) fn repair(&self) -> Result<(), Error> {
         let args = vec!["-f".into(), "-y".into(), "-D".into(), DISK.into()];
         let mut run = self.run(&self.programs.e2fsck, args, Said::Everything)?;
-        // It answers all questions with yes; those that we don't expect are about something that went wrong.
+        // It answers all questions with yes; those that we don't expect are about something that
+        // went wrong.
         let mut asked = String::new();
         for line in run.lines()? {
             if line.ends_with("? yes") && !is_expected(&line) && !is_expected(&asked) {
@@ -248,8 +253,9 @@ fn failed<'l>(program: PathBuf, status: String, lines: impl Iterator<Item = &'l 
     Error::Failed { program, status, output }
 }
 
-/// Whether e2fsck tells of something that is as it should be before the repair: the type in a placeholder's name, and
-/// the extents of files, which libext2fs leaves in more blocks than they need.
+/// Whether e2fsck tells of something that is as it should be before the repair: the type in a
+/// placeholder's name, and the extents of files, which libext2fs leaves in more blocks than they
+/// need.
 fn is_expected(line: &str) -> bool {
     let mut words = line.split(' ');
     let extents = words.next() == Some("Inode")

@@ -1,7 +1,7 @@
 //! The script that makes debugfs give each inode what the tree says.
 //!
-//! debugfs splits a line into words at blanks; in double quotes stands anything but a newline, a quote doubled. Inodes
-//! are addressed by number, and values stand in files with names of ours.
+//! debugfs splits a line into words at blanks; in double quotes stands anything but a newline, a
+//! quote doubled. Inodes are addressed by number, and values stand in files with names of ours.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -16,7 +16,8 @@ use super::stage::{As, Staged, staged_as};
 use crate::format::inode::{I_BLOCK_LEN, encode_device, encode_time};
 use crate::layout::path::Place;
 
-/// The deepest directory: mke2fs keeps whole paths in a buffer that it outgrows before 3000 levels, with a crash.
+/// The deepest directory: mke2fs keeps whole paths in a buffer that it outgrows before 3000 levels,
+/// with a crash.
 const MAX_DEPTH: u32 = 1000;
 
 /// Refuses what e2fsprogs can't hold.
@@ -52,7 +53,8 @@ pub(super) fn write(tree: &Tree, map: &Map, staged: &Staged, scratch: &Path) -> 
     let path = scratch.join(SCRIPT);
     let error = |source| Error::Io { path: path.clone(), source };
     let mut script = BufWriter::new(File::create(&path).map_err(error)?);
-    // Names are hashed as on a machine whose `char` has no sign, whatever this one's has. No directory is indexed yet.
+    // Names are hashed as on a machine whose `char` has no sign, whatever this one's has. No
+    // directory is indexed yet.
     writeln!(script, "set_super_value flags 2").map_err(error)?;
     for inode in tree.inodes() {
         let copied = inode.ino() != Ino::ROOT || map.root_has_xattrs;

@@ -22,7 +22,8 @@ pub(super) const TREE: &str = "tree";
 /// Where inodes with several names wait for them.
 const LINKS: &str = "links";
 
-/// Removes what is staged when it is dropped: it is a copy of all content, so that should not be later than necessary.
+/// Removes what is staged when it is dropped: it is a copy of all content, so that should not be
+/// later than necessary.
 pub(super) struct Cleanup<'t> {
     pub(super) scratch: &'t Path,
 }
@@ -43,8 +44,8 @@ const XATTR_LIST_MAX: usize = 65536;
 /// What is known about the staged files, besides that they are there.
 #[derive(Debug, Default)]
 pub(super) struct Staged {
-    /// Attributes that the host gave the files (labels of a security module, inherited access control lists), by inode.
-    /// mke2fs copies them, so they have to be removed.
+    /// Attributes that the host gave the files (labels of a security module, inherited access
+    /// control lists), by inode. mke2fs copies them, so they have to be removed.
     pub(super) xattrs: HashMap<Ino, Vec<Vec<u8>>>,
 }
 
@@ -53,8 +54,8 @@ pub(super) struct Staged {
 pub(super) enum As<'t> {
     Directory,
     File(FileData<'t>),
-    /// A file with these bytes, for a symbolic link that has several names and a block of its own: mke2fs finds out
-    /// that two names are one file unless it is a link or a directory.
+    /// A file with these bytes, for a symbolic link that has several names and a block of its own:
+    /// mke2fs finds out that two names are one file unless it is a link or a directory.
     FileOf(&'t [u8]),
     Symlink(&'t [u8]),
     /// For pipes, devices, and symbolic links that have several names and fit in the inode.
@@ -73,8 +74,9 @@ pub(super) fn staged_as(inode: Inode<'_>) -> As<'_> {
     }
 }
 
-/// The modification time that stands for a number: before 1970, because e2fsprogs from 1.47.1 on cuts later times to the
-/// time that is given to it. [`number_of`] is the inverse, of what ext4 keeps of it.
+/// The modification time that stands for a number: before 1970, because e2fsprogs from 1.47.1 on
+/// cuts later times to the time that is given to it. [`number_of`] is the inverse, of what ext4
+/// keeps of it.
 fn time_of(ino: Ino) -> i64 {
     -1 - i64::try_from(ino.index()).expect("a tree holds fewer than 2^32 inodes")
 }
@@ -129,8 +131,8 @@ impl From<Errno> for Failure {
 struct Stage<'t> {
     tree: &'t Tree,
     packs: &'t dyn Packs,
-    /// The directory that is being filled. Only one is open: an image decides how deep they are, and nobody else can
-    /// move these, so that `..` leads back.
+    /// The directory that is being filled. Only one is open: an image decides how deep they are,
+    /// and nobody else can move these, so that `..` leads back.
     dir: OwnedFd,
     links: OwnedFd,
     /// The names still to be made of inodes that have several.
@@ -178,7 +180,8 @@ impl<'t> Stage<'t> {
         }
         let left = self.names_left.get_mut(&inode.ino()).expect("just put there");
         *left -= 1;
-        // The last one by renaming: a file may have no more names on the host than it has in the image.
+        // The last one by renaming: a file may have no more names on the host than it has in the
+        // image.
         if *left == 0 {
             rustix::fs::renameat(&self.links, &number, &self.dir, name)?;
         } else {

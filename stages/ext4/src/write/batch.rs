@@ -5,7 +5,8 @@ use cvbake_disk::Sink;
 use crate::Error;
 use crate::format::{BLOCK_LEN, BLOCK_SIZE, ZEROS};
 
-/// The most bytes of a write: large enough that a call costs nothing beside the copy, small enough for the cache.
+/// The most bytes of a write: large enough that a call costs nothing beside the copy, small enough
+/// for the cache.
 const BATCH: usize = 1024 * 1024;
 
 /// Collects blocks until one comes that does not follow.

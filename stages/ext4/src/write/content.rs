@@ -29,8 +29,9 @@ impl Writer<'_> {
         self.write_file_trees(batch)
     }
 
-    /// The resize inode's map. Its double indirect block leads to the blocks reserved for descriptors; each of those, as
-    /// an indirect block, leads to its copies. So they all belong to a file, and nobody else takes them.
+    /// The resize inode's map. Its double indirect block leads to the blocks reserved for
+    /// descriptors; each of those, as an indirect block, leads to its copies. So they all belong to
+    /// a file, and nobody else takes them.
     fn write_resize_map(&self, batch: &mut Batch<'_>) -> Result<(), Error> {
         let geometry = &self.layout.geometry;
         let Some(resize_block) = self.layout.placed.resize_block else { return Ok(()) };

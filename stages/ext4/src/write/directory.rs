@@ -32,7 +32,8 @@ pub(super) fn write(head: Head, shape: &Shape<'_>, put: &mut Put<'_>) -> Result<
     }
 }
 
-/// Writes blocks without entries, for a directory of one that has nothing in it but is larger than it must be.
+/// Writes blocks without entries, for a directory of one that has nothing in it but is larger than
+/// it must be.
 pub(super) fn write_empty(head: Head, blocks: u32, put: &mut Put<'_>) -> Result<(), Error> {
     put(&list(head, dots(head)))?;
     (1..blocks).try_for_each(|_| put(&list(head, [])))
@@ -84,7 +85,8 @@ fn put_entry(block: &mut Block, at: usize, len: usize, entry: &Entry<'_>) {
 }
 
 fn write_index(head: Head, index: &Index<'_>, put: &mut Put<'_>) -> Result<(), Error> {
-    // The entries of each level of nodes, from the lowest up: what each names is a block of the level below.
+    // The entries of each level of nodes, from the lowest up: what each names is a block of the
+    // level below.
     let levels = index.levels();
     let mut next_block: u32 = 1 + levels.iter().map(|&nodes| count(nodes)).sum::<u32>();
     let mut entries = vec![number(&index.keys(), next_block)];
@@ -133,7 +135,8 @@ fn index_root(head: Head, entries: &[(u32, u32)], levels: usize) -> Block {
     block
 }
 
-/// Limit, count, entries and tail. The first entry has no hash: it leads to everything before the second.
+/// Limit, count, entries and tail. The first entry has no hash: it leads to everything before the
+/// second.
 fn put_dx_entries(block: &mut Block, at: usize, limit: usize, entries: &[(u32, u32)], seed: Checksum) {
     let first = format::DxCountLimit {
         limit: U16::new(u16::try_from(limit).expect("within a block")),

@@ -15,7 +15,8 @@ use crate::layout::space::Space;
 /// An entry of any level: the first block of the file that it is about, and its bytes.
 type Piece = (u32, [u8; 12]);
 
-/// `i_block` over extents. Where they don't fit, the rest of the tree stands in the blocks from `tree_start` on.
+/// `i_block` over extents. Where they don't fit, the rest of the tree stands in the blocks from
+/// `tree_start` on.
 pub(super) fn root(extents: Extents<'_>, space: &Space, tree_start: u64) -> [u8; I_BLOCK_LEN] {
     let pieces: Vec<Piece> = extents.clone().take(format::EXTENTS_IN_INODE + 1).map(extent_piece).collect();
     if pieces.len() <= format::EXTENTS_IN_INODE {

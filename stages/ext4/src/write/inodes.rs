@@ -79,7 +79,8 @@ impl Writer<'_> {
         inode
     }
 
-    /// See [`Writer::write_content`] for the map. The size is that of all that a double indirect block can map.
+    /// See [`Writer::write_content`] for the map. The size is that of all that a double indirect
+    /// block can map.
     fn resize_inode(&self, block: u64) -> format::Inode {
         const POINTERS: u64 = BLOCK_SIZE / 4;
         let geometry = &self.layout.geometry;
@@ -229,7 +230,8 @@ fn set_size(inode: &mut format::Inode, size: u64) {
     inode.i_size_high = U32::from_bytes([e, f, g, h]);
 }
 
-/// In units of 512 bytes, 48 bits: with huge_file, enough for the largest file, so no inode needs the flag for larger units.
+/// In units of 512 bytes, 48 bits: with huge_file, enough for the largest file, so no inode needs
+/// the flag for larger units.
 fn set_blocks(inode: &mut format::Inode, blocks: u64) {
     (inode.i_blocks_lo, inode.l_i_blocks_high) = extents::split(blocks * (BLOCK_SIZE / 512));
 }

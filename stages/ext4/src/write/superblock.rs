@@ -18,7 +18,8 @@ impl Writer<'_> {
         let superblock = self.superblock();
         for group in self.layout.geometry.super_groups() {
             let mut copy = superblock.clone();
-            // Sixteen bits: a number for people, and the copies of larger ones just don't say theirs.
+            // Sixteen bits: a number for people, and the copies of larger ones just don't say
+            // theirs.
             copy.s_block_group_nr = U16::new(u16::try_from(group).unwrap_or(0));
             let checksum =
                 Checksum::START.with(&copy.as_bytes()[..std::mem::offset_of!(format::Superblock, s_checksum)]);
@@ -109,7 +110,8 @@ impl Writer<'_> {
         );
     }
 
-    /// The journal's inode number, and a copy of its map and size for the case that the inode is lost.
+    /// The journal's inode number, and a copy of its map and size for the case that the inode is
+    /// lost.
     fn set_journal(&self, raw: &mut format::Superblock) {
         let Some(journal) = &self.layout.placed.journal else { return };
         let inode = self.journal_inode(journal);

@@ -25,7 +25,8 @@ fn blocks_are_shared() {
     let mut maker = Maker::new(&mode(0o755));
     let large = xattr("user.large", &[b'L'; 500]);
     for number in 0..2500 {
-        // Half of them have something small as well, which goes into the inode: what remains is the same.
+        // Half of them have something small as well, which goes into the inode: what remains is the
+        // same.
         let mut xattrs = vec![large.clone()];
         if number % 2 == 0 {
             xattrs.push(xattr("user.a", b"small"));
@@ -50,7 +51,8 @@ fn blocks_are_shared() {
 
 #[test]
 fn as_much_as_fits() {
-    // In an inode: 88 bytes. In a block: 4060. An entry has 16, names and values are filled up to multiples of 4.
+    // In an inode: 88 bytes. In a block: 4060. An entry has 16, names and values are filled up to
+    // multiples of 4.
     let sets = [
         (vec![xattr("user.a", &[1; 68])], false),
         (vec![xattr("user.a", &[1; 69])], true),
@@ -59,7 +61,8 @@ fn as_much_as_fits() {
         (vec![xattr("user.a", &[1; 4040])], true),
         (vec![xattr("user.a", &[1; 68]), xattr("user.b", &[1; 4040])], true),
         (vec![xattr("user.b", &[1; 68]), xattr("user.a", &[1; 4040])], true),
-        // In the order of names, the small one would take the inode, and the rest would not fit in a block.
+        // In the order of names, the small one would take the inode, and the rest would not fit in
+        // a block.
         (vec![xattr("user.a", &[1; 4]), xattr("user.b", &[1; 60]), xattr("user.c", &[1; 3992])], true),
         (vec![xattr(&format!("user.{}", "n".repeat(250)), b"")], true),
         (vec![xattr("system.posix_acl_access", b""), xattr("system.posix_acl_default", b"\x02\0\0\0")], false),

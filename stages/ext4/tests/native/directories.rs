@@ -14,7 +14,8 @@ fn name(number: u32, len: usize) -> Vec<u8> {
 
 #[test]
 fn at_every_size_around_the_steps() {
-    // Entries of 32 bytes: 126 with "." and ".." fit in one block (4084 - 24 = 4060 = 126 * 32 + 28), a leaf takes 119.
+    // Entries of 32 bytes: 126 with "." and ".." fit in one block (4084 - 24 = 4060 = 126 * 32 +
+    // 28), a leaf takes 119.
     let widths = [1, 125, 126, 127, 128, 119 * 2, 119 * 2 + 1];
     check_widths(&widths, &[(126, None), (127, Some(0)), (119 * 2 + 1, Some(0))], true);
 }
@@ -26,7 +27,8 @@ fn around_the_second_level_of_an_index() {
     check_widths(&widths, &[(119 * 507, Some(0)), (119 * 507 + 1, Some(1))], false);
 }
 
-/// Makes directories of so many entries; some of them must have an index of so many levels, or none.
+/// Makes directories of so many entries; some of them must have an index of so many levels, or
+/// none.
 fn check_widths(widths: &[u32], levels: &[(u32, Option<u32>)], read: bool) {
     let mut maker = Maker::new(&mode(0o755));
     for &count in widths {

@@ -105,7 +105,8 @@ fn everything_comes_back() {
         for journal in [true, false] {
             let disk = bake(&tree, &packs, &Options { size, journal, ..options() });
             fsck(disk.path());
-            // Two names of a file and two directories have times that the other reader does not know.
+            // Two names of a file and two directories have times that the other reader does not
+            // know.
             assert_eq!(compare(disk.path(), &tree, &packs), tree.entry_count() - 4);
         }
     }

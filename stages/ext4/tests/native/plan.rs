@@ -90,12 +90,14 @@ fn placements_are_few_and_in_order() {
     let layout = Layout::plan(&tree, &Options { size: Size::Min, ..options() }).unwrap();
     let placements = layout.placements();
     assert!(placements.is_sorted());
-    // Pack 0 has a gap behind each directory; pack 1 is one run; either may be cut by the copies of the superblock.
+    // Pack 0 has a gap behind each directory; pack 1 is one run; either may be cut by the copies of
+    // the superblock.
     assert!(placements.len() < 200 + 1 + 4, "{}", placements.len());
     assert!(placements.windows(2).all(|pair| pair[0].disk_block + pair[0].blocks <= pair[1].disk_block));
 }
 
-/// Three quarters of a base pack are alive, or it is none; and content that two files share can't stand for both.
+/// Three quarters of a base pack are alive, or it is none; and content that two files share can't
+/// stand for both.
 #[test]
 fn a_base_pack_is_mostly_alive() {
     let plan = |files: &[(u64, u32)]| {

@@ -178,8 +178,9 @@ fn it_can_grow() {
     }
 }
 
-/// resize2fs does not reuse the tables of groups that it drops until its next run, and does not count on that when it
-/// estimates: from a large and empty disk it goes down in two steps, as from one of `mke2fs -E packed_meta_blocks`.
+/// resize2fs does not reuse the tables of groups that it drops until its next run, and does not
+/// count on that when it estimates: from a large and empty disk it goes down in two steps, as from
+/// one of `mke2fs -E packed_meta_blocks`.
 #[test]
 fn it_can_shrink() {
     let (tree, packs) = small_tree();

@@ -162,7 +162,8 @@ pub(crate) fn compare(disk: &Path, tree: &Tree, packs: &dyn Packs) -> usize {
                 path.push(b'/');
             }
             path.extend_from_slice(name);
-            // The crate takes times whose lower half is negative for corruption, and no longer paths.
+            // The crate takes times whose lower half is negative for corruption, and no longer
+            // paths.
             let negative = |time: Time| time.secs & 0x8000_0000 != 0;
             if path.len() < 4096 && ![inode.mtime(), inode.atime(), inode.ctime()].into_iter().any(negative) {
                 compare_inode(&view, &path, inode, packs);

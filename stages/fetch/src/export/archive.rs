@@ -83,7 +83,8 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// Writes an image layout as a tar; `place` is what errors call the output, `on` is told how many more bytes were written.
+/// Writes an image layout as a tar; `place` is what errors call the output, `on` is told how many
+/// more bytes were written.
 ///
 /// # Errors
 /// When a blob is missing or wrong, or `out` fails.

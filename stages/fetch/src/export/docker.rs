@@ -26,8 +26,9 @@ struct Item {
     layers: Vec<String>,
 }
 
-/// Writes an image as a Docker archive; `None` if it has no configuration. `scratch` is a directory for temporary files, `place` what errors
-/// call the output; `on` is told how many more bytes were written.
+/// Writes an image as a Docker archive; `None` if it has no configuration. `scratch` is a directory
+/// for temporary files, `place` what errors call the output; `on` is told how many more bytes were
+/// written.
 ///
 /// # Errors
 /// When a layer is missing or wrong, or `out` fails.
@@ -73,7 +74,8 @@ fn layer_error(layer: &Layer, source: io::Error) -> Error {
     Error::Layer { number: layer.number(), source }
 }
 
-/// A layer that is not compressed: as it is, or in a temporary file, because its length stands in front of it.
+/// A layer that is not compressed: as it is, or in a temporary file, because its length stands in
+/// front of it.
 struct Plain<'b> {
     reader: PlainReader<'b>,
     len: u64,

@@ -24,7 +24,8 @@ pub(super) fn check(place: &str, index: &[u8]) -> Result<(), Error> {
     checked.map(drop).map_err(|source| Error::Document { place: place.to_owned(), source: Box::new(source) })
 }
 
-/// An index with one image more, in the place of whatever had its tag; what else stands in it stays as it is.
+/// An index with one image more, in the place of whatever had its tag; what else stands in it stays
+/// as it is.
 ///
 /// # Errors
 /// When it is no index, or would be none afterwards.

@@ -1,7 +1,7 @@
 //! An image into a directory in the OCI image layout, beside the images that are there.
 //!
-//! The directory may be one that others write to as well. So it is opened once, all below it is looked up there without following
-//! links, and what is read of it is a regular file with a limit.
+//! The directory may be one that others write to as well. So it is opened once, all below it is
+//! looked up there without following links, and what is read of it is a regular file with a limit.
 
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
@@ -21,8 +21,8 @@ use super::{Contents, blob_error, blob_path, index, open};
 use crate::Error;
 use crate::file::{open_dir_at, open_regular_at};
 
-/// The names of directories in the layout's own in which blobs wait until all are there, so that they only have to be renamed. Only
-/// the holder of the layout's lock has one.
+/// The names of directories in the layout's own in which blobs wait until all are there, so that
+/// they only have to be renamed. Only the holder of the layout's lock has one.
 const STAGING: (&[u8], &[u8]) = (b".cvbake-", b".tmp");
 
 /// The mode of new directories, as far as the umask allows.
@@ -139,7 +139,8 @@ impl LockedLayout {
     }
 }
 
-/// An image layout to which an image is being added; what was added goes again unless it is committed.
+/// An image layout to which an image is being added; what was added goes again unless it is
+/// committed.
 #[derive(Debug)]
 pub struct LayoutDraft {
     // Before the directory that it is in.
@@ -156,7 +157,8 @@ impl LayoutDraft {
         self.staging.temporary()
     }
 
-    /// Writes the documents and the blobs of an image, as far as they are not there. `on` is told how many more bytes are.
+    /// Writes the documents and the blobs of an image, as far as they are not there. `on` is told
+    /// how many more bytes are.
     ///
     /// # Errors
     /// When a blob is missing or wrong, or can't be written.

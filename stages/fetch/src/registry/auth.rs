@@ -33,7 +33,8 @@ pub enum Challenge {
 }
 
 impl Challenge {
-    /// The challenges of one header `WWW-Authenticate`, of which only those that can be met: `scheme key=value, key="value", scheme …`.
+    /// The challenges of one header `WWW-Authenticate`, of which only those that can be met:
+    /// `scheme key=value, key="value", scheme …`.
     #[must_use]
     pub fn all(header: &str) -> Vec<Challenge> {
         parse(header)

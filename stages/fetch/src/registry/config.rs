@@ -1,12 +1,14 @@
-//! Which registries stand for a name, and in which order they are asked: containers-registries.conf(5), version 2.
+//! Which registries stand for a name, and in which order they are asked:
+//! containers-registries.conf(5), version 2.
 //!
 //! ```text
 //! alpine ─resolve→ docker.io/library/alpine ─plan→ mirror.example/hub/library/alpine, docker.io/library/alpine
 //! ```
 //!
-//! Both steps are pure. A short name is one without a registry; nobody is asked which one is meant, so `short-name-mode` decides
-//! between several: `enforcing` refuses to choose, `permissive` and `disabled` take the first that has the image. Without
-//! `unqualified-search-registries` a short name is one of Docker Hub.
+//! Both steps are pure. A short name is one without a registry; nobody is asked which one is meant,
+//! so `short-name-mode` decides between several: `enforcing` refuses to choose, `permissive` and
+//! `disabled` take the first that has the image. Without `unqualified-search-registries` a short
+//! name is one of Docker Hub.
 
 mod files;
 mod parse;
@@ -35,8 +37,8 @@ pub struct RegistriesFiles {
 }
 
 impl RegistriesFiles {
-    /// The files that matter to a name with a registry. It is no alias, so a list of aliases that can't be read is no reason to
-    /// refuse it; all other files may block or move its registry.
+    /// The files that matter to a name with a registry. It is no alias, so a list of aliases that
+    /// can't be read is no reason to refuse it; all other files may block or move its registry.
     pub(super) fn for_full_names(&self) -> RegistriesFiles {
         RegistriesFiles { aliases: None, ..self.clone() }
     }
@@ -48,7 +50,8 @@ pub struct Registries {
     /// Where short names are looked for, if anything says it.
     search: Option<Vec<String>>,
     mode: Option<ShortNameMode>,
-    /// From short names to full ones without tag; an empty one takes an alias of an earlier file away.
+    /// From short names to full ones without tag; an empty one takes an alias of an earlier file
+    /// away.
     aliases: BTreeMap<String, String>,
     rules: Vec<Rule>,
 }

@@ -1,4 +1,5 @@
-//! Who we are to a registry: the files that `docker login`, `podman login` and `skopeo login` write, and the programs these name.
+//! Who we are to a registry: the files that `docker login`, `podman login` and `skopeo login`
+//! write, and the programs these name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,8 +45,8 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// The first credentials for a repository of a registry that one of the files has which the options name, or a helper that such
-    /// a file names; a file that does not exist has none.
+    /// The first credentials for a repository of a registry that one of the files has which the
+    /// options name, or a helper that such a file names; a file that does not exist has none.
     ///
     /// # Errors
     /// When a file or helper says something else than it should.
@@ -122,7 +123,8 @@ struct Helped {
     secret: String,
 }
 
-/// What a `.netrc` has for a registry. It knows no ports, and nothing of what stands for Docker Hub.
+/// What a `.netrc` has for a registry. It knows no ports, and nothing of what stands for Docker
+/// Hub.
 fn in_netrc(path: &Path, registry: &str) -> Result<Option<Credentials>, Problem> {
     let Some(bytes) = read_file(path)? else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|_| problem(path, "expected UTF-8"))?;

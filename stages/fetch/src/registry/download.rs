@@ -1,4 +1,5 @@
-//! A blob, as it arrives: handed on at once, kept in the store meanwhile, and gone on with after every interruption.
+//! A blob, as it arrives: handed on at once, kept in the store meanwhile, and gone on with after
+//! every interruption.
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -17,13 +18,15 @@ use super::retry::{Attempts, Failure};
 use super::slots::Slot;
 use crate::Event;
 
-/// How many bytes must have come since the last failure for it to be forgotten. A server that gives less each time is as good as none.
+/// How many bytes must have come since the last failure for it to be forgotten. A server that gives
+/// less each time is as good as none.
 const MIN_PROGRESS: u64 = 64 << 10;
 
 /// How much of what is on disk already is read at once.
 const BUFFER: usize = 256 << 10;
 
-/// Reads a blob from a registry, or one after the other. The last bytes are handed out only when the digest is right.
+/// Reads a blob from a registry, or one after the other. The last bytes are handed out only when
+/// the digest is right.
 pub(super) struct Download<'s> {
     endpoints: Arc<Endpoints<'s>>,
     turns: Turns,
@@ -151,7 +154,8 @@ impl<'s> Download<'s> {
         Ok(())
     }
 
-    /// Something of this was wrong: what an earlier run has left, if there was anything, or else what was sent now.
+    /// Something of this was wrong: what an earlier run has left, if there was anything, or else
+    /// what was sent now.
     fn suspect(&self) {
         match self.sender {
             _ if self.resumed => self.endpoints.suspect_kept(self.digest),
@@ -330,8 +334,8 @@ impl Read for Download<'_> {
 }
 
 impl Drop for Download<'_> {
-    /// Who stops reading may have found nonsense: if it was, another registry may have something better, or this one from the
-    /// beginning.
+    /// Who stops reading may have found nonsense: if it was, another registry may have something
+    /// better, or this one from the beginning.
     fn drop(&mut self) {
         if self.state == State::Running && self.handed > 0 {
             self.suspect();

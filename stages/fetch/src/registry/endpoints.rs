@@ -1,8 +1,9 @@
-//! The registries that have an image: its mirrors and the one that it is named after, one asked after the other.
+//! The registries that have an image: its mirrors and the one that it is named after, one asked
+//! after the other.
 //!
-//! The first that answers for a tag decides; everything else is asked for by digest, so that nothing of two images is mixed,
-//! whoever gives it. What one does not have, or not as its digest says, the next is asked for. Each is a session of its own, with
-//! its own credentials.
+//! The first that answers for a tag decides; everything else is asked for by digest, so that
+//! nothing of two images is mixed, whoever gives it. What one does not have, or not as its digest
+//! says, the next is asked for. Each is a session of its own, with its own credentials.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -188,7 +189,8 @@ impl<'s> Endpoints<'s> {
         self.suspicions().contains_key(digest)
     }
 
-    /// Whether somebody, or what was kept, is under suspicion since this was last asked, and there is another to have it from.
+    /// Whether somebody, or what was kept, is under suspicion since this was last asked, and there
+    /// is another to have it from.
     pub(super) fn another(&self, digest: &Digest) -> bool {
         let mut suspicions = self.suspicions();
         let Some(suspicion) = suspicions.get_mut(digest) else { return false };

@@ -1,8 +1,9 @@
 //! Which hosts a registry may send us to.
 //!
-//! A registry names other hosts: for tokens, for blobs. It must not make us talk to what only we can reach, a cloud's metadata
-//! service or a neighbour's router, unless it is in such a place itself. Names are checked where they are resolved for the
-//! connection, so that no second answer can differ from the checked one.
+//! A registry names other hosts: for tokens, for blobs. It must not make us talk to what only we
+//! can reach, a cloud's metadata service or a neighbour's router, unless it is in such a place
+//! itself. Names are checked where they are resolved for the connection, so that no second answer
+//! can differ from the checked one.
 
 mod reach;
 
@@ -15,7 +16,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use self::reach::{Reach, reach};
 use super::problem::Problem;
 
-/// Whether an address that a registry leads to may be talked to, when the registry itself can be reached like this.
+/// Whether an address that a registry leads to may be talked to, when the registry itself can be
+/// reached like this.
 fn allowed(address: IpAddr, registry: &[Reach]) -> bool {
     match reach(address).0 {
         Reach::World => true,
@@ -48,12 +50,14 @@ impl Guard {
         self.proxies.iter().any(|proxy| host.eq_ignore_ascii_case(proxy))
     }
 
-    /// The registry answered from this address. The first answer counts: later ones may come from where it leads.
+    /// The registry answered from this address. The first answer counts: later ones may come from
+    /// where it leads.
     pub(super) fn answered_from(&self, address: IpAddr) {
         let _ = self.registry.set(reach(address).0);
     }
 
-    /// Where the registry is. What its name stands for is for it to say, so that it is not asked; but behind a proxy nobody else knows.
+    /// Where the registry is. What its name stands for is for it to say, so that it is not asked;
+    /// but behind a proxy nobody else knows.
     fn registry(&self) -> Vec<Reach> {
         match self.registry.get() {
             Some(answered) => vec![*answered],
@@ -61,18 +65,21 @@ impl Guard {
         }
     }
 
-    /// Checks an address in a URL; names are checked when they are resolved, which for what goes through a proxy is not here.
+    /// Checks an address in a URL; names are checked when they are resolved, which for what goes
+    /// through a proxy is not here.
     pub(super) fn check(&self, url: &Url) -> Result<(), Problem> {
         let Some(host) = url.host_str().map(bare) else { return Ok(()) };
         match host.parse() {
             Ok(address) => self.admit(host, vec![SocketAddr::new(address, 0)]).map(drop),
-            // A proxy's name is not checked when it is resolved, so it is here, where somebody leads to it.
+            // A proxy's name is not checked when it is resolved, so it is here, where somebody
+            // leads to it.
             Err(_) if self.is_proxy(host) => self.admit(host, lookup(host).unwrap_or_default()).map(drop),
             Err(_) => Ok(()),
         }
     }
 
-    /// Those of a host's addresses that may be talked to, of which there must be one if there are any.
+    /// Those of a host's addresses that may be talked to, of which there must be one if there are
+    /// any.
     fn admit(&self, host: &str, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Problem> {
         let of_world = addresses.iter().all(|address| allowed(address.ip(), &[]));
         let registry = if of_world { Vec::new() } else { self.registry() };
@@ -90,8 +97,9 @@ impl Guard {
         }
     }
 
-    /// Whether this may be an address of the registry. At first all may: it was asked for. Afterwards its name may stand for another
-    /// machine, even in another network, but not for this one.
+    /// Whether this may be an address of the registry. At first all may: it was asked for.
+    /// Afterwards its name may stand for another machine, even in another network, but not for this
+    /// one.
     fn may_move(&self, to: IpAddr) -> bool {
         self.registry.get().is_none_or(|&first| match reach(to).0 {
             near @ (Reach::Machine | Reach::Special) => near == first,

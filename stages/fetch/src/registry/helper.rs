@@ -65,7 +65,8 @@ fn converse(child: &mut Child, input: &[u8], limit: Duration) -> io::Result<(Vec
     let (stdin, stdout) = (child.stdin.take().expect("it is piped"), child.stdout.take().expect("it is piped"));
     let (sender, receiver) = mpsc::channel();
     let input = input.to_vec();
-    // It ends when the helper does, or whoever has inherited its input and output; nobody waits for it.
+    // It ends when the helper does, or whoever has inherited its input and output; nobody waits for
+    // it.
     thread::spawn(move || sender.send(ask(stdin, &input, stdout)));
     let output = receiver.recv_timeout(limit).unwrap_or_else(|_| Err(late("no answer")))?;
     loop {

@@ -1,5 +1,5 @@
-//! HTTP, one request at a time from any thread: no answer is waited for longer than enough of it arrives, no redirect is followed blindly,
-//! and credentials stay with the server they are for.
+//! HTTP, one request at a time from any thread: no answer is waited for longer than enough of it
+//! arrives, no redirect is followed blindly, and credentials stay with the server they are for.
 
 mod exchange;
 mod log;
@@ -29,10 +29,12 @@ pub(super) use self::stream::Stream;
 
 use self::pace::Pace;
 
-/// How many redirects lead from one request to its answer. Registries have one or two: to storage, and from there to a network of caches.
+/// How many redirects lead from one request to its answer. Registries have one or two: to storage,
+/// and from there to a network of caches.
 const MAX_REDIRECTS: usize = 10;
 
-/// How many times as long as one answer all of them may take, with the last: who leads somewhere else is quick as a rule.
+/// How many times as long as one answer all of them may take, with the last: who leads somewhere
+/// else is quick as a rule.
 const REDIRECTS_TAKE: u32 = 2;
 
 /// How long making a connection may take, if silence may not take even less.
@@ -212,8 +214,8 @@ impl Http {
         Reply::new(Arc::clone(self), response, place(url), own)
     }
 
-    /// Waits for the head of an answer: for all of it, so that one that comes byte by byte ends as well, and so that making the
-    /// connection counts.
+    /// Waits for the head of an answer: for all of it, so that one that comes byte by byte ends as
+    /// well, and so that making the connection counts.
     fn head(
         &self,
         host: &str,
@@ -271,8 +273,8 @@ fn peel<'e>(mut error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::e
     error
 }
 
-/// The innermost two causes: the outer ones are layers of the client. The first of them is left out where it says nothing that the
-/// second one does not.
+/// The innermost two causes: the outer ones are layers of the client. The first of them is left out
+/// where it says nothing that the second one does not.
 fn chain(error: &reqwest::Error) -> String {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();
@@ -336,7 +338,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Wherever a redirect leads, TLS stays, no password comes along, and what is refused is told in short.
+        /// Wherever a redirect leads, TLS stays, no password comes along, and what is refused is
+        /// told in short.
         #[test]
         fn wherever_redirects_lead(any in "\\PC{0,400}", url in "(https?|ftp|file)?:?/{0,2}[a-z0-9@:.%?#/\\[\\]]{0,300}") {
             let from = Url::parse("https://a.example/v2/x").unwrap();

@@ -185,8 +185,8 @@ impl<'s> Image<'s> {
         Ok(Some((Descriptor { media_type, digest, size }, bytes)))
     }
 
-    /// A blob of the store, whole and right; a damaged one is removed, and one that can't be read is passed over if it may be
-    /// fetched again.
+    /// A blob of the store, whole and right; a damaged one is removed, and one that can't be read
+    /// is passed over if it may be fetched again.
     fn stored_blob(&self, digest: Digest, size: u64) -> Result<Option<Kept<'s>>, Problem> {
         let Some(store) = self.store else { return Ok(None) };
         let on = |event| (self.on)(Event::Store(event));
@@ -319,8 +319,9 @@ impl<'s> Image<'s> {
         if self.pull == Pull::Never {
             return Err(Problem::NotStored);
         }
-        // Before the blob is locked: who waits for a slot keeps the blob from nobody, in this process or in another. The lock of a
-        // layer that is unpacked is older; nobody who has a slot waits for one of those.
+        // Before the blob is locked: who waits for a slot keeps the blob from nobody, in this
+        // process or in another. The lock of a layer that is unpacked is older; nobody who has a
+        // slot waits for one of those.
         let slot = self.endpoints.slots().take();
         let endpoints = Arc::clone(&self.endpoints);
         let download = |kept| Blob::Arriving(Box::new(Download::new(endpoints, digest, size, kept, slot)));
@@ -339,8 +340,8 @@ impl<'s> Image<'s> {
         Ok(download(Some(partial)))
     }
 
-    /// A layer, with its digest and size. One of the store is checked while it is read: whoever reads it comes back when it is not
-    /// right.
+    /// A layer, with its digest and size. One of the store is checked while it is read: whoever
+    /// reads it comes back when it is not right.
     fn find_layer(&self, layer: &Layer) -> io::Result<(Blob<'s>, Digest, u64)> {
         let Some((digest, size)) = layer.digest().zip(layer.size()) else {
             return Err(Error::NoLayer { place: self.reference.clone(), number: layer.number() }.into_io());
@@ -359,12 +360,14 @@ impl<'s> Image<'s> {
         Ok(found.map(|file| Kept { file, digest, store }))
     }
 
-    /// Whether the store had something else under this name, or what can't be read. It is not handed out any more.
+    /// Whether the store had something else under this name, or what can't be read. It is not
+    /// handed out any more.
     fn was_damaged(&self, digest: Digest, size: u64) -> bool {
         matches!(self.unchecked_blob(digest, size), Ok(Some(_))) && matches!(self.stored_blob(digest, size), Ok(None))
     }
 
-    /// A blob that is read as a whole, so that another registry can be asked for it if this one has something else.
+    /// A blob that is read as a whole, so that another registry can be asked for it if this one has
+    /// something else.
     fn small_blob(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
         let mut reader = self.blob(digest, size)?;
         if size > json::MAX_BYTES as u64 {

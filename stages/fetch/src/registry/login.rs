@@ -1,10 +1,13 @@
-//! Who we are to a registry, checked and written down: in the file that `docker`, `podman` and `skopeo` read, or by the program
-//! that it names.
+//! Who we are to a registry, checked and written down: in the file that `docker`, `podman` and
+//! `skopeo` read, or by the program that it names.
 //!
 //! Decisions:
-//! - Nothing is written down that the registry does not accept. One that asks for nothing accepts anything.
-//! - What else is in the file stays as it is. A file with something that can't be read as JSON is not touched.
-//! - The file appears whole, for its owner only (mode 0600). A link is followed, as Docker does: where it leads, the file is replaced.
+//! - Nothing is written down that the registry does not accept. One that asks for nothing accepts
+//!   anything.
+//! - What else is in the file stays as it is. A file with something that can't be read as JSON is
+//!   not touched.
+//! - The file appears whole, for its owner only (mode 0600). A link is followed, as Docker does:
+//!   where it leads, the file is replaced.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -26,7 +29,8 @@ use super::session::{Answer, Call, Session, To};
 use super::{Credentials, Options};
 use crate::{Error, Event, reference};
 
-/// A registry, or a part of one, that one can be known to: `quay.io`, `localhost:5000`, `quay.io/team`.
+/// A registry, or a part of one, that one can be known to: `quay.io`, `localhost:5000`,
+/// `quay.io/team`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
     registry: String,
@@ -60,7 +64,8 @@ impl Account {
         if !registry.bytes().all(allowed) || registry.starts_with('-') || !has_port_of_its_own(registry) {
             return Err(wrong());
         }
-        // In the name of an image, anything else would be a part of Docker Hub, and so would the password go there.
+        // In the name of an image, anything else would be a part of Docker Hub, and so would the
+        // password go there.
         if !registry.contains(['.', ':']) && registry != "localhost" {
             return Err(wrong());
         }
@@ -97,7 +102,8 @@ impl Account {
         plain(written) == self.name() || hub && self.name() == "docker.io"
     }
 
-    /// Asks the registry whether it knows somebody with these credentials; `options` say how to talk to it.
+    /// Asks the registry whether it knows somebody with these credentials; `options` say how to
+    /// talk to it.
     ///
     /// # Errors
     /// When it does not, or can't be asked.
@@ -132,8 +138,8 @@ impl Account {
     }
 }
 
-/// Refuses an answer that no registry gives: one that asks nobody for a password would be believed to be a registry otherwise, and so
-/// would any other server that has something at every path.
+/// Refuses an answer that no registry gives: one that asks nobody for a password would be believed
+/// to be a registry otherwise, and so would any other server that has something at every path.
 fn is_of_registry(reply: &mut Reply) -> Result<(), Problem> {
     /// The body of a registry is `{}`, if there is one.
     const MAX_BYTES: u64 = 64 << 10;
@@ -151,8 +157,8 @@ fn is_of_registry(reply: &mut Reply) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether the colons of a host are those of an address in brackets, or stand before a port: the host of `docker://quay.io` is not
-/// `docker:`.
+/// Whether the colons of a host are those of an address in brackets, or stand before a port: the
+/// host of `docker://quay.io` is not `docker:`.
 fn has_port_of_its_own(registry: &str) -> bool {
     let (host, port) = match registry.rsplit_once(':').filter(|_| !registry.ends_with(']')) {
         Some((host, port)) => (host, port),
@@ -256,7 +262,8 @@ impl Logins {
         Err(Error::NotLoggedIn { registry: account.name(), path: self.path })
     }
 
-    /// Forgets all credentials that the file has, and those that it says a helper has: for how many registries.
+    /// Forgets all credentials that the file has, and those that it says a helper has: for how many
+    /// registries.
     ///
     /// # Errors
     /// When a helper does not do it, or the file can't be written.

@@ -16,7 +16,8 @@ pub(super) fn check_claim(claimed: Option<&str>, bytes: &[u8]) -> Result<(), Pro
     Err(Problem::HeaderDigest { header: shorten(text), found: Box::new(found) })
 }
 
-/// What a manifest says it is, or looks like, for servers that don't say; nothing is believed that `verify` does not check.
+/// What a manifest says it is, or looks like, for servers that don't say; nothing is believed that
+/// `verify` does not check.
 pub(super) fn own_media_type(bytes: &[u8]) -> Result<String, Problem> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,4 +1,5 @@
-//! What a repository has instead of a tag that it does not have: a registry only says that there is no such manifest.
+//! What a repository has instead of a tag that it does not have: a registry only says that there is
+//! no such manifest.
 
 use std::cmp::Reverse;
 
@@ -10,7 +11,8 @@ use super::session::Session;
 /// The most that is read of a list of tags. Repositories with thousands of tags have some 100 KiB.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// How many tags are asked for: what is listed is near enough to the one that was meant, or it is not worth more requests.
+/// How many tags are asked for: what is listed is near enough to the one that was meant, or it is
+/// not worth more requests.
 const ASKED: usize = 1000;
 
 /// How many of them are named.
@@ -21,7 +23,8 @@ struct List {
     tags: Option<Vec<String>>,
 }
 
-/// The same problem, and what there is instead, if the tag is what is missing and the registry tells. It is asked once.
+/// The same problem, and what there is instead, if the tag is what is missing and the registry
+/// tells. It is asked once.
 pub(super) fn instead_of(tag: &str, problem: Problem, session: &Session<'_>) -> Problem {
     match problem {
         Problem::NotFound { expected, message } => match list(session) {
@@ -71,8 +74,8 @@ pub(super) fn is_tag(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_LEN && text.bytes().all(is_part)
 }
 
-/// Those that are most likely meant, the likeliest first; of several that are equally likely the last, which is the newest where tags are
-/// versions.
+/// Those that are most likely meant, the likeliest first; of several that are equally likely the
+/// last, which is the newest where tags are versions.
 fn near(tag: &str, tags: Vec<String>) -> Vec<String> {
     let mut order: Vec<_> =
         tags.into_iter().enumerate().map(|(at, other)| (distance(tag, &other), Reverse(at), other)).collect();
@@ -81,14 +84,16 @@ fn near(tag: &str, tags: Vec<String>) -> Vec<String> {
     order.into_iter().map(|(.., tag)| tag).collect()
 }
 
-/// How far a tag is from the one that was asked for, by the way in which they are alike, the closest first.
+/// How far a tag is from the one that was asked for, by the way in which they are alike, the
+/// closest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Distance {
     /// `V1` and `v1`, `v3.19` and `3.19`.
     Spelling,
     /// `3.20` and `3.20.1`, `3.20` and `3.20-slim`: by so many characters.
     Extended(usize),
-    /// `v3` and `v2`: the same but for numbers, of which so many from the first that differs on, and that by so much.
+    /// `v3` and `v2`: the same but for numbers, of which so many from the first that differs on,
+    /// and that by so much.
     Number(usize, u64),
     /// `lastest` and `latest`: by so many letters.
     Typing(usize),

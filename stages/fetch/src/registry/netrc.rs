@@ -1,6 +1,7 @@
 //! `.netrc`: who we are to a host, as many programs share it.
 
-/// Who a file says we are to a host: the name and the password. Words that mean nothing are passed over.
+/// Who a file says we are to a host: the name and the password. Words that mean nothing are passed
+/// over.
 pub(super) fn find(text: &str, host: &str) -> Option<(String, String)> {
     let mut words = Words { rest: text };
     let mut entry: Option<Entry> = None;
@@ -38,7 +39,8 @@ struct Entry {
 }
 
 impl Entry {
-    /// What it says about the host; what it says about all hosts waits until none says something about this one.
+    /// What it says about the host; what it says about all hosts waits until none says something
+    /// about this one.
     fn finish(self, host: &str, default: &mut Option<(String, String)>) -> Option<(String, String)> {
         let Entry { machine, login, password } = self;
         match machine {

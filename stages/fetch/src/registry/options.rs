@@ -30,7 +30,8 @@ pub struct Options {
     pub registries: RegistriesFiles,
     /// Which registries may be spoken to without TLS, or without knowing who vouches for them.
     pub insecure: Insecure,
-    /// Who we are to the registry that is asked for, instead of what the files say; mirrors are not told.
+    /// Who we are to the registry that is asked for, instead of what the files say; mirrors are not
+    /// told.
     pub credentials: Option<Credentials>,
     /// Files in the form of Docker's `config.json`; the first that knows the registry counts.
     pub credential_files: Vec<PathBuf>,
@@ -42,11 +43,13 @@ pub struct Options {
     pub proxies: Proxies,
     /// How long a credential helper may take.
     pub helper_timeout: Duration,
-    /// The directory of the credential helpers, if they are not to be looked for as all programs are.
+    /// The directory of the credential helpers, if they are not to be looked for as all programs
+    /// are.
     pub helper_path: Option<PathBuf>,
     /// How many blobs are received or sent at once.
     pub connections: NonZeroUsize,
-    /// How long a server may be silent, or bring next to nothing; and so may another process that gets the same.
+    /// How long a server may be silent, or bring next to nothing; and so may another process that
+    /// gets the same.
     pub stall: Duration,
     /// How many attempts in a row may fail.
     pub attempts: u32,
@@ -56,8 +59,8 @@ pub struct Options {
     pub longest_wait: Duration,
 }
 
-/// Registries that may be without TLS when they don't speak it, or have a certificate that nobody vouches for. Those on this machine
-/// may always be without TLS.
+/// Registries that may be without TLS when they don't speak it, or have a certificate that nobody
+/// vouches for. Those on this machine may always be without TLS.
 #[derive(Clone, Debug, Default)]
 pub struct Insecure {
     /// The one that is asked for.
@@ -66,8 +69,9 @@ pub struct Insecure {
     pub hosts: Vec<String>,
 }
 
-/// Of small blobs over a line with a long round trip each costs one or more of those: 61 over 50 ms take 2.3 s with two, 1.1 s with six,
-/// as skopeo has them, 0.9 s with eight, and hardly less with more. Large ones fill the line with fewer.
+/// Of small blobs over a line with a long round trip each costs one or more of those: 61 over 50 ms
+/// take 2.3 s with two, 1.1 s with six, as skopeo has them, 0.9 s with eight, and hardly less with
+/// more. Large ones fill the line with fewer.
 pub const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 
 impl Default for Options {

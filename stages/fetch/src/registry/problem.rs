@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use cvbake_verify::Digest;
 
-/// Why something could not be fetched from a registry, or pushed to one. Texts from servers are cut and escaped.
+/// Why something could not be fetched from a registry, or pushed to one. Texts from servers are cut
+/// and escaped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {

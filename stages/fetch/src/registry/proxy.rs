@@ -1,7 +1,7 @@
 //! Which requests go through a proxy.
 //!
-//! The rules are those that most programs have: a proxy for each scheme, or one for all, and a list of what is reached without. This
-//! machine is never asked through a proxy.
+//! The rules are those that most programs have: a proxy for each scheme, or one for all, and a list
+//! of what is reached without. This machine is never asked through a proxy.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,8 @@ use super::problem::{Problem, shorten};
 /// The most exceptions. Lists that programs generate have some hundreds.
 const MAX_EXCEPTIONS: usize = 10_000;
 
-/// Proxies, as the environment has them: `http://host:port`, also with `user:password@`, or only `host:port`.
+/// Proxies, as the environment has them: `http://host:port`, also with `user:password@`, or only
+/// `host:port`.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Proxies {
     /// For requests without TLS.
@@ -22,7 +23,8 @@ pub struct Proxies {
     pub https: Option<String>,
     /// For those that have none of their own.
     pub all: Option<String>,
-    /// What is reached without: hosts, domains, addresses and networks, with commas between them; or `*`.
+    /// What is reached without: hosts, domains, addresses and networks, with commas between them;
+    /// or `*`.
     pub exceptions: String,
 }
 

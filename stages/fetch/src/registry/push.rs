@@ -11,7 +11,8 @@
 //! Decisions:
 //! - What the registry has is not sent, and what it has in another repository is mounted.
 //! - Bytes are hashed while they are sent, and the last ones leave only if all are right.
-//! - After every interruption the registry is asked how much has arrived, and the upload goes on there.
+//! - After every interruption the registry is asked how much has arrived, and the upload goes on
+//!   there.
 //! - Manifests are sent byte for byte; the digest that a registry makes of anything may not differ.
 
 mod mounts;
@@ -61,8 +62,9 @@ pub struct Target<'s> {
 }
 
 impl<'s> Target<'s> {
-    /// The repository of a reference; blobs are sent in chunks of this many bytes, or else in one piece. Nothing is pushed to a
-    /// mirror, or to where a configuration moves a name; but what it says of the registry itself holds.
+    /// The repository of a reference; blobs are sent in chunks of this many bytes, or else in one
+    /// piece. Nothing is pushed to a mirror, or to where a configuration moves a name; but what it
+    /// says of the registry itself holds.
     ///
     /// # Errors
     /// When the registry is blocked, or the configuration can't be read.
@@ -86,7 +88,8 @@ impl<'s> Target<'s> {
     /// Sees to it that the repository has a blob.
     ///
     /// # Errors
-    /// When it can't be read or is not what its digest says, which is told of the blob alone; or when the registry does not take it.
+    /// When it can't be read or is not what its digest says, which is told of the blob alone; or
+    /// when the registry does not take it.
     pub fn put_blob(&self, blob: &Blob, blobs: &dyn Blobs, on: &dyn Fn(Event)) -> Result<Put, Error> {
         let begun = Instant::now();
         let put = self.try_put_blob(blob, blobs, on).map_err(|problem| match problem {
@@ -206,7 +209,8 @@ impl<'s> Target<'s> {
     }
 }
 
-/// Holds a server to the digest that it gives what it has received; one of another kind says nothing.
+/// Holds a server to the digest that it gives what it has received; one of another kind says
+/// nothing.
 fn check_digest(header: Option<&str>, digest: &Digest) -> Result<(), Problem> {
     match header.map(|text| (text, text.parse::<Digest>())) {
         Some((_, Ok(claimed))) if claimed == *digest || claimed.algorithm() != digest.algorithm() => Ok(()),

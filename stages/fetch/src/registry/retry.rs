@@ -8,7 +8,8 @@ use super::options::Options;
 use super::problem::Problem;
 use crate::Event;
 
-/// How often a server is tried that never answered: a name may be wrong, and nobody likes to wait to be told so.
+/// How often a server is tried that never answered: a name may be wrong, and nobody likes to wait
+/// to be told so.
 const UNREACHABLE_ATTEMPTS: u32 = 2;
 
 /// The attempts at one thing.
@@ -16,7 +17,8 @@ const UNREACHABLE_ATTEMPTS: u32 = 2;
 pub(super) struct Attempts {
     failed: u32,
     limit: u32,
-    /// Whether who is asked has answered before: then the name is right, and who refuses connections may only be starting again.
+    /// Whether who is asked has answered before: then the name is right, and who refuses
+    /// connections may only be starting again.
     answered: bool,
 }
 
@@ -41,7 +43,8 @@ impl Attempts {
         self.answered = true;
     }
 
-    /// Waits as long as is good before the next attempt at `host`, or says that there should be none.
+    /// Waits as long as is good before the next attempt at `host`, or says that there should be
+    /// none.
     pub(super) fn failed(
         &mut self,
         options: &Options,
@@ -79,8 +82,8 @@ impl Attempts {
         Ok(())
     }
 
-    /// Doubles with every failure; somewhere between half of that and all of it, so that clients that failed together don't come
-    /// back together.
+    /// Doubles with every failure; somewhere between half of that and all of it, so that clients
+    /// that failed together don't come back together.
     fn backoff(&self, options: &Options) -> Duration {
         let doubled = options.first_wait.saturating_mul(1 << (self.failed - 1).min(16));
         let full = doubled.min(options.longest_wait);
@@ -142,7 +145,8 @@ mod tests {
     }
 
     proptest! {
-        /// Only a number and a date mean something, and a date is never waited for longer than there are dates.
+        /// Only a number and a date mean something, and a date is never waited for longer than
+        /// there are dates.
         #[test]
         fn whatever_servers_write(text in "\\PC*", number: u64, seconds in 0..4_000_000_000u64) {
             let (then, now) = (SystemTime::UNIX_EPOCH + Duration::from_secs(seconds), SystemTime::UNIX_EPOCH);

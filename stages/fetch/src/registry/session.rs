@@ -1,4 +1,5 @@
-//! One repository of one registry: which scheme it speaks, who we are to it, and requests that survive its bad days.
+//! One repository of one registry: which scheme it speaks, who we are to it, and requests that
+//! survive its bad days.
 
 mod exchange;
 
@@ -169,8 +170,8 @@ impl<'s> Session<'s> {
         Ok(reply.expect("what has no content can be sent again"))
     }
 
-    /// Sends something, and once more with fresh authorization if the registry asks for it. `None` if it can't be sent twice: then
-    /// there is fresh authorization now.
+    /// Sends something, and once more with fresh authorization if the registry asks for it. `None`
+    /// if it can't be sent twice: then there is fresh authorization now.
     fn authorized(
         &self,
         send: &mut dyn FnMut(Option<HeaderValue>) -> Option<Result<Reply, Problem>>,
@@ -296,7 +297,8 @@ fn choose(http: &Arc<Http>, first: Url, second: Url) -> Result<Url, Problem> {
             Err(problem @ Problem::Certificates { .. }) => return Err(problem),
             // It does speak TLS, and the request will say what is wrong with that.
             Err(Problem::Untrusted { .. }) => second,
-            // So does who answers plain HTTP with something else, even if it only hangs up when it does not like our certificate.
+            // So does who answers plain HTTP with something else, even if it only hangs up when it
+            // does not like our certificate.
             Err(_) if foreign && second.scheme() == "https" => second,
             Err(_) => first,
         }),

@@ -31,7 +31,8 @@ const MAX_TAGS: usize = 1_000_000;
 /// More pages than that have: a registry that gives one tag at a time would be asked for days.
 const MAX_PAGES: usize = 10_000;
 
-/// How many pages in a row may have nothing new: some registries leave out what one may not see, and others never come to an end.
+/// How many pages in a row may have nothing new: some registries leave out what one may not see,
+/// and others never come to an end.
 const MAX_BARREN: usize = 16;
 
 /// The tags of a repository.
@@ -40,12 +41,14 @@ const MAX_BARREN: usize = 16;
 pub struct Tags {
     /// The repository in full, with its registry.
     pub repository: String,
-    /// Its tags, each once, in the order of their bytes: the specification wants that of registries, and not all do it.
+    /// Its tags, each once, in the order of their bytes: the specification wants that of
+    /// registries, and not all do it.
     pub tags: Vec<String>,
 }
 
-/// The tags of a repository; those of its first mirror that answers. The tag or the digest of the name means nothing. A short name
-/// stands for the first repository that is there, as it does for an image.
+/// The tags of a repository; those of its first mirror that answers. The tag or the digest of the
+/// name means nothing. A short name stands for the first repository that is there, as it does for
+/// an image.
 ///
 /// # Errors
 /// When there is no such repository, or its tags can't be had.
@@ -121,8 +124,8 @@ fn of_session(session: &Session<'_>, mut attempts: Attempts) -> Result<Vec<Strin
     }
 }
 
-/// The tags of a page, each once. What is none by the grammar of the specification is dropped as it comes: nobody can ask for it, and
-/// it may be of any length.
+/// The tags of a page, each once. What is none by the grammar of the specification is dropped as it
+/// comes: nobody can ask for it, and it may be of any length.
 #[derive(Default)]
 struct Page(BTreeSet<String>);
 
@@ -175,7 +178,8 @@ fn malformed(reason: String) -> Problem {
     Problem::Malformed { what: "the list of tags", reason }
 }
 
-/// The target of a header `Link`, if it leads to the next page: `</v2/a/tags/list?last=b&n=1000>; rel="next"`.
+/// The target of a header `Link`, if it leads to the next page:
+/// `</v2/a/tags/list?last=b&n=1000>; rel="next"`.
 fn next_link(header: &str) -> Option<&str> {
     header.split('<').skip(1).find_map(|link| {
         let (target, parameters) = link.split_once('>')?;
@@ -189,8 +193,8 @@ fn next_link(header: &str) -> Option<&str> {
     })
 }
 
-/// Where the next page is: at the registry that was asked, whatever is said of that. Many know neither their own name nor that there is
-/// TLS before them.
+/// Where the next page is: at the registry that was asked, whatever is said of that. Many know
+/// neither their own name nor that there is TLS before them.
 fn follow(from: &Url, link: &str) -> Result<Url, Problem> {
     let to = from.join(link).map_err(|error| malformed(format!("the link to its next page is not a URL: {error}")))?;
     if to.cannot_be_a_base() {

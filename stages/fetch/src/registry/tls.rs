@@ -1,9 +1,10 @@
 //! TLS: who vouches for a registry, and who we are to it.
 //!
-//! Beside the system's certificate authorities those count that stand in a directory for the registry, as docker and podman have
-//! them: `*.crt` are authorities, `*.cert` with `*.key` is what we show. Authorities of a registry also vouch for where it leads;
-//! what we show, only the registry itself gets to see. One that can't be read is an error: without it a connection would fail, or
-//! succeed, for the wrong reason.
+//! Beside the system's certificate authorities those count that stand in a directory for the
+//! registry, as docker and podman have them: `*.crt` are authorities, `*.cert` with `*.key` is what
+//! we show. Authorities of a registry also vouch for where it leads; what we show, only the
+//! registry itself gets to see. One that can't be read is an error: without it a connection would
+//! fail, or succeed, for the wrong reason.
 
 mod files;
 mod roots;
@@ -29,7 +30,8 @@ use super::problem::{Problem, plain};
 pub struct Certificates {
     /// The directory for the registry that is asked for; mirrors have nothing to do with it.
     pub given: Option<PathBuf>,
-    /// Directories that have one named `host` or `host:port` for each registry; the first that has it counts.
+    /// Directories that have one named `host` or `host:port` for each registry; the first that has
+    /// it counts.
     pub usual: Vec<PathBuf>,
     /// A file with authorities that count instead of the system's.
     pub roots_file: Option<PathBuf>,
@@ -115,7 +117,8 @@ impl Tls {
         Ok(())
     }
 
-    /// Whether the registry itself is to see something that others are not, or may show what others may not.
+    /// Whether the registry itself is to see something that others are not, or may show what others
+    /// may not.
     pub(super) fn has_identity(&self) -> bool {
         self.identity.is_some()
     }

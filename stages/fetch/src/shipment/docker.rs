@@ -1,7 +1,8 @@
 //! The manifest that an image of `docker save` does not have.
 //!
-//! It is an OCI manifest: the configuration byte for byte, and each layer in gzip, unless it is compressed already. It is a function
-//! of the image and of the compression's implementation, so that the same image has the same manifest each time.
+//! It is an OCI manifest: the configuration byte for byte, and each layer in gzip, unless it is
+//! compressed already. It is a function of the image and of the compression's implementation, so
+//! that the same image has the same manifest each time.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -52,8 +53,8 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Reads a layer, sees that it is the one that the configuration speaks of, and compresses it into a file without a name in
-    /// `scratch` unless it is compressed.
+    /// Reads a layer, sees that it is the one that the configuration speaks of, and compresses it
+    /// into a file without a name in `scratch` unless it is compressed.
     ///
     /// # Errors
     /// When it can't be read, is another one, or can't be written.

@@ -32,8 +32,8 @@ impl Pointer {
     }
 }
 
-/// What begins with `_`, here and below, is not read but has its name in other programs, so that no other spelling of it may mean
-/// something to them.
+/// What begins with `_`, here and below, is not read but has its name in other programs, so that no
+/// other spelling of it may mean something to them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Raw {

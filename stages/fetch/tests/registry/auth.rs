@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use super::*;
 
-/// A registry that wants a token, which it gives itself: `token-0`, `token-1`, … to whoever `login` likes.
+/// A registry that wants a token, which it gives itself: `token-0`, `token-1`, … to whoever `login`
+/// likes.
 fn with_tokens(
     sample: &Sample,
     login: impl Fn(&Request) -> Answer + Send + Sync + 'static,
@@ -151,8 +152,8 @@ impl Files {
         path
     }
 
-    /// Makes a program. Another process writes it: a child that another thread forks meanwhile would have it open for writing, so
-    /// that nobody could run it.
+    /// Makes a program. Another process writes it: a child that another thread forks meanwhile
+    /// would have it open for writing, so that nobody could run it.
     fn program(&self, name: &str, script: &str) {
         let mut command = Command::new("sh");
         command.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(self.0.path().join(name)).stdin(Stdio::piped());

@@ -8,12 +8,14 @@ use std::thread;
 use super::server::{Drip, write_slowly};
 use super::*;
 
-/// Long beside what a drop takes, so that it is no matter how fast this machine is: the server is never silent for so long.
+/// Long beside what a drop takes, so that it is no matter how fast this machine is: the server is
+/// never silent for so long.
 fn patient() -> Options {
     Options { stall: Duration::from_secs(1), attempts: 2, ..quick() }
 }
 
-/// What is said of bytes that come too slowly. On a machine that stands still meanwhile, none may come.
+/// What is said of bytes that come too slowly. On a machine that stands still meanwhile, none may
+/// come.
 fn refused_as_slow(pulled: Result<Vec<u8>, Box<dyn std::error::Error>>, object: &str) {
     let message = chain(&*pulled.unwrap_err());
     println!("{message}");
@@ -142,7 +144,8 @@ fn a_reader_may_take_its_time() {
     assert_eq!(server.requests(&sample.layer_path()).len(), 1);
 }
 
-/// Whoever waits for a download that does not come on makes one of his own, from wherever he has the blob.
+/// Whoever waits for a download that does not come on makes one of his own, from wherever he has
+/// the blob.
 #[test]
 fn a_download_that_is_held_holds_nobody_else() {
     let dir = tempfile::tempdir().unwrap();

@@ -26,7 +26,8 @@ fn resetting(sample: &Sample, resets: usize) -> (SocketAddr, Starts) {
     (address, starts)
 }
 
-/// A socket that is closed while something in it is unread resets its connection: the last byte of a request is left.
+/// A socket that is closed while something in it is unread resets its connection: the last byte of
+/// a request is left.
 fn answer_or_reset(mut stream: TcpStream, sample: &Sample, resets: usize, starts: &Starts) -> Option<()> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r") {

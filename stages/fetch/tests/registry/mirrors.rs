@@ -23,7 +23,8 @@ impl Configured {
         Configured { dir, options: Options { registries, ..quick() }, events: Mutex::default() }
     }
 
-    /// One for `primary.example/a/b`, which is at the last of these servers; the others are its mirrors.
+    /// One for `primary.example/a/b`, which is at the last of these servers; the others are its
+    /// mirrors.
     fn mirrors(servers: &[&Server]) -> Configured {
         let (primary, mirrors) = servers.split_last().unwrap();
         let mut text = format!("[[registry]]\nprefix = 'primary.example'\nlocation = '{}'\n", primary.address);
@@ -236,7 +237,8 @@ fn wrong_documents() {
 #[test]
 fn two_that_disagree() {
     let (old, new) = (Sample::new(100_000), Sample::new(200_000));
-    // The mirror has an old image under the tag, and loses its layer; the primary has both images and the new one under the tag.
+    // The mirror has an old image under the tag, and loses its layer; the primary has both images
+    // and the new one under the tag.
     let mirror = old.layer_server(|_, _| Answer::new(404, ""));
     let (first, second) = (old.clone(), new.clone());
     let primary = Server::start(move |request| match second.answer(request) {

@@ -1,4 +1,5 @@
-//! Through a proxy of our own, which leads every name to one server and writes down what it is asked for; and `.netrc`.
+//! Through a proxy of our own, which leads every name to one server and writes down what it is
+//! asked for; and `.netrc`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,5 @@
-//! A registry that misbehaves as a test wants: a socket, a thread per connection, one request per connection.
+//! A registry that misbehaves as a test wants: a socket, a thread per connection, one request per
+//! connection.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -217,8 +217,8 @@ fn client_certificates() {
     assert_eq!(pull_with(&server, &certs.options()).unwrap(), sample.layer);
 }
 
-/// A server that does not like a certificate may just hang up. That it is no registry without TLS shows all the same: what it
-/// answers there is no HTTP.
+/// A server that does not like a certificate may just hang up. That it is no registry without TLS
+/// shows all the same: what it answers there is no HTTP.
 #[test]
 fn who_answers_without_http_is_asked_with_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -348,7 +348,8 @@ fn files_that_cannot_be_used() {
     assert!(server.requests("").is_empty());
 }
 
-/// A registry on this machine is asked without TLS first, and then nobody needs an authority; what can't be used is told when it does.
+/// A registry on this machine is asked without TLS first, and then nobody needs an authority; what
+/// can't be used is told when it does.
 #[test]
 fn authorities_are_read_when_somebody_shows_a_certificate() {
     let (sample, authority, dir) = (Sample::new(1000), Authority::new("ours"), tempfile::tempdir().unwrap());
@@ -400,8 +401,8 @@ fn hangs_up_without_tls(behind: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
     (address, handshakes)
 }
 
-/// What is wrong with our own authorities is said at once, and not that a registry on this machine hung up when it was asked without
-/// TLS.
+/// What is wrong with our own authorities is said at once, and not that a registry on this machine
+/// hung up when it was asked without TLS.
 #[test]
 fn authorities_that_cannot_be_used_are_named() {
     let (sample, authority, dir) = (Sample::new(1000), Authority::new("ours"), tempfile::tempdir().unwrap());

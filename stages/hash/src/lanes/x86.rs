@@ -1,4 +1,5 @@
-//! With AVX-512 on registers of 256 bits: whichever of two kernels is faster for the number of streams.
+//! With AVX-512 on registers of 256 bits: whichever of two kernels is faster for the number of
+//! streams.
 
 mod few;
 mod many;
@@ -51,7 +52,8 @@ impl Avx512 {
     }
 }
 
-/// Takes forward as many as there have to be: what is done with those that are too many is thrown away.
+/// Takes forward as many as there have to be: what is done with those that are too many is thrown
+/// away.
 fn filled<const N: usize>(
     states: &mut [State],
     blocks: &[&[Block]],

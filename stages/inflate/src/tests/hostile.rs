@@ -101,7 +101,8 @@ fn distance_codes() {
     }
 }
 
-/// The header of a dynamic block up to the code-length code, of which the first ones in their odd order are given.
+/// The header of a dynamic block up to the code-length code, of which the first ones in their odd
+/// order are given.
 fn start(literals: usize, distances: usize, lengths: &[usize]) -> Bits {
     let mut bits = Bits::default();
     bits.number(1, 1).number(2, 2).number(literals - 257, 5).number(distances - 1, 5).number(lengths.len() - 4, 4);
@@ -162,7 +163,8 @@ fn blocks() {
     expect(&bits.bytes(), Problem::Distance { distance: 1, available: 0 });
 }
 
-/// As far back as a match can reach, from a place that has more than that in front of it and one that has just so much.
+/// As far back as a match can reach, from a place that has more than that in front of it and one
+/// that has just so much.
 #[test]
 fn the_whole_window() {
     for before in [32_767, 32_768, 32_769, 70_000] {

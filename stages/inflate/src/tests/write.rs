@@ -1,4 +1,5 @@
-//! A writer of deflate data that chooses blocks, codes and symbols at random: what no compressor writes, too.
+//! A writer of deflate data that chooses blocks, codes and symbols at random: what no compressor
+//! writes, too.
 
 use super::Noise;
 use crate::table::{DISTANCES, LITERALS};
@@ -57,7 +58,8 @@ pub(super) fn codewords(lengths: &[u8]) -> Vec<(usize, u32)> {
     codewords
 }
 
-/// Lengths of a complete code of `used` of `all` symbols, of up to `max` bits; `must` is one of them.
+/// Lengths of a complete code of `used` of `all` symbols, of up to `max` bits; `must` is one of
+/// them.
 pub(super) fn lengths(noise: &mut Noise, all: usize, used: usize, max: u8, must: usize) -> Vec<u8> {
     let mut leaves = vec![1u8, 1];
     let deep = noise.below(2) == 0;
@@ -82,7 +84,8 @@ pub(super) fn lengths(noise: &mut Noise, all: usize, used: usize, max: u8, must:
 pub(super) fn header(bits: &mut Bits, last: bool, literals: &[u8], distances: &[u8]) {
     bits.number(usize::from(last), 1).number(2, 2);
     bits.number(literals.len() - 257, 5).number(distances.len() - 1, 5).number(19 - 4, 4);
-    // Five bits each for all but the longest runs' symbol... : 13 of four and 6 of five bits are complete.
+    // Five bits each for all but the longest runs' symbol... : 13 of four and 6 of five bits are
+    // complete.
     let code: Vec<u8> = (0..19).map(|symbol| if symbol < 13 { 4 } else { 5 }).collect();
     for symbol in [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15] {
         bits.number(usize::from(code[symbol]), 3);

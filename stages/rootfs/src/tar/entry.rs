@@ -132,7 +132,8 @@ pub(super) fn part_len(data: &FileData<'_>, segment: Segment) -> u64 {
     (u64::from(segment.blocks) * block).min(data.size.saturating_sub(start))
 }
 
-/// The map of GNU's form 1.0: how many parts, and where each is and how long, a line each, up to a whole block.
+/// The map of GNU's form 1.0: how many parts, and where each is and how long, a line each, up to a
+/// whole block.
 fn sparse_map(data: &FileData<'_>) -> Vec<u8> {
     let mut parts: Vec<(u64, u64)> = Vec::with_capacity(data.segments.len() + 1);
     for &segment in data.segments {

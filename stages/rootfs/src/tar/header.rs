@@ -1,7 +1,8 @@
 //! Header blocks and PAX records.
 //!
-//! What the header block can't hold stands in records in front of it, and as near as possible in the block: programs that don't know the
-//! records see a shortened name or a rounded time, and not an archive that is broken.
+//! What the header block can't hold stands in records in front of it, and as near as possible in
+//! the block: programs that don't know the records see a shortened name or a rounded time, and not
+//! an archive that is broken.
 
 use cvbake_tree::{Device, Time};
 use tar::EntryType;
@@ -132,8 +133,8 @@ impl Header {
         self.set_name(path);
     }
 
-    /// The path of a file that is stored without its holes: it stands in a record, so that programs that don't know the form don't take what
-    /// they unpack for the file.
+    /// The path of a file that is stored without its holes: it stands in a record, so that programs
+    /// that don't know the form don't take what they unpack for the file.
     pub(super) fn set_sparse_path(&mut self, path: &[u8], real_size: u64, records: &mut Records) {
         records.push(b"GNU.sparse.major", b"1");
         records.push(b"GNU.sparse.minor", b"0");

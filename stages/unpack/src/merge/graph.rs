@@ -18,8 +18,8 @@ impl NodeId {
     }
 }
 
-/// Where the attributes of an inode stand: a record, counted through all layers; or nowhere for a directory that is only
-/// implied.
+/// Where the attributes of an inode stand: a record, counted through all layers; or nowhere for a
+/// directory that is only implied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Origin(u32);
 
@@ -34,9 +34,9 @@ fn number(number: usize) -> u32 {
 /// No such entry, or no such directory.
 const NONE: u32 = u32::MAX;
 
-/// The most names of targets of symbolic links that are looked up for a layer: some, and some more for each entry. What is
-/// looked up is remembered, so real images need less than one for an entry; but an entry of a kilobyte can force 40 links
-/// of 2000 names each to be followed anew.
+/// The most names of targets of symbolic links that are looked up for a layer: some, and some more
+/// for each entry. What is looked up is remembered, so real images need less than one for an entry;
+/// but an entry of a kilobyte can force 40 links of 2000 names each to be followed anew.
 const DETOURS: u64 = 1 << 22;
 const DETOURS_PER_RECORD: u64 = 64;
 
@@ -49,7 +49,8 @@ struct Node {
     first: u32,
 }
 
-/// A file name: bytes that stay in the index of a layer, which has them as a name or as part of a link's target.
+/// A file name: bytes that stay in the index of a layer, which has them as a name or as part of a
+/// link's target.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name {
     start: u32,
@@ -91,9 +92,11 @@ pub(super) struct Graph<'l> {
     table: HashTable<u32>,
     /// The entries that the markers of the layer being applied took away.
     shadow: HashTable<u32>,
-    /// Randomly keyed, because an image chooses the names; the order of the tables is never looked at.
+    /// Randomly keyed, because an image chooses the names; the order of the tables is never looked
+    /// at.
     hasher: RandomState,
-    /// How many names of targets of symbolic links may still be looked up for the layer being applied.
+    /// How many names of targets of symbolic links may still be looked up for the layer being
+    /// applied.
     detours: u64,
 }
 
@@ -174,7 +177,8 @@ impl<'l> Graph<'l> {
         self.record(node).map_or("directory", |(layer, at)| layer.records[at].kind.word())
     }
 
-    /// Whether paths can lead through the inode: then whoever remembers paths must forget them when it goes.
+    /// Whether paths can lead through the inode: then whoever remembers paths must forget them when
+    /// it goes.
     pub(super) fn leads_on(&self, node: NodeId) -> bool {
         self.is_dir(node) || self.link_target(node).is_some()
     }
@@ -209,7 +213,8 @@ impl<'l> Graph<'l> {
         Some(self.entries[at as usize].name.layer as usize)
     }
 
-    /// As [`Graph::child`], but with what the markers of the layer being applied took away still in its place.
+    /// As [`Graph::child`], but with what the markers of the layer being applied took away still in
+    /// its place.
     pub(super) fn child_below(&self, directory: NodeId, name: &[u8]) -> Option<NodeId> {
         let at = find(&self.shadow, &self.entries, &self.hasher, self.layers, directory, name);
         at.map(|at| NodeId(self.entries[at as usize].node)).or_else(|| self.child(directory, name))
@@ -257,7 +262,8 @@ impl<'l> Graph<'l> {
         self.detours = DETOURS + DETOURS_PER_RECORD * records as u64;
     }
 
-    /// Counts a name of the target of a symbolic link that is looked up: `false` if there were too many.
+    /// Counts a name of the target of a symbolic link that is looked up: `false` if there were too
+    /// many.
     pub(super) fn detour(&mut self) -> bool {
         self.detours = self.detours.saturating_sub(1);
         self.detours > 0

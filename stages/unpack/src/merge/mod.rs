@@ -1,23 +1,28 @@
 //! Indexes → tree, by these rules.
 //!
-//! A layer is applied in two steps: first its **markers** to the layers below, then its **entries** in archive order. So
-//! where in a layer a whiteout stands never matters, and a new file of a whited-out name stays.
+//! A layer is applied in two steps: first its **markers** to the layers below, then its **entries**
+//! in archive order. So where in a layer a whiteout stands never matters, and a new file of a
+//! whited-out name stays.
 //!
-//! * *Markers.* All of a layer's whiteouts and opaque markers are resolved before the first is applied. The directory of a
-//!   marker is looked up in the image root below, symbolic links followed; but where the layer itself has a directory entry
-//!   on the marker's path, a link there is about to be replaced, and the marker belongs to the new directory, in which
-//!   nothing of the layers below is. A marker for what is not there has no effect.
-//! * *Entries.* The directory of an entry is looked up in what there is so far, symbolic links followed within the image
-//!   root, at most [`LINK_LIMIT`] on one path, and within a limit for the whole layer. What is missing on the way becomes a directory 0755 0:0; a file of a lower
-//!   layer that stands in the way is replaced by one; a file of the same layer in the way is an error. The last name is
-//!   never followed. A directory over a directory takes the new attributes and keeps its children; everything else over
-//!   everything replaces it.
-//! * *Hard links* give an inode one more name. The target is looked up like an entry's directory, its last name not
-//!   followed; if it is not there, it is looked up among the files as they were before the layer's own markers.
-//!   The attributes in a link's own header are without meaning. Names that vanish take no other name with them.
+//! * *Markers.* All of a layer's whiteouts and opaque markers are resolved before the first is
+//!   applied. The directory of a marker is looked up in the image root below, symbolic links
+//!   followed; but where the layer itself has a directory entry on the marker's path, a link there
+//!   is about to be replaced, and the marker belongs to the new directory, in which nothing of the
+//!   layers below is. A marker for what is not there has no effect.
+//! * *Entries.* The directory of an entry is looked up in what there is so far, symbolic links
+//!   followed within the image root, at most [`LINK_LIMIT`] on one path, and within a limit for the
+//!   whole layer. What is missing on the way becomes a directory 0755 0:0; a file of a lower layer
+//!   that stands in the way is replaced by one; a file of the same layer in the way is an error.
+//!   The last name is never followed. A directory over a directory takes the new attributes and
+//!   keeps its children; everything else over everything replaces it.
+//! * *Hard links* give an inode one more name. The target is looked up like an entry's directory,
+//!   its last name not followed; if it is not there, it is looked up among the files as they were
+//!   before the layer's own markers. The attributes in a link's own header are without meaning.
+//!   Names that vanish take no other name with them.
 //!
-//! Files that are removed just lose their name: the graph keeps unreachable inodes, and only what can be reached from the
-//! root goes into the tree. So a removal costs one step, however much stood below, and hard-linked files survive it.
+//! Files that are removed just lose their name: the graph keeps unreachable inodes, and only what
+//! can be reached from the root goes into the tree. So a removal costs one step, however much stood
+//! below, and hard-linked files survive it.
 
 mod graph;
 mod resolve;
@@ -37,8 +42,8 @@ use resolve::Walker;
 /// As many symbolic links on one path as Linux follows.
 const LINK_LIMIT: u8 = 40;
 
-/// Applies layers, lowest first, and gives the files that are left. Directories that no layer describes get `implied` as
-/// their time.
+/// Applies layers, lowest first, and gives the files that are left. Directories that no layer
+/// describes get `implied` as their time.
 ///
 /// A file's [`FileData::pack`] is the position of its layer.
 ///
@@ -57,8 +62,9 @@ pub struct Provenance {
     pub offset: u64,
 }
 
-/// Says which entry of which layer describes an inode of the tree that [`merge`] makes of these layers; `None` for a directory
-/// that none describes. It merges again, so it is for errors only: a tree has no room for where its files come from.
+/// Says which entry of which layer describes an inode of the tree that [`merge`] makes of these
+/// layers; `None` for a directory that none describes. It merges again, so it is for errors only: a
+/// tree has no room for where its files come from.
 ///
 /// # Errors
 /// As [`merge`].
@@ -257,8 +263,8 @@ fn emit(graph: Graph<'_>, implied: Time) -> Result<Tree, Error> {
     builder.into_inner().finish().map_err(Error::Tree)
 }
 
-/// Goes through what can be reached from the root, in a tree's canonical order: `add` is called for the first name of each
-/// inode and numbers it, `link` for every other.
+/// Goes through what can be reached from the root, in a tree's canonical order: `add` is called for
+/// the first name of each inode and numbers it, `link` for every other.
 fn walk<E>(
     graph: &Graph<'_>,
     mut add: impl FnMut(Ino, &[u8], NodeId) -> Result<Ino, E>,

@@ -6,8 +6,8 @@ use crate::path::{PathId, Paths};
 
 /// Looks paths up and remembers where the directories were.
 ///
-/// What is remembered stays true while names are only added, because only directories are: a path that led to a directory
-/// leads there until a directory or a link goes away.
+/// What is remembered stays true while names are only added, because only directories are: a path
+/// that led to a directory leads there until a directory or a link goes away.
 pub(super) struct Walker {
     /// By path: when it was looked up, where it led, and over how many links.
     memory: Vec<(u32, NodeId, u8)>,
@@ -65,8 +65,9 @@ impl Walker {
         Ok(directory)
     }
 
-    /// The directory of the layers below at a path of a layer, for a marker; `None` where there is none, or where a
-    /// directory of the layer itself (`replaced`) takes the place of what leads there.
+    /// The directory of the layers below at a path of a layer, for a marker; `None` where there is
+    /// none, or where a directory of the layer itself (`replaced`) takes the place of what leads
+    /// there.
     pub(super) fn find_directory(
         &mut self,
         graph: &mut Graph<'_>,
@@ -173,8 +174,8 @@ impl Walk<'_, '_> {
         self.step_bytes(directory, name.bytes(layers), Some(name))
     }
 
-    /// The directory that a name in a directory leads to. `name` says where the bytes are kept, for a mode that makes
-    /// directories.
+    /// The directory that a name in a directory leads to. `name` says where the bytes are kept, for
+    /// a mode that makes directories.
     fn step_bytes(&mut self, directory: NodeId, bytes: &[u8], name: Option<Name>) -> Result<Option<NodeId>, Problem> {
         let there = match self.mode {
             Mode::FindBelow => self.graph.child_below(directory, bytes),

@@ -1,8 +1,9 @@
 //! A table of layers and what is left of them.
 //!
-//! A layer is a text, one entry a line: `d PATH` a directory, `f PATH` a file, `p PATH` a pipe, `s PATH TARGET` a symbolic
-//! link, `h PATH TARGET` a hard link, `w PATH` a whiteout of `PATH`, `o PATH` an opaque marker in `PATH`. The owner of an
-//! entry is 100 × its layer + its line, so that the result shows where every attribute comes from. Layers are separated by `--`.
+//! A layer is a text, one entry a line: `d PATH` a directory, `f PATH` a file, `p PATH` a pipe,
+//! `s PATH TARGET` a symbolic link, `h PATH TARGET` a hard link, `w PATH` a whiteout of `PATH`,
+//! `o PATH` an opaque marker in `PATH`. The owner of an entry is 100 × its layer + its line, so
+//! that the result shows where every attribute comes from. Layers are separated by `--`.
 
 use cvbake_tree::{Kind, Time};
 use proptest::prelude::*;
@@ -71,7 +72,8 @@ fn index(paths: Paths, kept: Kept) -> Index {
     Index { paths, records, segments, sparse, xattrs: vec![vec![]], extra_times, seal: PackSeal::default() }
 }
 
-/// Merges, and lists: path, kind, owner, further names; a directory that is only implied has no owner.
+/// Merges, and lists: path, kind, owner, further names; a directory that is only implied has no
+/// owner.
 fn merged(layers: &str) -> Result<String, Error> {
     merged_of(layers, layer)
 }
@@ -269,7 +271,8 @@ fn some_entry() -> impl Strategy<Value = String> {
 }
 
 fn some_layers() -> impl Strategy<Value = String> {
-    // A third comes twice, at once or later: by chance alone few entries would be overwritten with nothing in between.
+    // A third comes twice, at once or later: by chance alone few entries would be overwritten with
+    // nothing in between.
     let entries = prop::collection::vec((some_entry(), 0usize..9), 1..30).prop_map(|entries| {
         let mut lines: Vec<String> = Vec::new();
         for (entry, back) in entries {

@@ -8,8 +8,9 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Unexpected, Visitor};
 
 use crate::{Error, shorten};
 
-/// A list of which `N` items are kept, and whether there are more. A document of nothing but empty objects has millions of them, which
-/// would cost a hundred times its length before anybody counted.
+/// A list of which `N` items are kept, and whether there are more. A document of nothing but empty
+/// objects has millions of them, which would cost a hundred times its length before anybody
+/// counted.
 #[derive(Debug)]
 pub struct Bounded<T, const N: usize> {
     items: Vec<T>,
@@ -70,7 +71,8 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N
     }
 }
 
-/// A count of bytes: an integer that is not negative and that other implementations' signed 64 bits hold.
+/// A count of bytes: an integer that is not negative and that other implementations' signed 64 bits
+/// hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Size(pub u64);
 

@@ -8,11 +8,13 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::Key;
 
-/// A value that is written as an object and as nothing else: derived implementations also take an array of a structure's fields.
+/// A value that is written as an object and as nothing else: derived implementations also take an
+/// array of a structure's fields.
 ///
-/// For a structure, a key that is one of its fields in another spelling is refused, whether or not the field is there as well:
-/// programs in Go ignore the case of fields and take the last one, so that `"layers"` and `"Layers"` would be two images for two
-/// readers. For a map the keys are data, and may differ in nothing but case.
+/// For a structure, a key that is one of its fields in another spelling is refused, whether or not
+/// the field is there as well: programs in Go ignore the case of fields and take the last one, so
+/// that `"layers"` and `"Layers"` would be two images for two readers. For a map the keys are data,
+/// and may differ in nothing but case.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 
@@ -89,8 +91,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Spelled<A> {
     }
 }
 
-/// A key without what Go's `encoding/json` ignores. Besides the case of ASCII letters that is two letters outside ASCII that Unicode
-/// folds into it: the long s and the Kelvin sign.
+/// A key without what Go's `encoding/json` ignores. Besides the case of ASCII letters that is two
+/// letters outside ASCII that Unicode folds into it: the long s and the Kelvin sign.
 fn folded(key: &str) -> impl Iterator<Item = char> {
     key.chars().map(|char| match char {
         '\u{17f}' => 's',

@@ -21,7 +21,8 @@ impl Target<'static> {
 }
 
 impl<'t> Target<'t> {
-    /// `GOARCH` and the variant, which is empty where there is but one. What Go has no name for keeps Rust's: an image may still say it.
+    /// `GOARCH` and the variant, which is empty where there is but one. What Go has no name for
+    /// keeps Rust's: an image may still say it.
     pub(super) fn go(self) -> (&'t str, &'static str) {
         let or_big = |little, big| if self.big_endian { big } else { little };
         let architecture = match self.architecture {

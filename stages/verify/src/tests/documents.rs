@@ -387,7 +387,8 @@ fn bare_root_filesystems() {
     assert_eq!(image.layers_len_bytes(), None);
 }
 
-/// Documents are also looked at before any digest protects them: whatever a byte is turned into, there is an answer.
+/// Documents are also looked at before any digest protects them: whatever a byte is turned into,
+/// there is an answer.
 #[test]
 fn damaged_documents_are_no_trouble() {
     let mut memory = Memory::new();

@@ -1,5 +1,6 @@
-//! An ext4 reader that shares nothing with the writer: it is written from the kernel's documentation
-//! (`Documentation/filesystems/ext4`), reads a disk back as a listing, and checks every checksum on its way.
+//! An ext4 reader that shares nothing with the writer: it is written from the kernel's
+//! documentation (`Documentation/filesystems/ext4`), reads a disk back as a listing, and checks
+//! every checksum on its way.
 
 mod inode;
 mod tree;
@@ -39,7 +40,8 @@ struct Group {
     flags: u16,
 }
 
-/// Group flag: the block bitmap on the disk means nothing; only metadata of the group itself is in use.
+/// Group flag: the block bitmap on the disk means nothing; only metadata of the group itself is in
+/// use.
 const BLOCK_UNINIT: u16 = 2;
 
 pub(crate) fn le16(bytes: &[u8], at: usize) -> u16 {
@@ -72,8 +74,8 @@ pub(crate) fn data_runs(file: &File) -> Vec<Range<u64>> {
     runs
 }
 
-/// What the bytes of a disk are: a digest of its length, and of all blocks that have anything in them, with their places. Holes,
-/// which are most of a disk, are not read.
+/// What the bytes of a disk are: a digest of its length, and of all blocks that have anything in
+/// them, with their places. Holes, which are most of a disk, are not read.
 pub(crate) fn bytes_of(disk: &Path) -> String {
     let file = File::open(disk).unwrap_or_else(|error| panic!("{}: {error}", disk.display()));
     let mut content = file.metadata().expect("a length").len().to_le_bytes().to_vec();
@@ -104,7 +106,8 @@ impl Ext4 {
         let (incompat, ro_compat) = (le32(sb, 0x60), le32(sb, 0x64));
         assert!(ro_compat & 0x400 != 0, "metadata_csum is on");
         assert_eq!(crc(!0, &sb[..0x3fc]), le32(sb, 0x3fc), "s_checksum");
-        // filetype, extents, 64bit, flex_bg, csum_seed: what this reader knows; `recover` would mean a dirty journal.
+        // filetype, extents, 64bit, flex_bg, csum_seed: what this reader knows; `recover` would
+        // mean a dirty journal.
         assert_eq!(incompat & !(0x2 | 0x40 | 0x80 | 0x200 | 0x2000), 0, "s_feature_incompat {incompat:#x}");
         let wide = incompat & 0x80 != 0;
         let block_size = 1024 << le32(sb, 0x18);

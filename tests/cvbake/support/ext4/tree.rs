@@ -96,8 +96,8 @@ impl Ext4 {
         target
     }
 
-    /// Name, inode and file type of the entries, without `.` and `..`. Nodes of the index look like empty entries to
-    /// a linear reader, and are checked for their checksum only.
+    /// Name, inode and file type of the entries, without `.` and `..`. Nodes of the index look like
+    /// empty entries to a linear reader, and are checked for their checksum only.
     fn entries(&self, dir: &Inode) -> Vec<(Vec<u8>, u32, u8)> {
         let mut entries = Vec::new();
         let mut bytes = Vec::new();

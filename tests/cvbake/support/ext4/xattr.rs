@@ -1,4 +1,5 @@
-//! Extended attributes, in the inode and in their block, back to what the kernel's `getxattr` returns.
+//! Extended attributes, in the inode and in their block, back to what the kernel's `getxattr`
+//! returns.
 
 use cvbake_tree::Xattr;
 

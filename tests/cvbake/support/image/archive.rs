@@ -6,8 +6,8 @@ use super::super::tar::{Member, Tar};
 use super::layout::config_json;
 use super::{Image, digest};
 
-/// What `docker save` writes: before version 25 (`old`) a folder for every layer, equal layers as symbolic links to the
-/// first; since then an OCI layout with Docker's `manifest.json` beside it.
+/// What `docker save` writes: before version 25 (`old`) a folder for every layer, equal layers as
+/// symbolic links to the first; since then an OCI layout with Docker's `manifest.json` beside it.
 pub(crate) fn docker_archive(image: &Image, tags: &[&str], old: bool) -> Vec<u8> {
     let config = config_json(image).into_bytes();
     let config_hex = digest("sha256", &config).split_off(7);

@@ -130,7 +130,8 @@ fn compressed(line: &Line, tar: &[u8], compression: Compression) -> Vec<u8> {
     blob
 }
 
-/// A zstd frame of stored blocks (RFC 8878): the only way to claim a window that no content of this size needs.
+/// A zstd frame of stored blocks (RFC 8878): the only way to claim a window that no content of this
+/// size needs.
 fn raw_frame(bytes: &[u8], window_log: u8) -> Vec<u8> {
     const BLOCK: usize = 128 * 1024;
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3];

@@ -1,7 +1,8 @@
 //! Layers → an image on disk: an OCI layout or an archive, true to itself or deliberately not.
 //!
-//! The JSON is written in one fixed, compact form, so that a fixture can edit its text (`edit manifest OLD -> NEW`)
-//! before it is named by its digest, and change the file afterwards (`tamper config append=" "`).
+//! The JSON is written in one fixed, compact form, so that a fixture can edit its text
+//! (`edit manifest OLD -> NEW`) before it is named by its digest, and change the file afterwards
+//! (`tamper config append=" "`).
 
 mod archive;
 mod layer;
@@ -39,8 +40,9 @@ pub(crate) struct Images {
     pub(crate) tampers: Vec<Tamper>,
 }
 
-/// A replacement in the text of a JSON document. `{layer1}`, `{diff1}`, `{config}`, `{manifest}` and `{index}` stand
-/// for digests, `{layer1.size}` and its like for sizes. An empty `old` replaces the whole text.
+/// A replacement in the text of a JSON document. `{layer1}`, `{diff1}`, `{config}`, `{manifest}`
+/// and `{index}` stand for digests, `{layer1.size}` and its like for sizes. An empty `old` replaces
+/// the whole text.
 #[derive(Debug, Clone)]
 pub(crate) struct Edit {
     pub(crate) document: String,

@@ -1,4 +1,5 @@
-//! debugfs: names, kinds, modes, owners, sizes, times, devices, and the names and sizes of extended attributes.
+//! debugfs: names, kinds, modes, owners, sizes, times, devices, and the names and sizes of extended
+//! attributes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +10,8 @@ use super::super::tools::{run, tool};
 
 /// One line per name, sorted.
 pub(crate) fn summary(disk: &Path) -> String {
-    // Level by level: debugfs lists what it is told by number, because no path of ours could be quoted for it.
+    // Level by level: debugfs lists what it is told by number, because no path of ours could be
+    // quoted for it.
     let mut names: Vec<(Vec<u8>, u64)> = vec![(b"/".to_vec(), 2)];
     let mut level = vec![0];
     while !level.is_empty() {
@@ -19,7 +21,8 @@ pub(crate) fn summary(disk: &Path) -> String {
         let sections = sections(&output, b"debugfs: ls -p <");
         assert_eq!(sections.len(), level.len(), "debugfs answers everything");
         for (&at, (_, text)) in level.iter().zip(&sections) {
-            // `/inode/mode/uid/gid/name/size/` and a newline; a name can hold a newline, but no slash.
+            // `/inode/mode/uid/gid/name/size/` and a newline; a name can hold a newline, but no
+            // slash.
             for record in text.split(|&byte| byte == b'/').collect::<Vec<_>>()[1..].chunks(7) {
                 let &[number, mode, _, _, name, ..] = record else { break };
                 // Inode 0: a node of the directory's index, which looks like an empty entry.
@@ -55,7 +58,8 @@ fn debugfs(disk: &Path, script: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// The answers to the commands of a script, which debugfs repeats in front of each; with the number in each command.
+/// The answers to the commands of a script, which debugfs repeats in front of each; with the number
+/// in each command.
 fn sections<'o>(output: &'o [u8], command: &[u8]) -> Vec<(u64, &'o [u8])> {
     let starts: Vec<usize> = (0..output.len()).filter(|&at| output[at..].starts_with(command)).collect();
     let ends = starts.iter().skip(1).copied().chain([output.len()]);

@@ -15,8 +15,8 @@ use super::{ext4, seen};
 pub(crate) fn agreed_listing(disk: &Path) -> String {
     fsck(disk);
     let listing = ext4::listing(disk);
-    // debugfs lists level by level, ext4-view walks every path from the root: on trees that are deep and wide their time is
-    // the product of both.
+    // debugfs lists level by level, ext4-view walks every path from the root: on trees that are
+    // deep and wide their time is the product of both.
     let small = listing.len() < 400_000;
     if small {
         let read = debugfs::summary(disk);

@@ -1,4 +1,5 @@
-//! The kernel: a disk mounted in a mount namespace of its own, which ends with the process that holds it.
+//! The kernel: a disk mounted in a mount namespace of its own, which ends with the process that
+//! holds it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -33,7 +34,8 @@ impl Mount {
 
     pub(crate) fn with(disk: &Path, options: &str) -> Mount {
         let place = tempfile::tempdir().unwrap();
-        // The namespace dies with its only process, and that ends when this one closes its standard input, killed or not.
+        // The namespace dies with its only process, and that ends when this one closes its standard
+        // input, killed or not.
         let script = "mount -t ext4 -o \"$1\" \"$2\" \"$3\" && echo mounted && read end; umount \"$3\"";
         let mut holder = tool("unshare", "util-linux")
             .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", options])

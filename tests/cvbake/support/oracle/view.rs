@@ -1,4 +1,5 @@
-//! The crate ext4-view: names, kinds, owners and contents (it knows neither times nor extended attributes).
+//! The crate ext4-view: names, kinds, owners and contents (it knows neither times nor extended
+//! attributes).
 
 use std::path::Path;
 
@@ -8,8 +9,9 @@ use ext4_view::{Ext4, Path as ViewPath};
 use super::super::image::hex;
 use sha2::Digest as _;
 
-/// Whether ext4-view 1.0 can read a disk with this listing: it refuses seconds whose lowest 32 bits are a negative number
-/// (before 1970, 2038 to 2106, and so on), and parts of a link's target that are longer than a name can be.
+/// Whether ext4-view 1.0 can read a disk with this listing: it refuses seconds whose lowest 32 bits
+/// are a negative number (before 1970, 2038 to 2106, and so on), and parts of a link's target that
+/// are longer than a name can be.
 pub(crate) fn can_read(listing: &str) -> bool {
     let old_time = |field: &str| {
         let secs = ["mtime=", "atime=", "ctime="].iter().find_map(|key| field.strip_prefix(key)?.split('.').next());

@@ -26,7 +26,8 @@ const FIELDS: [(&str, usize, usize); 22] = [
     ("rest", 500, 12),
 ];
 
-/// A header under construction. What is set first stays: later defaults don't overwrite what a fixture asked for.
+/// A header under construction. What is set first stays: later defaults don't overwrite what a
+/// fixture asked for.
 #[derive(Debug)]
 pub(crate) struct Header {
     bytes: [u8; 512],

@@ -1,4 +1,5 @@
-//! A tar writer that can also write what no tar program would: every field of a header can be set by hand.
+//! A tar writer that can also write what no tar program would: every field of a header can be set
+//! by hand.
 //!
 //! ```text
 //! dir PATH                     mode 0755          (every entry: own=0:0 mtime=1)

@@ -1,4 +1,5 @@
-//! GNU tar reads what the writer writes: the fixtures would prove nothing with a writer that is wrong.
+//! GNU tar reads what the writer writes: the fixtures would prove nothing with a writer that is
+//! wrong.
 
 use super::super::text::lines;
 use super::*;

@@ -1,4 +1,5 @@
-//! Runs the crate `arcbox-ext4`: the layers of an OCI layout are unpacked into an ext4 formatter, one after the other.
+//! Runs the crate `arcbox-ext4`: the layers of an OCI layout are unpacked into an ext4 formatter,
+//! one after the other.
 //!
 //! Usage: `peer-arcbox-ext4 LAYOUT DISK SIZE`
 

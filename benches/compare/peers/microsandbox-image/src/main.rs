@@ -1,5 +1,5 @@
-//! Runs the crate `microsandbox-image`: an image is pulled into an empty cache and made into one flat ext4 root filesystem,
-//! which is then moved to where the disk is wanted.
+//! Runs the crate `microsandbox-image`: an image is pulled into an empty cache and made into one
+//! flat ext4 root filesystem, which is then moved to where the disk is wanted.
 //!
 //! Usage: `peer-microsandbox-image REFERENCE DISK CACHE`, with the cache on the disk's filesystem
 

@@ -1,4 +1,5 @@
-//! Runs the crate `mkext4`: a directory becomes a disk, with every attribute that the crate's interface can take.
+//! Runs the crate `mkext4`: a directory becomes a disk, with every attribute that the crate's
+//! interface can take.
 //!
 //! Usage: `peer-mkext4 DIRECTORY DISK SIZE`
 

@@ -8,7 +8,8 @@ use super::parse::{Fault, parse};
 use super::{Registries, RegistriesFiles};
 use crate::{Error, Event};
 
-/// The most that is read of a file. The list of short names that distributions ship has some 10 KiB.
+/// The most that is read of a file. The list of short names that distributions ship has some 10
+/// KiB.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// The most files of one directory.
@@ -18,7 +19,8 @@ impl Registries {
     /// Reads the configuration. What is not known in it is ignored, with an event.
     ///
     /// # Errors
-    /// When a file can't be read or says something else than it should; the error says which, where, and what it should say.
+    /// When a file can't be read or says something else than it should; the error says which,
+    /// where, and what it should say.
     pub fn load(files: &RegistriesFiles, on: &dyn Fn(Event)) -> Result<Registries, Error> {
         let mut all = Registries::default();
         let mut add = |path: &Path, needed: bool| -> Result<bool, Error> {

@@ -1,9 +1,12 @@
-//! How far addresses can be reached from: IANA's registries of special-purpose addresses (RFC 6890, RFC 8190), as a table.
+//! How far addresses can be reached from: IANA's registries of special-purpose addresses (RFC 6890,
+//! RFC 8190), as a table.
 //!
-//! <https://www.iana.org/assignments/iana-ipv4-special-registry>, <https://www.iana.org/assignments/iana-ipv6-special-registry>,
-//! <https://www.iana.org/assignments/ipv6-address-space>. All blocks that are not globally reachable are in it, and all that have an IPv4
-//! address in them, which then decides. Beside those stand single addresses at which clouds have services for their machines: whoever
-//! reaches one is taken for the machine.
+//! <https://www.iana.org/assignments/iana-ipv4-special-registry>,
+//! <https://www.iana.org/assignments/iana-ipv6-special-registry>,
+//! <https://www.iana.org/assignments/ipv6-address-space>. All blocks that are not globally
+//! reachable are in it, and all that have an IPv4 address in them, which then decides. Beside those
+//! stand single addresses at which clouds have services for their machines: whoever reaches one is
+//! taken for the machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
@@ -16,7 +19,8 @@ use self::Rule::{At, Is};
 pub(super) enum Reach {
     /// From everywhere.
     World,
-    /// From where devices are measured; some programs that tunnel everything let every name stand for an address there.
+    /// From where devices are measured; some programs that tunnel everything let every name stand
+    /// for an address there.
     Bench,
     /// From a network of somebody's own.
     Network,
@@ -75,7 +79,8 @@ const V6: [Row; 24] = [
     ("64:ff9b:1::/48",         Is(Special), "IPv4 addresses behind the NAT64 of a network"),
     ("100::/64",               Is(Special), "what is sent there is thrown away"),
     ("100:0:0:1::/64",         Is(Special), "it stands for nothing"),
-    // Among others Teredo, 2001::/32, which hides two IPv4 addresses: a server's, and a client's with all bits the other way round.
+    // Among others Teredo, 2001::/32, which hides two IPv4 addresses: a server's, and a client's
+    // with all bits the other way round.
     ("2001::/23",              Is(Special), "for protocols of the IETF"),
     ("2001:db8::/32",          Is(Special), "for documentation"),
     ("2002::/16",              At(2),       "an IPv4 address behind 6to4"),
@@ -145,7 +150,8 @@ fn of_v6(v6: Ipv6Addr) -> (Reach, &'static str) {
         Is(reach) => (reach, block.reason),
         At(byte) => of_v4(v4_at(v6, byte)),
     };
-    // ISATAP tells by the second half of an address that there is an IPv4 address, whatever the first half is.
+    // ISATAP tells by the second half of an address that there is an IPv4 address, whatever the
+    // first half is.
     let [.., local, isatap, _, _] = v6.segments();
     let inner = (matches!(local, 0 | 0x200) && isatap == 0x5efe).then(|| of_v4(v4_at(v6, 12)));
     inner.filter(|inner| inner.0 > whole.0).unwrap_or(whole)

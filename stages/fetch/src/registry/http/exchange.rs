@@ -22,7 +22,8 @@ pub(in crate::registry) enum Content<'a> {
 }
 
 impl Http {
-    /// Sends it once. A redirect is an answer like others: what changes something is not repeated elsewhere.
+    /// Sends it once. A redirect is an answer like others: what changes something is not repeated
+    /// elsewhere.
     pub(in crate::registry) fn exchange(self: &Arc<Http>, exchange: Exchange<'_>) -> Result<Reply, Problem> {
         let Exchange { method, url, headers, authorization, own, content } = exchange;
         self.guard.check(&url)?;

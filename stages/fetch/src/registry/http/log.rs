@@ -1,7 +1,8 @@
 //! What is told of requests and answers: nothing of it is secret.
 //!
-//! A header says who we are, and so may any part of a URL behind its path: of both only what is known to be harmless is told. Where
-//! somebody else sends us, the path may be signed as well, and only the host is told.
+//! A header says who we are, and so may any part of a URL behind its path: of both only what is
+//! known to be harmless is told. Where somebody else sends us, the path may be signed as well, and
+//! only the host is told.
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode, Url};

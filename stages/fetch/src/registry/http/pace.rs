@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use crate::registry::problem::Problem;
 
-/// What a server moves at the least while it is waited for, in bytes per second. The slowest lines that people have bring several times
-/// as much; a server that moves less may as well be one that only wants to keep us waiting.
+/// What a server moves at the least while it is waited for, in bytes per second. The slowest lines
+/// that people have bring several times as much; a server that moves less may as well be one that
+/// only wants to keep us waiting.
 pub(super) const MIN_RATE: u64 = 1 << 10;
 
-/// Holds a server to [`MIN_RATE`], over a time in which it may also be silent. Only time counts in which it is waited for: who reads
-/// from it, or gives it something, may take longer.
+/// Holds a server to [`MIN_RATE`], over a time in which it may also be silent. Only time counts in
+/// which it is waited for: who reads from it, or gives it something, may take longer.
 #[derive(Debug)]
 pub(super) struct Pace {
     limit: Duration,
-    /// How long it has been waited for since it last had moved enough, and how much it has moved since.
+    /// How long it has been waited for since it last had moved enough, and how much it has moved
+    /// since.
     waited: Duration,
     bytes: u64,
 }

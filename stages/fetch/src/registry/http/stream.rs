@@ -20,7 +20,8 @@ use crate::registry::problem::Problem;
 /// How much is read at once.
 const PIECE: usize = 256 << 10;
 
-/// How much is sent at once: small beside what a slow line brings away while nothing may move, or it would seem to stand.
+/// How much is sent at once: small beside what a slow line brings away while nothing may move, or
+/// it would seem to stand.
 const FRAME: usize = 16 << 10;
 
 /// How many pieces wait to be sent.
@@ -32,8 +33,8 @@ const ON_ITS_WAY: u64 = 1 << 20;
 /// How often progress is told and looked for.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How fast a registry hashes and moves what it has received, at the least, before it answers: a slow disk's speed, in bytes per
-/// second.
+/// How fast a registry hashes and moves what it has received, at the least, before it answers: a
+/// slow disk's speed, in bytes per second.
 const DIGESTION: u64 = 16 << 20;
 
 /// The next so many bytes of something.
@@ -59,7 +60,8 @@ struct Sending<'a> {
     on_sent: &'a mut dyn FnMut(u64),
 }
 
-/// Sends a request with its content, and waits for the head of the answer as long as anything moves.
+/// Sends a request with its content, and waits for the head of the answer as long as anything
+/// moves.
 pub(super) fn send(http: &Http, host: &str, builder: RequestBuilder, stream: Stream<'_>) -> Result<Response, Problem> {
     let Stream { reader, bytes, on_sent } = stream;
     let (pieces, receiver) = mpsc::channel(AHEAD);
@@ -136,8 +138,8 @@ impl Sending<'_> {
         }
     }
 
-    /// How long it may take until all that was sent is where it should be: as long as the same took on average, in whole tenths of a
-    /// second, and then as long as the registry needs.
+    /// How long it may take until all that was sent is where it should be: as long as the same took
+    /// on average, in whole tenths of a second, and then as long as the registry needs.
     fn digestion(&self) -> Duration {
         let tenths =
             self.waited.as_millis() * u128::from(self.total.min(ON_ITS_WAY)) / u128::from(self.total.max(1)) / 100;

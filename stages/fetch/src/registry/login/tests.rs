@@ -142,8 +142,8 @@ fn files_of_another_form_are_not_touched() {
     assert!(Logins::open(dir.path()).is_err(), "a directory");
 }
 
-/// Makes a program. Another process writes it: a child that another thread forks meanwhile would have it open for writing, so that
-/// nobody could run it.
+/// Makes a program. Another process writes it: a child that another thread forks meanwhile would
+/// have it open for writing, so that nobody could run it.
 fn program(path: &Path, script: &str) {
     let mut command = Command::new("sh");
     command.args(["-c", "cat >\"$0\" && chmod 755 \"$0\""]).arg(path).stdin(Stdio::piped());

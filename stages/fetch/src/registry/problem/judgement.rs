@@ -30,7 +30,8 @@ impl Problem {
         }
     }
 
-    /// Whether there may be such an image in another registry: this one has none, or says so to strangers.
+    /// Whether there may be such an image in another registry: this one has none, or says so to
+    /// strangers.
     pub(in crate::registry) fn is_absence(&self) -> bool {
         match self {
             Problem::NotFound { .. } | Problem::NoSuchTag { .. } | Problem::NoSuchRepository { .. } => true,

@@ -13,20 +13,21 @@ use crate::shipment::links;
 /// How many documents are read to find out. A store with more has enough to offer with these.
 const MAX_DOCUMENTS: usize = 1000;
 
-/// How many repositories blobs are taken from: a token must be good for all of them, and names all of them.
+/// How many repositories blobs are taken from: a token must be good for all of them, and names all
+/// of them.
 const MAX_REPOSITORIES: usize = 8;
 
-/// Blobs, and the repository of the registry that is believed to have them. A registry is only asked: one that has not, or does
-/// not give, gets the bytes.
+/// Blobs, and the repository of the registry that is believed to have them. A registry is only
+/// asked: one that has not, or does not give, gets the bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Mounts {
     from: BTreeMap<Digest, String>,
 }
 
 impl Mounts {
-    /// What a store knows of the registry, for blobs that are about to be pushed to one of its repositories: where they come
-    /// from first of all, and then what else came from there. What of the store can't be read is left out: it is a matter of time
-    /// only.
+    /// What a store knows of the registry, for blobs that are about to be pushed to one of its
+    /// repositories: where they come from first of all, and then what else came from there. What of
+    /// the store can't be read is left out: it is a matter of time only.
     #[must_use]
     pub fn known(
         store: &Store,

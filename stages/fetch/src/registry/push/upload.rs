@@ -124,7 +124,8 @@ impl<'a> Upload<'a> {
         self.put(location, 0)
     }
 
-    /// Whether the registry has taken it from another repository. If not, it has begun an upload, or has not.
+    /// Whether the registry has taken it from another repository. If not, it has begun an upload,
+    /// or has not.
     fn mount(&mut self, from: &str) -> Result<bool, Problem> {
         let mut query = Url::parse("query:").expect("a URL");
         query.query_pairs_mut().append_pair("mount", &self.digest.to_string()).append_pair("from", from);
@@ -200,8 +201,8 @@ impl<'a> Upload<'a> {
                 Ok(false)
             }
             401 | 403 | 408 | 429 | 500.. => Err(self.session.refusal(&mut reply, "204")),
-            // Many registries know nothing any more of what broke off; or it is finished, and only the answer did not come
-            // through.
+            // Many registries know nothing any more of what broke off; or it is finished, and only
+            // the answer did not come through.
             _ => {
                 self.location = None;
                 Ok(self.session.head(&format!("blobs/{}", self.digest), "*/*")?.is_some())
@@ -293,7 +294,8 @@ impl<'a> Upload<'a> {
         sent
     }
 
-    /// From the first byte that has not arrived; what holds bytes to their digest has to see all of them.
+    /// From the first byte that has not arrived; what holds bytes to their digest has to see all of
+    /// them.
     fn open(&self) -> Result<Box<dyn Read + 'a>, Problem> {
         let mut reader = CheckedReader::new((self.open)()?, self.digest, self.size);
         let skipped = io::copy(&mut reader.by_ref().take(self.arrived), &mut io::sink());
@@ -345,7 +347,8 @@ fn answers(problem: &Problem) -> bool {
 
 const OCTETS: &str = "application/octet-stream";
 
-/// How many bytes a registry says to have. `0-0` is said of nothing as well as of one byte, so it says nothing.
+/// How many bytes a registry says to have. `0-0` is said of nothing as well as of one byte, so it
+/// says nothing.
 fn range_end(reply: &Reply) -> Option<u64> {
     parse_range(reply.header("Range")?)
 }
@@ -364,7 +367,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// What the registry says it has begins at its beginning, and is no more than a number can say.
+        /// What the registry says it has begins at its beginning, and is no more than a number can
+        /// say.
         #[test]
         fn whatever_registries_write(text in "(bytes=)?[0-9]{0,21}-?[0-9]{0,21}", any in "\\PC*", last in 1..u64::MAX) {
             prop_assert_eq!(parse_range(&format!("0-{last}")), Some(last + 1));

@@ -57,7 +57,8 @@ pub(in crate::registry) enum Answer {
 }
 
 impl Session<'_> {
-    /// Asks once, and once more with fresh authorization if the registry wants that and the content is still there.
+    /// Asks once, and once more with fresh authorization if the registry wants that and the content
+    /// is still there.
     pub(in crate::registry) fn exchange(&self, call: Call<'_>) -> Result<Answer, Failure> {
         let Connection { http, base } = self.connection()?;
         let Call { method, to, headers, content } = call;
@@ -87,7 +88,8 @@ impl Session<'_> {
         self.authorization().0.is_some()
     }
 
-    /// Whether the repository has something, by a request for its head; `None` if it can't be asked so.
+    /// Whether the repository has something, by a request for its head; `None` if it can't be asked
+    /// so.
     pub(in crate::registry) fn head(&self, path: &str, accept: &str) -> Result<Option<Reply>, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).expect("media types are header values"));

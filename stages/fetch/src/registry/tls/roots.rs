@@ -11,8 +11,8 @@ use super::files::{authorities, files, read_certificates};
 use super::problem;
 use crate::registry::problem::Problem;
 
-/// The authorities for all registries. They are many, and most runs that are on this machine, or have all they need in the store, ask
-/// nobody for a certificate.
+/// The authorities for all registries. They are many, and most runs that are on this machine, or
+/// have all they need in the store, ask nobody for a certificate.
 pub(super) struct Roots {
     file: Option<PathBuf>,
     dirs: Vec<PathBuf>,

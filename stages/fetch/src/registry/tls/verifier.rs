@@ -56,7 +56,8 @@ impl Verifier {
     }
 }
 
-/// Whether nothing was found wrong with a certificate but that it is one of an authority. Its time is looked at before that.
+/// Whether nothing was found wrong with a certificate but that it is one of an authority. Its time
+/// is looked at before that.
 pub(super) fn is_authority(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
@@ -73,7 +74,8 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified = self.inner()?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // Registries often have a certificate that vouches for itself. Who is trusted by name here is trusted as itself, too.
+            // Registries often have a certificate that vouches for itself. Who is trusted by name
+            // here is trusted as itself, too.
             Err(error)
                 if is_authority(&error) && self.named().is_ok_and(|mut all| all.any(|known| known == end_entity)) =>
             {

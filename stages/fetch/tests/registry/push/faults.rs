@@ -187,7 +187,8 @@ fn damaged_on_this_side() {
 fn stalls() {
     let sample = Sample::new(8 << 20);
     let depot = Depot::default();
-    // The first large body is not taken to its end, and nobody says so for as long as the test runs.
+    // The first large body is not taken to its end, and nobody says so for as long as the test
+    // runs.
     let first = AtomicBool::new(true);
     let cut = move |request: &Request| {
         let large = request.header("content-length").is_some_and(|text| text.len() >= 7);

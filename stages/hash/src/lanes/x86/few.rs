@@ -1,8 +1,9 @@
 //! Up to four streams.
 //!
-//! A stream's rounds can only follow each other, and each waits for most of the one before. So what counts is how many instructions a
-//! round has, and how many of them wait for each other. Two thirds of a round are done twice, with other numbers: for `a` and its
-//! followers, and for `e` and its. Here the two are lanes of one vector, of which a stream has two of eight:
+//! A stream's rounds can only follow each other, and each waits for most of the one before. So what
+//! counts is how many instructions a round has, and how many of them wait for each other. Two
+//! thirds of a round are done twice, with other numbers: for `a` and its followers, and for `e` and
+//! its. Here the two are lanes of one vector, of which a stream has two of eight:
 //!
 //! ```text
 //! lane      0   1   2   3   4   5   6   7
@@ -10,13 +11,14 @@
 //! stream    0   1   0   1   2   3   2   3
 //! ```
 //!
-//! What goes from an `e` to an `a`, or back, has to be moved to another lane, which nobody shall wait for. So `a` is a round behind:
-//! while `e` is computed for one round, `a` is for the round before, with what that round had left for it. `a` becomes `e` only after
-//! four rounds, so it is not missed. A round is twelve instructions, of which four in a row wait
-//! for each other; that takes five cycles, for only two of the three rotations can start at once.
+//! What goes from an `e` to an `a`, or back, has to be moved to another lane, which nobody shall
+//! wait for. So `a` is a round behind: while `e` is computed for one round, `a` is for the round
+//! before, with what that round had left for it. `a` becomes `e` only after four rounds, so it is
+//! not missed. A round is twelve instructions, of which four in a row wait for each other; that
+//! takes five cycles, for only two of the three rotations can start at once.
 //!
-//! Which words are added in the rounds depends on the block alone: they are made for eight blocks at once, of as many streams as there
-//! are, before the rounds of these blocks.
+//! Which words are added in the rounds depends on the block alone: they are made for eight blocks
+//! at once, of as many streams as there are, before the rounds of these blocks.
 
 use std::array;
 use std::hint::black_box;
@@ -38,7 +40,8 @@ const ALL_E: [u32; LANES] = [!0, !0, 0, 0, !0, !0, 0, 0];
 const ROTATIONS: [[u32; LANES]; 3] =
     [[6, 6, 2, 2, 6, 6, 2, 2], [11, 11, 13, 13, 11, 11, 13, 13], [25, 25, 22, 22, 25, 25, 22, 22]];
 
-/// The variables of streams between two blocks: four vectors. With `a` a round behind, there is a `b` beside an `e`, and so on.
+/// The variables of streams between two blocks: four vectors. With `a` a round behind, there is a
+/// `b` beside an `e`, and so on.
 pub(super) type Variables = [[u32; LANES]; 4];
 
 /// Which words of a state the lanes of `e` and `a` have in each of the vectors.
@@ -49,8 +52,8 @@ const fn lane_of_e(stream: usize) -> usize {
     stream % 2 + stream / 2 * 4
 }
 
-/// What [`Compress`] takes forward, for N streams. (Like [`unpacked`] outside of it: the compiler would take registers of 512 bits for
-/// this, and the processor would be slower for a while.)
+/// What [`Compress`] takes forward, for N streams. (Like [`unpacked`] outside of it: the compiler
+/// would take registers of 512 bits for this, and the processor would be slower for a while.)
 pub(super) fn packed<const N: usize>(states: &[State; N]) -> Variables {
     let mut vectors = [[0; LANES]; 4];
     for (stream, state) in states.iter().enumerate() {
@@ -98,7 +101,8 @@ impl<const N: usize> NullaryFnOnce for Compress<'_, N> {
         let e = black_box(E);
         for from in (0..count).step_by(LANES / N) {
             let until = count.min(from + LANES / N);
-            // In the lanes that are left over at the end it does what nobody looks at. This only picks blocks, so it need not be inlined.
+            // In the lanes that are left over at the end it does what nobody looks at. This only
+            // picks blocks, so it need not be inlined.
             let of = |lane| {
                 let (block, stream) = place::<N>(lane);
                 &blocks[stream][(from + block).min(until - 1)]
@@ -114,8 +118,8 @@ impl<const N: usize> NullaryFnOnce for Compress<'_, N> {
 
 const SCHEDULE: usize = 64 * LANES + LANES;
 
-/// The words that are added in the rounds of eight blocks, each with its round's constant: eight for each round. What comes
-/// after them is never looked at, but loaded.
+/// The words that are added in the rounds of eight blocks, each with its round's constant: eight
+/// for each round. What comes after them is never looked at, but loaded.
 #[repr(align(64))]
 struct Schedule([u32; SCHEDULE]);
 
@@ -129,7 +133,8 @@ const fn place<const N: usize>(lane: usize) -> (usize, usize) {
 }
 
 impl Schedule {
-    /// So that from each round's place on, the words of one block of each stream are in the lanes of `e`.
+    /// So that from each round's place on, the words of one block of each stream are in the lanes
+    /// of `e`.
     #[inline(always)]
     fn of<const N: usize>(&self, block: usize) -> &[u32; 64 * LANES] {
         // It is less than that; the compiler has forgotten.
@@ -192,8 +197,8 @@ fn rounds(simd: V4, e: u8, state: &mut [Word; 4], words: &[u32; 64 * LANES]) {
             )
         }};
     }
-    // For `e`, x chooses between y and z; for `a`, their majority is chosen by x, too: from what either has and from what both have. Only
-    // the choice waits for x.
+    // For `e`, x chooses between y and z; for `a`, their majority is chosen by x, too: from what
+    // either has and from what both have. Only the choice waits for x.
     macro_rules! choice {
         ($x:expr, $y:expr, $z:expr) => {{
             let y_or_either = avx512._mm256_ternarylogic_epi32::<0xf2>($y, all_e, $z);
@@ -204,7 +209,8 @@ fn rounds(simd: V4, e: u8, state: &mut [Word; 4], words: &[u32; 64 * LANES]) {
     let mut v = *state;
     // What the round before has left in the lanes of `e` for those of `a`.
     let mut left = all_e;
-    // Instead of moving the variables by one place, each round calls them by other names. The order of the lines is worth a tenth.
+    // Instead of moving the variables by one place, each round calls them by other names. The order
+    // of the lines is worth a tenth.
     macro_rules! round {
         ($words:expr, $i:literal) => {{
             let (x, y, z, w) = (v[(16 - $i) % 4], v[(17 - $i) % 4], v[(18 - $i) % 4], v[(19 - $i) % 4]);

@@ -17,7 +17,8 @@ pub(super) struct Compress<'a> {
 impl NullaryFnOnce for Compress<'_> {
     type Output = ();
 
-    // What is called in here has to be inlined to be vector code: closures given to others' functions are not.
+    // What is called in here has to be inlined to be vector code: closures given to others'
+    // functions are not.
     #[inline(always)]
     fn call(self) {
         let Compress { simd, states, blocks } = self;
@@ -59,7 +60,8 @@ impl NullaryFnOnce for Compress<'_> {
             let now = [&a[at], &b[at], &c[at], &d[at], &e[at], &f[at], &g[at], &h[at]];
             let mut words = first_words(simd, now);
             let mut v = state;
-            // Instead of moving all eight variables by one place, each round calls them by other names.
+            // Instead of moving all eight variables by one place, each round calls them by other
+            // names.
             macro_rules! round {
                 ($constants:expr, $i:literal, $word:expr) => {{
                     const fn place(variable: usize) -> usize {

@@ -52,7 +52,8 @@ pub(super) fn first_words(simd: V4, blocks: [&Block; LANES]) -> [Word; 16] {
     words
 }
 
-/// Rows become columns: from a vector of each lane's words to a vector of all lanes for each word, and back.
+/// Rows become columns: from a vector of each lane's words to a vector of all lanes for each word,
+/// and back.
 #[inline(always)]
 pub(super) fn transposed(simd: V4, rows: [Word; 8]) -> [Word; 8] {
     let avx2 = simd.avx2;
