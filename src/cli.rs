@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand, each an `Args` whose comments are the help, and one
 //! function.
 //!
-//! Here, and only here, flags have names and the environment is read.
+//! Here the environment is read and flags have names; beside it, only hints speak of these.
 
 mod advice;
 mod bake;
@@ -115,7 +115,7 @@ pub(crate) fn main() -> ExitCode {
             if error.kind() != Kind::Unread {
                 ui.fail(&error);
             }
-            error.kind().exit_code().into()
+            error.exit_status().into()
         }
     }
 }

@@ -1,11 +1,10 @@
-//! What a bake can end with: which object it was about, the exit status, and what the user can do.
+//! What a command can end with: which object it was about, what was expected of it, and what was
+//! found.
 //!
-//! The stages say what is wrong; only here is it known how the user asked for it, so hints and exit
-//! codes are only here.
+//! What somebody can do about an error depends on how they asked for it, which the library does not
+//! know: that, and the exit status, is the program's matter.
 
-mod advice;
-mod chain;
-mod hint;
+mod causes;
 mod kind;
 #[cfg(test)]
 mod tests;
@@ -15,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use cvbake_verify::{Digest, Layer, shorten};
 
-pub(crate) use advice::of as advice;
+pub use causes::Cause;
 pub use kind::Kind;
 
 /// Why a bake failed.
@@ -92,14 +91,6 @@ pub enum Error {
     /// An image that the store does not have.
     #[error("the store has no image {:?}", shorten(name))]
     NoSuchImage {
-        /// What was asked for.
-        name: String,
-        /// Names that are alike.
-        similar: Vec<String>,
-    },
-    /// The same where a registry may be asked as well.
-    #[error("the store has no image {:?}", shorten(name))]
-    NotInStore {
         /// What was asked for.
         name: String,
         /// Names that are alike.
@@ -185,25 +176,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// There is no store, and what was asked for needs one.
-    #[error("there is no store at {}", path.display())]
-    NoStore {
-        /// Where it would be.
-        path: PathBuf,
-    },
-    /// Something in the store is not as it should be.
-    #[error("the store has {count} damaged {}", if *count == 1 { "object" } else { "objects" })]
-    DamagedStore {
-        /// How many things.
-        count: usize,
-    },
-    /// What was asked for makes no sense.
-    #[error("{problem}")]
-    Usage {
-        /// What is wrong with it.
-        problem: String,
-        /// What to do instead, if that is known.
-        hint: Option<String>,
+    /// A file or a directory was to be pulled.
+    #[error("expected the name of an image in a registry, found a file or directory")]
+    NotInRegistry,
+    /// An image was to be pushed, and nothing says where to.
+    #[error("no name to push {image} to")]
+    NoTarget {
+        /// The image, as it was asked for.
+        image: String,
     },
     /// Whoever was to read the result, which is a stream, has stopped before its end. That is
     /// theirs to decide, and no news to anybody: the exit status says it, and nothing else.
@@ -260,12 +240,12 @@ impl Error {
     /// The same of a run that works in a store, where temporary files are the store's: when there
     /// is no room for them, the store is full.
     pub(crate) fn image_in(store: Option<&Path>, reference: &impl ToString, error: Error) -> Error {
-        let is_full = chain::chain(&error).any(kind::is_full) && !chain::chain(&error).any(kind::is_full_store);
+        let is_full = error.causes().any(kind::is_full) && !error.causes().any(kind::is_full_store);
         // Paths of temporary files are those that the kernel tells, without links.
         let is_in = |store: &Path| {
             let real = store.canonicalize();
             let below = |path: &Path| path.starts_with(store) || real.as_ref().is_ok_and(|real| path.starts_with(real));
-            chain::chain(&error).filter_map(kind::written).last().is_some_and(below)
+            error.causes().filter_map(kind::written).last().is_some_and(below)
         };
         if is_full && store.is_some_and(is_in) {
             return Error::FullStore { source: Box::new(error) };
@@ -283,24 +263,34 @@ impl Error {
 
     /// Whether something of this type is the error or one of its causes.
     pub(crate) fn has_cause<T: std::error::Error + 'static>(&self) -> bool {
-        chain::chain(self).any(|cause| cause.is::<T>())
+        self.causes().any(|cause| cause.is::<T>())
     }
 
     /// Whether a registry has understood what it was asked for, and refuses it.
     pub(crate) fn is_refusal(&self) -> bool {
-        chain::chain(self).any(kind::is_refusal)
+        self.causes().any(kind::is_refusal)
     }
 
     /// Whether something that is not in the store may not be fetched.
     pub(crate) fn is_not_stored(&self) -> bool {
-        chain::chain(self).any(kind::is_not_stored)
+        self.causes().any(kind::is_not_stored)
+    }
+
+    /// The error itself and its causes, the outermost first.
+    ///
+    /// [`source()`](std::error::Error::source) alone would miss some: an [`io::Error`] hides the
+    /// typed error of the reader it came through, a transparent error hides the one it stands for,
+    /// and a box has a type of its own. Here each comes once, as the type it is, for
+    /// `downcast_ref`.
+    pub fn causes(&self) -> impl Iterator<Item = Cause<'_>> {
+        causes::causes(self)
     }
 
     /// Everything on one line: from the image down to the cause. What a terminal would act on is
     /// escaped, what is very long is cut, and nothing is said twice.
     #[must_use]
     pub fn line(&self) -> String {
-        chain::line(self)
+        causes::line(self)
     }
 
     /// What went wrong, roughly.
@@ -311,12 +301,12 @@ impl Error {
 
     /// Whether it is about this copy of something, so that another one may be better.
     pub(crate) fn is_of_copy(&self) -> bool {
-        self.kind() == Kind::Image || chain::chain(self).any(kind::is_unreadable_store)
+        self.kind() == Kind::Image || self.causes().any(kind::is_unreadable_store)
     }
 
-    /// What the user can do about it, if there is something.
+    /// Whether there was no room left for something, on its device or within a quota.
     #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        hint::of(self)
+    pub fn is_full(&self) -> bool {
+        self.causes().any(|cause| kind::is_full(cause) || kind::is_full_store(cause))
     }
 }

@@ -23,7 +23,7 @@
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk`, `durable` |
-//! | this one | wiring: the order ([`bake()`]), errors and exit codes ([`error`]), events, and the program around it | all |
+//! | this one | wiring: the order ([`bake()`]), errors ([`error`]), events, and the program around it | all |
 //!
 //! Decisions that hold everywhere:
 //!
@@ -44,8 +44,8 @@
 //!   cleans up. Store entries are named when they are whole, and on stable storage when the run
 //!   says that it is done: a crash of the machine may damage some before that, but none is used
 //!   unchecked.
-//! * **Stages don't talk.** They return typed errors and report events; this crate alone renders
-//!   them.
+//! * **Stages don't talk.** They return typed errors and report events; so does this library. The
+//!   program alone renders them, and only it knows flags, hints and exit statuses.
 #![forbid(unsafe_code)]
 
 mod bake;

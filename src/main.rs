@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod failure;
+mod hint;
 mod interrupt;
 mod ui;
 

@@ -63,11 +63,7 @@ pub fn pull(job: &PullJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Re
 
 fn try_pull(job: &PullJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Pulled, Error> {
     // Of a file or a directory nothing would come into the store.
-    let Source::Registry(_) = &job.source else {
-        let problem = "expected the name of an image in a registry, found a file or directory".to_owned();
-        let hint = Some("`cvbake image import` brings images from files into the store".to_owned());
-        return Err(Error::Usage { problem, hint });
-    };
+    let Source::Registry(_) = &job.source else { return Err(Error::NotInRegistry) };
     let mut clock = Clock::start(Stage::Resolve, on);
     let store = open_store(Some(&job.store), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.store, control)?;

@@ -61,14 +61,11 @@ impl ImageSource {
     /// The error of a push where nothing says where the image goes.
     #[must_use]
     pub fn no_target(&self) -> Error {
-        let source = match self {
+        let image = match self {
             ImageSource::Short(name) => name.to_string(),
             source => source.to_string(),
         };
-        Error::Usage {
-            problem: format!("no name to push {source} to"),
-            hint: Some(format!("add one: `cvbake push {source} REGISTRY/NAME:TAG`")),
-        }
+        Error::NoTarget { image }
     }
 
     /// Finds out where the image is; registries are not asked.

@@ -14,11 +14,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cvbake::error::Error;
 use cvbake::event::{Event, Finding};
 
 use self::progress::Progress;
 pub(crate) use self::trace::show as show_trace;
+use crate::failure::Failure;
+use crate::hint;
 
 /// How often something may be shown without an event.
 const TICK: Duration = Duration::from_secs(1);
@@ -80,8 +81,8 @@ trait Reporter {
 enum Message<'a> {
     Warning(&'a str),
     /// With what can be done about it.
-    Finding(&'a Finding, &'a str),
-    Error(&'a Error, Option<String>),
+    Finding(&'a Finding, Option<String>),
+    Error(&'a Failure, Option<String>),
     /// What was asked for by `-v`.
     Trace(&'a str),
     Interrupted,
@@ -133,14 +134,16 @@ impl Ui {
             progress.count(event, now);
             match event {
                 Event::Warning(text) => reporter.say(&Message::Warning(text)),
-                Event::Finding(finding) => {
-                    let hint = finding.hint();
-                    let fit = self.fit.as_ref().and_then(|fit| fit(&hint)).unwrap_or(hint);
-                    reporter.say(&Message::Finding(finding, &fit));
-                }
+                Event::Finding(finding) => reporter.say(&Message::Finding(finding, self.hint(finding))),
                 event => reporter.event(event, progress, now),
             }
         });
+    }
+
+    /// What the user can do about a finding.
+    pub(crate) fn hint(&self, finding: &Finding) -> Option<String> {
+        let hint = hint::of_finding(finding)?;
+        Some(self.fit.as_ref().and_then(|fit| fit(&hint)).unwrap_or(hint))
     }
 
     /// Leaves the screen to the result.
@@ -152,7 +155,7 @@ impl Ui {
     }
 
     /// Says why the program fails.
-    pub(crate) fn fail(&self, error: &Error) {
+    pub(crate) fn fail(&self, error: &Failure) {
         let hint = match &self.fit {
             Some(fit) => error.hint().and_then(|hint| fit(&hint)),
             None => error.hint(),

@@ -1,5 +1,5 @@
-//! From a hint about an error to one for the command that failed: the library knows the program's
-//! options, but not which of them the command has.
+//! From a hint about an error to one for the command that failed: hints speak of the program's
+//! options, and do not know which of them the command has.
 
 use std::path::PathBuf;
 

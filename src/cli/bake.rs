@@ -12,7 +12,6 @@ use std::sync::Arc;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ValueEnum, ValueHint};
 use cvbake::control::Control;
-use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::{Pull, Source, TarSource};
@@ -23,6 +22,7 @@ use cvbake::{Engine, Ext4, Filesystem, ImageSource, Job, KeepPacks, Output};
 use super::report::Report;
 use super::work::{self, Telling, allowed_jobs, want, watch};
 use super::{environment, registry, source, store, values};
+use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
 
 /// Bake an image into a disk
@@ -210,18 +210,18 @@ const ARCHIVES: [&str; 16] =
     ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", "zst", "xz", "bz2", "lz4", "lzma", "zip", "7z", "cpio", "iso"];
 
 /// `cvbake pull-and-build`: as `bake`, but what is given is a name in a registry and nothing else.
-pub(super) fn run_registry(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run_registry(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     bake(registry::reference(&args.source)?.into(), args, ui)
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     bake(source::image(&args.source)?, args, ui)
 }
 
-fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let output = args.output.as_deref().map(check_output).transpose()?;
     if let Some(output) = output.filter(|output| is_file_of(&source, output)) {
-        return Err(Error::Usage {
+        return Err(Failure::Usage {
             problem: format!("{} is the source: the disk would replace it", output.display()),
             hint: Some("write the disk to another file".to_owned()),
         });
@@ -255,7 +255,7 @@ impl Args {
         output: Option<&Path>,
         control: &Control,
         on: &(dyn Fn(Event) + Sync),
-    ) -> Result<Report, Error> {
+    ) -> Result<Report, Failure> {
         let engine = match self.engine {
             EngineName::Native => "native",
             EngineName::Mkfs => "mkfs",
@@ -282,7 +282,7 @@ impl Args {
         }
     }
 
-    fn job(&self, source: ImageSource, on: &(dyn Fn(Event) + Sync)) -> Result<Job, Error> {
+    fn job(&self, source: ImageSource, on: &(dyn Fn(Event) + Sync)) -> Result<Job, Failure> {
         let mut job = Job::new(source);
         job.registry = self.registry.options(Pull::Missing)?;
         job.want = want(self.platform.as_ref());
@@ -300,7 +300,7 @@ impl Args {
         job.store = self.store(on)?;
         let is_named = !matches!(job.source, ImageSource::At(ref source) if !matches!(source, Source::Registry(_)));
         if job.store.is_none() && job.registry.pull == Pull::Never && is_named {
-            return Err(Error::Usage {
+            return Err(Failure::Usage {
                 problem: "there is nowhere to take the image from: --pull never uses only the store, and there is none"
                     .to_owned(),
                 hint: Some(
@@ -322,7 +322,7 @@ impl Args {
 
     /// The store that was asked for, or the default one. Where the user has no place of their own
     /// for the latter, as service users have none, the bake does without.
-    fn store(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<PathBuf>, Error> {
+    fn store(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<PathBuf>, Failure> {
         if self.no_cache {
             return Ok(None);
         }
@@ -336,19 +336,19 @@ impl Args {
             false => Store::open(dir, &tell).map(drop),
         };
         let problem = match dir.as_deref().map(open) {
-            Some(Err(error)) if is_no_place(&error) => Error::from(error).line(),
+            Some(Err(error)) if is_no_place(&error) => Failure::from(error).line(),
             Some(_) => return Ok(dir),
             None => "there is no home directory".to_owned(),
         };
         if self.keep_packs == Keep::Always {
             let hint = Some("--store DIR names another directory".to_owned());
-            return Err(Error::Usage { problem: format!("there is no store to keep content in: {problem}"), hint });
+            return Err(Failure::Usage { problem: format!("there is no store to keep content in: {problem}"), hint });
         }
         on(Event::Warning(format!("layers are not cached for other bakes: {problem}")));
         Ok(None)
     }
 
-    fn engine(&self) -> Result<Engine, Error> {
+    fn engine(&self) -> Result<Engine, Failure> {
         Ok(match self.engine {
             EngineName::Native => Engine::Native,
             EngineName::Mkfs => Engine::Mkfs(mkfs::Programs::find(&environment::search_path())?),
@@ -369,8 +369,8 @@ fn is_no_place(error: &StoreError) -> bool {
 }
 
 /// Refuses outputs that would not be what their name says.
-fn check_output(path: &Path) -> Result<&Path, Error> {
-    let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: Some(hint.to_owned()) });
+fn check_output(path: &Path) -> Result<&Path, Failure> {
+    let wrong = |problem: String, hint: &str| Err(Failure::Usage { problem, hint: Some(hint.to_owned()) });
     if path.as_os_str().as_bytes() == b"-" {
         return wrong(
             "cannot write the disk to standard output: it is written at random positions".to_owned(),

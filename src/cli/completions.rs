@@ -21,6 +21,7 @@ use cvbake::error::Error;
 use self::sources::{Kind, Sources};
 use super::config::Settings;
 use super::{Cli, environment, output};
+use crate::failure::Failure;
 
 /// Print a script with which a shell completes commands, names of images and files
 ///
@@ -37,7 +38,7 @@ const INDEX: &str = "CVBAKE_COMPLETE_INDEX";
 
 const NAME: &str = "cvbake";
 
-pub(super) fn run(args: &Args) -> Result<(), Error> {
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match args.shell {
         Shell::Bash => return output::bytes(include_bytes!("completions/completions.bash")),
         // The one that is generated puts a space behind `oci:`.

@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _};
-use cvbake::error::Error;
 
 use super::{environment, usage, values};
+use crate::failure::Failure;
 
 pub(super) use show::{Args, run};
 
@@ -128,7 +128,7 @@ impl Settings {
     /// # Errors
     /// When a file can't be read or makes no sense, or one that is named is not there, or a path is
     /// none.
-    pub(super) fn load(args: &[OsString]) -> Result<Settings, Error> {
+    pub(super) fn load(args: &[OsString]) -> Result<Settings, Failure> {
         let mut settings = Settings::default();
         for key in KEYS {
             if let Some(value) = environment::variable(&key.variable()) {
@@ -154,7 +154,7 @@ impl Settings {
         Ok(settings)
     }
 
-    fn add(&mut self, path: &Path, text: &str) -> Result<(), Error> {
+    fn add(&mut self, path: &Path, text: &str) -> Result<(), Failure> {
         for (name, setting) in file::parse(path, text)? {
             self.by_key.insert(name, setting);
         }
@@ -198,7 +198,7 @@ impl Settings {
     }
 
     /// What is wrong with the value of a key, as a bake would say it.
-    fn problem(&self, key: &Key) -> Option<Error> {
+    fn problem(&self, key: &Key) -> Option<Failure> {
         // A command line that is right and has an option of every key.
         let args: Vec<OsString> = PROBE.map(OsString::from).into();
         let command = self.apply_some(super::Cli::command(), &|other| other.name == key.name);
@@ -262,9 +262,9 @@ impl Settings {
 }
 
 /// The path in a variable. As in other programs, a relative one starts at the current directory.
-fn from_variable(name: &str, value: &OsStr) -> Result<OsString, Error> {
+fn from_variable(name: &str, value: &OsStr) -> Result<OsString, Failure> {
     path::resolve(value, Path::new(""), environment::home().as_deref())
-        .map_err(|problem| Error::Usage { problem: format!("the variable {name}: {problem}"), hint: None })
+        .map_err(|problem| Failure::Usage { problem: format!("the variable {name}: {problem}"), hint: None })
 }
 
 /// The parts of the value of a variable that stands for several.

@@ -6,24 +6,24 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use cvbake::error::Error;
 use cvbake::fetch::{Certificates, Proxies, RegistriesFiles};
 use etcetera::BaseStrategy;
 
 use super::values;
+use crate::failure::Failure;
 
 /// The time of what the image gives no time: `SOURCE_DATE_EPOCH`, or 0.
-pub(super) fn epoch() -> Result<i64, Error> {
+pub(super) fn epoch() -> Result<i64, Failure> {
     env::var_os("SOURCE_DATE_EPOCH").map_or(Ok(0), |text| parse_epoch(&text))
 }
 
 /// `SOURCE_DATE_EPOCH`, if it is set.
-pub(super) fn stated_epoch() -> Result<Option<i64>, Error> {
+pub(super) fn stated_epoch() -> Result<Option<i64>, Failure> {
     env::var_os("SOURCE_DATE_EPOCH").map(|text| parse_epoch(&text)).transpose()
 }
 
-fn parse_epoch(text: &OsStr) -> Result<i64, Error> {
-    text.to_str().and_then(values::epoch).ok_or_else(|| Error::Usage {
+fn parse_epoch(text: &OsStr) -> Result<i64, Failure> {
+    text.to_str().and_then(values::epoch).ok_or_else(|| Failure::Usage {
         problem: format!("SOURCE_DATE_EPOCH is {text:?}, expected a number of seconds since 1970"),
         hint: Some("unset it, or set it to what `date +%s` prints".to_owned()),
     })
@@ -204,6 +204,6 @@ mod tests {
         assert_eq!(parse_epoch(OsStr::new("1700000000")).unwrap(), 1_700_000_000);
         let error = parse_epoch(OsStr::new("now")).unwrap_err();
         assert_eq!(error.line(), "SOURCE_DATE_EPOCH is \"now\", expected a number of seconds since 1970");
-        assert_eq!(error.kind().exit_code(), 2);
+        assert_eq!(error.exit_status(), 2);
     }
 }

@@ -10,10 +10,10 @@ mod tag;
 
 use std::sync::Arc;
 
-use cvbake::error::Error;
 use cvbake::verify::Digest;
 
 use super::environment;
+use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
 
 /// Manage the images in the store
@@ -39,7 +39,7 @@ enum Command {
     Export(Box<export::Args>),
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     match &args.command {
         Command::Ls(args) => ls::run(args, ui),
         Command::Inspect(args) => inspect::run(args, ui),

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueHint;
-use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::fetch::{Account, Checked, Credentials, Logins};
 use cvbake::text;
@@ -14,6 +13,7 @@ use cvbake::verify::shorten;
 use super::prompt::Terminal;
 use super::registry::{Secret, Trust};
 use super::{environment, output};
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// The most that is read of standard input for a password: tokens have some kilobytes.
@@ -57,7 +57,7 @@ pub(super) struct Args {
     quiet: bool,
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let account = Account::parse(&args.registry)?;
     let path = file(args.authfile.clone())?;
     // Whatever is wrong with it is said before a password is typed.
@@ -82,19 +82,19 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 }
 
 /// The file to be changed.
-pub(super) fn file(given: Option<PathBuf>) -> Result<PathBuf, Error> {
-    given.or_else(environment::login_file).ok_or_else(|| Error::Usage {
+pub(super) fn file(given: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    given.or_else(environment::login_file).ok_or_else(|| Failure::Usage {
         problem: "there is no place to store credentials: there is no home directory".to_owned(),
         hint: Some("--authfile FILE names a file".to_owned()),
     })
 }
 
-fn ask(args: &Args, account: &Account) -> Result<(String, String), Error> {
-    let unasked = |what: &str| Error::Usage {
+fn ask(args: &Args, account: &Account) -> Result<(String, String), Failure> {
+    let unasked = |what: &str| Failure::Usage {
         problem: format!("no {what} was given, and there is no terminal to ask for one"),
         hint: Some("--username NAME --password-stdin reads the password from standard input".to_owned()),
     };
-    let unread = |source: io::Error| Error::Usage {
+    let unread = |source: io::Error| Failure::Usage {
         problem: format!("cannot read the answer: {}", text::plain(&source)),
         hint: None,
     };
@@ -108,7 +108,7 @@ fn ask(args: &Args, account: &Account) -> Result<(String, String), Error> {
     };
     if name.is_empty() || name.contains(':') {
         let problem = format!("{:?} is not a user name: expected at least one character, and no colon", shorten(&name));
-        return Err(Error::Usage { problem, hint: None });
+        return Err(Failure::Usage { problem, hint: None });
     }
     let password = match &args.password {
         Some(Secret(password)) => password.clone(),
@@ -119,14 +119,14 @@ fn ask(args: &Args, account: &Account) -> Result<(String, String), Error> {
         }
     };
     if password.is_empty() {
-        return Err(Error::Usage { problem: "the password is empty".to_owned(), hint: None });
+        return Err(Failure::Usage { problem: "the password is empty".to_owned(), hint: None });
     }
     Ok((name, password))
 }
 
 /// All of standard input, without the end of the line.
-fn read_password() -> Result<String, Error> {
-    let wrong = |problem: String| Error::Usage { problem, hint: None };
+fn read_password() -> Result<String, Failure> {
+    let wrong = |problem: String| Failure::Usage { problem, hint: None };
     let mut text = String::new();
     let read = io::stdin().lock().take(MAX_PASSWORD + 1).read_to_string(&mut text);
     read.map_err(|error| wrong(format!("cannot read the password from standard input: {}", text::plain(&error))))?;

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::ValueHint;
-use cvbake::error::Error;
 use cvbake::fetch::{Account, Logins, Options};
 use cvbake::text;
 
 use super::login::file;
 use super::output;
+use crate::failure::Failure;
 
 /// Log out of a registry
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub(super) struct Args {
     quiet: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Error> {
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let logins = Logins::open(&file(args.authfile.clone())?)?;
     let options = Options::default();
     let said = if args.all {

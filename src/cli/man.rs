@@ -13,6 +13,7 @@ use cvbake::error::Error;
 use self::page::Page;
 use super::Cli;
 use super::bake::help;
+use crate::failure::Failure;
 
 /// Print a manual page
 ///
@@ -24,17 +25,17 @@ pub(super) struct Args {
     command: Vec<String>,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Error> {
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
     super::output::bytes(page(&args.command)?.as_bytes())
 }
 
 /// The page about a subcommand, or one below it.
-fn page(words: &[String]) -> Result<String, Error> {
+fn page(words: &[String]) -> Result<String, Failure> {
     let mut root = super::config::with_variables(Cli::command()).disable_help_subcommand(true);
     // Gives the subcommands their full names, such as `cvbake-image-ls`.
     root.build();
     if let Some(named) = named(&root, &full_name(words)) {
-        return render(named).map(|page| ascii(&page)).map_err(|source| Error::Tell { source });
+        return render(named).map(|page| ascii(&page)).map_err(|source| Error::Tell { source }.into());
     }
     let mut command = &root;
     for (at, word) in words.iter().enumerate() {
@@ -108,10 +109,10 @@ fn below(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|below| below.get_name() != "help")
 }
 
-fn unknown(command: &Command, words: &[String]) -> Error {
+fn unknown(command: &Command, words: &[String]) -> Failure {
     let names: Vec<_> = below(command).map(Command::get_name).collect();
     let what = command.get_bin_name().unwrap_or("cvbake");
-    Error::Usage {
+    Failure::Usage {
         problem: format!("there is no subcommand {:?}", words.join(" ")),
         hint: Some(match names.as_slice() {
             [] => format!("{what} has no subcommands"),
@@ -241,7 +242,7 @@ mod tests {
             let error = page(&words).unwrap_err();
             assert!(error.line().contains(problem), "{}", error.line());
             assert!(error.hint().unwrap().contains(hint), "{:?}", error.hint());
-            assert_eq!(error.kind().exit_code(), 2);
+            assert_eq!(error.exit_status(), 2);
         }
     }
 

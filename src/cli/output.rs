@@ -8,20 +8,21 @@ use cvbake::error::Error;
 use cvbake::text;
 
 use super::environment;
+use crate::failure::Failure;
 
 /// A result for people. Names in it stay on their lines by [`text::line`] already: here it is too
 /// late.
-pub(super) fn lines(lines: &str) -> Result<(), Error> {
+pub(super) fn lines(lines: &str) -> Result<(), Failure> {
     bytes(text::lines(lines).as_bytes())
 }
 
 /// A result for programs, which may end up on a terminal, too.
-pub(super) fn json(json: &str) -> Result<(), Error> {
+pub(super) fn json(json: &str) -> Result<(), Failure> {
     bytes(text::json(json).as_bytes())
 }
 
 /// A document that has a digest: byte for byte, but for a person.
-pub(super) fn document(document: &[u8]) -> Result<(), Error> {
+pub(super) fn document(document: &[u8]) -> Result<(), Failure> {
     match environment::is_read_by_a_person() {
         true => bytes(text::document(document).as_bytes()),
         false => bytes(document),
@@ -29,10 +30,10 @@ pub(super) fn document(document: &[u8]) -> Result<(), Error> {
 }
 
 /// What we have made ourselves.
-pub(super) fn bytes(bytes: &[u8]) -> Result<(), Error> {
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|source| Error::Tell { source }),
+        other => other.map_err(|source| Error::Tell { source }.into()),
     }
 }

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueHint;
-use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::fetch::Pull;
 use cvbake::text::line;
@@ -19,6 +18,7 @@ use serde::Serialize;
 use super::store::Pruned;
 use super::work::{Telling, want, watch};
 use super::{environment, registry, store, values};
+use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
 
 /// Fetch an image from a registry into the store
@@ -72,8 +72,8 @@ const EXAMPLES: &str = "Examples:
   cvbake pull --platform linux/arm64 ghcr.io/team/app:v1
   cvbake pull --insecure localhost:5000/app";
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
-    let no_home = || Error::Usage {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
+    let no_home = || Failure::Usage {
         problem: "there is no store to pull into: there is no home directory".to_owned(),
         hint: Some("--store DIR names a directory for it".to_owned()),
     };

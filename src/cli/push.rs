@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueHint;
-use cvbake::error::Error;
 use cvbake::fetch::{Name, Options, Pull, Put, Source};
 use cvbake::text::line;
 use cvbake::verify::Platform;
@@ -17,6 +16,7 @@ use serde::Serialize;
 
 use super::work::{Telling, allowed_jobs, want, watch};
 use super::{environment, registry, source, values};
+use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
 
 /// Send an image to a registry
@@ -82,7 +82,7 @@ const EXAMPLES: &str = "Examples:
   cvbake push alpine:3.20 localhost:5000/alpine:3.20
   cvbake push oci:build:latest ghcr.io/team/app:v2";
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let source = source::image(&args.source)?;
     let job = PushJob {
         target: target(&source, args.target.as_deref())?,
@@ -104,9 +104,9 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 }
 
 /// Where it goes: to the name that is given, or to its own.
-fn target(source: &ImageSource, given: Option<&OsStr>) -> Result<Option<Name>, Error> {
+fn target(source: &ImageSource, given: Option<&OsStr>) -> Result<Option<Name>, Failure> {
     if let ImageSource::At(Source::Tar(_)) = source {
-        return Err(Error::Usage {
+        return Err(Failure::Usage {
             problem: format!("{source} is a root filesystem, not an image: it has no manifest and no configuration"),
             hint: Some(format!(
                 "`cvbake image import {source} NAME` makes it an image, which can be pushed by that name"
@@ -116,13 +116,13 @@ fn target(source: &ImageSource, given: Option<&OsStr>) -> Result<Option<Name>, E
     let Some(text) = given else {
         return match source {
             ImageSource::At(Source::Registry(_)) | ImageSource::Short(_) => Ok(None),
-            other => Err(other.no_target()),
+            other => Err(other.no_target().into()),
         };
     };
     source::check_target(text)?;
     match Source::parse(text)? {
         Source::Registry(name) => Ok(Some(name)),
-        other => Err(Error::Usage {
+        other => Err(Failure::Usage {
             problem: format!("{other} is not the name of an image in a registry"),
             hint: Some(format!("`cvbake image export {source} {other}` writes it there")),
         }),

@@ -6,12 +6,12 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ValueEnum, ValueHint};
-use cvbake::error::Error;
 use cvbake::fetch::{Credentials, Insecure, Options, Pull, Source};
 use cvbake::text;
 
 use super::work::allowed_connections;
 use super::{environment, source, values};
+use crate::failure::Failure;
 
 const REGISTRY: &str = "Registry";
 
@@ -117,7 +117,7 @@ impl fmt::Debug for Secret {
 
 impl Args {
     /// Everything that a registry needs to be asked; `unless_told` is when, if nobody says.
-    pub(super) fn options(&self, unless_told: Pull) -> Result<Options, Error> {
+    pub(super) fn options(&self, unless_told: Pull) -> Result<Options, Failure> {
         let pull = match self.pull {
             None => unless_told,
             Some(When::Always) => Pull::Always,
@@ -130,7 +130,7 @@ impl Args {
 
 impl Access {
     /// The same where nobody is asked when.
-    pub(super) fn options(&self, pull: Pull) -> Result<Options, Error> {
+    pub(super) fn options(&self, pull: Pull) -> Result<Options, Failure> {
         Ok(Options {
             pull,
             netrc: environment::netrc(),
@@ -161,11 +161,11 @@ impl Trust {
 }
 
 /// A name in a registry, and nothing else.
-pub(super) fn reference(text: &OsStr) -> Result<Source, Error> {
+pub(super) fn reference(text: &OsStr) -> Result<Source, Failure> {
     source::check(text, source::Takes::NamesOnly)?;
     match Source::parse(text)? {
         source @ Source::Registry(_) => Ok(source),
-        source => Err(Error::Usage {
+        source => Err(Failure::Usage {
             problem: format!("{source} is not the name of an image in a registry"),
             hint: Some(format!(
                 "`cvbake bake {source} -o disk.ext4` bakes it, `cvbake image import {source}` imports it"
@@ -174,8 +174,8 @@ pub(super) fn reference(text: &OsStr) -> Result<Source, Error> {
     }
 }
 
-fn credentials(Secret(text): &Secret) -> Result<Credentials, Error> {
-    let (name, password) = text.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or_else(|| Error::Usage {
+fn credentials(Secret(text): &Secret) -> Result<Credentials, Failure> {
+    let (name, password) = text.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or_else(|| Failure::Usage {
         problem: "the value of --creds has no user name and colon, expected USER:PASSWORD".to_owned(),
         hint: Some("--authfile FILE keeps the password out of the command line".to_owned()),
     })?;
@@ -183,10 +183,10 @@ fn credentials(Secret(text): &Secret) -> Result<Credentials, Error> {
 }
 
 /// A file that somebody names is there; those at the usual places need not be.
-fn existing(path: &Path) -> Result<PathBuf, Error> {
+fn existing(path: &Path) -> Result<PathBuf, Failure> {
     match path.metadata() {
         Ok(_) => Ok(path.to_owned()),
-        Err(error) => Err(Error::Usage {
+        Err(error) => Err(Failure::Usage {
             problem: format!("cannot use the credentials in {}: {}", path.display(), text::plain(&error)),
             hint: Some("`cvbake login --authfile FILE REGISTRY` writes such a file".to_owned()),
         }),
@@ -206,7 +206,7 @@ mod tests {
         for text in ["hunter2", ":hunter2", ""] {
             let error = credentials(&Secret(text.to_owned())).unwrap_err();
             assert!(!error.line().contains("hunter2"), "{}", error.line());
-            assert_eq!(error.kind().exit_code(), 2);
+            assert_eq!(error.exit_status(), 2);
         }
     }
 }

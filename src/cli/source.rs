@@ -8,6 +8,8 @@ use cvbake::ImageSource;
 use cvbake::error::Error;
 use cvbake::fetch::{Name, Source};
 
+use crate::failure::Failure;
+
 /// The endings of files that are an archive rather than a name in a registry.
 const ARCHIVES: [&str; 10] = ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", "zst", "xz", "bz2"];
 
@@ -25,13 +27,13 @@ pub(super) enum Takes {
 
 /// A source. What could be a name in a registry and is a path is not guessed at: somebody who gives
 /// the name of a file would get an image that whoever has that name in the registry has made.
-pub(super) fn parse(text: &OsStr) -> Result<Source, Error> {
+pub(super) fn parse(text: &OsStr) -> Result<Source, Failure> {
     check(text, Takes::Files)?;
     Ok(Source::parse(text)?)
 }
 
 /// An image, in the store or elsewhere.
-pub(super) fn image(text: &OsStr) -> Result<ImageSource, Error> {
+pub(super) fn image(text: &OsStr) -> Result<ImageSource, Failure> {
     check(text, Takes::Files)?;
     if let Some(digest) = text.to_str().filter(|text| is_digest(text)) {
         return Ok(ImageSource::Digest(digest.to_owned()));
@@ -61,13 +63,13 @@ fn is_digest(text: &str) -> bool {
 /// Refuses a text without a transport that looks like a path: one where something is, one that ends
 /// like an archive, or one that begins or ends as only paths do. A name that says its registry, its
 /// tag or its digest is a name.
-pub(super) fn check(text: &OsStr, takes: Takes) -> Result<(), Error> {
+pub(super) fn check(text: &OsStr, takes: Takes) -> Result<(), Failure> {
     check_in(Path::new(""), text, takes)
 }
 
 /// Refuses a text that is no name to push to, though it could be read as one: a registry alone, and
 /// an image layout. Any other path may well be called like an image in a registry.
-pub(super) fn check_target(text: &OsStr) -> Result<(), Error> {
+pub(super) fn check_target(text: &OsStr) -> Result<(), Failure> {
     let shown = text.to_string_lossy();
     match Name::new(&shown) {
         Some(name) if name.is_registry() => Err(registry_alone(&name)),
@@ -78,7 +80,7 @@ pub(super) fn check_target(text: &OsStr) -> Result<(), Error> {
     }
 }
 
-fn check_in(current: &Path, text: &OsStr, takes: Takes) -> Result<(), Error> {
+fn check_in(current: &Path, text: &OsStr, takes: Takes) -> Result<(), Failure> {
     let shown = text.to_string_lossy();
     let has_transport = shown.split_once(':').is_some_and(|(transport, _)| PREFIXES.contains(&transport));
     if has_transport || shown.contains("://") || shown.is_empty() {
@@ -111,8 +113,8 @@ fn check_in(current: &Path, text: &OsStr, takes: Takes) -> Result<(), Error> {
 }
 
 /// The error about a name that is a registry's, without an image in it.
-fn registry_alone(name: &Name) -> Error {
-    Error::Usage {
+fn registry_alone(name: &Name) -> Failure {
+    Failure::Usage {
         problem: format!("{name} is a registry, expected the name of an image in it"),
         hint: Some(format!("write {name}/NAME:TAG; docker://{name} is an image of Docker Hub that is called so")),
     }
@@ -150,7 +152,7 @@ impl Found {
     }
 
     /// The error about a path, which may be the name of an image as well.
-    fn refused(self, path: &str, name: Option<&str>, takes: Takes) -> Error {
+    fn refused(self, path: &str, name: Option<&str>, takes: Takes) -> Failure {
         let what = match self {
             Found::Nothing => "looks like a path, but there is no such file or directory",
             Found::File => "is a file",
@@ -183,7 +185,7 @@ impl Found {
             (Takes::NamesOnly, _) => format!("`cvbake bake` and `cvbake image import` take files: {transports}"),
         };
         let registry = name.map(|name| format!("; docker://{name} is the image in a registry")).unwrap_or_default();
-        Error::Usage { problem, hint: Some(format!("{files}{registry}")) }
+        Failure::Usage { problem, hint: Some(format!("{files}{registry}")) }
     }
 }
 
@@ -191,19 +193,19 @@ impl Found {
 const TRANSPORTS: [&[u8]; 5] = [b"docker://", b"oci:", b"oci-archive:", b"docker-archive:", b"tar:"];
 
 /// A source that says what it is, where a mere name is one in the store.
-pub(super) fn elsewhere(text: &OsStr) -> Result<Option<Source>, Error> {
+pub(super) fn elsewhere(text: &OsStr) -> Result<Option<Source>, Failure> {
     let says = TRANSPORTS.iter().any(|transport| text.as_bytes().starts_with(transport));
     Ok(says.then(|| Source::parse(text)).transpose()?)
 }
 
 /// What is not in the store by this name may be somewhere else: a file here, or an image in the
 /// registry.
-pub(super) fn or_elsewhere(text: &OsStr, error: Error) -> Error {
-    let Error::NoSuchImage { name, similar } = error else { return error };
+pub(super) fn or_elsewhere(text: &OsStr, error: Error) -> Failure {
+    let Error::NoSuchImage { name, similar } = error else { return error.into() };
     match parse(text) {
-        Ok(Source::Registry(_)) => Error::NotInStore { name, similar },
-        Err(error @ Error::Usage { .. }) => error,
-        Ok(_) | Err(_) => Error::NoSuchImage { name, similar },
+        Ok(Source::Registry(_)) => Failure::NotInStore { name, similar },
+        Err(error @ Failure::Usage { .. }) => error,
+        Ok(_) | Err(_) => Error::NoSuchImage { name, similar }.into(),
     }
 }
 
@@ -258,7 +260,7 @@ mod tests {
             assert!(error.line().contains(problem), "{text}: {}", error.line());
             let given = error.hint().unwrap();
             assert!(given.contains(hint), "{text}: {given}");
-            assert_eq!(error.kind().exit_code(), 2);
+            assert_eq!(error.exit_status(), 2);
             let error = check_in(dir.path(), OsStr::new(text), Takes::NamesOnly).unwrap_err();
             assert!(error.hint().unwrap().starts_with("`cvbake bake` and `cvbake image import` take files: "));
         }

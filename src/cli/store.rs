@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use cvbake::error::Error;
 use cvbake::event::{Event, Finding};
 use cvbake::store::{Imported, Removal, Rules, Store, Unused};
 use cvbake::verify::Digest;
@@ -19,6 +18,7 @@ use serde::Serialize;
 
 use super::environment;
 use super::work::InStore;
+use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
 
 /// Inspect, clean up and verify the local store
@@ -45,13 +45,13 @@ enum Command {
 const KEEP_UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl InStore {
-    fn open(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Store, Error> {
+    fn open(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Store, Failure> {
         let path = self.needed()?;
-        Store::open_existing(&path, &|event| on(event.into()))?.ok_or(Error::NoStore { path })
+        Store::open_existing(&path, &|event| on(event.into()))?.ok_or(Failure::NoStore { path })
     }
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let on = |event: Event| ui.on(&event);
     match &args.command {
         Command::Stats(args) => stats::run(args, &on),
@@ -127,7 +127,7 @@ fn limit(
     on: &(dyn Fn(Event) + Sync),
 ) -> Option<Removal> {
     let tell = |event: cvbake::store::Event| on(event.into());
-    let tidy = || -> Result<_, Error> {
+    let tidy = || -> Result<_, Failure> {
         let store = Store::open(path, &tell)?;
         let _pin = store.pin(used)?;
         let sweep = store.sweep(&tell)?;

@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use cvbake::error::Error;
 use cvbake::fetch::{Pull, Source, Tags};
 use cvbake::text::line;
 use serde::Serialize;
 
 use super::{output, registry};
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// List the tags of a repository in a registry
@@ -30,14 +30,14 @@ pub(super) struct Args {
     access: registry::Access,
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let Source::Registry(name) = registry::reference(&args.repository)? else {
         unreachable!("anything else was refused");
     };
     if !name.suffix().is_empty() {
         let whole = args.repository.to_string_lossy();
         let repository = whole.strip_suffix(name.suffix()).unwrap_or(&whole);
-        return Err(Error::Usage {
+        return Err(Failure::Usage {
             problem: format!("{whole} is one image; expected the name of a repository, without {}", name.suffix()),
             hint: Some(format!("`cvbake tags {repository}` lists what there is of it")),
         });

@@ -13,6 +13,7 @@ use cvbake::error::Error;
 use cvbake::text;
 
 use super::{Cli, environment};
+use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
 
 /// What is said where nothing better is known.
@@ -28,9 +29,9 @@ pub(super) fn explain(error: &clap::Error, args: &[OsString], origin: Option<Str
 }
 
 /// What is wrong.
-pub(super) fn wrong(error: &clap::Error, args: &[OsString], origin: Option<String>) -> Error {
+pub(super) fn wrong(error: &clap::Error, args: &[OsString], origin: Option<String>) -> Failure {
     let mut error = lower(&error.render().to_string(), meant::hint(error, args));
-    if let (Error::Usage { problem, .. }, Some(origin)) = (&mut error, origin) {
+    if let (Failure::Usage { problem, .. }, Some(origin)) = (&mut error, origin) {
         problem.push_str(&format!(" (set by {origin})"));
     }
     error
@@ -55,20 +56,20 @@ fn print(error: &clap::Error) -> ExitCode {
         false => io::stdout().lock().write_all(help.as_bytes()),
     };
     match printed {
-        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => fail(&Error::Tell { source }),
+        Err(source) if source.kind() != io::ErrorKind::BrokenPipe => fail(&Error::Tell { source }.into()),
         _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX)),
     }
 }
 
 /// Says what is wrong before there is anything that could say how to say it.
-pub(super) fn fail(error: &Error) -> ExitCode {
+pub(super) fn fail(error: &Failure) -> ExitCode {
     Ui::new(Mode::None { colours: environment::colours() }, None).fail(error);
-    error.kind().exit_code().into()
+    error.exit_status().into()
 }
 
 /// The parser's text has one or more lines about the problem, paragraphs of tips, and the usage.
 /// `meant` is a better tip.
-fn lower(said: &str, meant: Option<String>) -> Error {
+fn lower(said: &str, meant: Option<String>) -> Failure {
     let mut paragraphs = said.split("\n\n");
     let problem = joined(paragraphs.next().unwrap_or_default());
     let problem = problem.strip_prefix("error: ").unwrap_or(&problem).to_owned();
@@ -79,7 +80,7 @@ fn lower(said: &str, meant: Option<String>) -> Error {
         tips.split("\n  tip: ").find(is_useful).map(joined)
     });
     let hint = meant.or(tip).or_else(|| Some(HELP.to_owned()));
-    Error::Usage { problem, hint }
+    Failure::Usage { problem, hint }
 }
 
 /// The subcommands that the arguments lead to, as far as that can be told without the parser.
@@ -157,7 +158,7 @@ mod tests {
             let args: Vec<OsString> = args.iter().map(OsString::from).collect();
             let error = lower(&error.render().to_string(), meant::hint(&error, &args));
             assert_eq!((error.line().as_str(), error.hint().as_deref()), (line, Some(hint)));
-            assert_eq!(error.kind().exit_code(), 2);
+            assert_eq!(error.exit_status(), 2);
         }
     }
 }

@@ -7,7 +7,6 @@ use std::thread;
 
 use clap::{ValueEnum, ValueHint};
 use cvbake::control::Control;
-use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::fetch::CONNECTIONS;
 use cvbake::store::Store;
@@ -15,6 +14,7 @@ use cvbake::verify::{Platform, Want};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::{environment, output};
+use crate::failure::Failure;
 use crate::interrupt;
 use crate::ui::{Mode, Ui};
 
@@ -46,7 +46,7 @@ impl Telling {
     }
 
     /// Prints a result in the form that was asked for.
-    pub(super) fn print(&self, json: impl FnOnce() -> String, text: impl FnOnce() -> String) -> Result<(), Error> {
+    pub(super) fn print(&self, json: impl FnOnce() -> String, text: impl FnOnce() -> String) -> Result<(), Failure> {
         match (self.json, self.quiet) {
             (true, _) => output::json(&json()),
             (false, true) => Ok(()),
@@ -92,15 +92,15 @@ pub(super) struct InStore {
 
 impl InStore {
     /// The store that was named, or the default one.
-    pub(super) fn needed(&self) -> Result<PathBuf, Error> {
-        self.path().ok_or_else(|| Error::Usage {
+    pub(super) fn needed(&self) -> Result<PathBuf, Failure> {
+        self.path().ok_or_else(|| Failure::Usage {
             problem: "there is no store: there is no home directory".to_owned(),
             hint: Some("--store DIR names its directory".to_owned()),
         })
     }
 
     /// As [`InStore::needed`], for a command that uses what is there.
-    pub(super) fn there(&self, ui: &Ui) -> Result<PathBuf, Error> {
+    pub(super) fn there(&self, ui: &Ui) -> Result<PathBuf, Failure> {
         self.warn_of_none(ui);
         self.needed()
     }
@@ -111,7 +111,7 @@ impl InStore {
     pub(super) fn warn_of_none(&self, ui: &Ui) {
         let Some(path) = &self.store else { return };
         if let Ok(None) = Store::open_to_look(path) {
-            ui.on(&Event::Warning(Error::NoStore { path: path.clone() }.line()));
+            ui.on(&Event::Warning(Failure::NoStore { path: path.clone() }.line()));
         }
     }
 

@@ -1,15 +1,14 @@
-//! From an error to its kind, and from the kind to the exit status.
+//! From an error to its kind.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::path::Path;
 
 use cvbake_fetch::Problem;
-use rustix::io::Errno;
 
 use super::Error;
-use super::chain::{Cause, chain};
+use super::causes::Cause;
 
-/// What went wrong, roughly: the exit status.
+/// What went wrong, roughly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -35,58 +34,26 @@ pub enum Kind {
     Unread,
 }
 
-impl Kind {
-    /// All kinds that an error message belongs to, with what a table for the user says of them.
-    pub const ALL: [(Kind, &str); 9] = [
-        (Kind::Other, "any other error"),
-        (Kind::Usage, "invalid arguments"),
-        (Kind::Source, "the source does not exist, cannot be read, or is not supported"),
-        (Kind::Image, "the image is malformed, hostile, does not match its digests, or is not for the platform"),
-        (Kind::Fit, "the image does not fit the requested filesystem"),
-        (Kind::Output, "the disk cannot be written"),
-        (Kind::Store, "the store cannot be used"),
-        (Kind::Program, "a required program is missing or failed"),
-        (Kind::Network, "the registry cannot be reached, or answers as no registry should"),
-    ];
-
-    /// The exit status.
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Kind::Other => 1,
-            Kind::Usage => 2,
-            Kind::Source => 3,
-            Kind::Image => 4,
-            Kind::Fit => 5,
-            Kind::Output => 6,
-            Kind::Store => 7,
-            Kind::Program => 8,
-            Kind::Network => 9,
-            // As a shell shows a process that SIGPIPE has ended, which others end by.
-            Kind::Unread => 141,
-        }
-    }
-}
-
 /// The kind that the innermost of an error's causes has which has one; a full disk is one wherever
 /// it was met, and the store's where the store met it.
 pub(super) fn of(error: &Error) -> Kind {
-    if chain(error).any(is_full_store) {
+    if error.causes().any(is_full_store) {
         return Kind::Store;
     }
-    if chain(error).any(is_full) {
+    if error.causes().any(is_full) {
         return Kind::Output;
     }
-    if chain(error).any(is_of_target) {
+    if error.causes().any(is_of_target) {
         return Kind::Output;
     }
-    chain(error).filter_map(of_one).last().unwrap_or(Kind::Other)
+    error.causes().filter_map(of_one).last().unwrap_or(Kind::Other)
 }
 
 /// Whether there was no room left, on the device or within a quota.
 pub(super) fn is_full(cause: Cause<'_>) -> bool {
     let kind = cause.downcast_ref::<IoError>().map(IoError::kind);
     matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+        || matches!(cause.downcast_ref(), Some(cvbake_ext4::mkfs::Error::Failed { output, .. }) if says_full(output))
 }
 
 /// Whether it was the store that had no room.
@@ -107,7 +74,7 @@ pub(super) fn is_refusal(cause: Cause<'_>) -> bool {
 }
 
 /// Whether it is about the place that an image is exported to.
-pub(super) fn is_of_target(cause: Cause<'_>) -> bool {
+fn is_of_target(cause: Cause<'_>) -> bool {
     matches!(cause.downcast_ref(), Some(Error::Target { .. }))
 }
 
@@ -135,13 +102,8 @@ pub(super) fn is_unreadable_store(cause: Cause<'_>) -> bool {
     matches!(cause.downcast_ref(), Some(cvbake_store::Error::Read { .. }))
 }
 
-/// Whether it was a disk, or what is between here and there, that failed.
-pub(super) fn is_broken(cause: Cause<'_>) -> bool {
-    cause.downcast_ref().and_then(IoError::raw_os_error) == Some(Errno::IO.raw_os_error())
-}
-
 /// Whether a program said so.
-pub(super) fn says_full(output: &str) -> bool {
+fn says_full(output: &str) -> bool {
     ["No space left on device", "Disk quota exceeded"].iter().any(|text| output.contains(text))
 }
 
@@ -192,18 +154,18 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::Usage { .. } | Error::SeveralNames { .. } | Error::ImageName { .. } | Error::Unnamed { .. } => {
-            Some(Kind::Usage)
-        }
+        Error::NotInRegistry
+        | Error::NoTarget { .. }
+        | Error::SeveralNames { .. }
+        | Error::ImageName { .. }
+        | Error::Unnamed { .. } => Some(Kind::Usage),
         Error::Read(_)
         | Error::NoSuchImage { .. }
-        | Error::NotInStore { .. }
         | Error::AmbiguousImage { .. }
         | Error::Incomplete { .. }
         | Error::PlatformNotStored { .. }
         | Error::NoManifest { .. } => Some(Kind::Source),
         Error::Unread => Some(Kind::Unread),
-        Error::NoStore { .. } | Error::DamagedStore { .. } => Some(Kind::Store),
         Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
         _ => None,
     }
@@ -296,7 +258,6 @@ fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<Kind> {
     match error {
         E::Plan(_) => None,
         E::CannotHold { .. } | E::CannotMake { .. } => Some(Kind::Fit),
-        E::Failed { output, .. } if says_full(output) => Some(Kind::Output),
         E::Stage { .. } | E::Content { .. } | E::Io { .. } => Some(Kind::Output),
         _ => Some(Kind::Program),
     }

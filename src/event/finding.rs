@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use cvbake_verify::Digest;
 
-use crate::{error, text};
+use crate::text;
 
 /// Something that is no error, but not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,14 +67,6 @@ pub enum Archive {
     Docker,
     /// An OCI image layout.
     Oci,
-}
-
-impl Finding {
-    /// What the user can do about it.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        error::advice(self)
-    }
 }
 
 /// On one line, whatever names are in it.

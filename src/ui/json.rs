@@ -93,7 +93,7 @@ fn message_object(message: &Message<'_>) -> Value {
             "event": "error",
             "message": error.line(),
             "hint": hint,
-            "exit_status": error.kind().exit_code(),
+            "exit_status": error.exit_status(),
         }),
         Message::Trace(text) => json!({ "event": "trace", "message": text }),
         Message::Interrupted => json!({ "event": "interrupted" }),
@@ -127,7 +127,7 @@ mod tests {
         for (event, expected) in table {
             assert_eq!(object(&event).map(|value| value.to_string()).as_deref(), Some(expected));
         }
-        let error: cvbake::error::Error = cvbake::disk::Error::Exists { path: "d".into() }.into();
+        let error: crate::failure::Failure = cvbake::disk::Error::Exists { path: "d".into() }.into();
         assert_eq!(
             message_object(&Message::Error(&error, error.hint())).to_string(),
             r#"{"event":"error","message":"d exists already","hint":"--force replaces it","exit_status":6}"#

@@ -145,15 +145,16 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
         true => format!("cvbake: \x1b[1;{colour}m{word}:\x1b[0m"),
         false => format!("cvbake: {word}:"),
     };
+    let hint_line = |hint: &Option<String>| {
+        hint.as_ref().map(|hint| format!("{} {}\n", label("hint", "36"), text::message(hint))).unwrap_or_default()
+    };
     match message {
         Message::Warning(warning) => format!("{} {}\n", label("warning", "33"), text::message(warning)),
         Message::Finding(finding, hint) => {
-            let (warning, label) = (label("warning", "33"), label("hint", "36"));
-            format!("{warning} {finding}\n{label} {}\n", text::message(hint))
+            format!("{} {finding}\n{}", label("warning", "33"), hint_line(hint))
         }
         Message::Error(error, hint) => {
-            let hint = hint.as_ref().map(|hint| format!("{} {}\n", label("hint", "36"), text::message(hint)));
-            format!("{} {}\n{}", label("error", "31"), error.line(), hint.unwrap_or_default())
+            format!("{} {}\n{}", label("error", "31"), error.line(), hint_line(hint))
         }
         Message::Trace(text) => format!("cvbake: {}\n", text::message(text)),
         Message::Interrupted => "cvbake: interrupted\n".to_owned(),
@@ -164,12 +165,13 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use cvbake::error::Error;
     use cvbake::event::Finding;
 
     use super::*;
+    use crate::failure::Failure;
+    use crate::hint;
 
-    fn exists() -> Error {
+    fn exists() -> Failure {
         cvbake::disk::Error::Exists { path: "disk.ext4".into() }.into()
     }
 
@@ -183,9 +185,9 @@ mod tests {
             "cvbake: error: disk.ext4 exists already\ncvbake: hint: --force replaces it\n"
         );
         let finding = Finding::NamesLost { path: "/s\n".into(), known: 2 };
-        let hint = finding.hint();
+        let hint = hint::of_finding(&finding);
         assert_eq!(
-            plain(Message::Finding(&finding, &hint)),
+            plain(Message::Finding(&finding, hint)),
             "cvbake: warning: the names of 2 images are lost from /s , but not from index.json\n\
              cvbake: hint: `cvbake store check --repair` restores the names\n"
         );
@@ -198,7 +200,7 @@ mod tests {
     fn what_is_quoted_stays_on_its_line() {
         const EVIL: &str = "a\u{1b}[2J\u{9b}\u{202e}\nb";
         const SHOWN: &str = "a\\u{1b}[2J\\u{9b}\\u{202e} b";
-        let usage = Error::Usage { problem: EVIL.to_owned(), hint: Some(EVIL.to_owned()) };
+        let usage = Failure::Usage { problem: EVIL.to_owned(), hint: Some(EVIL.to_owned()) };
         let (warning, error) = (Message::Warning(EVIL), Message::Error(&usage, usage.hint()));
         assert_eq!(message_lines(&warning, false), format!("cvbake: warning: {SHOWN}\n"));
         assert_eq!(message_lines(&error, false), format!("cvbake: error: {SHOWN}\ncvbake: hint: {SHOWN}\n"));

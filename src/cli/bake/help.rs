@@ -1,7 +1,8 @@
 //! The parts of the help that are made from what is defined elsewhere, or are lists.
 
-use cvbake::error::Kind;
 use cvbake::ext4::{Inodes, Size};
+
+use crate::failure::{KINDS, exit_status};
 
 /// How wide the lists are: on a narrow terminal, in the help of an option, which is indented, and
 /// in all other help.
@@ -124,7 +125,7 @@ pub(in crate::cli) fn common_of(has: &dyn Fn(&str) -> bool) -> String {
     ];
     let read = environment.iter().filter(|(options, ..)| options.iter().any(|option| has(option)));
     let environment: Vec<(&str, &str)> = read.map(|(_, name, meaning)| (*name, *meaning)).collect();
-    let codes = Kind::ALL.map(|(kind, words)| (kind.exit_code().to_string(), words));
+    let codes = KINDS.map(|(kind, words)| (exit_status(kind).to_string(), words));
     let mut statuses = vec![("0", "success")];
     statuses.extend(codes.iter().map(|(code, words)| (code.as_str(), *words)));
     statuses.push((
@@ -156,9 +157,9 @@ mod tests {
     #[test]
     fn every_kind_is_in_the_help() {
         let help = after();
-        for (kind, words) in Kind::ALL {
+        for (kind, words) in KINDS {
             let start: String = words.chars().take(20).collect();
-            assert!(help.contains(&format!("\n  {:<15}{start}", kind.exit_code())), "{kind:?} in {help}");
+            assert!(help.contains(&format!("\n  {:<15}{start}", exit_status(kind))), "{kind:?} in {help}");
         }
     }
 }

@@ -5,7 +5,6 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use cvbake::error::Error;
 use cvbake::text;
 use cvbake::verify::shorten;
 use rustix::fs::OFlags;
@@ -14,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::path::resolve;
 use super::{KEYS, Setting, Shape};
 use crate::cli::environment;
+use crate::failure::Failure;
 
 /// More than any configuration.
 const MAX_BYTES: u64 = 1 << 20;
@@ -30,7 +30,7 @@ const MAX_SHOWN: usize = 100;
 
 /// The text of a file at a usual place; `None` if there is none, or none that this user can get at:
 /// service users have the home directory of somebody else.
-pub(super) fn read_if_any(path: &Path) -> Result<Option<String>, Error> {
+pub(super) fn read_if_any(path: &Path) -> Result<Option<String>, Failure> {
     match path.metadata() {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         // Nobody has named it, so that nobody waits for what comes out of a pipe.
@@ -42,11 +42,11 @@ pub(super) fn read_if_any(path: &Path) -> Result<Option<String>, Error> {
 }
 
 /// The text of a file that somebody has named; `None` if there is none.
-pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
+pub(super) fn read(path: &Path) -> Result<Option<String>, Failure> {
     read_with(path, OFlags::empty())
 }
 
-fn read_with(path: &Path, flags: OFlags) -> Result<Option<String>, Error> {
+fn read_with(path: &Path, flags: OFlags) -> Result<Option<String>, Failure> {
     let unreadable = |what: String| hinted(path, None, what, WHERE.to_owned());
     let mut content = String::new();
     let opened = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path);
@@ -62,17 +62,17 @@ fn read_with(path: &Path, flags: OFlags) -> Result<Option<String>, Error> {
 }
 
 /// Somebody names a file that isn't there.
-pub(super) fn missing(path: &Path) -> Error {
+pub(super) fn missing(path: &Path) -> Failure {
     hinted(path, None, "there is no such file".to_owned(), WHERE.to_owned())
 }
 
-fn problem(path: &Path, line: Option<usize>, what: String) -> Error {
+fn problem(path: &Path, line: Option<usize>, what: String) -> Failure {
     hinted(path, line, what, "`cvbake config show --help` lists the keys".to_owned())
 }
 
-fn hinted(path: &Path, line: Option<usize>, what: String, hint: String) -> Error {
+fn hinted(path: &Path, line: Option<usize>, what: String, hint: String) -> Failure {
     let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
-    Error::Usage { problem: format!("the configuration {}{line}: {what}", path.display()), hint: Some(hint) }
+    Failure::Usage { problem: format!("the configuration {}{line}: {what}", path.display()), hint: Some(hint) }
 }
 
 /// The line as it is most likely meant, if it is a key with a text that has no quotes: `size = 1G`.
@@ -91,7 +91,7 @@ fn quoted(line: &str) -> Option<String> {
 }
 
 /// The keys of a file with their values.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(&'static str, Setting)>, Error> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(&'static str, Setting)>, Failure> {
     let line = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1;
     let table = DeTable::parse(text).map_err(|error| {
         let at = line(error.span().map_or(0, |span| span.start));
@@ -188,7 +188,7 @@ mod tests {
         for (text, expected) in table {
             let error = parse(Path::new("c.toml"), text).unwrap_err();
             assert!(error.line().contains(expected), "{}", error.line());
-            assert_eq!(error.kind().exit_code(), 2);
+            assert_eq!(error.exit_status(), 2);
         }
         assert_eq!(parse(Path::new("c.toml"), "# nothing\n").unwrap(), []);
         for (text, hint) in [

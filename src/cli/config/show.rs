@@ -1,12 +1,12 @@
 //! `cvbake config show`.
 
 use clap::{Arg, Command, CommandFactory as _};
-use cvbake::error::Error;
 use cvbake::text;
 use serde::Serialize;
 
 use super::{KEYS, Key, Settings, Shape};
 use crate::cli::{Cli, output};
+use crate::failure::Failure;
 
 /// Show the configuration
 ///
@@ -52,13 +52,13 @@ struct Row {
 }
 
 /// Shows everything, and then fails if a value is wrong: as whatever uses it would.
-pub(in crate::cli) fn run(args: &Args, settings: &Settings) -> Result<(), Error> {
+pub(in crate::cli) fn run(args: &Args, settings: &Settings) -> Result<(), Failure> {
     let Subcommand::Show(ShowArgs { json }) = &args.command;
     let command = Cli::command();
     let (mut rows, mut first) = (Vec::new(), None);
     for key in KEYS {
         let problem = settings.problem(key);
-        rows.push(row(key, settings, &command, problem.as_ref().map(Error::line)));
+        rows.push(row(key, settings, &command, problem.as_ref().map(Failure::line)));
         first = first.or(problem);
     }
     match json {

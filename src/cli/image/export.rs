@@ -12,7 +12,6 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use cvbake::ImageSource;
 use cvbake::archive::Compression;
-use cvbake::error::Error;
 use cvbake::fetch::{DockerSelect, Error as FetchError, Pull, Select, Source, TarSource};
 use cvbake::images::{ExportJob, Exported, Target};
 use cvbake::text::line;
@@ -22,6 +21,7 @@ use serde::Serialize;
 
 use crate::cli::work::{InStore, Telling, allowed_jobs, want, watch};
 use crate::cli::{environment, registry, source, values};
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// Write an image for other programs
@@ -106,7 +106,7 @@ impl Compress {
     }
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let target = target(&args.target)?;
     args.check(&target)?;
     let job = ExportJob {
@@ -134,9 +134,10 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 
 impl Args {
     /// Refuses what makes no sense before anything is done.
-    fn check(&self, target: &Target) -> Result<(), Error> {
-        let wrong =
-            |problem: &str, hint: &str| Err(Error::Usage { problem: problem.to_owned(), hint: Some(hint.to_owned()) });
+    fn check(&self, target: &Target) -> Result<(), Failure> {
+        let wrong = |problem: &str, hint: &str| {
+            Err(Failure::Usage { problem: problem.to_owned(), hint: Some(hint.to_owned()) })
+        };
         match target {
             Target::DockerArchive { .. } | Target::Tar { .. } if self.all => wrong(
                 "--all cannot be used here: the archive holds one platform only",
@@ -184,7 +185,7 @@ fn file_of(target: &Target) -> Option<&Path> {
 }
 
 /// Anything that can be baked, and a root filesystem without its transport.
-fn image(text: &OsStr) -> Result<ImageSource, Error> {
+fn image(text: &OsStr) -> Result<ImageSource, Failure> {
     root_filesystem(text).map_or_else(|| source::image(text), |source| Ok(source.into()))
 }
 
@@ -192,7 +193,7 @@ fn image(text: &OsStr) -> Result<ImageSource, Error> {
 const TAR_ENDINGS: [&[u8]; 5] = [b".tar", b".tar.gz", b".tgz", b".tar.zst", b".tzst"];
 
 /// A source; a file with the ending of an archive is a root filesystem.
-pub(super) fn image_source(text: &OsStr) -> Result<Source, Error> {
+pub(super) fn image_source(text: &OsStr) -> Result<Source, Failure> {
     root_filesystem(text).map_or_else(|| source::parse(text), Ok)
 }
 
@@ -213,8 +214,8 @@ fn place(text: &OsStr) -> String {
 const STDOUT: &str =
     "tar:- writes the root filesystem to standard output; an image goes to a file, such as docker-archive:image.tar";
 
-fn target(text: &OsStr) -> Result<Target, Error> {
-    let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: Some(hint.to_owned()) });
+fn target(text: &OsStr) -> Result<Target, Failure> {
+    let wrong = |problem: String, hint: &str| Err(Failure::Usage { problem, hint: Some(hint.to_owned()) });
     let tag = |select| match select {
         Select::Only => Ok(None),
         Select::Tag(tag) => Ok(Some(tag)),
@@ -355,7 +356,7 @@ mod tests {
         let digest = format!("oci:d@sha256:{}", "0".repeat(64));
         for text in ["alpine", "docker://alpine", &digest, "docker-archive:f:@0", "dir:x", ".tar"] {
             let error = target(OsStr::new(text)).unwrap_err();
-            assert_eq!(error.kind().exit_code(), if text == "dir:x" { 3 } else { 2 }, "{text}");
+            assert_eq!(error.exit_status(), if text == "dir:x" { 3 } else { 2 }, "{text}");
         }
     }
 

@@ -15,6 +15,7 @@ use super::{date, short, table};
 use crate::cli::source::{elsewhere, or_elsewhere};
 use crate::cli::work::{InStore, want, watch};
 use crate::cli::{environment, output, registry};
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// Show how an image was built, the last step first
@@ -75,7 +76,7 @@ fn rows<'a, L: Into<Layer<'a>>>(steps: Vec<(Option<&'a Step>, Option<L>)>) -> Ve
     steps.into_iter().rev().map(|(step, layer)| (step, layer.map(Into::into))).collect()
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let want = want(args.platform.as_ref());
     let on = |event| ui.on(&event);
     if let Some(source) = elsewhere(&args.name)? {
@@ -93,7 +94,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 }
 
 impl Args {
-    fn print(&self, rows: &[Row<'_>]) -> Result<(), Error> {
+    fn print(&self, rows: &[Row<'_>]) -> Result<(), Failure> {
         if !self.json {
             return output::lines(&text(rows, self.no_trunc));
         }

@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use cvbake::error::Error;
 use cvbake::fetch::Source;
 use cvbake::images::{ImportJob, Imported, RunConfig};
 use cvbake::text::line;
@@ -16,6 +15,7 @@ use serde::Serialize;
 use super::export::{Compress, image_source};
 use crate::cli::work::{InStore, Telling, allowed_jobs, watch};
 use crate::cli::{environment, values};
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// Bring images from files into the store
@@ -117,7 +117,7 @@ fn absolute(text: &str) -> Result<String, String> {
     if text.starts_with('/') { Ok(text.to_owned()) } else { Err("expected a path that begins with /".to_owned()) }
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let source = image_source(&args.source)?;
     args.check(&source)?;
     let job = ImportJob {
@@ -137,8 +137,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 
 impl Args {
     /// Refuses what makes no sense before anything is done.
-    fn check(&self, source: &Source) -> Result<(), Error> {
-        let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: Some(hint.to_owned()) });
+    fn check(&self, source: &Source) -> Result<(), Failure> {
+        let wrong = |problem: String, hint: &str| Err(Failure::Usage { problem, hint: Some(hint.to_owned()) });
         match source {
             Source::Tar(_) if self.name.is_none() => wrong(
                 format!("{source} is a root filesystem, which has no name"),

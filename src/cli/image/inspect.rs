@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::cli::source::{elsewhere, or_elsewhere};
 use crate::cli::work::{InStore, want, watch};
 use crate::cli::{environment, output, registry};
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// Show images in detail, as a JSON list
@@ -65,9 +66,9 @@ enum Found {
     Document(Option<Document>),
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let found = |name: &OsString| Ok((name.to_string_lossy().into_owned(), args.find(name, ui)?));
-    let found = args.names.iter().map(found).collect::<Result<Vec<_>, Error>>()?;
+    let found = args.names.iter().map(found).collect::<Result<Vec<_>, Failure>>()?;
     if args.raw || args.raw_config {
         let bytes = found.iter().map(|(name, found)| args.bytes(name, found)).collect::<Result<Vec<_>, _>>()?;
         return output::document(&bytes.concat());
@@ -78,7 +79,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
 }
 
 impl Args {
-    fn find(&self, name: &OsStr, ui: &Arc<Ui>) -> Result<Found, Error> {
+    fn find(&self, name: &OsStr, ui: &Arc<Ui>) -> Result<Found, Failure> {
         let want = want(self.platform.as_ref());
         let on = |event| ui.on(&event);
         let Some(source) = elsewhere(name)? else {
@@ -98,12 +99,12 @@ impl Args {
         Ok(Found::Elsewhere(Box::new(look.at_image(&want, &on)?)))
     }
 
-    fn bytes<'a>(&self, name: &str, found: &'a Found) -> Result<&'a [u8], Error> {
+    fn bytes<'a>(&self, name: &str, found: &'a Found) -> Result<&'a [u8], Failure> {
         let none = || match self.raw_config {
             true => {
-                Error::Usage { problem: format!("{name} is a root filesystem: it has no configuration"), hint: None }
+                Failure::Usage { problem: format!("{name} is a root filesystem: it has no configuration"), hint: None }
             }
-            false => Error::NoManifest { name: name.to_owned() },
+            false => Error::NoManifest { name: name.to_owned() }.into(),
         };
         match found {
             Found::InStore(inspected) => self.stored_bytes(name, inspected),
@@ -113,7 +114,7 @@ impl Args {
         }
     }
 
-    fn stored_bytes<'a>(&self, name: &str, inspected: &'a Inspected) -> Result<&'a [u8], Error> {
+    fn stored_bytes<'a>(&self, name: &str, inspected: &'a Inspected) -> Result<&'a [u8], Failure> {
         let image = inspected.image.as_ref();
         let bytes = if self.raw_config {
             image.and_then(|image| image.config.as_deref())
@@ -122,7 +123,7 @@ impl Args {
         } else {
             inspected.details.document.as_deref()
         };
-        bytes.ok_or_else(|| Error::Incomplete { name: name.to_owned() })
+        Ok(bytes.ok_or_else(|| Error::Incomplete { name: name.to_owned() })?)
     }
 }
 

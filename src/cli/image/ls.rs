@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use cvbake::error::Error;
 use cvbake::images::{Listed, begins, calls};
 use cvbake::text::line;
 use indicatif::BinaryBytes;
@@ -11,6 +10,7 @@ use serde::Serialize;
 use super::{date, short, table};
 use crate::cli::output;
 use crate::cli::work::InStore;
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// List the images in the store
@@ -51,7 +51,7 @@ pub(super) struct Args {
     store: InStore,
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     args.store.warn_of_none(ui);
     let listed = match args.store.path() {
         Some(_) => cvbake::images::list(&args.store.there(ui)?, &|event| ui.on(&event))?,

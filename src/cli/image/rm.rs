@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use cvbake::error::Error;
 use cvbake::images::Removed;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
 use crate::cli::output;
 use crate::cli::work::InStore;
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// Remove images from the store
@@ -35,7 +35,7 @@ pub(super) struct Args {
     store: InStore,
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let (removed, freed) =
         cvbake::images::remove(&args.store.there(ui)?, &args.names, args.force, &|event| ui.on(&event))?;
     if !args.json {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use cvbake::error::Error;
 use serde::Serialize;
 
 use crate::cli::output;
 use crate::cli::work::InStore;
+use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// Give an image more names
@@ -32,7 +32,7 @@ pub(super) struct Args {
     store: InStore,
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let names = cvbake::images::tag(&args.store.there(ui)?, &args.name, &args.new, &|event| ui.on(&event))?;
     if !args.json {
         let lines = names.iter().map(|name| format!("Tagged {}\n", cvbake::text::line(name)));

@@ -5,8 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cvbake::Checked;
-use cvbake::error::Error;
-use cvbake::event::{Event, Finding};
+use cvbake::event::Event;
 use cvbake::images::{Incomplete, Lack};
 use cvbake::text::line;
 use cvbake::verify::Digest;
@@ -15,6 +14,8 @@ use serde::Serialize;
 
 use crate::cli::work::{InStore, Telling, allowed_jobs};
 use crate::cli::{output, values};
+use crate::failure::Failure;
+use crate::hint;
 use crate::ui::{Mode, Ui};
 
 /// Verify everything in the store against its digests
@@ -51,7 +52,7 @@ impl Args {
     }
 }
 
-pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let on = |event| ui.on(&event);
     let store = args.store.open(&on)?;
     let checked = cvbake::check(&store, args.repair, allowed_jobs(args.jobs), &on)?;
@@ -64,7 +65,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
     match checked.damaged.len() {
         0 => Ok(()),
         _ if args.repair => Ok(()),
-        count => Err(Error::DamagedStore { count }),
+        count => Err(Failure::DamagedStore { count }),
     }
 }
 
@@ -124,7 +125,7 @@ fn json(checked: &Checked, repaired: bool) -> String {
         repaired,
         incomplete: checked.incomplete.iter().map(Image::of).collect(),
         unnamed: checked.unnamed.iter().map(Digest::to_string).collect(),
-        hints: checked.findings().iter().map(Finding::hint).collect(),
+        hints: checked.findings().iter().filter_map(hint::of_finding).collect(),
     };
     let object = serde_json::to_string(&report).expect("numbers, texts and lists of them");
     format!("{object}\n")

@@ -1,12 +1,12 @@
 //! `cvbake store gc`: what nothing needs goes.
 
-use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::store::{Rules, Store, Unused};
 
 use super::{removal, usual_rules};
 use crate::cli::output;
 use crate::cli::work::InStore;
+use crate::failure::Failure;
 
 /// Remove what nothing needs
 ///
@@ -45,7 +45,7 @@ pub(super) struct How {
     quiet: bool,
 }
 
-pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Failure> {
     let mut rules = usual_rules();
     if args.all {
         rules = Rules { layers: Unused::Goes, anonymous: Unused::Goes, even_if_lost: true, ..rules };
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error>
 
 impl How {
     /// Removes what may go by the rules, and tells.
-    pub(super) fn remove(&self, store: &Store, rules: &Rules, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+    pub(super) fn remove(&self, store: &Store, rules: &Rules, on: &(dyn Fn(Event) + Sync)) -> Result<(), Failure> {
         let tell = |event: cvbake::store::Event| on(event.into());
         let sweep = store.sweep(&tell)?;
         let removal = sweep.plan(rules, &tell)?;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::store::Rules;
 
@@ -10,6 +9,7 @@ use super::gc::How;
 use super::{unused_for, usual_rules};
 use crate::cli::values;
 use crate::cli::work::InStore;
+use crate::failure::Failure;
 
 /// Remove images that have not been used for long, or until the store is small enough
 ///
@@ -46,7 +46,7 @@ struct Limits {
     keep_size: Option<u64>,
 }
 
-pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Failure> {
     let mut rules = Rules { keep_bytes: args.limits.keep_size, ..usual_rules() };
     if let Some(age) = args.limits.older_than {
         rules.images = unused_for(age);

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use cvbake::error::Error;
 use cvbake::event::Event;
 use cvbake::store::{Amount, Stats};
 use cvbake::text::line;
@@ -13,6 +12,7 @@ use serde::Serialize;
 use super::usual_rules;
 use crate::cli::work::InStore;
 use crate::cli::{environment, output};
+use crate::failure::Failure;
 
 /// Show how much is in the store
 ///
@@ -30,7 +30,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Error> {
+pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Failure> {
     let store = args.store.open(on)?;
     let stats = store.stats(&usual_rules(), &|event| on(event.into()))?;
     let path = store.path().display().to_string();

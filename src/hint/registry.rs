@@ -1,6 +1,6 @@
 //! What to do about a registry.
 
-use cvbake_fetch::Problem;
+use cvbake::fetch::Problem;
 
 use super::NOT_STORED;
 

@@ -4,7 +4,7 @@
 use std::io::{Error as IoError, ErrorKind};
 use std::path::Path;
 
-use cvbake_archive::CompressionProblem;
+use cvbake::archive::CompressionProblem;
 
 use super::{DAMAGED, FETCH_MISSING};
 
@@ -14,8 +14,8 @@ const NO_IMAGE: &str = "it is no archive of an image; if it is a root filesystem
 const TAR: &str = "a tar archive, plain or compressed with gzip or zstd";
 const CUT_OFF: &str = "the file ends too early: copy or download it again";
 
-pub(super) fn of_fetch(error: &cvbake_fetch::Error, reference: Option<&str>) -> Option<String> {
-    use cvbake_fetch::Error as E;
+pub(super) fn of_fetch(error: &cvbake::fetch::Error, reference: Option<&str>) -> Option<String> {
+    use cvbake::fetch::Error as E;
     match error {
         E::Transport { text, .. } => Some(format!(
             "`skopeo copy {text} oci:image:latest` makes an image layout of it, and `cvbake bake oci:image:latest` bakes it"
@@ -104,15 +104,15 @@ fn of_unopened(path: &Path, error: &IoError, reference: &str) -> Option<String> 
 }
 
 /// Somebody has given something that is no archive; of a layer, whoever made the image has.
-pub(super) fn of_archive(error: &cvbake_archive::Error, reference: Option<&str>) -> Option<String> {
-    use cvbake_archive::TarProblem as P;
+pub(super) fn of_archive(error: &cvbake::archive::Error, reference: Option<&str>) -> Option<String> {
+    use cvbake::archive::TarProblem as P;
     let (transport, path) = reference?.split_once(':')?;
     if !matches!(transport, "tar" | "oci-archive" | "docker-archive") {
         return None;
     }
     let problem = match error {
-        cvbake_archive::Error::Tar { problem, .. } => problem,
-        cvbake_archive::Error::Compressed { problem: CompressionProblem::Truncated { .. }, .. } => {
+        cvbake::archive::Error::Tar { problem, .. } => problem,
+        cvbake::archive::Error::Compressed { problem: CompressionProblem::Truncated { .. }, .. } => {
             return Some(CUT_OFF.to_owned());
         }
         _ => return None,

@@ -1,12 +1,12 @@
 //! What the user can do about what is told, but is no error.
 
-use super::hint::{FETCH_MISSING, REPAIR};
-use crate::event::{Archive, Finding};
-use crate::text;
+use super::{FETCH_MISSING, REPAIR};
+use cvbake::event::{Archive, Finding};
+use cvbake::text;
 
 /// Advice about a finding.
-pub(crate) fn of(finding: &Finding) -> String {
-    match finding {
+pub(crate) fn of(finding: &Finding) -> Option<String> {
+    Some(match finding {
         Finding::Damaged { .. } => REPAIR.to_owned(),
         Finding::NamesLost { known: 0, .. } => {
             "`cvbake store check --repair` finds the images again, under their digests; `cvbake image tag DIGEST NAME` gives them names; \
@@ -43,5 +43,6 @@ pub(crate) fn of(finding: &Finding) -> String {
             )
         }
         Finding::NamesLost { .. } => "`cvbake store check --repair` restores the names".to_owned(),
-    }
+        _ => return None,
+    })
 }

@@ -1,27 +1,29 @@
-//! What the user can do about an error: the only place of the library that knows the program's
-//! flags.
+//! What the user can do about an error of the library, or about what it has found.
 //!
 //! The parts of a hint are separated by semicolons, and each makes sense without the others: the
-//! program leaves out those about options that its command does not have.
+//! command line leaves out those about options that its command does not have.
 
+mod finding;
 mod registry;
 mod source;
 mod space;
+#[cfg(test)]
+mod tests;
 
 use std::io::{Error as IoError, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
-use cvbake_fetch::Problem;
+use cvbake::error::{Cause, Error, Kind};
+use cvbake::fetch::Problem;
+use cvbake::text;
 use rustix::io::Errno;
 
-use super::Error;
-use super::chain::{Cause, chain};
-use super::kind::{Kind, is_broken, is_full, is_full_store, is_of_target, says_full};
+pub(crate) use finding::of as of_finding;
 use registry::{Doing, of_problem, of_writing, speaks_of_tls};
 use source::{of_archive, of_fetch};
 
 /// What can be done about an error.
-pub(super) fn of(error: &Error) -> Option<String> {
+pub(crate) fn of(error: &Error) -> Option<String> {
     let parts = [of_causes(error), slashes(error).filter(|_| error.kind() == Kind::Source)];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("; "))
@@ -32,21 +34,20 @@ pub(super) fn of(error: &Error) -> Option<String> {
 fn slashes(error: &Error) -> Option<String> {
     let Error::Image { reference, .. } = error else { return None };
     let name = reference.strip_prefix("docker://docker:").filter(|name| !name.contains('@'))?;
-    Some(format!("docker://{} is the image of that name", crate::text::line(name)))
+    Some(format!("docker://{} is the image of that name", text::line(name)))
 }
 
 /// The advice that the innermost of an error's causes has which has one.
 fn of_causes(error: &Error) -> Option<String> {
-    let causes: Vec<Cause<'_>> = chain(error).collect();
+    let causes: Vec<Cause<'_>> = error.causes().collect();
     // Whoever has said where it goes knows what to do about that.
     if causes.iter().any(|cause| matches!(cause.downcast_ref(), Some(Error::Tell { .. }))) {
         return None;
     }
-    let is_store = causes.iter().any(|&cause| is_full_store(cause));
-    if is_store || causes.iter().any(|&cause| is_full(cause)) {
-        return Some(space::of(&causes, is_store).to_owned());
+    if error.is_full() {
+        return Some(space::of(&causes, error.kind() == Kind::Store).to_owned());
     }
-    if causes.iter().any(|&cause| is_of_target(cause)) {
+    if causes.iter().any(|cause| matches!(cause.downcast_ref(), Some(Error::Target { .. }))) {
         return causes.iter().rev().find_map(|&cause| of_target(cause));
     }
     if causes.iter().any(|&cause| is_broken(cause)) {
@@ -64,7 +65,7 @@ fn of_causes(error: &Error) -> Option<String> {
     });
     // Of several that stand for one another, the one that the problem is about.
     let asked = |&cause: &Cause<'_>| match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(cvbake_fetch::Error::Registry { registry, .. } | cvbake_fetch::Error::Push { registry, .. }), _) => {
+        (Some(cvbake::fetch::Error::Registry { registry, .. } | cvbake::fetch::Error::Push { registry, .. }), _) => {
             Some(registry.clone())
         }
         (_, Some(Problem::Mirrors { host, .. })) => Some(host.clone()),
@@ -72,8 +73,8 @@ fn of_causes(error: &Error) -> Option<String> {
     };
     let registry = causes.iter().rev().find_map(asked);
     let pushing = |cause: &Cause<'_>| match cause.downcast_ref() {
-        Some(cvbake_fetch::Error::Push { .. }) => Some(Doing::Push),
-        Some(cvbake_fetch::Error::Login { .. }) => Some(Doing::Login),
+        Some(cvbake::fetch::Error::Push { .. }) => Some(Doing::Push),
+        Some(cvbake::fetch::Error::Login { .. }) => Some(Doing::Login),
         _ => None,
     };
     if let Some(doing) = causes.iter().find_map(pushing)
@@ -82,11 +83,11 @@ fn of_causes(error: &Error) -> Option<String> {
         return Some(hint.to_owned());
     }
     let is_part = |cause: &Cause<'_>| match cause.downcast_ref() {
-        Some(cvbake_fetch::Error::Registry { object, .. }) => !object.starts_with("manifest") && object != TAGS,
+        Some(cvbake::fetch::Error::Registry { object, .. }) => !object.starts_with("manifest") && object != TAGS,
         _ => false,
     };
     let is_of_tags = |cause: &Cause<'_>| match cause.downcast_ref() {
-        Some(cvbake_fetch::Error::Registry { object, .. }) => object == TAGS,
+        Some(cvbake::fetch::Error::Registry { object, .. }) => object == TAGS,
         _ => false,
     };
     let is_absent = |cause: &Cause<'_>| matches!(cause.downcast_ref(), Some(Problem::NotFound { .. }));
@@ -98,14 +99,11 @@ fn of_causes(error: &Error) -> Option<String> {
     }
     let is_tag = |cause: &Cause<'_>| matches!(cause.downcast_ref(), Some(Problem::NoSuchTag { .. }));
     let repository = causes.iter().find_map(|cause| match cause.downcast_ref() {
-        Some(cvbake_fetch::Error::Registry { registry, repository, .. }) => Some(format!("{registry}/{repository}")),
+        Some(cvbake::fetch::Error::Registry { registry, repository, .. }) => Some(format!("{registry}/{repository}")),
         _ => None,
     });
     if let Some(repository) = repository.filter(|_| causes.iter().any(is_tag)) {
-        return Some(format!(
-            "check the tag; `cvbake tags {}` lists those that are there",
-            crate::text::line(&repository)
-        ));
+        return Some(format!("check the tag; `cvbake tags {}` lists those that are there", text::line(&repository)));
     }
     // Before there is a manifest, nothing can have been downloaded.
     let is_unreachable = |cause: &Cause<'_>| match cause.downcast_ref() {
@@ -143,7 +141,7 @@ const DAMAGED: &str = "this copy of the image is damaged or incomplete: fetch th
 const ELSEWHERE: &str = "--store DIR uses another directory; --no-cache bakes without a store";
 const READ_ONLY: &str = "--store DIR uses another directory; --no-cache bakes without a store, even the images in this one, as \
                          oci:STORE:NAME, where NAME is docker.io/library/alpine:latest or the like";
-pub(super) const REPAIR: &str =
+pub(crate) const REPAIR: &str =
     "`cvbake store check --repair` removes it, so that it is fetched again, and restores lost names";
 
 fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Option<String> {
@@ -177,6 +175,11 @@ fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Opt
     of_io(cause.downcast_ref()?)
 }
 
+/// Whether it was a disk, or what is between here and there, that failed.
+fn is_broken(cause: Cause<'_>) -> bool {
+    cause.downcast_ref().and_then(IoError::raw_os_error) == Some(Errno::IO.raw_os_error())
+}
+
 /// Whether `host` or `host:port` is the machine that the program runs on.
 fn is_this_machine(host: &str) -> bool {
     if let Ok(address) = host.parse::<SocketAddr>() {
@@ -189,14 +192,11 @@ fn is_this_machine(host: &str) -> bool {
 
 fn of_ours(error: &Error) -> Option<String> {
     match error {
-        Error::Usage { hint, .. } => hint.clone(),
-        Error::NoStore { .. } => {
-            Some("--store DIR names another one; `cvbake pull` and the first bake make one".to_owned())
-        }
-        Error::DamagedStore { .. } => Some(REPAIR.to_owned()),
+        Error::NotInRegistry => Some("`cvbake image import` brings images from files into the store".to_owned()),
+        Error::NoTarget { image } => Some(format!("add one: `cvbake push {image} REGISTRY/NAME:TAG`")),
         Error::PlatformNotStored { registry_name: Some(name), wanted, .. } => Some(format!(
             "`cvbake pull --platform {wanted} {}` fetches it; --platform chooses one that is there",
-            crate::text::line(name)
+            text::line(name)
         )),
         Error::PlatformNotStored { registry_name: None, .. } => Some("--platform chooses one that is there".to_owned()),
         Error::NoSuchImage { similar, .. } if !similar.is_empty() => {
@@ -205,17 +205,13 @@ fn of_ours(error: &Error) -> Option<String> {
         Error::NoSuchImage { .. } => {
             Some("`cvbake image ls` lists the images in the store, `cvbake pull` fetches others".to_owned())
         }
-        Error::NotInStore { name, similar } => Some(match &similar[..] {
-            [] => format!("docker://{name} asks the registry for it; `cvbake image ls` lists the images in the store"),
-            similar => format!("there is {}; docker://{name} asks the registry for it", similar.join(", ")),
-        }),
         Error::AmbiguousImage { .. } => Some("give more of the name or of the digest".to_owned()),
         Error::SeveralNames { .. } => Some("name the ones to remove, or use --force for all of them".to_owned()),
         Error::InUse { .. } => Some("wait until whatever uses it is done, or use --force".to_owned()),
         Error::Incomplete { .. } => Some(FETCH_MISSING.to_owned()),
         Error::Unnamed { sources } => Some(match &sources[..] {
             [first, _, ..] => {
-                format!("import one after the other: `cvbake image import {} team/app:v1`", crate::text::line(first))
+                format!("import one after the other: `cvbake image import {} team/app:v1`", text::line(first))
             }
             _ => "give it a name after the source, such as team/app:v1".to_owned(),
         }),
@@ -245,14 +241,14 @@ fn of_io(error: &IoError) -> Option<String> {
 /// What a registry says of an index is less than what is known of it here.
 fn of_absent(cause: Cause<'_>) -> Option<String> {
     let Some(Error::ListsAbsent { registry_name, .. }) = cause.downcast_ref() else { return None };
-    let fetch = |name: &String| format!("`cvbake pull --all {}` fetches what is missing; ", crate::text::line(name));
+    let fetch = |name: &String| format!("`cvbake pull --all {}` fetches what is missing; ", text::line(name));
     let fetch = registry_name.as_ref().map(fetch).unwrap_or_default();
     Some(format!("{fetch}leave out --all to push the image for one platform"))
 }
 
 /// What is said of a source is no advice about a place that something is to be written to.
 fn of_target(cause: Cause<'_>) -> Option<String> {
-    use cvbake_fetch::Error as E;
+    use cvbake::fetch::Error as E;
     match cause.downcast_ref::<E>()? {
         E::NotALayout { .. } => {
             Some("export to a new or empty directory, or to one that is an OCI image layout".to_owned())
@@ -264,8 +260,8 @@ fn of_target(cause: Cause<'_>) -> Option<String> {
     }
 }
 
-fn of_verify(error: &cvbake_verify::Error, reference: Option<&str>) -> Option<String> {
-    use cvbake_verify::Error as E;
+fn of_verify(error: &cvbake::verify::Error, reference: Option<&str>) -> Option<String> {
+    use cvbake::verify::Error as E;
     match error {
         E::Document { .. } | E::BlobDigest { .. } | E::BlobTooShort { .. } | E::BlobTooLong { .. } => {
             Some(DAMAGED.to_owned())
@@ -288,8 +284,8 @@ fn of_verify(error: &cvbake_verify::Error, reference: Option<&str>) -> Option<St
     }
 }
 
-fn of_ext4(error: &cvbake_ext4::Error) -> Option<String> {
-    use cvbake_ext4::Error as E;
+fn of_ext4(error: &cvbake::ext4::Error) -> Option<String> {
+    use cvbake::ext4::Error as E;
     match error {
         E::TooSmall { needed, .. } => {
             let size = size_argument(*needed);
@@ -306,14 +302,13 @@ fn of_ext4(error: &cvbake_ext4::Error) -> Option<String> {
     }
 }
 
-fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<String> {
-    use cvbake_ext4::mkfs::Error as E;
+fn of_mkfs(error: &cvbake::ext4::mkfs::Error) -> Option<String> {
+    use cvbake::ext4::mkfs::Error as E;
     match error {
         E::Missing { .. } => {
             Some("install the package e2fsprogs, or use --engine native, which needs no program".to_owned())
         }
         E::CannotHold { .. } | E::CannotMake { .. } => Some("--engine native can make it".to_owned()),
-        E::Failed { output, .. } if says_full(output) => Some(space::DISK.to_owned()),
         E::Start { .. } | E::Failed { .. } | E::Differs { .. } | E::Unreadable { .. } => {
             Some("--engine native needs no program".to_owned())
         }
@@ -321,8 +316,8 @@ fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<String> {
     }
 }
 
-fn of_disk(error: &cvbake_disk::Error) -> Option<String> {
-    use cvbake_disk::Error as E;
+fn of_disk(error: &cvbake::disk::Error) -> Option<String> {
+    use cvbake::disk::Error as E;
     match error {
         E::Exists { .. } => Some("--force replaces it".to_owned()),
         E::NotAFile { .. } => Some("only regular files are replaced: remove it, or choose another name".to_owned()),
@@ -345,8 +340,8 @@ fn is_forbidden(error: &IoError) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-fn of_store(error: &cvbake_store::Error) -> Option<String> {
-    use cvbake_store::Error as E;
+fn of_store(error: &cvbake::store::Error) -> Option<String> {
+    use cvbake::store::Error as E;
     match error {
         // Advice about a directory of everybody's would do harm.
         E::Writable { path, .. } if !path.join("oci-layout").is_file() => Some(ELSEWHERE.to_owned()),

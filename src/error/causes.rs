@@ -9,14 +9,10 @@ use super::Error;
 use crate::text;
 
 /// An error of any type.
-pub(super) type Cause<'a> = &'a (dyn StdError + 'static);
+pub type Cause<'a> = &'a (dyn StdError + 'static);
 
-/// An error and its causes, the outermost first.
-///
-/// `source()` alone would miss some: an [`io::Error`] hides the typed error of the reader it came
-/// through, a transparent error hides the one it stands for, and a box has a type of its own. Here
-/// each comes once, as the type it is.
-pub(super) fn chain(error: &Error) -> impl Iterator<Item = Cause<'_>> {
+/// What [`Error::causes`] gives.
+pub(super) fn causes(error: &Error) -> impl Iterator<Item = Cause<'_>> {
     iter::successors(Some(error as Cause<'_>), |&cause| next(cause))
 }
 
@@ -40,11 +36,9 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Disk(error) => Some(error),
             Error::Store(error) => Some(error),
             Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
-            Error::Usage { .. }
-            | Error::NoStore { .. }
-            | Error::DamagedStore { .. }
+            Error::NotInRegistry
+            | Error::NoTarget { .. }
             | Error::NoSuchImage { .. }
-            | Error::NotInStore { .. }
             | Error::AmbiguousImage { .. }
             | Error::NoManifest { .. }
             | Error::Incomplete { .. }
@@ -91,7 +85,7 @@ fn peel(cause: Cause<'_>) -> Cause<'_> {
 pub(super) fn line(error: &Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut image: Option<&str> = None;
-    for cause in chain(error) {
+    for cause in error.causes() {
         let text = words(cause);
         let mut new = text.as_str();
         if let Some(reference) = image {
@@ -238,7 +232,7 @@ mod tests {
         let read = cvbake_verify::Error::Read { object: "y".to_owned(), source: Arc::new(io::Error::other(inner)) };
         let archive = cvbake_archive::Error::Read { offset: 0, source: io::Error::other(read) };
         let error = Error::from(cvbake_unpack::Error::from(archive));
-        let found: Vec<_> = chain(&error).map(|cause| cause.is::<cvbake_verify::Error>()).collect();
+        let found: Vec<_> = error.causes().map(|cause| cause.is::<cvbake_verify::Error>()).collect();
         assert_eq!(found, [false, false, false, true, true]);
     }
 }
