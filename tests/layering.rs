@@ -177,6 +177,43 @@ fn the_library_needs_nothing_of_the_program() {
     }
 }
 
+/// Only the program knows its command line: neither the library nor a stage names an option or a
+/// command of it.
+#[test]
+fn only_the_program_names_its_options() {
+    let stages = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages");
+    let mut todo: Vec<PathBuf> =
+        fs::read_dir(stages).expect("the stages").flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<(String, String)> = modules().into_iter().collect();
+    while let Some(path) = todo.pop() {
+        if path.is_dir() && !path.ends_with("tests") && !path.ends_with("benches") {
+            todo.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("tests.rs") {
+            let text = fs::read_to_string(&path).expect("a source file");
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+            files.push((path.display().to_string(), text));
+        }
+    }
+    assert!(files.len() > 200, "{}", files.len());
+    let names_one = |line: &str| {
+        let option = line.match_indices("--").any(|(at, dashes)| {
+            let before = line[..at].chars().next_back();
+            let after = line[at + dashes.len()..].chars().next();
+            before.is_none_or(|before| " \"`'(".contains(before))
+                && after.is_some_and(|after| after.is_ascii_lowercase())
+        });
+        option || line.contains("`cvbake ")
+    };
+    assert!(names_one(r#""x; --size 4M is enough""#) && names_one(r#""`cvbake pull` fetches it""#));
+    assert!(!names_one(r#""-1 -- xn--a""#));
+    for (name, text) in files {
+        for line in text.lines().map(|line| line.split("// ").next().unwrap_or_default().trim_start()) {
+            let is_comment = line.starts_with("//");
+            assert!(is_comment || !names_one(line), "{name} knows the command line: {line}");
+        }
+    }
+}
+
 /// What is to be trusted is decided in one place.
 #[test]
 fn images_are_proven_in_one_file() {
