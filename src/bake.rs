@@ -46,8 +46,8 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: &(dyn Fn(Event) +
     store.iter().for_each(|store| store.set_durable(output.sync));
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, control)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
-    let window = draft.window(0);
-    let disk = (*job.engine() == Engine::Native).then_some(window);
+    let window = job.format.base().map(|base| draft.window(base));
+    let disk = window.filter(|_| *job.engine() == Engine::Native);
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
     let cx = UnpackContext { keep_packs, disk, ..UnpackContext::new(store.as_ref(), place.path(), way, control, on) };
@@ -89,15 +89,16 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: &(dyn Fn(Event) +
             draft.check_room(content_bytes(&tree))?;
             clock.next(Stage::Write);
             layers.relocate_base_pack(&layout, window)?;
+            let container = job.format.container(layout.len_bytes(), layout.used_ranges());
             if let Some(reuse) = &reuse {
                 layers.look_on_disks(Disks::new(reuse), layout.placements())?;
             }
-            window.set_len(layout.len_bytes())?;
-            let disk = window.sink();
+            let disk = container.begin(&draft)?;
             layout.write_metadata(&tree, &disk)?;
             layers.write(layout.placements(), &disk)?;
-            let is_noted = reuse.is_some() && output.sync;
-            let placed = is_noted.then(|| layers.placed_content(layout.placements(), window.base()));
+            disk.finish()?;
+            let noted = window.filter(|_| reuse.is_some() && output.sync);
+            let placed = noted.map(|window| layers.placed_content(layout.placements(), window.base()));
             (numbers, placed.unwrap_or_default())
         }
         Engine::Mkfs(programs) => {
