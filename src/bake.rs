@@ -17,7 +17,7 @@ use self::plan::{Numbers, content_bytes, plan_of};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::error::Error;
-use crate::event::{Event, Stage};
+use crate::event::{Event, Observer, Stage};
 use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
 use crate::recipe::Engine;
@@ -34,11 +34,11 @@ pub use self::plan::Baked;
 /// # Errors
 /// At the first thing that is not as it should be; the error says what, where, and what was
 /// expected.
-pub fn bake(job: &Job, output: &Output, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
+pub fn bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> Result<Baked, Error> {
     try_bake(job, output, control, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
 }
 
-fn try_bake(job: &Job, output: &Output, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Baked, Error> {
+fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> Result<Baked, Error> {
     let mut clock = Clock::start(Stage::Resolve, on);
     let mut draft = control.during(|| Draft::create(&output.path, output.replace), |draft| Some(draft.temporary()))?;
     draft.set_durable(output.sync);
@@ -129,12 +129,7 @@ struct Finished<'a> {
 }
 
 /// Gives a disk its name.
-fn finish(
-    finished: Finished<'_>,
-    output: &Output,
-    control: &Control,
-    on: &(dyn Fn(Event) + Sync),
-) -> Result<Baked, Error> {
+fn finish(finished: Finished<'_>, output: &Output, control: &Control, on: Observer<'_>) -> Result<Baked, Error> {
     let Finished { plan, reused, placed, draft, store, reuse, mut clock } = finished;
     clock.next(Stage::Commit);
     let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
@@ -172,11 +167,11 @@ fn keep_existing(made: ExistingDisk, output: &Output, clock: Clock<'_>) -> Resul
 ///
 /// # Errors
 /// As [`bake`], as far as it can be told without writing.
-pub fn plan(job: &Job, output: Option<&Output>, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
+pub fn plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<'_>) -> Result<Plan, Error> {
     try_plan(job, output, control, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
 }
 
-fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Plan, Error> {
+fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<'_>) -> Result<Plan, Error> {
     output.map_or(Ok(()), |output| cvbake_disk::check(&output.path, output.replace))?;
     let store = open_existing_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, control)?;
@@ -205,7 +200,7 @@ fn content(image: &Image) -> Option<Digest> {
 }
 
 /// The tree without the extended attributes that nobody could read on the disk.
-fn readable(mut tree: Tree, on: &(dyn Fn(Event) + Sync)) -> Tree {
+fn readable(mut tree: Tree, on: Observer<'_>) -> Tree {
     if let Some(LeftOut { first, kind, name, inodes }) = cvbake_ext4::leave_out_unreadable(&mut tree) {
         let others = match inodes - 1 {
             0 => String::new(),

@@ -11,7 +11,7 @@ use cvbake_verify::Digest;
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::event::{Event, Finding, Stage};
+use crate::event::{Event, Finding, Observer, Stage};
 use crate::images::{self, Incomplete};
 use crate::parallel::in_parallel;
 
@@ -54,7 +54,7 @@ impl Checked {
 ///
 /// # Errors
 /// When the store can't be read, or not repaired.
-pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: &(dyn Fn(Event) + Sync)) -> Result<Checked, Error> {
+pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: Observer<'_>) -> Result<Checked, Error> {
     let mut objects = store.objects()?;
     objects.sort_by_key(|(object, bytes)| (std::cmp::Reverse(*bytes), *object));
     let bytes = objects.iter().map(|(_, bytes)| bytes).sum();

@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use crate::event::{Event, Stage};
+use crate::event::{Event, Observer, Stage};
 
 /// Measures the stages, and tells of each that begins.
 pub(crate) struct Clock<'a> {
-    on: &'a (dyn Fn(Event) + Sync),
+    on: Observer<'a>,
     stage: Stage,
     since: Instant,
     times: Vec<(Stage, Duration)>,
 }
 
 impl<'a> Clock<'a> {
-    pub(crate) fn start(stage: Stage, on: &'a (dyn Fn(Event) + Sync)) -> Clock<'a> {
+    pub(crate) fn start(stage: Stage, on: Observer<'a>) -> Clock<'a> {
         on(Event::Stage(stage));
         Clock { on, stage, since: Instant::now(), times: Vec::new() }
     }

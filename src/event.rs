@@ -8,6 +8,10 @@ use cvbake_verify::Digest;
 
 pub use finding::{Archive, Finding};
 
+/// What is called with each event: from several threads at once, in the middle of the work, which
+/// waits until it returns.
+pub type Observer<'a> = &'a (dyn Fn(Event) + Sync);
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

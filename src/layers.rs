@@ -23,7 +23,7 @@ use cvbake_verify::{Blobs, Digest, Image, Layer, chain_id};
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::event::{Event, Found, LayerEvent};
+use crate::event::{Event, Found, LayerEvent, Observer};
 use crate::parallel::in_parallel;
 use crate::proof::distinct;
 use crate::readahead::Priority;
@@ -86,7 +86,7 @@ pub(crate) struct UnpackContext<'a> {
     /// Whether the thread that reads the layer makes way for others.
     pub(crate) priority: Priority,
     pub(crate) control: &'a Control,
-    pub(crate) on: &'a (dyn Fn(Event) + Sync),
+    pub(crate) on: Observer<'a>,
 }
 
 /// What is to be done with the content of the layers.
@@ -141,7 +141,7 @@ impl<'a> UnpackContext<'a> {
         scratch: &'a Path,
         way: Way,
         control: &'a Control,
-        on: &'a (dyn Fn(Event) + Sync),
+        on: Observer<'a>,
     ) -> UnpackContext<'a> {
         let Way { jobs, streams } = way;
         UnpackContext {

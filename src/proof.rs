@@ -8,7 +8,7 @@ use cvbake_store::{Named, Origin, Pin, Reference, Store};
 use cvbake_verify::{Blobs, Config, Descriptor, Digest, Error as VerifyError, Image, Layer, Root, Want};
 
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Observer};
 use crate::images::Details;
 use crate::images::find::full_name;
 
@@ -25,7 +25,7 @@ pub(crate) fn admit<'s>(
     want: &Want,
     key: fn(&Layer) -> Option<Digest>,
     store: Option<&'s Store>,
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Result<Admitted<'s>, Error> {
     let image = wanted(blobs, want, store)?;
     let pin = pin(store, &image)?;
@@ -86,7 +86,7 @@ fn pin<'s>(store: Option<&'s Store>, image: &Image) -> Result<Option<Pin<'s>>, E
 }
 
 /// Tells what an image is. One layer that it has twice is worked on once.
-pub(crate) fn announce(image: &Image, key: fn(&Layer) -> Option<Digest>, on: &(dyn Fn(Event) + Sync)) {
+pub(crate) fn announce(image: &Image, key: fn(&Layer) -> Option<Digest>, on: Observer<'_>) {
     let distinct = distinct(image.layers(), key);
     let bytes = distinct.iter().try_fold(0u64, |sum, layer| sum.checked_add(layer.size()?));
     let digest = image.descriptor().map(|manifest| manifest.digest);
@@ -95,7 +95,7 @@ pub(crate) fn announce(image: &Image, key: fn(&Layer) -> Option<Digest>, on: &(d
 }
 
 /// Tells what is odd about an image.
-pub(crate) fn warn(image: &Image, on: &(dyn Fn(Event) + Sync)) {
+pub(crate) fn warn(image: &Image, on: Observer<'_>) {
     image.warnings().iter().for_each(|warning| on(Event::Warning(warning.to_string())));
 }
 

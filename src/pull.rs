@@ -13,7 +13,7 @@ use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Image, Layer, Want
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::error::Error;
-use crate::event::{Event, LayerEvent, Stage};
+use crate::event::{Event, LayerEvent, Observer, Stage};
 use crate::everything;
 use crate::layers::with_another;
 use crate::parallel::{Stop, in_parallel};
@@ -57,11 +57,11 @@ pub struct Pulled {
 ///
 /// # Errors
 /// When it is not in a registry, or at the first thing that is not as it should be.
-pub fn pull(job: &PullJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Pulled, Error> {
+pub fn pull(job: &PullJob, control: &Control, on: Observer<'_>) -> Result<Pulled, Error> {
     try_pull(job, control, on).map_err(|error| Error::image_in(Some(&job.store), &job.source, error))
 }
 
-fn try_pull(job: &PullJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Pulled, Error> {
+fn try_pull(job: &PullJob, control: &Control, on: Observer<'_>) -> Result<Pulled, Error> {
     // Of a file or a directory nothing would come into the store.
     let Source::Registry(_) = &job.source else { return Err(Error::NotInRegistry) };
     let mut clock = Clock::start(Stage::Resolve, on);
@@ -116,17 +116,12 @@ struct Found<'s> {
 }
 
 impl<'s> Found<'s> {
-    fn one(
-        blobs: &dyn Blobs,
-        job: &PullJob,
-        store: Option<&'s Store>,
-        on: &(dyn Fn(Event) + Sync),
-    ) -> Result<Found<'s>, Error> {
+    fn one(blobs: &dyn Blobs, job: &PullJob, store: Option<&'s Store>, on: Observer<'_>) -> Result<Found<'s>, Error> {
         let Admitted { image, pin } = admit(blobs, &job.want, Layer::digest, store, on)?;
         Ok(Found { digest: image.identity().digest(), images: vec![image], others: Vec::new(), _pin: pin })
     }
 
-    fn all(blobs: &dyn Blobs, store: Option<&'s Store>, on: &(dyn Fn(Event) + Sync)) -> Result<Found<'s>, Error> {
+    fn all(blobs: &dyn Blobs, store: Option<&'s Store>, on: Observer<'_>) -> Result<Found<'s>, Error> {
         let contents = Contents::of_everything(blobs)?.expect("a name in a registry stands for one document");
         let images = everything::images(blobs, &contents)?;
         let pin = store.map(|store| store.pin(contents.digests())).transpose()?;
@@ -159,7 +154,7 @@ fn read_all(
     mut reader: Box<dyn Read + Send + '_>,
     number: usize,
     stop: &Stop<'_>,
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Result<(), Error> {
     /// How much is read at once.
     const BUFFER: usize = 256 << 10;

@@ -12,7 +12,7 @@ use cvbake_verify::{Blobs, Descriptor, Digest, Layer, Root, Want};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::error::Error;
-use crate::event::{Event, LayerEvent, Stage};
+use crate::event::{Event, LayerEvent, Observer, Stage};
 use crate::parallel::{Stop, in_parallel};
 use crate::proof::{registry_name, wanted, warn};
 use crate::source::{ImageSource, Located};
@@ -73,7 +73,7 @@ pub struct Pushed {
 /// # Errors
 /// At the first thing that is not as it should be. Then the name in the registry points to what it
 /// pointed to before.
-pub fn push(job: &PushJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
+pub fn push(job: &PushJob, control: &Control, on: Observer<'_>) -> Result<Pushed, Error> {
     let name = job.target.as_ref().map_or_else(|| job.source.to_string(), |target| format!("docker://{target}"));
     try_push(job, control, on).map_err(|error| match error {
         // What is wrong with the source says so itself.
@@ -99,7 +99,7 @@ fn of_source(source: &ImageSource, error: Error) -> Error {
     }
 }
 
-fn try_push(job: &PushJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Pushed, Error> {
+fn try_push(job: &PushJob, control: &Control, on: Observer<'_>) -> Result<Pushed, Error> {
     let mut clock = Clock::start(Stage::Resolve, on);
     let store = match &job.source {
         ImageSource::At(Source::Registry(_)) | ImageSource::Short(_) | ImageSource::Digest(_) => {
@@ -216,7 +216,7 @@ fn put_blob(
     target: &Target<'_>,
     blob: &Blob,
     blobs: &dyn Blobs,
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Result<(Digest, u64, Put), Error> {
     let put = target.put_blob(blob, blobs, &|event| on(event.into()))?;
     if put != Put::Sent {

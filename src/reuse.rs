@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::event::{Event, Found};
+use crate::event::{Event, Found, Observer};
 use crate::known::is_known;
 use crate::recipe::Recipe;
 use crate::report::{LayerReport, Plan};
@@ -87,13 +87,13 @@ impl<'a> Reuse<'a> {
     }
 
     /// What is noted; what can't be read is no loss.
-    fn noted<T: DeserializeOwned>(&self, key: &Digest, on: &(dyn Fn(Event) + Sync)) -> Option<T> {
+    fn noted<T: DeserializeOwned>(&self, key: &Digest, on: Observer<'_>) -> Option<T> {
         let text = self.store.note(key, &|event| on(event.into())).ok().flatten()?;
         serde_json::from_slice(&text).ok()
     }
 
     /// Notes something. That it can't be noted is nobody's trouble but the next run's.
-    fn keep(&self, key: &Digest, note: &impl Serialize, on: &(dyn Fn(Event) + Sync)) {
+    fn keep(&self, key: &Digest, note: &impl Serialize, on: Observer<'_>) {
         let kept = serde_json::to_vec(note).map(|text| self.store.put_note(key, &text));
         if let Ok(Err(error)) = kept {
             on(Event::Note(Error::from(error).line()));
@@ -101,7 +101,7 @@ impl<'a> Reuse<'a> {
     }
 
     /// Whether the store has what a pull would bring.
-    fn is_complete(&self, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
+    fn is_complete(&self, on: Observer<'_>) -> Result<bool, Error> {
         for layer in self.image.layers() {
             if self.lacks(layer, on)? {
                 return Ok(false);
@@ -112,7 +112,7 @@ impl<'a> Reuse<'a> {
 
     /// Whether a pull would bring a layer. What is there counts by its length: whoever reads it
     /// finds out whether it is right.
-    pub(crate) fn lacks(&self, layer: &Layer, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
+    pub(crate) fn lacks(&self, layer: &Layer, on: Observer<'_>) -> Result<bool, Error> {
         let Some((digest, size)) = layer.digest().zip(layer.size()).filter(|_| self.in_registry) else {
             return Ok(false);
         };
@@ -120,7 +120,7 @@ impl<'a> Reuse<'a> {
     }
 
     /// A disk that is just what is to be made; of several the one that stands where it is to stand.
-    pub(crate) fn find(&self, output: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Option<ExistingDisk>, Error> {
+    pub(crate) fn find(&self, output: &Path, on: Observer<'_>) -> Result<Option<ExistingDisk>, Error> {
         let Some(note) = self.noted::<Note>(&self.key, on).filter(|_| self.wanted) else { return Ok(None) };
         if !self.is_complete(on)? {
             return Ok(None);
@@ -161,7 +161,7 @@ impl<'a> Reuse<'a> {
     }
 
     /// A disk that is the one of which this is the key.
-    fn open(&self, key: &Digest, on: &(dyn Fn(Event) + Sync)) -> Option<(File, Place)> {
+    fn open(&self, key: &Digest, on: Observer<'_>) -> Option<(File, Place)> {
         first_open(self.noted::<Note>(key, on)?.places)
     }
 
@@ -173,7 +173,7 @@ impl<'a> Reuse<'a> {
         made: &Metadata,
         path: &Path,
         content: &PlacedContent,
-        on: &(dyn Fn(Event) + Sync),
+        on: Observer<'_>,
     ) {
         let Some(place) = whole_path(path).and_then(|path| settled(&path, made, &content.positions)) else { return };
         for (pack, places) in &content.packs {
@@ -216,7 +216,7 @@ impl ExistingDisk {
 
     /// Makes a draft the same; `false` if the disk can't be read, or was changed meanwhile, and
     /// then the draft is empty.
-    pub(crate) fn copy_to(&self, draft: &Draft, on: &(dyn Fn(Event) + Sync)) -> Result<bool, Error> {
+    pub(crate) fn copy_to(&self, draft: &Draft, on: Observer<'_>) -> Result<bool, Error> {
         match draft.copy_whole(&self.file) {
             Ok(()) if self.noted.is(&self.file) => return Ok(true),
             Ok(()) => {}

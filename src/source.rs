@@ -9,7 +9,7 @@ use cvbake_store::{Reference, Store};
 use cvbake_verify::Blobs;
 
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Observer};
 use crate::images::find::{find_among, find_by_end, find_digest, names, repository};
 use crate::layers::Way;
 use crate::workplace::Workplace;
@@ -69,12 +69,7 @@ impl ImageSource {
     }
 
     /// Finds out where the image is; registries are not asked.
-    pub(crate) fn locate(
-        &self,
-        registry: &Options,
-        store: Option<&Store>,
-        on: &(dyn Fn(Event) + Sync),
-    ) -> Result<Located, Error> {
+    pub(crate) fn locate(&self, registry: &Options, store: Option<&Store>, on: Observer<'_>) -> Result<Located, Error> {
         match self {
             ImageSource::At(source) => Ok(Located::At(source.clone())),
             ImageSource::Short(name) => {
@@ -94,12 +89,7 @@ impl ImageSource {
 
 /// What a short name is in the store, if it is something there under another name than those that
 /// it stands for among registries.
-fn by_name(
-    store: &Store,
-    name: &Name,
-    registry: &Options,
-    on: &(dyn Fn(Event) + Sync),
-) -> Result<Option<Located>, Error> {
+fn by_name(store: &Store, name: &Name, registry: &Options, on: Observer<'_>) -> Result<Option<Located>, Error> {
     let known = names(store, on)?;
     let asked =
         Asked { names: cvbake_fetch::stands_for(name, registry, &|event| on(event.into()))?, pull: registry.pull };

@@ -9,7 +9,7 @@ use cvbake_store::Store;
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::Observer;
 
 /// A private directory that goes when the bake ends, however it ends: in the store, so that
 /// finished work can be moved to its place there; without a store, beside the output, where there
@@ -68,13 +68,13 @@ impl Workplace {
 }
 
 /// Opens the store, if there is to be one.
-pub(crate) fn open_store(path: Option<&Path>, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
+pub(crate) fn open_store(path: Option<&Path>, on: Observer<'_>) -> Result<Option<Store>, Error> {
     path.iter().for_each(|path| tracing::debug!("the store is {}", path.display()));
     Ok(path.map(|path| Store::open(path, &|event| on(event.into()))).transpose()?)
 }
 
 /// Opens the store, if there is to be one and there is one.
-pub(crate) fn open_existing_store(path: Option<&Path>, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Store>, Error> {
+pub(crate) fn open_existing_store(path: Option<&Path>, on: Observer<'_>) -> Result<Option<Store>, Error> {
     path.iter().for_each(|path| tracing::debug!("the store is {}", path.display()));
     Ok(path.map(|path| Store::open_existing(path, &|event| on(event.into()))).transpose()?.flatten())
 }

@@ -8,7 +8,7 @@ use cvbake_tree::{Inode, Kind, Tree};
 use cvbake_verify::{Config, Digest, Image};
 
 use super::job::named_by;
-use crate::event::{Event, Stage};
+use crate::event::{Event, Observer, Stage};
 use crate::layers::Layers;
 use crate::recipe::Recipe;
 use crate::report::Plan;
@@ -82,7 +82,7 @@ impl Numbers {
         }
     }
 
-    pub(super) fn announce(self, on: &(dyn Fn(Event) + Sync)) {
+    pub(super) fn announce(self, on: Observer<'_>) {
         on(Event::Planned { disk_bytes: self.disk_bytes, content_bytes: self.content_bytes });
     }
 }

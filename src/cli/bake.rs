@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ValueEnum, ValueHint};
 use cvbake::control::Control;
-use cvbake::event::Event;
+use cvbake::event::{Event, Observer};
 use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::{Pull, Source, TarSource};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
@@ -249,13 +249,7 @@ impl Args {
         self.telling.mode()
     }
 
-    fn bake(
-        &self,
-        job: &Job,
-        output: Option<&Path>,
-        control: &Control,
-        on: &(dyn Fn(Event) + Sync),
-    ) -> Result<Report, Failure> {
+    fn bake(&self, job: &Job, output: Option<&Path>, control: &Control, on: Observer<'_>) -> Result<Report, Failure> {
         let engine = match self.engine {
             EngineName::Native => "native",
             EngineName::Mkfs => "mkfs",
@@ -282,7 +276,7 @@ impl Args {
         }
     }
 
-    fn job(&self, source: ImageSource, on: &(dyn Fn(Event) + Sync)) -> Result<Job, Failure> {
+    fn job(&self, source: ImageSource, on: Observer<'_>) -> Result<Job, Failure> {
         let mut job = Job::new(source);
         job.registry = self.registry.options(Pull::Missing)?;
         job.want = want(self.platform.as_ref());
@@ -322,7 +316,7 @@ impl Args {
 
     /// The store that was asked for, or the default one. Where the user has no place of their own
     /// for the latter, as service users have none, the bake does without.
-    fn store(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<PathBuf>, Failure> {
+    fn store(&self, on: Observer<'_>) -> Result<Option<PathBuf>, Failure> {
         if self.no_cache {
             return Ok(None);
         }

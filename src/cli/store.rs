@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use cvbake::event::{Event, Finding};
+use cvbake::event::{Event, Finding, Observer};
 use cvbake::store::{Imported, Removal, Rules, Store, Unused};
 use cvbake::verify::Digest;
 use indicatif::BinaryBytes;
@@ -45,7 +45,7 @@ enum Command {
 const KEEP_UNUSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl InStore {
-    fn open(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Store, Failure> {
+    fn open(&self, on: Observer<'_>) -> Result<Store, Failure> {
         let path = self.needed()?;
         Store::open_existing(&path, &|event| on(event.into()))?.ok_or(Failure::NoStore { path })
     }
@@ -107,12 +107,7 @@ impl Pruned {
 impl Limit {
     /// Removes what was used least recently until the store is no larger than that. What the run
     /// that just ended has used stays; that run has succeeded whatever comes of this.
-    pub(super) fn keep(
-        self,
-        path: &Path,
-        used: impl IntoIterator<Item = Digest>,
-        on: &(dyn Fn(Event) + Sync),
-    ) -> Option<Pruned> {
+    pub(super) fn keep(self, path: &Path, used: impl IntoIterator<Item = Digest>, on: Observer<'_>) -> Option<Pruned> {
         let imported = if self.with_imported { Imported::Last } else { Imported::Stay };
         let Removal { images, imported, bytes, .. } = limit(path, self.bytes, imported, used, on)?;
         Some(Pruned { images, imported, bytes })
@@ -124,7 +119,7 @@ fn limit(
     keep_bytes: u64,
     imported: Imported,
     used: impl IntoIterator<Item = Digest>,
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Option<Removal> {
     let tell = |event: cvbake::store::Event| on(event.into());
     let tidy = || -> Result<_, Failure> {

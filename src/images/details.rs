@@ -10,7 +10,7 @@ use cvbake_verify::{Candidate, CheckedReader, Descriptor, Digest, Links, MAX_DOC
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::event::{Event, Finding};
+use crate::event::{Event, Finding, Observer};
 
 /// What a name points to, and the images that it leads to.
 #[derive(Debug, Clone)]
@@ -102,7 +102,7 @@ struct RootFs {
 
 impl Details {
     /// Looks at what a name points to.
-    pub(crate) fn of(store: &Store, reference: &Reference, on: &(dyn Fn(Event) + Sync)) -> Result<Details, Error> {
+    pub(crate) fn of(store: &Store, reference: &Reference, on: Observer<'_>) -> Result<Details, Error> {
         let Reference { digest, media_type, size } = reference.clone();
         let top = Descriptor { media_type, digest, size };
         let mut details =
@@ -216,7 +216,7 @@ fn image(
     candidate: &Candidate,
     manifest: Vec<u8>,
     blobs: Vec<Descriptor>,
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Result<ImageDetails, Error> {
     let mut blobs = blobs.into_iter();
     let config_descriptor = blobs.next();
@@ -257,7 +257,7 @@ fn image(
 }
 
 /// The bytes of a document, if it is in the store, and right.
-fn read(store: &Store, descriptor: &Descriptor, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Vec<u8>>, Error> {
+fn read(store: &Store, descriptor: &Descriptor, on: Observer<'_>) -> Result<Option<Vec<u8>>, Error> {
     let Descriptor { digest, size, .. } = descriptor;
     if *size > json::MAX_BYTES as u64 {
         on(Event::Warning(format!("{digest} has {size} bytes, more than any document")));
@@ -275,7 +275,7 @@ fn read(store: &Store, descriptor: &Descriptor, on: &(dyn Fn(Event) + Sync)) -> 
 }
 
 /// A blob of the store, of the length that it should have. Nothing is changed by that.
-fn look(store: &Store, descriptor: &Descriptor, on: &(dyn Fn(Event) + Sync)) -> Result<Option<File>, Error> {
+fn look(store: &Store, descriptor: &Descriptor, on: Observer<'_>) -> Result<Option<File>, Error> {
     match store.look_at_blob(&descriptor.digest, descriptor.size)? {
         Health::Absent => Ok(None),
         Health::Whole(file) => Ok(Some(file)),
@@ -286,7 +286,7 @@ fn look(store: &Store, descriptor: &Descriptor, on: &(dyn Fn(Event) + Sync)) -> 
     }
 }
 
-fn damaged(digest: &Digest, problem: &dyn std::error::Error, on: &(dyn Fn(Event) + Sync)) {
+fn damaged(digest: &Digest, problem: &dyn std::error::Error, on: Observer<'_>) {
     let (what, problem) = (format!("blob {digest} in the store"), problem.to_string());
     on(Event::Finding(Finding::Damaged { what, problem }));
 }

@@ -18,7 +18,7 @@ use super::layer::Intake;
 use super::stream::Stream;
 use crate::control::Control;
 use crate::error::Error;
-use crate::event::{Event, Stage};
+use crate::event::{Event, Observer, Stage};
 use crate::layers::{Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit, announce, prove};
 use crate::source::{ImageSource, Located};
@@ -103,21 +103,11 @@ pub struct Exported {
 ///
 /// # Errors
 /// At the first thing that is not as it should be.
-pub fn export(
-    job: &ExportJob,
-    stream: &mut dyn Write,
-    control: &Control,
-    on: &(dyn Fn(Event) + Sync),
-) -> Result<Exported, Error> {
+pub fn export(job: &ExportJob, stream: &mut dyn Write, control: &Control, on: Observer<'_>) -> Result<Exported, Error> {
     try_export(job, stream, control, on).map_err(|error| Error::image_in(job.store.as_deref(), &job.source, error))
 }
 
-fn try_export(
-    job: &ExportJob,
-    stream: &mut dyn Write,
-    control: &Control,
-    on: &(dyn Fn(Event) + Sync),
-) -> Result<Exported, Error> {
+fn try_export(job: &ExportJob, stream: &mut dyn Write, control: &Control, on: Observer<'_>) -> Result<Exported, Error> {
     on(Event::Stage(Stage::Resolve));
     let store = open_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, control)?;
@@ -173,7 +163,7 @@ fn convert_into(
     job: &ExportJob,
     place: &Workplace,
     control: &Control,
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Result<Reference, Error> {
     let image = prove(blobs, &job.want)?;
     announce(&image, Layer::diff_id, on);
@@ -197,7 +187,7 @@ struct Work<'a> {
     place: &'a Workplace,
     store: Option<&'a Store>,
     control: &'a Control,
-    on: &'a (dyn Fn(Event) + Sync),
+    on: Observer<'a>,
 }
 
 impl<'a> Work<'a> {

@@ -10,7 +10,7 @@ use cvbake_verify::Digest;
 
 use super::details::Details;
 use crate::error::Error;
-use crate::event::{Event, Finding};
+use crate::event::{Event, Finding, Observer};
 
 /// An image that was found: what it is, and how it was found.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub(crate) fn full_name(text: &str) -> Option<String> {
 
 /// Finds an image. A name goes before a digest that starts alike, and that of a manifest or index
 /// before that of a configuration.
-pub(crate) fn find(store: &Store, text: &str, on: &(dyn Fn(Event) + Sync)) -> Result<Found, Error> {
+pub(crate) fn find(store: &Store, text: &str, on: Observer<'_>) -> Result<Found, Error> {
     find_among(store, &names(store, on)?, text)
 }
 
@@ -118,7 +118,7 @@ fn by_config(store: &Store, all: &[(String, Reference)], text: &str) -> Result<O
 }
 
 /// All names that are known, in order. What is damaged or lost is told, and stays as it is.
-pub(crate) fn names(store: &Store, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<(String, Reference)>, Error> {
+pub(crate) fn names(store: &Store, on: Observer<'_>) -> Result<Vec<(String, Reference)>, Error> {
     let Names { known, damaged, lost, all_lost, .. } = store.look_at_names()?;
     for (path, damage) in damaged {
         on(Event::Finding(Finding::Damaged { what: path.display().to_string(), problem: damage.to_string() }));

@@ -16,7 +16,7 @@ use super::layer::{Intake, NewLayer};
 use super::names::give;
 use crate::control::Control;
 use crate::error::Error;
-use crate::event::{Event, Stage};
+use crate::event::{Event, Observer, Stage};
 use crate::everything;
 use crate::layers::archive;
 use crate::parallel::in_parallel;
@@ -74,11 +74,11 @@ pub(super) struct Kept {
 ///
 /// # Errors
 /// At the first thing that is not as it should be.
-pub fn import(job: &ImportJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Imported>, Error> {
+pub fn import(job: &ImportJob, control: &Control, on: Observer<'_>) -> Result<Vec<Imported>, Error> {
     try_import(job, control, on).map_err(|error| Error::image_in(Some(&job.store), &job.source, error))
 }
 
-fn try_import(job: &ImportJob, control: &Control, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Imported>, Error> {
+fn try_import(job: &ImportJob, control: &Control, on: Observer<'_>) -> Result<Vec<Imported>, Error> {
     on(Event::Stage(Stage::Resolve));
     let store = open_store(Some(&job.store), on)?.expect("there is a path");
     let place = Workplace::open(Some(&store), None, &job.store, control)?;

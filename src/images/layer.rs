@@ -11,7 +11,7 @@ use cvbake_verify::{Algorithm, Blobs, Descriptor, Digest, Hasher, HashingReader,
 
 use crate::control::Control;
 use crate::error::Error;
-use crate::event::{Event, Found, LayerEvent};
+use crate::event::{Event, Found, LayerEvent, Observer};
 use crate::known::learn;
 use crate::layers::archive;
 use crate::parallel::Stop;
@@ -28,7 +28,7 @@ pub(super) struct Intake<'a> {
     /// How layers are kept that come without compression.
     pub(super) compression: Compression,
     pub(super) control: &'a Control,
-    pub(super) on: &'a (dyn Fn(Event) + Sync),
+    pub(super) on: Observer<'a>,
 }
 
 /// How much of a blob is read at once.
@@ -228,7 +228,7 @@ struct Kept<'a, R> {
     /// Why it could not be kept, which is no fault of what is read.
     failed: Option<Error>,
     number: usize,
-    on: &'a (dyn Fn(Event) + Sync),
+    on: Observer<'a>,
 }
 
 impl<R: Read> Read for Kept<'_, R> {

@@ -10,7 +10,7 @@ use cvbake_verify::{Digest, Want};
 use super::details::{Details, ImageDetails};
 use super::find::{find_among, names, split, unnamed};
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::Observer;
 use crate::proof::wanted;
 
 /// A name in the store, and what it stands for.
@@ -45,7 +45,7 @@ pub struct Inspected {
 ///
 /// # Errors
 /// When the store can't be read.
-pub fn list(store: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Listed>, Error> {
+pub fn list(store: &Path, on: Observer<'_>) -> Result<Vec<Listed>, Error> {
     let Some(store) = Store::open_to_look(store)? else { return Ok(Vec::new()) };
     let mut known: BTreeMap<Digest, Details> = BTreeMap::new();
     let mut listed = Vec::new();
@@ -73,7 +73,7 @@ pub fn list(store: &Path, on: &(dyn Fn(Event) + Sync)) -> Result<Vec<Listed>, Er
 ///
 /// # Errors
 /// When there is no such image, or the store can't be read.
-pub fn inspect(store: &Path, name: &str, want: &Want, on: &(dyn Fn(Event) + Sync)) -> Result<Inspected, Error> {
+pub fn inspect(store: &Path, name: &str, want: &Want, on: Observer<'_>) -> Result<Inspected, Error> {
     let missing = || Error::NoSuchImage { name: name.to_owned(), similar: Vec::new() };
     let store = Store::open_to_look(store)?.ok_or_else(missing)?;
     let references = names(&store, on)?;

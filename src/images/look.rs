@@ -10,7 +10,7 @@ use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Error as VerifyErr
 use super::details::{Step, told};
 use crate::control::Control;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::Observer;
 use crate::proof::{prove, warn};
 use crate::source::open_source;
 use crate::workplace::Workplace;
@@ -97,7 +97,7 @@ impl Look<'_> {
     ///
     /// # Errors
     /// When there is none, or its documents are not what they should be.
-    pub fn at_image(&self, want: &Want, on: &(dyn Fn(Event) + Sync)) -> Result<Looked, Error> {
+    pub fn at_image(&self, want: &Want, on: Observer<'_>) -> Result<Looked, Error> {
         self.at(on, &|blobs| {
             let image = prove(blobs, want)?;
             warn(&image, on);
@@ -130,11 +130,11 @@ impl Look<'_> {
     ///
     /// # Errors
     /// When it can't be read, or is not what its digest says.
-    pub fn at_document(&self, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Document>, Error> {
+    pub fn at_document(&self, on: Observer<'_>) -> Result<Option<Document>, Error> {
         self.at(on, &|blobs| Ok(top(blobs)?))
     }
 
-    fn at<T>(&self, on: &(dyn Fn(Event) + Sync), look: &dyn Fn(&dyn Blobs) -> Result<T, Error>) -> Result<T, Error> {
+    fn at<T>(&self, on: Observer<'_>, look: &dyn Fn(&dyn Blobs) -> Result<T, Error>) -> Result<T, Error> {
         let look = || {
             let place = Workplace::open(None, None, self.temporary, self.control)?;
             let tell = |event: cvbake_fetch::Event| on(event.into());

@@ -9,7 +9,7 @@ use cvbake_verify::Digest;
 use super::details::Details;
 use super::find::{find, full_name};
 use crate::error::Error;
-use crate::event::{Event, Finding};
+use crate::event::{Event, Finding, Observer};
 
 /// What became of an image when names were taken away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Removed {
 ///
 /// # Errors
 /// When there is no such image, or a name is none.
-pub fn tag(store: &Path, name: &str, new: &[String], on: &(dyn Fn(Event) + Sync)) -> Result<Vec<String>, Error> {
+pub fn tag(store: &Path, name: &str, new: &[String], on: Observer<'_>) -> Result<Vec<String>, Error> {
     let full = |name: &String| {
         let full = full_name(name).filter(|full| !full.contains('@'));
         full.ok_or_else(|| Error::ImageName { name: name.clone() })
@@ -60,7 +60,7 @@ pub(super) fn give(
     names: &[String],
     reference: &Reference,
     origin: Origin,
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Result<(), Error> {
     let tell = |event: cvbake_store::Event| on(event.into());
     let mut former = store.images(&tell)?;
@@ -87,12 +87,7 @@ pub(super) fn give(
 ///
 /// # Errors
 /// When there is no such image, or it must stay.
-pub fn remove(
-    store: &Path,
-    names: &[String],
-    force: bool,
-    on: &(dyn Fn(Event) + Sync),
-) -> Result<(Vec<Removed>, u64), Error> {
+pub fn remove(store: &Path, names: &[String], force: bool, on: Observer<'_>) -> Result<(Vec<Removed>, u64), Error> {
     let tell = |event: cvbake_store::Event| on(event.into());
     let missing = |name: &String| Error::NoSuchImage { name: name.clone(), similar: Vec::new() };
     let Some(store) = Store::open_existing(store, &tell)? else {

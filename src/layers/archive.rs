@@ -4,7 +4,7 @@
 use cvbake_unpack::Index;
 use cvbake_verify::Image;
 
-use crate::event::{Archive, Event, Finding};
+use crate::event::{Archive, Event, Finding, Observer};
 
 /// What is odd about an archive, should it be meant as a root filesystem.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ pub(crate) enum Oddity {
 }
 
 /// Warns about a bare root filesystem that is an odd one.
-pub(crate) fn warn(image: &Image, oddity: Option<Oddity>, on: &(dyn Fn(Event) + Sync)) {
+pub(crate) fn warn(image: &Image, oddity: Option<Oddity>, on: Observer<'_>) {
     // What has a configuration was read as an image, of which layers may be anything.
     let (Some(oddity), None) = (oddity, image.config()) else { return };
     let source = image.reference().to_owned();

@@ -8,7 +8,7 @@ use cvbake_verify::{Blobs, Digest, HashingReader, Layer};
 
 use super::UnpackContext;
 use crate::error::Error;
-use crate::event::{Event, LayerEvent};
+use crate::event::{Event, LayerEvent, Observer};
 use crate::known::{is_known, learn};
 use crate::parallel::Stop;
 use crate::readahead::{BUFFERS, buffers_for, read_ahead};
@@ -96,7 +96,7 @@ struct Counted<'a> {
     inner: Box<dyn Read + Send + 'a>,
     number: usize,
     stop: &'a Stop<'a>,
-    on: &'a (dyn Fn(Event) + Sync),
+    on: Observer<'a>,
 }
 
 impl Read for Counted<'_> {

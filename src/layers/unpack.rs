@@ -14,7 +14,7 @@ use super::content::Content;
 use super::pack_file::PackFile;
 use super::{Purpose, UnpackContext, Unpacked, pack_name};
 use crate::error::Error;
-use crate::event::{Event, Found};
+use crate::event::{Event, Found, Observer};
 use crate::parallel::Stop;
 
 pub(super) fn unpack<'a>(
@@ -102,7 +102,7 @@ pub(super) fn index_again(unpacked: &Unpacked<'_>, cx: UnpackContext<'_>) -> Opt
     Index::decode(&bytes?).ok()
 }
 
-fn warn_about_compression(layer: &Layer, found: cvbake_archive::Compression, on: &(dyn Fn(Event) + Sync)) {
+fn warn_about_compression(layer: &Layer, found: cvbake_archive::Compression, on: Observer<'_>) {
     use cvbake_archive::Compression as Is;
     let Some(promised) = layer.promised_compression() else { return };
     if matches!(

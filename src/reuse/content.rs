@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::Reuse;
 use super::place::Place;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Observer};
 
 /// How many disks are remembered that have a layer's content, the newest: each may be booted,
 /// changed or removed, and then another should be left. Notes stay small.
@@ -156,7 +156,7 @@ impl<'a> Disks<'a> {
         &mut self,
         pack: &Digest,
         places: impl Iterator<Item = &'p Placement> + Clone,
-        on: &(dyn Fn(Event) + Sync),
+        on: Observer<'_>,
     ) -> Option<Earlier> {
         if !self.reuse.wanted {
             return None;
@@ -172,7 +172,7 @@ impl<'a> Disks<'a> {
         })
     }
 
-    fn disk(&mut self, key: Digest, on: &(dyn Fn(Event) + Sync)) -> Option<Arc<Disk>> {
+    fn disk(&mut self, key: Digest, on: Observer<'_>) -> Option<Arc<Disk>> {
         let disk = |(file, noted)| Arc::new(Disk { file, noted, spoiled: AtomicBool::new(false) });
         let open = || self.reuse.open(&key, on).map(disk);
         self.open.entry(key).or_insert_with(open).clone()
@@ -182,13 +182,7 @@ impl<'a> Disks<'a> {
 impl Reuse<'_> {
     /// Notes where content of a layer stands on the disk that was made, which is laid out in the
     /// way that is named.
-    pub(super) fn remember_content(
-        &self,
-        pack: &Digest,
-        layout: &str,
-        places: &[Placement],
-        on: &(dyn Fn(Event) + Sync),
-    ) {
+    pub(super) fn remember_content(&self, pack: &Digest, layout: &str, places: &[Placement], on: Observer<'_>) {
         let disk = self.key.to_string();
         let mut note = self.content_note(pack, on);
         if note.disks.first().is_some_and(|known| known.disk == disk && known.layout == layout) {
@@ -202,7 +196,7 @@ impl Reuse<'_> {
     }
 
     /// What is noted. A note that can't be read, or says what can't be, counts as none.
-    fn content_note(&self, pack: &Digest, on: &(dyn Fn(Event) + Sync)) -> Note {
+    fn content_note(&self, pack: &Digest, on: Observer<'_>) -> Note {
         let note: Option<Note> = self.noted(&key(pack), on);
         let is_sound = |on_disk: &OnDisk| on_disk.runs.iter().all(|run| run.fits(u64::MAX));
         note.filter(|note| note.disks.iter().all(is_sound)).unwrap_or_default()
@@ -227,7 +221,7 @@ impl Earlier {
         places: &[Placement],
         sink: &dyn Sink,
         copied: &dyn Fn(u64) -> Result<(), Error>,
-        on: &(dyn Fn(Event) + Sync),
+        on: Observer<'_>,
     ) -> Result<bool, Error> {
         let Disk { file, noted, spoiled } = &*self.disk;
         if spoiled.load(Ordering::Relaxed) {

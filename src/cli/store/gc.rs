@@ -1,6 +1,6 @@
 //! `cvbake store gc`: what nothing needs goes.
 
-use cvbake::event::Event;
+use cvbake::event::Observer;
 use cvbake::store::{Rules, Store, Unused};
 
 use super::{removal, usual_rules};
@@ -45,7 +45,7 @@ pub(super) struct How {
     quiet: bool,
 }
 
-pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, on: Observer<'_>) -> Result<(), Failure> {
     let mut rules = usual_rules();
     if args.all {
         rules = Rules { layers: Unused::Goes, anonymous: Unused::Goes, even_if_lost: true, ..rules };
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Failur
 
 impl How {
     /// Removes what may go by the rules, and tells.
-    pub(super) fn remove(&self, store: &Store, rules: &Rules, on: &(dyn Fn(Event) + Sync)) -> Result<(), Failure> {
+    pub(super) fn remove(&self, store: &Store, rules: &Rules, on: Observer<'_>) -> Result<(), Failure> {
         let tell = |event: cvbake::store::Event| on(event.into());
         let sweep = store.sweep(&tell)?;
         let removal = sweep.plan(rules, &tell)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cvbake::event::Event;
+use cvbake::event::Observer;
 use cvbake::store::Rules;
 
 use super::gc::How;
@@ -46,7 +46,7 @@ struct Limits {
     keep_size: Option<u64>,
 }
 
-pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, on: Observer<'_>) -> Result<(), Failure> {
     let mut rules = Rules { keep_bytes: args.limits.keep_size, ..usual_rules() };
     if let Some(age) = args.limits.older_than {
         rules.images = unused_for(age);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use cvbake::event::Event;
+use cvbake::event::Observer;
 use cvbake::store::{Amount, Stats};
 use cvbake::text::line;
 use indicatif::{BinaryBytes, HumanCount, HumanDuration};
@@ -30,7 +30,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args, on: &(dyn Fn(Event) + Sync)) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, on: Observer<'_>) -> Result<(), Failure> {
     let store = args.store.open(on)?;
     let stats = store.stats(&usual_rules(), &|event| on(event.into()))?;
     let path = store.path().display().to_string();
