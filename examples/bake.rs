@@ -12,8 +12,12 @@ use cvbake::{Baked, Ext4, Filesystem, Job, Output};
 /// Bakes an image for this machine's platform, without a store.
 pub(crate) fn bake(source: Source, disk: &Path) -> Result<Baked, Error> {
     let mut job = Job::new(source);
-    job.filesystem = Filesystem::Ext4(Ext4 { label: b"root".to_vec(), ..Ext4::default() });
-    let output = Output { path: disk.to_owned(), replace: true, digest: true, sync: true };
+    let mut ext4 = Ext4::default();
+    ext4.label = b"root".to_vec();
+    job.filesystem = Filesystem::Ext4(ext4);
+    let mut output = Output::new(disk);
+    output.replace = true;
+    output.digest = true;
     // Remembers what is temporary, for whoever handles signals.
     let control = Control::new();
     cvbake::bake(&job, &output, &control, &|event| {

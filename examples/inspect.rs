@@ -10,9 +10,7 @@ use cvbake::verify::Want;
 // docs/library.md quotes from here
 /// The image for this machine's platform. Only its manifest and its configuration are read.
 pub(crate) fn look(source: &Source) -> Result<Looked, Error> {
-    let (registry, control) = (Options::default(), Control::new());
-    let look = Look { source, registry: &registry, temporary: &std::env::temp_dir(), control: &control };
-    look.at_image(&Want::host(), &|_| {})
+    Look::new(source.clone()).at_image(&Want::host(), &Control::new(), &|_| {})
 }
 
 /// The tags of the image's repository; none if it is not in a registry.

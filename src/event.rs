@@ -130,6 +130,7 @@ impl From<cvbake_fetch::Event> for Event {
 
 /// A part of a bake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Stage {
     /// Finding the image and checking its documents.
     Resolve,
@@ -177,6 +178,7 @@ impl Stage {
 
 /// Something about a layer.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum LayerEvent {
     /// Work on it begins.
     Started {
@@ -201,6 +203,7 @@ pub enum LayerEvent {
 
 /// What the store had of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Found {
     /// Nothing.
     Nothing,

@@ -41,6 +41,7 @@ const _: () = assert!(PACK_PIECE as u64 == cvbake_store::PIECE, "one seal fits b
 
 /// What to do with unpacked file content after the bake.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum KeepPacks {
     /// Keep it where that costs nothing: where the store's filesystem can share its blocks with the
     /// disk.

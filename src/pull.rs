@@ -23,6 +23,7 @@ use crate::workplace::{Workplace, open_store};
 
 /// What to pull, and how.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PullJob {
     /// The registry that the image is in, and its name there.
     pub source: Source,
@@ -34,6 +35,14 @@ pub struct PullJob {
     pub all: bool,
     /// Where the image goes.
     pub store: PathBuf,
+}
+
+impl PullJob {
+    /// A pull of an image for this machine into a store.
+    #[must_use]
+    pub fn new(source: Source, store: impl Into<PathBuf>) -> PullJob {
+        PullJob { source, registry: Options::default(), want: Want::host(), all: false, store: store.into() }
+    }
 }
 
 /// What was pulled.
@@ -178,8 +187,7 @@ mod tests {
     fn only_registries_are_pulled_from() {
         for source in ["oci:dir", "tar:x", "tar:-", "docker-archive:x"] {
             let source: Source = source.parse().unwrap();
-            let (registry, store) = (Options::default(), PathBuf::from("/nonexistent/store"));
-            let job = PullJob { source, registry, want: Want::host(), all: true, store };
+            let job = PullJob::new(source, "/nonexistent/store");
             let error = pull(&job, &Control::default(), &|_| {}).unwrap_err();
             assert!(error.line().contains("expected the name of an image in a registry"), "{}", error.line());
             assert_eq!(error.kind(), crate::error::Kind::Usage);

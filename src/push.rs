@@ -20,6 +20,7 @@ use crate::workplace::{Workplace, open_existing_store, open_store};
 
 /// What to push, and how.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PushJob {
     /// Which image. One that is named as in a registry comes from the store alone.
     pub source: ImageSource,
@@ -41,8 +42,28 @@ pub struct PushJob {
     pub private_layers: bool,
 }
 
+impl PushJob {
+    /// A push of an image for this machine to its own name, with the defaults of the program, from
+    /// no store.
+    #[must_use]
+    pub fn new(source: impl Into<ImageSource>) -> PushJob {
+        PushJob {
+            source: source.into(),
+            target: None,
+            registry: Options::default(),
+            select: PushSelect::One(Want::host()),
+            store: None,
+            temporary: std::env::temp_dir(),
+            jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            chunk: None,
+            private_layers: false,
+        }
+    }
+}
+
 /// What of an index is pushed.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum PushSelect {
     /// The manifest for a platform.
     One(Want),

@@ -26,6 +26,7 @@ impl Default for Filesystem {
 
 /// What an ext4 filesystem is to be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ext4 {
     /// What writes it.
     pub engine: Engine,
@@ -60,6 +61,7 @@ impl Default for Ext4 {
 
 /// What writes the filesystem.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Engine {
     /// This program.
     #[default]

@@ -43,6 +43,7 @@ pub struct Job {
 
 /// Where the disk goes.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Output {
     /// The file.
     pub path: PathBuf,
@@ -53,6 +54,14 @@ pub struct Output {
     /// Whether the disk is on stable storage before it gets its name, and what came into the store
     /// as well.
     pub sync: bool,
+}
+
+impl Output {
+    /// A disk in this file, where there must be none, brought to stable storage.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Output {
+        Output { path: path.into(), replace: false, digest: false, sync: true }
+    }
 }
 
 impl Job {

@@ -77,13 +77,12 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         problem: "there is no store to pull into: there is no home directory".to_owned(),
         hint: Some("--store DIR names a directory for it".to_owned()),
     };
-    let job = PullJob {
-        source: registry::reference(&args.reference)?,
-        registry: args.registry.options(Pull::Always)?,
-        want: want(args.platform.as_ref()),
-        all: args.all,
-        store: args.store.clone().or_else(environment::store).ok_or_else(no_home)?,
-    };
+    let source = registry::reference(&args.reference)?;
+    let registry = args.registry.options(Pull::Always)?;
+    let mut job = PullJob::new(source, args.store.clone().or_else(environment::store).ok_or_else(no_home)?);
+    job.registry = registry;
+    job.want = want(args.platform.as_ref());
+    job.all = args.all;
     let on = |event: Event| ui.on(&event);
     let pulled = cvbake::pull(&job, watch(ui), &on)?;
     let pruned = args.max_store_size.and_then(|bytes| {

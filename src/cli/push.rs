@@ -84,20 +84,19 @@ const EXAMPLES: &str = "Examples:
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let source = source::image(&args.source)?;
-    let job = PushJob {
-        target: target(&source, args.target.as_deref())?,
-        registry: Options { connections: args.connections.count(), ..args.access.options(Pull::Never)? },
-        select: match (&args.platform, args.all) {
-            (_, true) => PushSelect::All,
-            (platform, false) => PushSelect::One(want(platform.as_ref())),
-        },
-        store: args.store.clone().or_else(environment::store),
-        source,
-        temporary: environment::temporary(),
-        jobs: allowed_jobs(args.jobs),
-        chunk: args.chunk_size,
-        private_layers: args.allow_nondistributable_artifacts,
+    let target = target(&source, args.target.as_deref())?;
+    let mut job = PushJob::new(source);
+    job.target = target;
+    job.registry = Options { connections: args.connections.count(), ..args.access.options(Pull::Never)? };
+    job.select = match (&args.platform, args.all) {
+        (_, true) => PushSelect::All,
+        (platform, false) => PushSelect::One(want(platform.as_ref())),
     };
+    job.store = args.store.clone().or_else(environment::store);
+    job.temporary = environment::temporary();
+    job.jobs = allowed_jobs(args.jobs);
+    job.chunk = args.chunk_size;
+    job.private_layers = args.allow_nondistributable_artifacts;
     let pushed = cvbake::push(&job, watch(ui), &|event| ui.on(&event))?;
     ui.finish();
     args.telling.print(|| json(&pushed), || text(&pushed))

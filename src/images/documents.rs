@@ -5,6 +5,7 @@ use serde::Serialize;
 
 /// How a root filesystem is run, as an image's configuration says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RunConfig {
     /// The program, and what always stands behind it.
     pub entrypoint: Vec<String>,

@@ -26,6 +26,7 @@ use crate::workplace::{Workplace, open_store};
 
 /// What to export, and where to.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ExportJob {
     /// Which image.
     pub source: ImageSource,
@@ -49,6 +50,26 @@ pub struct ExportJob {
     pub temporary: PathBuf,
     /// How many threads work at once.
     pub jobs: NonZeroUsize,
+}
+
+impl ExportJob {
+    /// An export of an image for this machine, without compression, from no store.
+    #[must_use]
+    pub fn new(source: impl Into<ImageSource>, target: Target) -> ExportJob {
+        ExportJob {
+            source: source.into(),
+            registry: Options::default(),
+            want: Want::host(),
+            all: false,
+            target,
+            compression: Compression::None,
+            replace: false,
+            epoch: 0,
+            store: None,
+            temporary: std::env::temp_dir(),
+            jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        }
+    }
 }
 
 /// Where an image goes.

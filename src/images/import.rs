@@ -26,6 +26,7 @@ use crate::workplace::{Workplace, open_store};
 
 /// What to import, and how.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ImportJob {
     /// Where the images are.
     pub source: Source,
@@ -43,6 +44,23 @@ pub struct ImportJob {
     pub store: PathBuf,
     /// How many layers are worked on at once.
     pub jobs: NonZeroUsize,
+}
+
+impl ImportJob {
+    /// An import of all images that are there, under the names that they have there.
+    #[must_use]
+    pub fn new(source: Source, store: impl Into<PathBuf>) -> ImportJob {
+        ImportJob {
+            source,
+            name: None,
+            platform: None,
+            run: RunConfig::default(),
+            compression: Compression::Gzip,
+            created: None,
+            store: store.into(),
+            jobs: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        }
+    }
 }
 
 /// An image that was imported.

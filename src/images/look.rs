@@ -2,7 +2,7 @@
 //! those say.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::PathBuf;
 
 use cvbake_fetch::{Options, Source};
 use cvbake_verify::{Blobs, CheckedReader, Descriptor, Digest, Error as VerifyError, Root, Want, json};
@@ -79,26 +79,31 @@ impl Looked {
 }
 
 /// Where to look.
-#[derive(Debug)]
-pub struct Look<'a> {
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Look {
     /// The place.
-    pub source: &'a Source,
+    pub source: Source,
     /// How to talk to the registry, if it is in one.
-    pub registry: &'a Options,
+    pub registry: Options,
     /// Where temporary files go.
-    pub temporary: &'a Path,
-    /// What is not left behind.
-    pub control: &'a Control,
+    pub temporary: PathBuf,
 }
 
-impl Look<'_> {
+impl Look {
+    /// A look at an image, with the defaults of the program.
+    #[must_use]
+    pub fn new(source: Source) -> Look {
+        Look { source, registry: Options::default(), temporary: std::env::temp_dir() }
+    }
+
     /// Everything about an image but its layers, and no more of it than that is read; `want`
     /// chooses where there are several.
     ///
     /// # Errors
     /// When there is none, or its documents are not what they should be.
-    pub fn at_image(&self, want: &Want, on: Observer<'_>) -> Result<Looked, Error> {
-        self.at(on, &|blobs| {
+    pub fn at_image(&self, want: &Want, control: &Control, on: Observer<'_>) -> Result<Looked, Error> {
+        self.at(control, on, &|blobs| {
             let image = prove(blobs, want)?;
             warn(&image, on);
             let manifest = image.descriptor().zip(image.manifest());
@@ -130,15 +135,20 @@ impl Look<'_> {
     ///
     /// # Errors
     /// When it can't be read, or is not what its digest says.
-    pub fn at_document(&self, on: Observer<'_>) -> Result<Option<Document>, Error> {
-        self.at(on, &|blobs| Ok(top(blobs)?))
+    pub fn at_document(&self, control: &Control, on: Observer<'_>) -> Result<Option<Document>, Error> {
+        self.at(control, on, &|blobs| Ok(top(blobs)?))
     }
 
-    fn at<T>(&self, on: Observer<'_>, look: &dyn Fn(&dyn Blobs) -> Result<T, Error>) -> Result<T, Error> {
+    fn at<T>(
+        &self,
+        control: &Control,
+        on: Observer<'_>,
+        look: &dyn Fn(&dyn Blobs) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let look = || {
-            let place = Workplace::open(None, None, self.temporary, self.control)?;
+            let place = Workplace::open(None, None, &self.temporary, control)?;
             let tell = |event: cvbake_fetch::Event| on(event.into());
-            let blobs = open_source(self.source, self.registry, &place, None, &tell)?;
+            let blobs = open_source(&self.source, &self.registry, &place, None, &tell)?;
             look(&*blobs)
         };
         look().map_err(|error| Error::image(self.source.to_string(), error))

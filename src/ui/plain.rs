@@ -105,11 +105,11 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
         }
         Event::Layer { number, event: LayerEvent::Finished { found, entries, .. } } => {
             let how = match found {
-                Found::Nothing => "",
                 Found::Blob => ", already in the store",
                 Found::Index => ", list of files cached",
                 Found::Content => ", cached",
                 Found::Disk => ", content taken from an earlier disk",
+                _ => "",
             };
             // Not "of so many": it has its number in the image, and a layer that the image has
             // twice is worked on once.

@@ -103,6 +103,7 @@ impl Progress {
                     .insert(number, Counted { bytes: known.bytes.saturating_add(left), size: known.size.or(size) });
                 self.add(left, 0);
             }
+            _ => {}
         }
     }
 
@@ -162,6 +163,7 @@ impl Progress {
             Some(Stage::Export) => "exporting",
             Some(Stage::Commit) => "finishing the disk",
             Some(Stage::Check) => "checking the store",
+            Some(stage) => stage.name(),
         }
     }
 }

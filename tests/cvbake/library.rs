@@ -38,7 +38,8 @@ fn a_bake_is_cancelled() {
     job.store = Some(place.path().join("cancelled-store"));
     let out = place.path().join("cancelled");
     std::fs::create_dir(&out).unwrap();
-    let output = cvbake::Output { path: out.join("disk.ext4"), replace: false, digest: false, sync: false };
+    let mut output = cvbake::Output::new(out.join("disk.ext4"));
+    output.sync = false;
     let is_begun = |event: &Event, stage: Stage| matches!(event, Event::Stage(begun) if *begun == stage);
     for stage in [Stage::Unpack, Stage::Write, Stage::Commit] {
         let control = Control::new();

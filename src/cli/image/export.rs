@@ -109,19 +109,17 @@ impl Compress {
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let target = target(&args.target)?;
     args.check(&target)?;
-    let job = ExportJob {
-        source: image(&args.name)?,
-        registry: args.registry.options(Pull::Missing)?,
-        want: want(args.platform.as_ref()),
-        all: args.all,
-        compression: args.compress.map_or_else(|| compression_by_name(&target), Compress::how),
-        target,
-        replace: args.force,
-        epoch: environment::epoch()?,
-        store: args.store.path(),
-        temporary: environment::temporary(),
-        jobs: allowed_jobs(args.jobs),
-    };
+    let compression = args.compress.map_or_else(|| compression_by_name(&target), Compress::how);
+    let mut job = ExportJob::new(image(&args.name)?, target);
+    job.registry = args.registry.options(Pull::Missing)?;
+    job.want = want(args.platform.as_ref());
+    job.all = args.all;
+    job.compression = compression;
+    job.replace = args.force;
+    job.epoch = environment::epoch()?;
+    job.store = args.store.path();
+    job.temporary = environment::temporary();
+    job.jobs = allowed_jobs(args.jobs);
     let exported = cvbake::images::export(&job, &mut io::stdout().lock(), watch(ui), &|event| ui.on(&event))?;
     ui.finish();
     if let Target::Tar { path: None } = job.target {

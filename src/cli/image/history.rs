@@ -80,10 +80,10 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let want = want(args.platform.as_ref());
     let on = |event| ui.on(&event);
     if let Some(source) = elsewhere(&args.name)? {
-        let registry = args.access.options(Pull::Always)?;
-        let (temporary, control) = (environment::temporary(), watch(ui));
-        let look = Look { source: &source, registry: &registry, temporary: &temporary, control };
-        return args.print(&rows(look.at_image(&want, &on)?.steps()));
+        let mut look = Look::new(source);
+        look.registry = args.access.options(Pull::Always)?;
+        look.temporary = environment::temporary();
+        return args.print(&rows(look.at_image(&want, watch(ui), &on)?.steps()));
     }
     let name = args.name.to_string_lossy();
     let inspected = cvbake::images::inspect(&args.store.there(ui)?, &name, &want, &on);

@@ -120,16 +120,14 @@ fn absolute(text: &str) -> Result<String, String> {
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let source = image_source(&args.source)?;
     args.check(&source)?;
-    let job = ImportJob {
-        source,
-        name: args.name.clone(),
-        platform: args.platform.clone(),
-        run: args.run_config(),
-        compression: args.compress.how(),
-        created: environment::stated_epoch()?,
-        store: args.store.needed()?,
-        jobs: allowed_jobs(args.jobs),
-    };
+    let created = environment::stated_epoch()?;
+    let mut job = ImportJob::new(source, args.store.needed()?);
+    job.name = args.name.clone();
+    job.platform = args.platform.clone();
+    job.run = args.run_config();
+    job.compression = args.compress.how();
+    job.created = created;
+    job.jobs = allowed_jobs(args.jobs);
     let imported = cvbake::images::import(&job, watch(ui), &|event| ui.on(&event))?;
     ui.finish();
     args.telling.print(|| json(&imported), || text(&imported))
@@ -160,14 +158,14 @@ impl Args {
 
     fn run_config(&self) -> RunConfig {
         let words = |words: &Option<Words>| words.clone().map_or_else(Vec::new, |words| words.0);
-        RunConfig {
-            entrypoint: words(&self.entrypoint),
-            cmd: words(&self.cmd),
-            env: last_of_each(&self.env).into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
-            workdir: self.workdir.clone(),
-            user: self.user.clone(),
-            labels: last_of_each(&self.label),
-        }
+        let mut run = RunConfig::default();
+        run.entrypoint = words(&self.entrypoint);
+        run.cmd = words(&self.cmd);
+        run.env = last_of_each(&self.env).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        run.workdir = self.workdir.clone();
+        run.user = self.user.clone();
+        run.labels = last_of_each(&self.label);
+        run
     }
 }
 

@@ -86,17 +86,19 @@ impl Args {
             let inspected = cvbake::images::inspect(&self.store.there(ui)?, &name.to_string_lossy(), &want, &on);
             return inspected.map(Box::new).map(Found::InStore).map_err(|error| or_elsewhere(name, error));
         };
-        let registry = self.access.options(Pull::Always)?;
-        let (temporary, control) = (environment::temporary(), watch(ui));
-        let look = Look { source: &source, registry: &registry, temporary: &temporary, control };
+        let mut look = Look::new(source);
+        look.registry = self.access.options(Pull::Always)?;
+        look.temporary = environment::temporary();
+        let control = watch(ui);
         // What is no image has a manifest, too.
-        if self.raw && self.platform.is_none() && !matches!(source, Source::Tar(_) | Source::DockerArchive { .. }) {
-            let document = look.at_document(&on)?;
+        if self.raw && self.platform.is_none() && !matches!(look.source, Source::Tar(_) | Source::DockerArchive { .. })
+        {
+            let document = look.at_document(control, &on)?;
             if document.is_some() {
                 return Ok(Found::Document(document));
             }
         }
-        Ok(Found::Elsewhere(Box::new(look.at_image(&want, &on)?)))
+        Ok(Found::Elsewhere(Box::new(look.at_image(&want, control, &on)?)))
     }
 
     fn bytes<'a>(&self, name: &str, found: &'a Found) -> Result<&'a [u8], Failure> {
