@@ -12,6 +12,14 @@ mod bake;
 #[expect(dead_code, reason = "the program around the example; here the functions are called")]
 mod inspect;
 
+#[path = "../../examples/pull.rs"]
+#[expect(dead_code, reason = "the program around the example; here the function is called")]
+mod pull;
+
+#[path = "../../examples/tree.rs"]
+#[expect(dead_code, reason = "the program around the example; here the functions are called")]
+mod tree;
+
 #[test]
 fn the_example_bakes() {
     let place = Place::with(&sample::small("content"));
@@ -79,10 +87,41 @@ fn the_example_inspects() {
 }
 
 #[test]
+fn the_example_lists_a_tree() {
+    let place = Place::with(&sample::varied());
+    let source = format!("oci:{}:latest", place.path().join("image").display());
+    let tree = tree::tree(&source.parse().unwrap()).unwrap();
+    let mut listing = Vec::new();
+    tree::list(&tree, &mut listing).unwrap();
+    let listing = String::from_utf8(listing).unwrap();
+    let lines: Vec<&str> = listing.lines().collect();
+    assert_eq!(lines.len(), tree.inode_count());
+    for start in
+        ["/ dir 0755 0:0 mtime=", "/bin/applet0 file 4755 0:0 mtime=1700000000.123456789 size=200000 link:/bin/"]
+    {
+        assert!(lines.iter().any(|line| line.starts_with(start)), "{start} in {listing}");
+    }
+    assert!(!listing.contains("/etc/secret"), "the second layer removes it");
+}
+
+#[test]
+fn the_example_pulls_and_tells() {
+    let images = sample::varied();
+    let place = Place::with(&images);
+    let server = Server::start(&place, |_| Answer::Right);
+    let (store, told) = (place.path().join("pulled"), std::sync::Mutex::new(Vec::new()));
+    let tell = |text: &str| told.lock().unwrap().push(text.to_owned());
+    let pulled = pull::pull(server.name().parse().unwrap(), &store, &tell).unwrap();
+    assert_eq!(pulled.layers.len(), images.images[0].layers.len());
+    let told = told.into_inner().unwrap();
+    assert_eq!((told[0].as_str(), told.last().unwrap().as_str()), ("layers: 3", "100 %"), "{told:?}");
+}
+
+#[test]
 fn the_page_quotes_the_examples() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
-    for path in ["examples/bake.rs", "examples/inspect.rs"] {
+    for path in ["examples/bake.rs", "examples/inspect.rs", "examples/pull.rs", "examples/tree.rs"] {
         let example = read(path).replace("pub(crate) ", "");
         let (_, rest) =
             example.split_once("// docs/library.md quotes from here\n").expect("the beginning of the quotation");
