@@ -16,7 +16,7 @@ use crate::event::{Event, LayerEvent, Observer, Stage};
 use crate::parallel::{Stop, in_parallel};
 use crate::proof::{registry_name, wanted, warn};
 use crate::source::{ImageSource, Located};
-use crate::workplace::{Workplace, open_existing_store, open_store};
+use crate::workplace::{Workplace, open_existing_store};
 
 /// What to push, and how.
 #[derive(Debug, Clone)]
@@ -124,7 +124,7 @@ fn try_push(job: &PushJob, control: &Control, on: Observer<'_>) -> Result<Pushed
     let mut clock = Clock::start(Stage::Resolve, on);
     let store = match &job.source {
         ImageSource::At(Source::Registry(_)) | ImageSource::Short(_) | ImageSource::Digest(_) => {
-            open_store(job.store.as_deref(), on)?
+            open_existing_store(job.store.as_deref(), on)?
         }
         // It may know what the registry has in other repositories, and nothing more is wanted of
         // it.

@@ -3,10 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::ValueHint;
 use cvbake::fetch::{Name, Options, Pull, Put, Source};
 use cvbake::text::line;
 use cvbake::verify::Platform;
@@ -14,7 +12,7 @@ use cvbake::{ImageSource, PushJob, PushSelect, Pushed};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
-use super::work::{Telling, allowed_jobs, want, watch};
+use super::work::{InStore, Telling, allowed_jobs, want, watch};
 use super::{environment, registry, source, values};
 use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
@@ -49,9 +47,8 @@ pub(super) struct Args {
     #[arg(short, long)]
     all: bool,
 
-    /// Use the store in this directory [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    store: Option<PathBuf>,
+    #[command(flatten)]
+    store: InStore,
 
     /// Set the number of layers that are compressed at once [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = values::jobs)]
@@ -92,7 +89,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         (_, true) => PushSelect::All,
         (platform, false) => PushSelect::One(want(platform.as_ref())),
     };
-    job.store = args.store.clone().or_else(environment::store);
+    args.store.warn_of_none(ui);
+    job.store = args.store.path();
     job.temporary = environment::temporary();
     job.jobs = allowed_jobs(args.jobs);
     job.chunk = args.chunk_size;

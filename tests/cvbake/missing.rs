@@ -77,7 +77,7 @@ fn what_images_lack_is_named_and_imported_again() {
     assert_eq!((&lacks[0]["damaged"], &lacks[1]["damaged"]), (&false.into(), &true.into()));
     assert_eq!((&lacks[1]["digest"], &lacks[1]["bytes"]), (&harmed.digest.as_str().into(), &harmed.blob.len().into()));
     let hint = told["hints"][0].as_str().unwrap();
-    assert!(hint.contains("`cvbake pull`") && hint.contains("`cvbake image import`"), "{hint}");
+    assert!(hint.contains("`cvbake pull --store ") && hint.contains("`cvbake image import --store "), "{hint}");
     check(&place, &["--repair"]).ok();
     import(&place, &[&layout(&place), "a:1"]).ok();
     assert!(check(&place, &[]).ok().stdout.ends_with(": nothing damaged\n"));
@@ -186,6 +186,7 @@ fn names_that_are_lost_are_told_and_images_without_one_are_given_one() {
     assert!(outcome.stderr.contains("`cvbake image tag DIGEST NAME --store "), "{}", outcome.describe());
     let told: Value = serde_json::from_str(&check(&place, &["--json"]).ok().stdout).unwrap();
     assert_eq!(told["unnamed"][0], digest.as_str());
+    assert!(told["hints"][0].as_str().unwrap().contains("`cvbake image tag DIGEST NAME --store "), "{told}");
     image(&place, &["tag", &digest[..20], "c:1"]).ok();
     place.bake_source("c:1").args(["--pull", "never"]).ok();
     let told = check(&place, &[]).ok();

@@ -17,9 +17,17 @@ fn a_store_that_is_named_and_not_there() {
     let run = |args: &[&str]| Bake::of(args).env("HOME", place.path().join("home"));
     for args in [&["ls"][..], &["tag", "a", "b"], &["rm", "a"], &["inspect", "a"], &["history", "a"]] {
         let outcome = run(&[&["image"], args].concat()).env("CVBAKE_STORE", &nowhere).run();
-        assert!(outcome.warnings().iter().any(|warning| warning.contains(&said)), "{}", outcome.describe());
+        assert_eq!(
+            outcome.warnings().iter().filter(|warning| warning.contains(&said)).count(),
+            1,
+            "{}",
+            outcome.describe()
+        );
         assert_eq!(outcome.code, Some(if args == ["ls"] { 0 } else { 3 }), "{}", outcome.describe());
     }
+    // A push looks for the image there, and makes no store for that.
+    let outcome = run(&["push", "a", "localhost:1/a"]).env("CVBAKE_STORE", &nowhere).run();
+    assert!(outcome.warnings()[0].contains(&said) && outcome.code == Some(3), "{}", outcome.describe());
     let by_argument = run(&["image", "ls", "--store"]).arg(&nowhere).ok();
     assert!(by_argument.warnings()[0].contains(&said), "{}", by_argument.describe());
     // Nobody has named the usual one, which comes with the first image.

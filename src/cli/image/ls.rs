@@ -52,7 +52,6 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
-    args.store.warn_of_none(ui);
     let listed = match args.store.path() {
         Some(_) => cvbake::images::list(&args.store.there(ui)?, &|event| ui.on(&event))?,
         None => Vec::new(),

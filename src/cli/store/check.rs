@@ -15,7 +15,6 @@ use serde::Serialize;
 use crate::cli::work::{InStore, Telling, allowed_jobs};
 use crate::cli::{output, values};
 use crate::failure::Failure;
-use crate::hint;
 use crate::ui::{Mode, Ui};
 
 /// Verify everything in the store against its digests
@@ -58,7 +57,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let checked = cvbake::check(&store, args.repair, allowed_jobs(args.jobs), &on)?;
     ui.finish();
     match args.telling.json {
-        true => output::json(&json(&checked, args.repair))?,
+        true => output::json(&json(&checked, args.repair, ui))?,
         false => output::lines(&text(&checked, args.repair, args.telling.quiet))?,
     }
     checked.findings().into_iter().for_each(|finding| ui.on(&Event::Finding(finding)));
@@ -113,7 +112,7 @@ struct Damaged {
     problem: String,
 }
 
-fn json(checked: &Checked, repaired: bool) -> String {
+fn json(checked: &Checked, repaired: bool, ui: &Ui) -> String {
     let damaged = checked.damaged.iter();
     let damaged = damaged
         .map(|(path, damage)| Damaged { path: path.display().to_string(), problem: damage.to_string() })
@@ -125,7 +124,7 @@ fn json(checked: &Checked, repaired: bool) -> String {
         repaired,
         incomplete: checked.incomplete.iter().map(Image::of).collect(),
         unnamed: checked.unnamed.iter().map(Digest::to_string).collect(),
-        hints: checked.findings().iter().filter_map(hint::of_finding).collect(),
+        hints: checked.findings().iter().filter_map(|finding| ui.hint(finding)).collect(),
     };
     let object = serde_json::to_string(&report).expect("numbers, texts and lists of them");
     format!("{object}\n")
