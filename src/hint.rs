@@ -20,6 +20,7 @@ use rustix::io::Errno;
 
 pub(crate) use finding::of as of_finding;
 use registry::{Doing, of_problem, of_writing, speaks_of_tls};
+pub(crate) use source::STDIN;
 use source::{of_archive, of_fetch};
 
 /// What can be done about an error.

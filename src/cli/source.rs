@@ -9,6 +9,7 @@ use cvbake::error::Error;
 use cvbake::fetch::{Name, Source};
 
 use crate::failure::Failure;
+use crate::hint;
 
 /// The endings of files that are an archive rather than a name in a registry.
 const ARCHIVES: [&str; 10] = ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", "zst", "xz", "bz2"];
@@ -85,6 +86,10 @@ fn check_in(current: &Path, text: &OsStr, takes: Takes) -> Result<(), Failure> {
     let has_transport = shown.split_once(':').is_some_and(|(transport, _)| PREFIXES.contains(&transport));
     if has_transport || shown.contains("://") || shown.is_empty() {
         return Ok(());
+    }
+    if shown == "-" {
+        let problem = "- is not an image source: expected tar:-".to_owned();
+        return Err(Failure::Usage { problem, hint: Some(hint::STDIN.to_owned()) });
     }
     let name = Name::new(&shown);
     let at = |path: &str| Found::at(&current.join(path));

@@ -8,7 +8,7 @@ use cvbake::archive::CompressionProblem;
 
 use super::{DAMAGED, FETCH_MISSING};
 
-const STDIN: &str =
+pub(crate) const STDIN: &str =
     "only tar: reads standard input: tar:- is a root filesystem; write any other archive to a file first";
 const NO_IMAGE: &str = "it is no archive of an image; if it is a root filesystem, write";
 const TAR: &str = "a tar archive, plain or compressed with gzip or zstd";

@@ -65,6 +65,14 @@ fn endings_of_what_is_not_written() {
     image(&place, &["export", "--compress", "none", &layout(&place), &target]).ok();
 }
 
+/// What is created first has a name that nobody has given.
+#[test]
+fn outputs_that_cannot_be_created() {
+    let place = Place::with(&small("x"));
+    let outcome = Bake::of(&["bake", &layout(&place), "-o", "/proc/disk.ext4"]).no_cache().run();
+    assert!(outcome.error(&[6]).contains("cannot create /proc/disk.ext4: "), "{}", outcome.describe());
+}
+
 /// Each source with what is wrong, and what can be done about it.
 #[test]
 fn sources_that_are_none() {
@@ -77,7 +85,7 @@ fn sources_that_are_none() {
     fs::create_dir(place.path().join("dir")).unwrap();
     let dir = place.path().display().to_string();
     for (source, line, hint) in [
-        ("-", "is not an image source", "only tar: reads standard input: tar:-"),
+        ("-", "- is not an image source: expected tar:-", "only tar: reads standard input: tar:-"),
         ("docker-archive:-", "cannot open -", "only tar: reads standard input: tar:-"),
         ("docker:localhost:5000/x", "is not an image source", "write docker://localhost:5000/x"),
         ("tar:{}/nofile", "cannot open {}/nofile", "check the path in tar:{}/nofile"),

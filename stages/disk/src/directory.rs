@@ -145,12 +145,12 @@ impl Directory {
         PrivateDir::create(&self.fd, &name).map_err(|source| Error::Create { path: self.path.join(&name), source })
     }
 
-    pub(crate) fn create_locked(&self, names: &TemporaryNames) -> Result<(File, Temporary), Error> {
+    /// Makes a temporary file for `target`, which is what an error is about.
+    pub(crate) fn create_locked(&self, names: &TemporaryNames, target: &Path) -> Result<(File, Temporary), Error> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         for _ in 0..ATTEMPTS {
-            let failed = |source| Error::Create { path: self.path.clone(), source };
+            let failed = |source| Error::Create { path: target.to_owned(), source };
             let name = names.fresh().map_err(failed)?;
-            let failed = |source| Error::Create { path: self.path.join(&name), source };
             let file = match rustix::fs::openat(&self.fd, &name, flags, Mode::from_raw_mode(0o666)) {
                 Ok(fd) => File::from(fd),
                 Err(Errno::EXIST) => continue,
@@ -168,7 +168,7 @@ impl Directory {
                 Err(TryLockError::Error(_)) => return Ok((file, temporary)),
             }
         }
-        Err(Error::Create { path: self.path.clone(), source: io::ErrorKind::AlreadyExists.into() })
+        Err(Error::Create { path: target.to_owned(), source: io::ErrorKind::AlreadyExists.into() })
     }
 
     pub(crate) fn rename_to_free_name(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {

@@ -56,7 +56,7 @@ impl Draft {
         let (dir, target_name) = look(target, replace)?;
         let temporary = TemporaryNames::of(&target_name);
         dir.remove_stale(&temporary);
-        let (file, temporary) = dir.create_locked(&temporary)?;
+        let (file, temporary) = dir.create_locked(&temporary, target)?;
         let path = dir.path.join(temporary.name());
         Ok(Draft {
             file,

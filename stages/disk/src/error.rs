@@ -49,7 +49,7 @@ pub enum Error {
     /// No temporary file could be made beside the target.
     #[error("cannot create {}", path.display())]
     Create {
-        /// The temporary file.
+        /// The target.
         path: PathBuf,
         /// Why.
         source: io::Error,
