@@ -239,6 +239,7 @@ const ROWS: &[Row] = &[
         &[],
         "-v says what is done, -vv also what registries are asked",
     ),
+    ("--quiet -q", &["image history"], "--json prints the digests of layers; the steps have no IDs"),
     ("--silent --no-progress --suppress-output -s", &[], "--quiet prints only warnings and errors"),
     ("--quiet --silent --no-progress -q -s", &[], "leave it out: only the result is printed, and what went wrong"),
     ("--no-trunc --digest --full --no-truncate --notruncate", &["image ls"], "--digests shows whole digests"),

@@ -109,6 +109,8 @@ fn answers() {
         ("store prune", "--force", "leave it out: cvbake asks for no confirmation"),
         ("tags", "--debug", "-v says what is done, -vv also what registries are asked"),
         ("tags", "--quiet", "leave it out: only the result is printed, and what went wrong"),
+        ("image history", "-q", "--json prints the digests of layers; the steps have no IDs"),
+        ("image rm", "-q", "leave it out: only the result is printed, and what went wrong"),
         ("pull", "--silent", "--quiet prints only warnings and errors"),
         ("bake", "-s", "--size 20G sets the size of the disk"),
         ("bake", "-t", "leave it out: the filesystem is always ext4"),
