@@ -2,9 +2,9 @@
 //! which one it was.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -21,12 +21,20 @@ static CONTROL: Control = Control::new();
 /// the signal.
 static RECEIVED: AtomicUsize = AtomicUsize::new(0);
 
-/// From here on signals clean up what is registered with the result.
+/// What is as it was, or kept, when a signal ends the command.
+static OUTCOME: OnceLock<String> = OnceLock::new();
+
+/// From here on signals clean up what is registered with the result; `outcome` is what the user is
+/// told of it then.
 ///
 /// # Errors
 /// When they can't be watched; then they end the process as they always do, and the next run cleans
 /// up.
-pub(crate) fn watch(ui: &Arc<Ui>) -> io::Result<&'static Control> {
+pub(crate) fn watch(ui: &Arc<Ui>, outcome: Option<String>) -> io::Result<&'static Control> {
+    if let Some(outcome) = outcome {
+        // One command runs in a process, and watches once.
+        let _ = OUTCOME.set(outcome);
+    }
     let mut signals = vec![SIGINT, SIGTERM];
     if !hangup_is_ignored() {
         signals.push(SIGHUP);
@@ -71,7 +79,7 @@ fn say(ui: &Arc<Ui>) {
     let (said, wait) = mpsc::channel();
     let ui = Arc::clone(ui);
     let speaker = move || {
-        ui.interrupted();
+        ui.interrupted(OUTCOME.get().map(String::as_str));
         // Nobody waits any more if it took too long.
         let _ = said.send(());
     };

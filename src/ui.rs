@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use cvbake::event::{Event, Finding};
 
+pub(crate) use self::plain::rounded_up;
 use self::progress::Progress;
 pub(crate) use self::trace::show as show_trace;
 use crate::failure::Failure;
@@ -85,7 +86,8 @@ enum Message<'a> {
     Error(&'a Failure, Option<String>),
     /// What was asked for by `-v`.
     Trace(&'a str),
-    Interrupted,
+    /// With what became of the work, where that is known.
+    Interrupted(Option<&'a str>),
 }
 
 impl Ui {
@@ -169,10 +171,10 @@ impl Ui {
     }
 
     /// Says that a signal ends the program.
-    pub(crate) fn interrupted(&self) {
+    pub(crate) fn interrupted(&self, outcome: Option<&str>) {
         self.with(|state| {
             state.reporter.finish();
-            state.reporter.say(&Message::Interrupted);
+            state.reporter.say(&Message::Interrupted(outcome));
             state.closed = true;
         });
     }

@@ -20,7 +20,7 @@ use cvbake::verify::Platform;
 use cvbake::{Engine, Ext4, Filesystem, ImageSource, Job, KeepPacks, Output};
 
 use super::report::Report;
-use super::work::{self, Telling, allowed_jobs, want, watch};
+use super::work::{self, Telling, allowed_jobs, nothing_written, want, watch};
 use super::{environment, registry, source, store, values};
 use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
@@ -227,7 +227,8 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         });
     }
     let job = args.job(source, &|event| ui.on(&event))?;
-    let report = args.bake(&job, output, watch(ui), &|event| ui.on(&event))?;
+    let outcome = output.filter(|_| !args.dry_run).map(nothing_written);
+    let report = args.bake(&job, output, watch(ui, outcome), &|event| ui.on(&event))?;
     ui.finish();
     args.telling.print(|| report.json(), || report.text())
 }

@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     job.want = want(args.platform.as_ref());
     job.all = args.all;
     let on = |event: Event| ui.on(&event);
-    let pulled = cvbake::pull(&job, watch(ui), &on)?;
+    let pulled = cvbake::pull(&job, watch(ui, Some("what was downloaded is kept".to_owned())), &on)?;
     let pruned = args.max_store_size.and_then(|bytes| {
         let used = pulled.layers.iter().map(|(digest, _)| *digest).chain(pulled.image);
         store::Limit { bytes, with_imported: args.prune_imported }.keep(&job.store, used, &on)

@@ -95,7 +95,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     job.jobs = allowed_jobs(args.jobs);
     job.chunk = args.chunk_size;
     job.private_layers = args.allow_nondistributable_artifacts;
-    let pushed = cvbake::push(&job, watch(ui), &|event| ui.on(&event))?;
+    let pushed = cvbake::push(&job, watch(ui, None), &|event| ui.on(&event))?;
     ui.finish();
     args.telling.print(|| json(&pushed), || text(&pushed))
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::store::Pruned;
 use super::values::uuid_text;
+use crate::ui::rounded_up;
 
 /// What is told of a bake, in the form of the JSON object.
 #[derive(Debug, Serialize)]
@@ -110,7 +111,7 @@ impl Report {
     /// A few lines for people.
     pub(super) fn text(&self) -> String {
         let Disk { path, bytes, used_bytes, .. } = &self.disk;
-        let (bytes, used) = (BinaryBytes(*bytes), BinaryBytes(*used_bytes));
+        let (bytes, used) = (rounded_up(*bytes), BinaryBytes(*used_bytes));
         let (reference, path) = (line(&self.reference), path.as_deref().map(line));
         let mut text = match (self.dry_run, path) {
             (true, Some(path)) => format!("Would bake {reference} → {path}\n"),

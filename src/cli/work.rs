@@ -1,7 +1,7 @@
 //! What subcommands have in common that work in a store, take their time, and have a result.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -121,15 +121,20 @@ impl InStore {
     }
 }
 
-/// Signals end the work and leave nothing behind.
-pub(super) fn watch(ui: &Arc<Ui>) -> &'static Control {
-    interrupt::watch(ui).unwrap_or_else(|error| {
+/// Signals end the work and leave nothing behind; `outcome` says what is as it was then, or kept.
+pub(super) fn watch(ui: &Arc<Ui>, outcome: Option<String>) -> &'static Control {
+    interrupt::watch(ui, outcome).unwrap_or_else(|error| {
         ui.on(&Event::Warning(format!(
             "cvbake cannot handle signals, and leaves temporary files when one ends it: {}",
             cvbake::text::plain(&error)
         )));
         interrupt::unwatched()
     })
+}
+
+/// What is told of an output that has its name only when it is whole.
+pub(super) fn nothing_written(output: &Path) -> String {
+    format!("nothing was written to {}", output.display())
 }
 
 /// The platform that was asked for, or this machine's.

@@ -96,7 +96,7 @@ fn message_object(message: &Message<'_>) -> Value {
             "exit_status": error.exit_status(),
         }),
         Message::Trace(text) => json!({ "event": "trace", "message": text }),
-        Message::Interrupted => json!({ "event": "interrupted" }),
+        Message::Interrupted(_) => json!({ "event": "interrupted" }),
     }
 }
 

@@ -116,7 +116,7 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
             Some(format!("layer {number}: {}{how}", counted(*entries, "entry", "entries")))
         }
         Event::Planned { disk_bytes, content_bytes } => {
-            let (disk, content) = (BinaryBytes(*disk_bytes), BinaryBytes(*content_bytes));
+            let (disk, content) = (rounded_up(*disk_bytes), BinaryBytes(*content_bytes));
             Some(format!("planned a disk of {disk} with {content} of content"))
         }
         Event::Stage(Stage::Write) => Some("writing the disk".to_owned()),
@@ -139,6 +139,14 @@ pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{} {}", HumanCount(count as u64), if count == 1 { one } else { many })
 }
 
+/// The size of a disk: whoever asks for what is shown asks for enough.
+pub(crate) fn rounded_up(bytes: u64) -> BinaryBytes {
+    // Of the unit in which it is shown, two places.
+    let unit = 1u128 << (10 * (bytes.max(1).ilog2() / 10));
+    let hundredths = (100 * u128::from(bytes)).div_ceil(unit);
+    BinaryBytes(u64::try_from((hundredths * unit).div_ceil(100)).unwrap_or(u64::MAX))
+}
+
 /// A message as it stands on a terminal or in a log.
 pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
     let label = |word: &str, colour: &str| match colours {
@@ -157,7 +165,8 @@ pub(super) fn message_lines(message: &Message<'_>, colours: bool) -> String {
             format!("{} {}\n{}", label("error", "31"), error.line(), hint_line(hint))
         }
         Message::Trace(text) => format!("cvbake: {}\n", text::message(text)),
-        Message::Interrupted => "cvbake: interrupted\n".to_owned(),
+        Message::Interrupted(None) => "cvbake: interrupted\n".to_owned(),
+        Message::Interrupted(Some(outcome)) => format!("cvbake: interrupted; {}\n", text::message(outcome)),
     }
 }
 
@@ -191,7 +200,8 @@ mod tests {
             "cvbake: warning: the names of 2 images are lost from /s , but not from index.json\n\
              cvbake: hint: `cvbake store check --repair` restores the names\n"
         );
-        assert_eq!(plain(Message::Interrupted), "cvbake: interrupted\n");
+        assert_eq!(plain(Message::Interrupted(None)), "cvbake: interrupted\n");
+        assert_eq!(plain(Message::Interrupted(Some("x\ny"))), "cvbake: interrupted; x y\n");
         let coloured = message_lines(&Message::Warning("odd"), true);
         assert_eq!(coloured, "cvbake: \x1b[1;33mwarning:\x1b[0m odd\n");
     }
@@ -284,6 +294,21 @@ mod tests {
             (5400, "1 h 30 min"),
         ] {
             assert_eq!(duration(second(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn sizes_of_disks() {
+        for (bytes, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (100 << 20, "100.00 MiB"),
+            ((100 << 20) + 1, "100.01 MiB"),
+            (4_247_552, "4.06 MiB"),
+            ((1 << 30) - 1, "1.00 GiB"),
+            (u64::MAX, "16.00 EiB"),
+        ] {
+            assert_eq!(rounded_up(bytes).to_string(), shown, "{bytes}");
         }
     }
 

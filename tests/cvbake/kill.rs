@@ -96,6 +96,8 @@ fn sigint_and_sigterm_leave_nothing() {
             // Before the program has set itself up, the signal ends it by itself.
             let early = outcome.signal == Some(number);
             assert!(early || outcome.code == Some(code), "{}", outcome.describe());
+            let said = format!("cvbake: interrupted; nothing was written to {}\n", place.disk().display());
+            assert!(early || outcome.stderr.ends_with(&said), "{}", outcome.describe());
             handled += usize::from(!early);
             place.assert_no_temporaries();
             false

@@ -19,7 +19,7 @@ use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use crate::cli::work::{InStore, Telling, allowed_jobs, want, watch};
+use crate::cli::work::{InStore, Telling, allowed_jobs, nothing_written, want, watch};
 use crate::cli::{environment, registry, source, values};
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -120,7 +120,14 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     job.store = args.store.path();
     job.temporary = environment::temporary();
     job.jobs = allowed_jobs(args.jobs);
-    let exported = cvbake::images::export(&job, &mut io::stdout().lock(), watch(ui), &|event| ui.on(&event))?;
+    let file = match &job.target {
+        Target::OciArchive { path, .. } | Target::DockerArchive { path, .. } | Target::Tar { path: Some(path) } => {
+            Some(path)
+        }
+        Target::Oci { .. } | Target::Tar { path: None } => None,
+    };
+    let control = watch(ui, file.map(|file| nothing_written(file)));
+    let exported = cvbake::images::export(&job, &mut io::stdout().lock(), control, &|event| ui.on(&event))?;
     ui.finish();
     if let Target::Tar { path: None } = job.target {
         return Ok(());

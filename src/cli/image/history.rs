@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         let mut look = Look::new(source);
         look.registry = args.access.options(Pull::Always)?;
         look.temporary = environment::temporary();
-        return args.print(&rows(look.at_image(&want, watch(ui), &on)?.steps()));
+        return args.print(&rows(look.at_image(&want, watch(ui, None), &on)?.steps()));
     }
     let name = args.name.to_string_lossy();
     let inspected = cvbake::images::inspect(&args.store.there(ui)?, &name, &want, &on);

@@ -128,7 +128,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     job.compression = args.compress.how();
     job.created = created;
     job.jobs = allowed_jobs(args.jobs);
-    let imported = cvbake::images::import(&job, watch(ui), &|event| ui.on(&event))?;
+    let imported = cvbake::images::import(&job, watch(ui, None), &|event| ui.on(&event))?;
     ui.finish();
     args.telling.print(|| json(&imported), || text(&imported))
 }

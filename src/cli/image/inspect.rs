@@ -89,7 +89,7 @@ impl Args {
         let mut look = Look::new(source);
         look.registry = self.access.options(Pull::Always)?;
         look.temporary = environment::temporary();
-        let control = watch(ui);
+        let control = watch(ui, None);
         // What is no image has a manifest, too.
         if self.raw && self.platform.is_none() && !matches!(look.source, Source::Tar(_) | Source::DockerArchive { .. })
         {
