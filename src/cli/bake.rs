@@ -1,11 +1,10 @@
 //! `cvbake bake`: one image becomes one disk.
 
 pub(super) mod help;
+mod output;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use clap::{ValueEnum, ValueHint};
 use cvbake::control::Control;
 use cvbake::event::{Event, Observer};
 use cvbake::ext4::{Inodes, Size, mkfs};
-use cvbake::fetch::{Pull, Source, TarSource};
+use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
 use cvbake::{Engine, Ext4, Filesystem, ImageSource, Job, KeepPacks, Output};
@@ -202,13 +201,6 @@ enum Keep {
     Never,
 }
 
-/// Endings of formats of disks that are something else than a bare filesystem.
-const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "vhdx", "vhd", "vmdk", "vdi"];
-
-/// Endings of archives and of what is compressed.
-const ARCHIVES: [&str; 16] =
-    ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", "zst", "xz", "bz2", "lz4", "lzma", "zip", "7z", "cpio", "iso"];
-
 /// `cvbake pull-and-build`: as `bake`, but what is given is a name in a registry and nothing else.
 pub(super) fn run_registry(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     bake(registry::reference(&args.source)?.into(), args, ui)
@@ -219,8 +211,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
 }
 
 fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
-    let output = args.output.as_deref().map(check_output).transpose()?;
-    if let Some(output) = output.filter(|output| is_file_of(&source, output)) {
+    let output = args.output.as_deref().map(output::check).transpose()?;
+    if let Some(output) = output.filter(|output| output::is_file_of(&source, output)) {
         return Err(Failure::Usage {
             problem: format!("{} is the source: the disk would replace it", output.display()),
             hint: Some("write the disk to another file".to_owned()),
@@ -231,18 +223,6 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let report = args.bake(&job, output, watch(ui, outcome), &|event| ui.on(&event))?;
     ui.finish();
     args.telling.print(|| report.json(), || report.text())
-}
-
-/// Whether a file is the archive that a source is read from, by whatever name.
-fn is_file_of(source: &ImageSource, file: &Path) -> bool {
-    let ImageSource::At(
-        Source::OciArchive { path, .. } | Source::DockerArchive { path, .. } | Source::Tar(TarSource::File(path)),
-    ) = source
-    else {
-        return false;
-    };
-    let identity = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
-    matches!((identity(path), identity(file)), (Ok(source), Ok(file)) if source == file)
 }
 
 impl Args {
@@ -363,53 +343,5 @@ fn is_no_place(error: &StoreError) -> bool {
             matches!(source.kind(), Io::PermissionDenied | Io::ReadOnlyFilesystem | Io::NotFound)
         }
         _ => false,
-    }
-}
-
-/// Refuses outputs that would not be what their name says.
-fn check_output(path: &Path) -> Result<&Path, Failure> {
-    let wrong = |problem: String, hint: &str| Err(Failure::Usage { problem, hint: Some(hint.to_owned()) });
-    if path.as_os_str().as_bytes() == b"-" {
-        return wrong(
-            "cannot write the disk to standard output: it is written at random positions".to_owned(),
-            "write to a file, such as -o disk.ext4, and copy that; for a file called - write ./-",
-        );
-    }
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    if OTHER_FORMATS.contains(&ending.as_str()) {
-        return wrong(
-            format!("{}: the format {ending} is not supported; expected a name for an ext4 filesystem", path.display()),
-            "name it disk.ext4 or disk.img; `qemu-img convert -f raw` converts it to other formats",
-        );
-    }
-    if ARCHIVES.contains(&ending.as_str()) {
-        return wrong(
-            format!(
-                "{}: a disk is neither an archive nor compressed; expected a name for an ext4 filesystem",
-                path.display()
-            ),
-            "name it disk.ext4 or disk.img, and compress it afterwards; `cvbake image export NAME tar:FILE` writes the files of an \
-             image as an archive",
-        );
-    }
-    Ok(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use cvbake::error::Kind;
-
-    use super::*;
-
-    #[test]
-    fn outputs() {
-        for name in ["disk.ext4", "disk", "disk.img", "./-", "a.qcow2/disk.ext4", "vhd", ".qcow2"] {
-            assert!(check_output(Path::new(name)).is_ok(), "{name}");
-        }
-        for name in ["-", "disk.qcow2", "disk.VHDX", "disk.vhd", "disk.tar", "x.tar.gz", "x.TGZ", "x.ext4.zst"] {
-            let error = check_output(Path::new(name)).unwrap_err();
-            assert_eq!(error.kind(), Kind::Usage, "{name}");
-            assert!(error.hint().is_some(), "{name}");
-        }
     }
 }

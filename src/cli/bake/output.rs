@@ -1,0 +1,77 @@
+//! Where a disk may be written to.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use cvbake::ImageSource;
+use cvbake::fetch::{Source, TarSource};
+
+use crate::failure::Failure;
+
+/// Endings of formats of disks that are something else than a bare filesystem.
+const OTHER_FORMATS: [&str; 6] = ["qcow2", "qcow", "vhdx", "vhd", "vmdk", "vdi"];
+
+/// Endings of archives and of what is compressed.
+const ARCHIVES: [&str; 16] =
+    ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", "zst", "xz", "bz2", "lz4", "lzma", "zip", "7z", "cpio", "iso"];
+
+/// Refuses outputs that would not be what their name says.
+pub(super) fn check(path: &Path) -> Result<&Path, Failure> {
+    let wrong = |problem: String, hint: &str| Err(Failure::Usage { problem, hint: Some(hint.to_owned()) });
+    if path.as_os_str().as_bytes() == b"-" {
+        return wrong(
+            "cannot write the disk to standard output: it is written at random positions".to_owned(),
+            "write to a file, such as -o disk.ext4, and copy that; for a file called - write ./-",
+        );
+    }
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+    if OTHER_FORMATS.contains(&ending.as_str()) {
+        return wrong(
+            format!("{}: the format {ending} is not supported; expected a name for an ext4 filesystem", path.display()),
+            "name it disk.ext4 or disk.img; `qemu-img convert -f raw` converts it to other formats",
+        );
+    }
+    if ARCHIVES.contains(&ending.as_str()) {
+        return wrong(
+            format!(
+                "{}: a disk is neither an archive nor compressed; expected a name for an ext4 filesystem",
+                path.display()
+            ),
+            "name it disk.ext4 or disk.img, and compress it afterwards; `cvbake image export NAME tar:FILE` writes the files of an \
+             image as an archive",
+        );
+    }
+    Ok(path)
+}
+
+/// Whether a file is the archive that a source is read from, by whatever name.
+pub(super) fn is_file_of(source: &ImageSource, file: &Path) -> bool {
+    let ImageSource::At(
+        Source::OciArchive { path, .. } | Source::DockerArchive { path, .. } | Source::Tar(TarSource::File(path)),
+    ) = source
+    else {
+        return false;
+    };
+    let identity = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+    matches!((identity(path), identity(file)), (Ok(source), Ok(file)) if source == file)
+}
+
+#[cfg(test)]
+mod tests {
+    use cvbake::error::Kind;
+
+    use super::*;
+
+    #[test]
+    fn outputs() {
+        for name in ["disk.ext4", "disk", "disk.img", "./-", "a.qcow2/disk.ext4", "vhd", ".qcow2"] {
+            assert!(check(Path::new(name)).is_ok(), "{name}");
+        }
+        for name in ["-", "disk.qcow2", "disk.VHDX", "disk.vhd", "disk.tar", "x.tar.gz", "x.TGZ", "x.ext4.zst"] {
+            let error = check(Path::new(name)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Usage, "{name}");
+            assert!(error.hint().is_some(), "{name}");
+        }
+    }
+}
