@@ -45,8 +45,8 @@ use crate::ui::{Mode, Ui, show_trace};
 #[command(name = "cvbake", version, max_term_width = 100, args_override_self = true)]
 #[command(arg = config::option())]
 struct Cli {
-    /// Say what is done, on standard error; twice (-vv), what is asked of registries and what they
-    /// answer, without secrets
+    /// Print each step on standard error; with -vv, also the requests to registries and their
+    /// answers, without secrets
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = work::OUTPUT)]
     verbose: u8,
 

@@ -85,7 +85,7 @@ pub(super) struct Args {
     #[arg(long, overrides_with = "journal", help_heading = FILESYSTEM)]
     no_journal: bool,
 
-    /// Choose what writes the filesystem
+    /// Choose the engine that writes the filesystem
     #[arg(long, value_enum, default_value_t, help_heading = FILESYSTEM)]
     engine: EngineName,
 

@@ -23,7 +23,7 @@ use super::config::Settings;
 use super::{Cli, environment, output};
 use crate::failure::Failure;
 
-/// Print a script with which a shell completes commands, names of images and files
+/// Print a shell script that completes commands, image names and files
 ///
 /// For bash: cvbake completions bash > ~/.local/share/bash-completion/completions/cvbake
 #[derive(Debug, clap::Args)]

@@ -21,10 +21,10 @@ const MAX_PASSWORD: u64 = 64 << 10;
 
 /// Log in to a registry
 ///
-/// The credentials are stored only if the registry accepts them; one that asks for none accepts
-/// any, and a warning says so. They are stored where podman login and skopeo login store them, so
-/// that these programs find them, too; if that file names a credential helper, the helper stores
-/// them.
+/// The credentials are stored only if the registry accepts them; a registry that asks for none
+/// accepts any, and a warning says so. They are stored where podman login and skopeo login store
+/// them, so that these programs find them, too; if that file names a credential helper, the helper
+/// stores them.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake login [OPTIONS] [REGISTRY]")]
 pub(super) struct Args {

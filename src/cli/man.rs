@@ -20,7 +20,7 @@ use crate::failure::Failure;
 /// To read one: cvbake man bake | man -l -
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Subcommand to print the page of, such as bake or image ls [default: the program as a whole]
+    /// Subcommand whose page to print, such as bake or image ls [default: the program as a whole]
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
 }

@@ -25,16 +25,16 @@ use crate::ui::{Mode, Ui};
 /// an image for several platforms, the one for this machine is pushed under the name of the index;
 /// --platform chooses another one, and --all pushes the index with all images in it that are
 /// available. An image from docker save gets an OCI manifest, and its layers are compressed with
-/// gzip unless they are compressed.
+/// gzip unless they are compressed already.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake push [OPTIONS] <REF> [DEST]", after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Image to push: its name in the store, the end of that, or its digest; or oci:DIR[:TAG],
+    /// Image to push: its name in the store, the end of that name, or its digest; or oci:DIR[:TAG],
     /// oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     #[arg(value_name = "REF")]
     source: OsString,
 
-    /// Name to push it to, such as localhost:5000/a/b:tag
+    /// Name to push the image to, such as localhost:5000/a/b:tag
     /// [default: REF, if that is a name in a registry]
     #[arg(value_name = "DEST")]
     target: Option<OsString>,

@@ -35,7 +35,8 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(id = "under_way")]
 pub(super) struct Connections {
-    /// How many blobs are fetched or sent at once, whatever the number of threads [default: 8]
+    /// Set the number of blobs that are fetched or sent at once, whatever the number of threads
+    /// [default: 8]
     #[arg(long, value_name = "N", value_parser = values::jobs, help_heading = REGISTRY)]
     connections: Option<NonZeroUsize>,
 }
@@ -91,7 +92,7 @@ pub(super) struct Trust {
 /// When to ask the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum When {
-    /// Ask what the name points to now, even if the image is in the store
+    /// Ask which image the name points to now, even if there is one in the store
     Always,
     /// Fetch only blobs that are not in the store; an image that is complete there needs no network
     Missing,

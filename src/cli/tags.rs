@@ -13,12 +13,12 @@ use crate::ui::Ui;
 
 /// List the tags of a repository in a registry
 ///
-/// One on each line, in the order of their bytes. A mirror that is configured is asked first, as
-/// for an image. Nothing is kept.
+/// Each tag is on a line of its own, in the order of their bytes. A mirror that is configured is
+/// asked first, as for an image. Nothing is kept.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake tags [OPTIONS] <REPO>")]
 pub(super) struct Args {
-    /// The repository, such as alpine or localhost:5000/a/b
+    /// Repository whose tags to list, such as alpine or localhost:5000/a/b
     #[arg(value_name = "REPO")]
     repository: OsString,
 

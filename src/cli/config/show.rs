@@ -27,7 +27,7 @@ pub(in crate::cli) struct Args {
 enum Subcommand {
     /// Show every key, its value, and where the value comes from
     ///
-    /// A value that is wrong is an error, after the list.
+    /// An invalid value is reported as an error, after the list.
     #[command(after_long_help = keys())]
     Show(ShowArgs),
 }

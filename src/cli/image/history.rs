@@ -20,7 +20,7 @@ use crate::ui::Ui;
 
 /// Show how an image was built, the last step first
 ///
-/// This is what the image says of itself; nothing verifies it.
+/// The history is what the image says about itself; nothing verifies it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Image to show: a name in the store, the end of a name, a digest or the beginning of one; or

@@ -18,7 +18,7 @@ use crate::cli::{environment, values};
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// Bring images from files into the store
+/// Import images from files into the store
 ///
 /// cvbake bake NAME can then bake them without a network. Each layer is unpacked once on the way,
 /// to make sure that the image can be baked. Images that have a manifest keep it, and their
@@ -53,7 +53,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "COMMAND", value_parser = command, help_heading = ROOT)]
     cmd: Option<Words>,
 
-    /// Set the entry point, which gets the command as its arguments: in the same form
+    /// Set the entry point, which gets the command as its arguments; the form is that of --cmd
     #[arg(long, value_name = "COMMAND", value_parser = command, help_heading = ROOT)]
     entrypoint: Option<Words>,
 

@@ -25,7 +25,8 @@ use crate::ui::Ui;
 /// bytes, complete, layers (digest, media_type, bytes, diff_id and stored), manifest and config.
 ///
 /// An image that is not in the store is inspected where it is: only its documents are read, nothing
-/// is kept, and the objects lack complete and stored. What cannot be known there is null.
+/// is kept, and the objects lack complete and stored. Fields that cannot
+/// be known there are null.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Images to show: names in the store, ends of names, digests or beginnings of digests; or

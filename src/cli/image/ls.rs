@@ -16,8 +16,9 @@ use crate::ui::Ui;
 /// List the images in the store
 ///
 /// There is a line for each name. An image that was pulled by its digest has no tag, and one
-/// without a name has neither: both are <none>. PLATFORM lists the platforms in the store, and SIZE
-/// is how much of the image the store has, compressed as it is there. The store is not changed.
+/// without a name has neither: both are <none>. PLATFORM lists the platforms that are in the store,
+/// and SIZE is the size of what the store has of the image, compressed as it is there. The store is
+/// not changed.
 ///
 /// --json prints objects with name, repository, tag, digest, media_type, platforms, created, bytes
 /// and complete.

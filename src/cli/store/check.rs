@@ -22,7 +22,7 @@ use crate::ui::{Mode, Ui};
 /// Each damaged object is reported on a line, and the exit status is then 7. No bake uses anything
 /// in the store unverified, so this only finds damage earlier. Images that lack blobs and images
 /// without a name are reported as well; these are not damaged, and the exit status stays 0. The
-/// next pull or import completes the former, and cvbake image tag gives the latter names.
+/// next pull or import completes the former, and cvbake image tag names the latter.
 ///
 /// --json prints an object with objects, bytes, damaged (a list of path and problem), repaired,
 /// incomplete (a list of name, platform and lacks: part, digest, bytes and damaged), unnamed (a

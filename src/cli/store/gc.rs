@@ -8,7 +8,7 @@ use crate::cli::output;
 use crate::cli::work::InStore;
 use crate::failure::Failure;
 
-/// Remove what nothing needs
+/// Remove images without a name, and data that no image needs
 ///
 /// This removes images without a name, blobs that belong to no image, and interrupted downloads
 /// that no process continues. Two things are removed only if they have not been used for 30 days:

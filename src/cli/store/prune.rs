@@ -16,8 +16,8 @@ use crate::failure::Failure;
 /// This first removes what cvbake store gc removes, then images with everything that no other image
 /// needs, the least recently used first. Pulling, baking, pushing and exporting an image count as
 /// using it. With --keep-size, imported images, which no registry gives back, are removed when
-/// nothing else is left to remove. With --older-than they are treated like all others: export those
-/// that exist nowhere else.
+/// nothing else is left to remove. With --older-than, imported images are treated like all others:
+/// export those that exist nowhere else.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "cvbake store prune [OPTIONS] --older-than <AGE>\n       cvbake store prune [OPTIONS] --keep-size <SIZE>"
