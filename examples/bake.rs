@@ -12,9 +12,7 @@ use cvbake::{Baked, Ext4, Filesystem, Job, Output};
 /// Bakes an image for this machine's platform, without a store.
 pub(crate) fn bake(source: Source, disk: &Path) -> Result<Baked, Error> {
     let mut job = Job::new(source);
-    let mut ext4 = Ext4::default();
-    ext4.label = b"root".to_vec();
-    job.filesystem = Filesystem::Ext4(ext4);
+    job.filesystem = Filesystem::Ext4(Ext4 { label: b"root".to_vec(), ..Ext4::default() });
     let mut output = Output::new(disk);
     output.replace = true;
     output.digest = true;

@@ -264,16 +264,16 @@ impl Args {
         let mut job = Job::new(source);
         job.registry = self.registry.options(Pull::Missing)?;
         job.want = want(self.platform.as_ref());
-        let mut ext4 = Ext4::default();
-        ext4.engine = self.engine()?;
-        ext4.size = self.size;
-        ext4.inodes = self.inodes;
-        ext4.label = self.label.clone();
-        ext4.uuid = self.uuid;
-        ext4.hash_seed = self.hash_seed;
-        // A file or a variable may have set the one, and an argument the other.
-        ext4.journal = self.journal || !self.no_journal;
-        job.filesystem = Filesystem::Ext4(ext4);
+        job.filesystem = Filesystem::Ext4(Ext4 {
+            engine: self.engine()?,
+            size: self.size,
+            inodes: self.inodes,
+            label: self.label.clone(),
+            uuid: self.uuid,
+            hash_seed: self.hash_seed,
+            // A file or a variable may have set the one, and an argument the other.
+            journal: self.journal || !self.no_journal,
+        });
         job.epoch = environment::epoch()?;
         job.store = self.store(on)?;
         let is_named = !matches!(job.source, ImageSource::At(ref source) if !matches!(source, Source::Registry(_)));

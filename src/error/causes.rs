@@ -36,6 +36,8 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Disk(error) => Some(error),
             Error::Store(error) => Some(error),
             Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
+            Error::TooLarge(error) => Some(error),
+            Error::Vhdx(error) => Some(error),
             Error::NotInRegistry
             | Error::NoTarget { .. }
             | Error::NoSuchImage { .. }

@@ -154,7 +154,9 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::NotInRegistry
+        Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::Vhdx(_)
+        | Error::NotInRegistry
         | Error::NoTarget { .. }
         | Error::SeveralNames { .. }
         | Error::ImageName { .. }

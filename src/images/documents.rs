@@ -3,9 +3,9 @@
 use cvbake_verify::{Descriptor, Digest, Platform};
 use serde::Serialize;
 
-/// How a root filesystem is run, as an image's configuration says it.
+/// How a root filesystem is run, as an image's configuration says it. There will be more fields: end
+/// it with `..RunConfig::default()`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct RunConfig {
     /// The program, and what always stands behind it.
     pub entrypoint: Vec<String>,

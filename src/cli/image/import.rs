@@ -158,14 +158,14 @@ impl Args {
 
     fn run_config(&self) -> RunConfig {
         let words = |words: &Option<Words>| words.clone().map_or_else(Vec::new, |words| words.0);
-        let mut run = RunConfig::default();
-        run.entrypoint = words(&self.entrypoint);
-        run.cmd = words(&self.cmd);
-        run.env = last_of_each(&self.env).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        run.workdir = self.workdir.clone();
-        run.user = self.user.clone();
-        run.labels = last_of_each(&self.label);
-        run
+        RunConfig {
+            entrypoint: words(&self.entrypoint),
+            cmd: words(&self.cmd),
+            env: last_of_each(&self.env).into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            workdir: self.workdir.clone(),
+            user: self.user.clone(),
+            labels: last_of_each(&self.label),
+        }
     }
 }
 

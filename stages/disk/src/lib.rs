@@ -26,8 +26,8 @@ mod room;
 mod sink;
 mod window;
 
-pub use container::{Container, Filling, Piece, Run};
-pub use draft::{Draft, check};
+pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
+pub use draft::{Draft, check, content};
 pub use error::Error;
 pub use raw::Raw;
 pub use room::free_bytes;
