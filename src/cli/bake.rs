@@ -1,5 +1,6 @@
 //! `cvbake bake`: one image becomes one disk.
 
+mod format;
 pub(super) mod help;
 mod output;
 
@@ -138,6 +139,9 @@ pub(super) struct Args {
     dry_run: bool,
 
     #[command(flatten)]
+    format: format::FormatArgs,
+
+    #[command(flatten)]
     registry: registry::Args,
 
     /// Choose whether to wait until the disk is on stable storage
@@ -218,7 +222,8 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
             hint: Some("write the disk to another file".to_owned()),
         });
     }
-    let job = args.job(source, &|event| ui.on(&event))?;
+    let mut job = args.job(source, &|event| ui.on(&event))?;
+    job.format = args.format.format(output)?;
     let outcome = output.filter(|_| !args.dry_run).map(nothing_written);
     let report = args.bake(&job, output, watch(ui, outcome), &|event| ui.on(&event))?;
     ui.finish();
@@ -244,7 +249,7 @@ impl Args {
         match output {
             Some(output) if !self.dry_run => {
                 let baked = cvbake::bake(job, &output, control, on)?;
-                let mut report = Report::baked(&baked, engine);
+                let mut report = Report::baked(&baked, job.format, engine);
                 if let (Some(store), Some(bytes)) = (&job.store, self.max_store_size) {
                     let layers = baked.plan.layers.iter().flat_map(|layer| [layer.digest, Some(layer.diff_id)]);
                     let used = layers.chain([Some(baked.plan.image)]).flatten();
@@ -255,7 +260,7 @@ impl Args {
             }
             output => {
                 let path = output.as_ref().map(|output| output.path.display().to_string());
-                Ok(Report::planned(&cvbake::plan(job, output.as_ref(), control, on)?, path, engine))
+                Ok(Report::planned(&cvbake::plan(job, output.as_ref(), control, on)?, path, job.format, engine))
             }
         }
     }
