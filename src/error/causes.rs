@@ -35,11 +35,14 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Rootfs(error) => Some(error),
             Error::Disk(error) => Some(error),
             Error::Store(error) => Some(error),
+            Error::ReadDisk { source, .. } => Some(source),
             Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
             Error::NotInRegistry
             | Error::NoTarget { .. }
+            | Error::Chain { .. }
+            | Error::WindowsName { .. }
             | Error::NoSuchImage { .. }
             | Error::AmbiguousImage { .. }
             | Error::NoManifest { .. }

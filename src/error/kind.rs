@@ -155,7 +155,9 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
         Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::ReadDisk { .. } | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
+        | Error::WindowsName { .. }
         | Error::NotInRegistry
         | Error::NoTarget { .. }
         | Error::SeveralNames { .. }
