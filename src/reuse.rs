@@ -88,13 +88,13 @@ impl<'a> Reuse<'a> {
 
     /// What is noted; what can't be read is no loss.
     fn noted<T: DeserializeOwned>(&self, key: &Digest, on: &(dyn Fn(Event) + Sync)) -> Option<T> {
-        let text = self.store.note(key, &|event| on(event.into())).ok().flatten()?;
+        let text = self.store.memos().get(key, &|event| on(event.into())).ok().flatten()?;
         serde_json::from_slice(&text).ok()
     }
 
     /// Notes something. That it can't be noted is nobody's trouble but the next run's.
     fn keep(&self, key: &Digest, note: &impl Serialize, on: &(dyn Fn(Event) + Sync)) {
-        let kept = serde_json::to_vec(note).map(|text| self.store.put_note(key, &text));
+        let kept = serde_json::to_vec(note).map(|text| self.store.memos().put(key, &text));
         if let Ok(Err(error)) = kept {
             on(Event::Note(Error::from(error).line()));
         }
@@ -116,7 +116,7 @@ impl<'a> Reuse<'a> {
         let Some((digest, size)) = layer.digest().zip(layer.size()).filter(|_| self.in_registry) else {
             return Ok(false);
         };
-        Ok(self.store.blob(&digest, Some(size), &|event| on(event.into()))?.is_none())
+        Ok(self.store.blobs().open(&digest, Some(size), &|event| on(event.into()))?.is_none())
     }
 
     /// A disk that is just what is to be made; of several the one that stands where it is to stand.

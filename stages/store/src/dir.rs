@@ -11,8 +11,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::entry::describe;
-use crate::{Error, INDEXES};
+use crate::error::Error;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Dir {
@@ -69,12 +68,12 @@ impl Dir {
         Ok(Dir { fd: Arc::new(fd), path })
     }
 
-    /// Refuses a directory that has anything in it: it is somebody's, by a slip of the keyboard
-    /// perhaps.
-    pub(crate) fn check_unused(&self) -> Result<(), Error> {
+    /// Refuses a directory that has anything in it but what tells a store from other directories:
+    /// it is somebody's, by a slip of the keyboard perhaps.
+    pub(crate) fn check_unused(&self, mark: &str) -> Result<(), Error> {
         let names = self.names()?;
         // Another process may just have been faster, and have made it a store.
-        if names.iter().any(|name| name == INDEXES.as_bytes()) {
+        if names.iter().any(|name| name == mark.as_bytes()) {
             return Ok(());
         }
         // A filesystem of its own for the store has this directory.
@@ -213,6 +212,19 @@ impl Dir {
 
     fn error_read(&self, source: Errno) -> Error {
         Error::Read { path: self.path.clone(), source: source.into() }
+    }
+}
+
+/// What a file is, with its article.
+pub(crate) fn describe(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Symlink => "a symbolic link",
+        FileType::Directory => "a directory",
+        FileType::Fifo => "a named pipe",
+        FileType::Socket => "a socket",
+        FileType::BlockDevice | FileType::CharacterDevice => "a device",
+        FileType::RegularFile => "a regular file",
+        FileType::Unknown => "something unknown",
     }
 }
 
