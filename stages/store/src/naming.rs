@@ -18,14 +18,12 @@ pub(crate) fn set<'n>(
     on: Observer<'_>,
 ) -> Result<(), Error> {
     let names: Vec<&str> = names.into_iter().collect();
-    // First: should this end half-way, the former image has a name too many, and not one too
-    // few.
+    // First: should this end half-way, the former image has a name too many, and not one too few.
     former::keep(files, &names, reference, on)?;
     let root = files.root.subdir(REPOSITORIES)?;
     for &name in &names {
-        // What is not synced before it gets its name may be lost in a crash of the machine.
-        // What is new is no loss then; what takes the place of something whole is whole at any
-        // time.
+        // What is not synced before it gets its name may be lost in a crash of the machine. What is
+        // new is no loss then; what takes the place of something whole is whole at any time.
         if repositories::get(files, name, &|_| {})?.is_none() {
             let (dir, file, written) =
                 repositories::write_file(files, root.clone(), name, (reference, origin), |_| Ok(()))?;
