@@ -22,7 +22,7 @@ fn place() -> cvbake_ext4::Place {
 }
 
 fn digest() -> Digest {
-    Digest::of(cvbake_verify::Algorithm::Sha256, b"")
+    Digest::for_bytes(cvbake_verify::Algorithm::Sha256, b"")
 }
 
 fn in_layer(error: Error) -> Error {

@@ -29,7 +29,7 @@ const SUFFIX: &[u8] = b".cvbake-tmp";
 const LONGEST_SPELLED: usize = 100;
 
 impl TemporaryNames {
-    pub(crate) fn of(target_name: &OsStr) -> TemporaryNames {
+    pub(crate) fn for_target(target_name: &OsStr) -> TemporaryNames {
         let target = target_name.as_bytes();
         let mut prefix = vec![b'.'];
         if target.len() <= LONGEST_SPELLED {
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn names_of_temporary_files_belong_to_one_target() {
-        let names = TemporaryNames::of(OsStr::new("disk.ext4"));
+        let names = TemporaryNames::for_target(OsStr::new("disk.ext4"));
         let fresh = [names.fresh().unwrap(), names.fresh().unwrap()];
         assert_ne!(fresh[0], fresh[1]);
         assert!(fresh.iter().all(|name| names.contains(name.as_bytes())), "{fresh:?}");
@@ -231,9 +231,9 @@ mod tests {
             assert_eq!(names.contains(name.as_bytes()), ours, "{name}");
         }
         let (long, other) = ("x".repeat(255), "x".repeat(254));
-        let long = TemporaryNames::of(OsStr::new(&long));
+        let long = TemporaryNames::for_target(OsStr::new(&long));
         assert!(scratch_name(&long.fresh().unwrap()).len() <= 143);
-        assert!(!long.contains(TemporaryNames::of(OsStr::new(&other)).fresh().unwrap().as_bytes()));
+        assert!(!long.contains(TemporaryNames::for_target(OsStr::new(&other)).fresh().unwrap().as_bytes()));
     }
 
     #[test]

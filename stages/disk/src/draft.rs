@@ -13,9 +13,9 @@ use cvbake_durable::{PrivateDir, Temporary};
 use rustix::fs::{AtFlags, FallocateFlags, FileType, SeekFrom};
 use rustix::io::Errno;
 
+use crate::background_sync::BackgroundSync;
 use crate::directory::{Directory, TemporaryNames};
-use crate::early::EarlySync;
-use crate::{Error, Raw, Sink, Window};
+use crate::{Error, Raw, Sink};
 
 /// The output under construction: a temporary file in the target's directory.
 ///
@@ -38,7 +38,7 @@ pub struct Draft {
     replace: bool,
     named: bool,
     durable: bool,
-    early: EarlySync,
+    background_sync: BackgroundSync,
     /// Whether other files have shared their blocks with this one.
     shares: AtomicBool,
 }
@@ -53,8 +53,8 @@ impl Draft {
     /// # Errors
     /// When the target is there and may not be replaced, or no file can be made beside it.
     pub fn create(target: &Path, replace: bool) -> Result<Draft, Error> {
-        let (dir, target_name) = look(target, replace)?;
-        let temporary = TemporaryNames::of(&target_name);
+        let (dir, target_name) = open_directory(target, replace)?;
+        let temporary = TemporaryNames::for_target(&target_name);
         dir.remove_stale(&temporary);
         let (file, temporary) = dir.create_locked(&temporary)?;
         let path = dir.path.join(temporary.name());
@@ -69,7 +69,7 @@ impl Draft {
             replace,
             named: true,
             durable: true,
-            early: EarlySync::default(),
+            background_sync: BackgroundSync::default(),
             shares: AtomicBool::new(false),
         })
     }
@@ -103,14 +103,8 @@ impl Draft {
     /// [`Draft::sync`] has less to wait for.
     #[must_use]
     pub fn raw(&self) -> Raw<'_> {
-        let early = self.durable.then_some(&self.early);
-        Raw::new(&self.file, &self.path).synced_by(early).sharing(self.shares())
-    }
-
-    /// The part of the file from `base` on, a multiple of [`Window::ALIGNMENT`], as a filesystem.
-    #[must_use]
-    pub fn window(&self, base: u64) -> Window<'_> {
-        Window::new(self, base)
+        let background_sync = self.durable.then_some(&self.background_sync);
+        Raw::new(&self.file, &self.path).synced_by(background_sync).sharing(self.shares())
     }
 
     /// Gives the file its length; what was never written reads as zeros.
@@ -220,8 +214,8 @@ impl Draft {
             return Ok(());
         }
         // An error is told only once, and may have been told to the other thread.
-        let early = self.early.end();
-        early.and(self.file.sync_all()).map_err(|source| Error::Sync { path: self.path.clone(), source })
+        let synced = self.background_sync.end();
+        synced.and(self.file.sync_all()).map_err(|source| Error::Sync { path: self.path.clone(), source })
     }
 
     /// Brings the file to stable storage and gives it the target's name, which is then there to
@@ -281,11 +275,11 @@ impl Drop for Draft {
 /// # Errors
 /// As [`Draft::create`].
 pub fn check(target: &Path, replace: bool) -> Result<(), Error> {
-    look(target, replace)?.0.check_writable(target)
+    open_directory(target, replace)?.0.check_writable(target)
 }
 
 /// The directory of a target, and its name there.
-fn look(target: &Path, replace: bool) -> Result<(Directory, OsString), Error> {
+fn open_directory(target: &Path, replace: bool) -> Result<(Directory, OsString), Error> {
     let no_name = || Error::NoName { path: target.to_owned() };
     // `Path` takes `disk/` and `disk/.` for `disk`; the kernel and the user don't.
     if matches!(target.as_os_str().as_bytes(), [.., b'/'] | [.., b'/', b'.']) {

@@ -17,9 +17,9 @@
 //! over a sink.
 #![forbid(unsafe_code)]
 
+mod background_sync;
 mod directory;
 mod draft;
-mod early;
 mod error;
 mod raw;
 mod room;

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::early::EarlySync;
+use crate::background_sync::BackgroundSync;
 use crate::sink::copy_through_memory;
 use crate::{Error, Sink};
 
@@ -26,7 +26,7 @@ pub struct Raw<'f> {
     /// Set by the first refusal: what is copied lies in the same store, mostly, so what is refused
     /// once is refused always.
     kernel_cannot_copy: AtomicBool,
-    early: Option<&'f EarlySync>,
+    background_sync: Option<&'f BackgroundSync>,
     /// Whether what is copied is shared, mostly: then nothing is written.
     shares: bool,
 }
@@ -39,7 +39,7 @@ impl<'f> Raw<'f> {
     /// A sink that writes to `file`; `path` is what errors call it.
     #[must_use]
     pub fn new(file: &'f File, path: &'f Path) -> Raw<'f> {
-        Raw { file, path, base: 0, kernel_cannot_copy: AtomicBool::new(false), early: None, shares: false }
+        Raw { file, path, base: 0, kernel_cannot_copy: AtomicBool::new(false), background_sync: None, shares: false }
     }
 
     /// Counts positions from there.
@@ -48,8 +48,8 @@ impl<'f> Raw<'f> {
     }
 
     /// Has it brought to stable storage while it is being written.
-    pub(crate) fn synced_by(self, early: Option<&'f EarlySync>) -> Raw<'f> {
-        Raw { early, ..self }
+    pub(crate) fn synced_by(self, background_sync: Option<&'f BackgroundSync>) -> Raw<'f> {
+        Raw { background_sync, ..self }
     }
 
     /// Says that copies share blocks.
@@ -58,8 +58,8 @@ impl<'f> Raw<'f> {
     }
 
     fn wrote(&self, bytes: u64) {
-        if let Some(early) = self.early {
-            early.wrote(self.file, bytes);
+        if let Some(sync) = self.background_sync {
+            sync.wrote(self.file, bytes);
         }
     }
 

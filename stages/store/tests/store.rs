@@ -65,7 +65,7 @@ fn what_is_put_comes_back() {
     let store = Store::open(&path, &quiet).unwrap();
     let (bytes, crcs) = pack_bytes();
     let seal = PackSeal { len: bytes.len() as u64, crcs: &crcs };
-    let digests = [layer("a"), Digest::of(cvbake_verify::Algorithm::Sha512, b"b")];
+    let digests = [layer("a"), Digest::for_bytes(cvbake_verify::Algorithm::Sha512, b"b")];
     for digest in &digests {
         assert_eq!(store.layers().index(digest, &quiet).unwrap(), None);
         assert!(store.layers().pack(digest, &seal, &quiet).unwrap().is_none());

@@ -261,7 +261,7 @@ impl<'s> Image<'s> {
             let digest = match name {
                 Wanted::Tag(_) => Digest::sha256(&bytes),
                 Wanted::Digest(expected) => {
-                    let found = Digest::of(expected.algorithm(), &bytes);
+                    let found = Digest::for_bytes(expected.algorithm(), &bytes);
                     if found != *expected {
                         return Err(Problem::Digest { host, expected: Box::new(*expected), found: Box::new(found) });
                     }
@@ -376,7 +376,7 @@ impl<'s> Image<'s> {
             let mut bytes = Vec::new();
             match reader.read_to_end(&mut bytes) {
                 Ok(_) => return Ok(Box::new(Cursor::new(bytes))),
-                Err(_) if self.endpoints.another(&digest) => reader = self.blob(digest, size)?,
+                Err(_) if self.endpoints.has_alternative(&digest) => reader = self.blob(digest, size)?,
                 Err(error) => return Ok(Box::new(Broken(Some(error)))),
             }
         }
@@ -449,8 +449,8 @@ impl Blobs for Image<'_> {
         })
     }
 
-    fn another(&self, layer: &Layer) -> bool {
+    fn has_alternative(&self, layer: &Layer) -> bool {
         let (Some(digest), Some(size)) = (layer.digest(), layer.size()) else { return false };
-        self.was_damaged(digest, size) || self.endpoints.another(&digest)
+        self.was_damaged(digest, size) || self.endpoints.has_alternative(&digest)
     }
 }
