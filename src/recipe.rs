@@ -5,6 +5,8 @@ use cvbake_ext4::{Inodes, Options, Size, mkfs};
 use cvbake_verify::{Algorithm, Digest};
 use serde::Serialize;
 
+use crate::format::Format;
+
 /// Changes whenever the same layers and options give other bytes than they did.
 const GENERATION: u32 = 3;
 
@@ -76,6 +78,7 @@ pub(crate) struct Recipe<'j> {
     /// the same files.
     pub(crate) content: Digest,
     pub(crate) filesystem: &'j Filesystem,
+    pub(crate) format: Format,
     /// The time of what the image gives no time, in seconds since 1970.
     pub(crate) epoch: i64,
 }
@@ -88,6 +91,7 @@ struct Written<'a> {
     generation: u32,
     content: String,
     epoch: i64,
+    format: &'static str,
     filesystem: &'static str,
     engine: &'static str,
     size: String,
@@ -101,13 +105,14 @@ struct Written<'a> {
 impl Recipe<'_> {
     /// What names the bake.
     pub(crate) fn key(&self) -> Digest {
-        let Recipe { content, filesystem: Filesystem::Ext4(ext4), epoch } = self;
+        let Recipe { content, filesystem: Filesystem::Ext4(ext4), format, epoch } = self;
         let Ext4 { engine, size, inodes, label, uuid, hash_seed, journal } = ext4;
         let written = Written {
             version: env!("CARGO_PKG_VERSION"),
             generation: GENERATION,
             content: content.to_string(),
             epoch: *epoch,
+            format: format.name(),
             filesystem: "ext4",
             engine: match engine {
                 Engine::Native => "native",
@@ -181,13 +186,16 @@ mod tests {
         ];
         let mut keys: Vec<Digest> = variants
             .iter()
-            .map(|ext4| Recipe { content, filesystem: &Filesystem::Ext4(ext4.clone()), epoch: 0 }.key())
+            .map(|ext4| {
+                let filesystem = &Filesystem::Ext4(ext4.clone());
+                Recipe { content, filesystem, format: Format::Raw, epoch: 0 }.key()
+            })
             .collect();
         let filesystem = Filesystem::default();
-        keys.push(Recipe { content, filesystem: &filesystem, epoch: 1 }.key());
-        keys.push(Recipe { content: Digest::sha256(b"other"), filesystem: &filesystem, epoch: 0 }.key());
+        let same = Recipe { content, filesystem: &filesystem, format: Format::Raw, epoch: 0 };
+        keys.push(Recipe { epoch: 1, ..same.clone() }.key());
+        keys.push(Recipe { content: Digest::sha256(b"other"), ..same.clone() }.key());
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
-        let same = Recipe { content, filesystem: &filesystem, epoch: 0 };
         assert_eq!(same.key(), keys[0]);
         assert_ne!(same.uuid(), same.ext4_options(None).hash_seed);
     }

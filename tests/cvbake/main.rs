@@ -30,6 +30,7 @@ mod faults;
 mod flattened;
 mod foreign;
 mod full;
+mod generation;
 mod growth;
 mod identity;
 mod image_oddities;

@@ -1,0 +1,88 @@
+//! From a tree to the disk, by one of the two kinds of writers that there are.
+//!
+//! * A **placing** writer plans first. It says which block of which pack goes where, and writes
+//!   only what is not content; whoever has the content puts it there, by whatever way is fastest:
+//!   several layers at once, shared with a pack, copied from an earlier disk, or unpacked to its
+//!   place before there was a plan. Our own ext4 is one.
+//! * A **reading** writer is given the tree and the packs, reads what it needs, and says afterwards
+//!   what it has made. It can be anybody's: e2fsprogs is one, and so is a tar.
+
+use cvbake_disk::{Draft, Window};
+use cvbake_ext4::{Layout, Options, mkfs};
+use cvbake_tree::Tree;
+
+use super::job::{Job, Output};
+use super::plan::{Numbers, content_bytes};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::event::{Event, Stage};
+use crate::layers::Layers;
+use crate::reuse::content::Disks;
+use crate::reuse::{PlacedContent, Reuse};
+use crate::workplace::Workplace;
+
+/// What is written, and where.
+pub(super) struct Writing<'a> {
+    pub(super) job: &'a Job,
+    pub(super) output: &'a Output,
+    pub(super) tree: &'a Tree,
+    pub(super) options: &'a Options,
+    pub(super) draft: &'a Draft,
+    /// The filesystem in the draft, if it is stored in one piece.
+    pub(super) window: Option<Window<'a>>,
+    pub(super) on: &'a (dyn Fn(Event) + Sync),
+}
+
+/// What was written.
+pub(super) struct Written {
+    pub(super) numbers: Numbers,
+    /// Where content is on the disk, as far as that is worth a note.
+    pub(super) placed: PlacedContent,
+}
+
+impl Writing<'_> {
+    /// By our own writer of ext4.
+    pub(super) fn place(
+        &self,
+        layers: &mut Layers<'_>,
+        reuse: Option<&Reuse<'_>>,
+        clock: &mut Clock<'_>,
+    ) -> Result<Written, Error> {
+        let &Writing { job, output, tree, options, draft, window, on } = self;
+        let layout = Layout::plan(tree, options).map_err(|error| layers.blame(error))?;
+        let container = job.format.container(layout.len_bytes(), layout.used_ranges());
+        let numbers = Numbers::planned(&layout);
+        numbers.announce(on);
+        draft.check_room(content_bytes(tree))?;
+        clock.next(Stage::Write);
+        layers.relocate_base_pack(&layout, window)?;
+        if let Some(reuse) = reuse {
+            layers.look_on_disks(Disks::new(reuse), layout.placements())?;
+        }
+        let disk = container.begin(draft)?;
+        layout.write_metadata(tree, &disk)?;
+        layers.write(layout.placements(), &disk)?;
+        disk.finish()?;
+        let noted = window.filter(|_| reuse.is_some() && output.sync);
+        let placed = noted.map(|window| layers.placed_content(layout.placements(), window.base()));
+        Ok(Written { numbers, placed: placed.unwrap_or_default() })
+    }
+
+    /// By the programs of e2fsprogs.
+    pub(super) fn read(
+        &self,
+        layers: &Layers<'_>,
+        place: &Workplace,
+        programs: &mkfs::Programs,
+        clock: &mut Clock<'_>,
+    ) -> Result<Written, Error> {
+        let &Writing { tree, options, draft, .. } = self;
+        draft.check_room(content_bytes(tree))?;
+        clock.next(Stage::Write);
+        let scratch = place.subdirectory("mkfs")?;
+        let disk = mkfs::Disk { file: draft.file(), path: draft.path() };
+        let made = mkfs::write(tree, &layers.packs()?, options, programs, &scratch, disk);
+        let numbers = made.map_err(|error| layers.blame(error))?.into();
+        Ok(Written { numbers, placed: PlacedContent::default() })
+    }
+}
