@@ -276,6 +276,59 @@ fn files_of_the_stages_have_an_order() {
     assert!(bad.is_empty(), "these name one another: {}", bad.join("\n"));
 }
 
+/// What only Linux has, by the names under which crates have it.
+const LINUX_ONLY: &[&str] = &[
+    "OFlags::PATH",
+    "O_PATH",
+    "NOATIME",
+    "RenameFlags",
+    "ioctl_ficlone",
+    "fallocate",
+    "FallocateFlags",
+    "copy_file_range",
+    "fadvise",
+    "Advice::",
+    "sync_file_range",
+    "syncfs",
+    "SeekFrom::Hole",
+    ".f_type",
+    "RealtimeCoarse",
+    "getrandom(",
+    "/proc/",
+    "std::os::linux",
+];
+
+/// Whoever brings cvbake to another system has to look at the files `system.rs` only.
+#[test]
+fn only_the_seam_knows_the_system() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut todo = vec![root.join("src"), root.join("stages")];
+    let (mut files, mut seams, mut bad) = (0, BTreeSet::new(), Vec::new());
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a directory of ours").flatten().map(|entry| entry.path());
+            todo.extend(entries.filter(|path| path.file_name().is_some_and(|name| name != "tests")));
+            continue;
+        }
+        let is_test = path.file_stem().is_some_and(|name| name == "tests");
+        if is_test || path.extension().is_none_or(|ending| ending != "rs") {
+            continue;
+        }
+        let text = without_tests(&fs::read_to_string(&path).expect("a file of ours"));
+        let code = || text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let found: BTreeSet<&str> =
+            LINUX_ONLY.iter().copied().filter(|name| code().any(|line| line.contains(name))).collect();
+        files += 1;
+        if path.ends_with("system.rs") {
+            seams.extend(found);
+        } else if !found.is_empty() {
+            bad.push(format!("{}: {found:?}", path.display()));
+        }
+    }
+    assert!(files > 200 && seams.contains("/proc/") && seams.contains("ioctl_ficlone"), "{files} {seams:?}");
+    assert!(bad.is_empty(), "what only Linux has stands outside of the files system.rs: {}", bad.join("\n"));
+}
+
 /// The library is to be had without what only the program needs.
 #[test]
 fn the_library_needs_nothing_of_the_program() {

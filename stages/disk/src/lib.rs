@@ -24,6 +24,7 @@ mod error;
 mod raw;
 mod room;
 mod sink;
+pub mod system;
 mod window;
 
 pub use container::{Container, Filling, Piece, Run};

@@ -1,18 +1,19 @@
 //! The sink that is a plain file.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::background_sync::BackgroundSync;
 use crate::sink::copy_through_memory;
-use crate::{Error, Sink};
+use crate::{Error, Sink, system};
 
 /// A plain file, or what is behind some base of it, as a [`Sink`]: a block's position is its
 /// offset.
 ///
-/// Copies are left to the kernel. `copy_file_range` shares the blocks instead of copying them where
+/// Copies are left to the kernel, which shares the blocks instead of copying them where
 /// the filesystem can (Linux tries what `FICLONERANGE` does before it copies, so there is nothing
 /// to gain from asking for that first) and both offsets are multiples of its block size, which
 /// those of ext4 and of packs are. Where the kernel can't copy between these two files at all, the
@@ -69,9 +70,9 @@ impl<'f> Raw<'f> {
         // What is shared takes as long for a little as for much.
         let step = if self.shares { len } else { COPY };
         while done < len && !self.kernel_cannot_copy.load(Ordering::Relaxed) {
-            let (mut read_at, mut write_at) = (from_offset + done, self.base + offset + done);
+            let (read_at, write_at) = (from_offset + done, self.base + offset + done);
             let rest = usize::try_from((len - done).min(step)).unwrap_or(usize::MAX);
-            match rustix::fs::copy_file_range(from, Some(&mut read_at), self.file, Some(&mut write_at), rest) {
+            match system::copy_range(from, read_at, self.file, write_at, rest) {
                 // The end of the source; or a filesystem that can't and doesn't say so. Reading
                 // will tell which.
                 Ok(0) => break,
@@ -81,7 +82,7 @@ impl<'f> Raw<'f> {
                         self.wrote(copied as u64);
                     }
                 }
-                Err(rustix::io::Errno::INTR) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Which of the two files an error is about is unknown here: reading and writing
                 // will tell.
                 Err(_) => self.kernel_cannot_copy.store(true, Ordering::Relaxed),

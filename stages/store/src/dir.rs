@@ -114,10 +114,7 @@ impl Dir {
 
     /// Whether `name` is a name of `file`.
     pub(crate) fn names_file(&self, name: &OsStr, file: &File) -> bool {
-        match (self.stat(name), rustix::fs::fstat(file)) {
-            (Ok(here), Ok(file)) => (here.st_dev, here.st_ino) == (file.st_dev, file.st_ino),
-            _ => false,
-        }
+        cvbake_durable::is_name_of(&self.fd, name, file)
     }
 
     /// A directory in this one, made if there is none.
@@ -185,11 +182,7 @@ impl Dir {
     }
 
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        match rustix::fs::fsync(&self.fd) {
-            // Some filesystems sync no directories (EINVAL); there is nothing else to ask them for.
-            Ok(()) | Err(Errno::INVAL) => Ok(()),
-            Err(source) => Err(Error::Write { path: self.path.clone(), source: source.into() }),
-        }
+        cvbake_durable::sync_dir(&self.fd).map_err(|source| Error::Write { path: self.path.clone(), source })
     }
 
     /// Moves something here from a directory of the store, in the place of whatever has the name.
@@ -252,12 +245,4 @@ fn make_private(parent: impl std::os::fd::AsFd, name: &OsStr) -> Result<(), Errn
         Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// Takes away what is in a file.
-///
-/// Only if there is something: ext4 takes a file that was cut to nothing for one that is being
-/// replaced, and whoever closes it waits for its blocks to be allocated.
-pub(crate) fn clear(file: &File) -> io::Result<()> {
-    if file.metadata()?.len() == 0 { Ok(()) } else { file.set_len(0) }
 }

@@ -6,7 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use cvbake_durable::system;
+use rustix::fs::{FileType, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
 use crate::dir::{Dir, describe};
@@ -151,13 +152,8 @@ pub(crate) fn open(dir: &Dir, name: &OsStr) -> Result<Option<(File, u64)>, Fault
         Err(error) => return Err(fault(error.into())),
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    // A look is no use: the time of the last one stays what it is. Some filesystems have other
-    // owners than we think.
-    let opened = match rustix::fs::openat(&dir.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
-        Err(Errno::PERM) => rustix::fs::openat(&dir.fd, name, flags, Mode::empty()),
-        opened => opened,
-    };
-    let file = match opened {
+    // A look is no use: the time of the last one stays what it is.
+    let file = match system::open_unnoticed(&dir.fd, name, flags) {
         Ok(fd) => File::from(fd),
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) => return Err(Fault::Damage(Damage::Kind { found: describe(FileType::Symlink) })),

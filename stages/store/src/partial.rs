@@ -8,15 +8,15 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::num::NonZero;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use cvbake_durable::{clear, system};
 use cvbake_verify::Digest;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::dir::{Dir, PRIVATE_FILE, clear, describe};
+use crate::dir::{Dir, PRIVATE_FILE, describe};
 use crate::entry::{Fault, is_ours, len_bytes, open, times};
 use crate::error::{Damage, Error};
 use crate::event::{Event, Observer};
@@ -218,19 +218,10 @@ impl Partial {
             }
         }
         if self.len >= self.on_its_way + EARLY && self.sync_queue.is_wanted() {
-            self.write_out_early();
+            system::write_out(&self.file, self.on_its_way, self.len - self.on_its_way);
+            self.on_its_way = self.len;
         }
         Ok(())
-    }
-
-    /// Has the kernel begin to write out what was added, which it would put off until somebody has
-    /// to wait for all of it.
-    fn write_out_early(&mut self) {
-        // To bytes that are not written out yet this advice means just that. What it does to others
-        // is no loss: they are not read again.
-        let advice = rustix::fs::Advice::DontNeed;
-        let _ = rustix::fs::fadvise(&self.file, self.on_its_way, NonZero::new(self.len - self.on_its_way), advice);
-        self.on_its_way = self.len;
     }
 
     /// Throws away what is there.

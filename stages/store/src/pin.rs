@@ -14,11 +14,12 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use cvbake_durable::clear;
 use cvbake_verify::Digest;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::dir::{Dir, clear};
+use crate::dir::Dir;
 use crate::error::Error;
 use crate::files::Files;
 use crate::lock_file::LockFile;
