@@ -82,7 +82,7 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: &(dyn Fn(Event) +
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id());
     let options = recipe.ext4_options(layers.base_pack());
-    let writing = Writing { job, output, tree: &tree, options: &options, draft: &draft, window, on };
+    let writing = Writing { recipe: &recipe, output, tree: &tree, options: &options, draft: &draft, window, on };
     let written = match job.engine() {
         Engine::Native => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
         Engine::Mkfs(programs) => writing.read(&layers, &place, programs, &mut clock)?,

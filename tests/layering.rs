@@ -19,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cvbake-unpack", &["cvbake-archive", "cvbake-tree"]),
     ("cvbake-rootfs", &["cvbake-tree"]),
     ("cvbake-ext4", &["cvbake-disk", "cvbake-durable", "cvbake-tree"]),
+    ("cvbake-vhdx", &["cvbake-disk"]),
     (
         "cvbake",
         &[
@@ -33,6 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cvbake-tree",
             "cvbake-unpack",
             "cvbake-verify",
+            "cvbake-vhdx",
         ],
     ),
     // Beside the house: what finds faults in it, and what measures it from outside.

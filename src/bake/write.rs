@@ -7,23 +7,27 @@
 //! * A **reading** writer is given the tree and the packs, reads what it needs, and says afterwards
 //!   what it has made. It can be anybody's: e2fsprogs is one, and so is a tar.
 
-use cvbake_disk::{Draft, Window};
+use std::fs::File;
+use std::ops::Range;
+
+use cvbake_disk::{Draft, Sink as _, Window, content};
 use cvbake_ext4::{Layout, Options, mkfs};
 use cvbake_tree::Tree;
 
-use super::job::{Job, Output};
+use super::job::Output;
 use super::plan::{Numbers, content_bytes};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::{Event, Stage};
 use crate::layers::Layers;
+use crate::recipe::Recipe;
 use crate::reuse::content::Disks;
 use crate::reuse::{PlacedContent, Reuse};
 use crate::workplace::Workplace;
 
 /// What is written, and where.
 pub(super) struct Writing<'a> {
-    pub(super) job: &'a Job,
+    pub(super) recipe: &'a Recipe<'a>,
     pub(super) output: &'a Output,
     pub(super) tree: &'a Tree,
     pub(super) options: &'a Options,
@@ -48,9 +52,9 @@ impl Writing<'_> {
         reuse: Option<&Reuse<'_>>,
         clock: &mut Clock<'_>,
     ) -> Result<Written, Error> {
-        let &Writing { job, output, tree, options, draft, window, on } = self;
+        let &Writing { recipe, output, tree, options, draft, window, on } = self;
         let layout = Layout::plan(tree, options).map_err(|error| layers.blame(error))?;
-        let container = job.format.container(layout.len_bytes(), layout.used_ranges());
+        let container = recipe.container(layout.len_bytes(), layout.used_ranges())?;
         let numbers = Numbers::planned(&layout);
         numbers.announce(on);
         draft.check_room(content_bytes(tree))?;
@@ -76,13 +80,30 @@ impl Writing<'_> {
         programs: &mkfs::Programs,
         clock: &mut Clock<'_>,
     ) -> Result<Written, Error> {
-        let &Writing { tree, options, draft, .. } = self;
+        let &Writing { recipe, tree, options, draft, .. } = self;
         draft.check_room(content_bytes(tree))?;
         clock.next(Stage::Write);
         let scratch = place.subdirectory("mkfs")?;
-        let disk = mkfs::Disk { file: draft.file(), path: draft.path() };
-        let made = mkfs::write(tree, &layers.packs()?, options, programs, &scratch, disk);
-        let numbers = made.map_err(|error| layers.blame(error))?.into();
+        let packs = layers.packs()?;
+        let write = |disk| mkfs::write(tree, &packs, options, programs, &scratch, disk);
+        if self.window.is_some_and(|window| window.base() == 0) {
+            let made = write(mkfs::Disk { file: draft.file(), path: draft.path() });
+            let numbers = made.map_err(|error| layers.blame(error))?;
+            // What is around a filesystem that begins where the file does is behind it.
+            recipe.container(numbers.len_bytes, std::iter::empty())?.begin(draft)?.finish()?;
+            return Ok(Written { numbers: numbers.into(), placed: PlacedContent::default() });
+        }
+        // The programs want a file of their own; what they have written of it is copied.
+        let path = scratch.with_extension("ext4");
+        let raw = File::options().read(true).write(true).create_new(true).open(&path);
+        let raw = raw.map_err(|source| Error::scratch(&path, source))?;
+        let made = write(mkfs::Disk { file: &raw, path: &path }).map_err(|error| layers.blame(error))?;
+        let written: Vec<Range<u64>> = content(&raw, made.len_bytes).collect();
+        let container = recipe.container(made.len_bytes, written.iter().cloned())?;
+        let disk = container.begin(draft)?;
+        written.iter().try_for_each(|range| disk.copy_at(range.start, &raw, range.start, range.end - range.start))?;
+        disk.finish()?;
+        let numbers = made.into();
         Ok(Written { numbers, placed: PlacedContent::default() })
     }
 }

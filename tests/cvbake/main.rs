@@ -29,6 +29,7 @@ mod engines;
 mod faults;
 mod flattened;
 mod foreign;
+mod formats;
 mod full;
 mod generation;
 mod growth;

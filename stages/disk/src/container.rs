@@ -15,7 +15,11 @@
 //! that keeps the filesystem in one piece has a single run, and the file has a
 //! [`Window`](crate::Window), known before anything is planned; one that maps blocks has neither.
 
+mod qcow2;
+mod vhd;
+
 use std::fs::File;
+use std::ops::Range;
 
 use crate::{Draft, Error, Raw, Sink};
 
@@ -46,6 +50,42 @@ pub struct Piece {
     pub offset: u64,
     /// What they are; zeros between pieces need not be said.
     pub bytes: Vec<u8>,
+}
+
+/// Whether a file has all blocks of its disk, where a format leaves the choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Subformat {
+    /// It has those that were written.
+    #[default]
+    Dynamic,
+    /// It has all.
+    Fixed,
+}
+
+/// A filesystem that is longer than a format can say.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the disk has {len_bytes} bytes, expected at most {max} in {format}")]
+pub struct TooLarge {
+    /// The format.
+    pub format: &'static str,
+    /// How long the filesystem is.
+    pub len_bytes: u64,
+    /// How long it may be.
+    pub max: u64,
+}
+
+/// Which units of a disk are in use at least in part: sorted, and joined where they touch.
+pub fn units(used: impl IntoIterator<Item = Range<u64>>, unit: u64) -> Vec<Range<u64>> {
+    let mut units: Vec<Range<u64>> = Vec::new();
+    for range in used {
+        let (start, end) = (range.start / unit, range.end.div_ceil(unit));
+        match units.last_mut() {
+            Some(last) if start <= last.end => last.end = last.end.max(end),
+            _ if start < end => units.push(start..end),
+            _ => {}
+        }
+    }
+    units
 }
 
 impl Container {
@@ -87,6 +127,12 @@ impl Container {
     #[must_use]
     pub fn runs(&self) -> &[Run] {
         &self.runs
+    }
+
+    /// The bytes of the format itself.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
     }
 
     /// Gives an output the length of this file, and takes bytes of the filesystem for it.
@@ -160,6 +206,12 @@ mod tests {
 
     fn run(from: u64, to: u64, len: u64) -> Run {
         Run { from, to, len }
+    }
+
+    #[test]
+    fn units_are_joined() {
+        assert_eq!(units([0..1, 7..8, 8..9, 30..30, 31..41, 60..61], 10), [0..1, 3..5, 6..7]);
+        assert_eq!(units([], 10), []);
     }
 
     #[test]

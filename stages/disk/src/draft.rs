@@ -295,8 +295,8 @@ fn open_directory(target: &Path, replace: bool) -> Result<(Directory, OsString),
     Ok((dir, name))
 }
 
-/// What of a file of this length is no hole.
-fn content(file: &File, len: u64) -> impl Iterator<Item = Range<u64>> {
+/// What of a file of this length is no hole. Where holes can't be asked for, all is content.
+pub fn content(file: &File, len: u64) -> impl Iterator<Item = Range<u64>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         if at >= len {

@@ -27,8 +27,8 @@ mod sink;
 pub mod system;
 mod window;
 
-pub use container::{Container, Filling, Piece, Run};
-pub use draft::{Draft, check};
+pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
+pub use draft::{Draft, check, content};
 pub use error::Error;
 pub use raw::Raw;
 pub use room::free_bytes;
