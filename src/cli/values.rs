@@ -48,6 +48,15 @@ pub(super) fn block_size(text: &str) -> Result<u32, String> {
     size.ok_or_else(|| expected(format!("{text:?} is no size of a block")))
 }
 
+/// A path of Windows from the root, in its long form: `\\\\?\\C:\\disks\\parent.vhdx`.
+pub(super) fn win32_path(text: &str) -> Result<String, String> {
+    let is_long = text.strip_prefix(r"\\?\").is_some_and(|rest| rest.contains('\\') && !rest.contains('/'));
+    match is_long && text.encode_utf16().count() <= 32767 {
+        true => Ok(text.to_owned()),
+        false => Err(format!(r"{text:?} is no whole path of Windows, expected one such as \\?\C:\disks\parent.vhdx")),
+    }
+}
+
 /// The size of a sector: `512`, `4096` or `4K`.
 pub(super) fn sector_size(text: &str) -> Result<u32, String> {
     match bytes(text) {

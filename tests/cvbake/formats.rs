@@ -56,7 +56,7 @@ fn by_qemu(file: &Path, format: &str) -> String {
 }
 
 /// The system's own, which has the packages of the system.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// The disk in a VHD or VHDX file, as libvhdi reads it.
 fn by_libvhdi(file: &Path) -> String {
