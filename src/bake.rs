@@ -64,7 +64,7 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let made = reuse.as_ref().map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
     if let Some(made) = made {
         if output.replace && made.is_at(&output.path) {
-            store.iter().try_for_each(Store::settle)?;
+            store.iter().try_for_each(Store::flush)?;
             return keep_existing(made, output, clock);
         }
         clock.next(Stage::Write);
@@ -113,7 +113,7 @@ fn finish(finished: Finished<'_>, output: &Output, control: &Control, on: Observ
     let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
     let allocated_bytes = allocated(draft.file(), draft.path())?;
     draft.sync()?;
-    store.iter().try_for_each(|store| store.settle())?;
+    store.iter().try_for_each(|store| store.flush())?;
     let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
     control.commit(|| draft.commit())?;
     // What is not on stable storage may be anything after a crash, and look as it should.

@@ -55,7 +55,7 @@ impl Checked {
 /// # Errors
 /// When the store can't be read, or not repaired.
 pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: Observer<'_>) -> Result<Checked, Error> {
-    let mut objects = store.objects()?;
+    let mut objects = store.maintenance().objects()?;
     objects.sort_by_key(|(object, bytes)| (std::cmp::Reverse(*bytes), *object));
     let bytes = objects.iter().map(|(_, bytes)| bytes).sum();
     on(Event::Amount { bytes });
@@ -64,7 +64,7 @@ pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: Observer<'_>) 
     let found = in_parallel(&Control::new(), jobs.get(), &objects, &|(object, bytes), _| match object {
         Object::Blob(digest) => {
             let tell = |bytes| on(Event::Checked { bytes });
-            let found = damage(store.check_blob(digest, repair, &tell)?);
+            let found = damage(store.blobs().check(digest, repair, &tell)?);
             if found.is_some() {
                 damaged_blobs.lock().unwrap_or_else(PoisonError::into_inner).insert(*digest);
             }
@@ -77,7 +77,7 @@ pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: Observer<'_>) 
         }
     })?;
     let mut damaged: Vec<(PathBuf, Damage)> = found.into_iter().flatten().flatten().collect();
-    damaged.extend(store.check_names(repair, &|event| on(event.into()))?);
+    damaged.extend(store.maintenance().check_names(repair, &|event| on(event.into()))?);
     damaged.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut damaged_blobs = damaged_blobs.into_inner().unwrap_or_else(PoisonError::into_inner);
     if repair {
@@ -92,17 +92,17 @@ pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: Observer<'_>) 
 
 /// The index, and the pack, of which only the index knows what it has to be.
 fn check_layer(store: &Store, diff_id: &Digest, repair: bool) -> Result<Vec<Option<(PathBuf, Damage)>>, Error> {
-    Ok(match store.check_index(diff_id, repair)? {
+    Ok(match store.layers().check_index(diff_id, repair)? {
         Health::Whole(payload) => match Index::decode(&payload) {
             Ok(index) => {
                 let seal = PackSeal { len: index.seal().len, crcs: &index.seal().crcs };
-                vec![damage(store.check_pack(diff_id, &seal, repair)?)]
+                vec![damage(store.layers().check_pack(diff_id, &seal, repair)?)]
             }
             // Another version's: nobody uses it, and the next bake replaces it.
             Err(_) => Vec::new(),
         },
         index => {
-            let pack = store.check_lone_pack(diff_id, &index, repair)?;
+            let pack = store.layers().check_lone_pack(diff_id, &index, repair)?;
             vec![damage(index), damage(pack)]
         }
     })

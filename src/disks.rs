@@ -105,7 +105,7 @@ fn named(purpose: &str, parent: &Info, path: &Path) -> [u8; 16] {
     let mut text = format!("cvbake differencing {purpose} ").into_bytes();
     text.extend_from_slice(&parent.data_write);
     text.extend_from_slice(name);
-    let hash = Digest::of(Algorithm::Sha256, &text);
+    let hash = Digest::for_bytes(Algorithm::Sha256, &text);
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&hash.bytes()[..16]);
     uuid[6] = 0x80 | uuid[6] & 0x0f;

@@ -99,7 +99,7 @@ impl From<cvbake_store::Event> for Event {
             | cvbake_store::Event::WaitingForBlob { .. }
             | cvbake_store::Event::Waited { .. }
             | cvbake_store::Event::WaitedForBlob { .. }
-            | cvbake_store::Event::WaitingForSweep
+            | cvbake_store::Event::WaitingForExclusive
             | cvbake_store::Event::Removed { .. } => Event::Note(event.to_string()),
             cvbake_store::Event::FoundDamaged { path, damage } => {
                 let (what, problem) = (path.display().to_string(), damage.to_string());

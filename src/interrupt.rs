@@ -1,6 +1,8 @@
 //! Signals that ask the program to stop: it leaves nothing behind, and says by its exit status
 //! which one it was.
 
+mod system;
+
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -36,7 +38,7 @@ pub(crate) fn watch(ui: &Arc<Ui>, outcome: Option<String>) -> io::Result<&'stati
         let _ = OUTCOME.set(outcome);
     }
     let mut signals = vec![SIGINT, SIGTERM];
-    if !hangup_is_ignored() {
+    if !system::hangup_is_ignored() {
         signals.push(SIGHUP);
     }
     for &signal in &signals {
@@ -87,13 +89,4 @@ fn say(ui: &Arc<Ui>) {
         // Both ends of the wait are fine.
         let _ = wait.recv_timeout(PATIENCE);
     }
-}
-
-/// Whether the process was started with `nohup`, which asks it to go on when the terminal goes
-/// away.
-fn hangup_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    ignored & (1 << (SIGHUP - 1)) != 0
 }

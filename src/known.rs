@@ -10,14 +10,14 @@ use crate::event::{Event, Observer};
 /// should.
 pub(crate) fn is_known(store: &Store, blob: Digest, diff_id: Digest, on: Observer<'_>) -> bool {
     let (key, text) = knowledge(blob, diff_id);
-    let note = store.note(&key, &|event| on(event.into()));
+    let note = store.memos().get(&key, &|event| on(event.into()));
     blob == diff_id || note.is_ok_and(|note| note.is_some_and(|note| note == text.as_bytes()))
 }
 
 /// Notes that it was.
 pub(crate) fn learn(store: &Store, blob: Digest, diff_id: Digest, on: Observer<'_>) {
     let (key, text) = knowledge(blob, diff_id);
-    if let Err(error) = store.put_note(&key, text.as_bytes()) {
+    if let Err(error) = store.memos().put(&key, text.as_bytes()) {
         // Losing the note costs the next bake one hash; this one is unaffected.
         on(Event::Note(Error::from(error).line()));
     }

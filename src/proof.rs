@@ -69,7 +69,7 @@ fn platforms_there(blobs: &dyn Blobs, store: &Store) -> Result<Vec<String>, Erro
 pub(crate) fn registry_name(blobs: &dyn Blobs, store: &Store) -> Option<String> {
     let Root::Candidates(candidates) = blobs.root() else { return None };
     let [top] = &candidates[..] else { return None };
-    let known = store.look_at_names().ok()?.known.into_iter();
+    let known = store.names().inspect().ok()?.known.into_iter();
     let is_given = |named: &Named| named.reference.digest == top.descriptor.digest && named.origin == Origin::Registry;
     let names: Vec<String> = known.filter(is_given).map(|named| named.name).collect();
     let own = full_name(blobs.reference()).filter(|own| names.contains(own));

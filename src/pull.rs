@@ -102,7 +102,7 @@ fn try_pull(job: &PullJob, control: &Control, on: Observer<'_>) -> Result<Pulled
             read_all(Box::new(CheckedReader::new(reader, other.digest, other.size)), 0, stop, on)
         }
     })?;
-    store.iter().try_for_each(Store::settle)?;
+    store.iter().try_for_each(Store::flush)?;
     let mut seen = BTreeSet::new();
     let is_told = |layer: &&Layer| !job.all || seen.insert(layer.digest());
     let layers = found.images.iter().flat_map(Image::layers).filter(is_told);

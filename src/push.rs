@@ -222,7 +222,7 @@ fn try_push(job: &PushJob, control: &Control, on: Observer<'_>) -> Result<Pushed
         (tag, _) => Some(tag.unwrap_or("latest")),
     };
     manifests.push((last.digest(), put_manifest(last, tag)?));
-    store.iter().try_for_each(Store::settle)?;
+    store.iter().try_for_each(Store::flush)?;
     Ok(Pushed {
         reference: blobs.reference().to_owned(),
         target: name.whole(),

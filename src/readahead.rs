@@ -286,7 +286,7 @@ mod tests {
         let (done, digest) =
             read_ahead(source, BUFFERS, Priority::Normal, Some(stream), |ahead| ahead.read_to_end(&mut read));
         assert_eq!((done.unwrap_err().to_string(), read.len()), ("broken".to_owned(), 300_000));
-        assert_eq!(digest, Some(Digest::of(Algorithm::Sha512, &read)));
+        assert_eq!(digest, Some(Digest::for_bytes(Algorithm::Sha512, &read)));
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Recipe<'_> {
 
 /// A UUID (version 8 of RFC 9562) that is a function of a digest, and of what it is for.
 fn uuid(purpose: &str, digest: &Digest) -> [u8; 16] {
-    let hash = Digest::of(Algorithm::Sha256, format!("cvbake {purpose} {digest}").as_bytes());
+    let hash = Digest::for_bytes(Algorithm::Sha256, format!("cvbake {purpose} {digest}").as_bytes());
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&hash.bytes()[..16]);
     uuid[6] = 0x80 | uuid[6] & 0x0f;

@@ -8,7 +8,7 @@
 //! of another image may have content of the same layers ([`content`]).
 
 pub(crate) mod content;
-mod place;
+mod fingerprint;
 
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
@@ -26,8 +26,8 @@ use crate::known::is_known;
 use crate::recipe::Recipe;
 use crate::report::{LayerReport, Plan};
 
-pub(crate) use place::Positions;
-use place::{Place, settled, whole_path};
+pub(crate) use fingerprint::Positions;
+use fingerprint::{DiskFingerprint, fingerprint_when_stable, whole_path};
 
 /// How many places of the same disk are remembered.
 const PLACES: usize = 4;
@@ -57,14 +57,14 @@ pub(crate) struct PlacedContent {
 pub(crate) struct ExistingDisk {
     plan: Plan,
     file: File,
-    noted: Place,
+    noted: DiskFingerprint,
 }
 
 /// As it is kept.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Note {
-    places: Vec<Place>,
+    places: Vec<DiskFingerprint>,
     files: usize,
     disk_bytes: u64,
     used_bytes: u64,
@@ -88,13 +88,13 @@ impl<'a> Reuse<'a> {
 
     /// What is noted; what can't be read is no loss.
     fn noted<T: DeserializeOwned>(&self, key: &Digest, on: Observer<'_>) -> Option<T> {
-        let text = self.store.note(key, &|event| on(event.into())).ok().flatten()?;
+        let text = self.store.memos().get(key, &|event| on(event.into())).ok().flatten()?;
         serde_json::from_slice(&text).ok()
     }
 
     /// Notes something. That it can't be noted is nobody's trouble but the next run's.
     fn keep(&self, key: &Digest, note: &impl Serialize, on: Observer<'_>) {
-        let kept = serde_json::to_vec(note).map(|text| self.store.put_note(key, &text));
+        let kept = serde_json::to_vec(note).map(|text| self.store.memos().put(key, &text));
         if let Ok(Err(error)) = kept {
             on(Event::Note(Error::from(error).line()));
         }
@@ -116,7 +116,7 @@ impl<'a> Reuse<'a> {
         let Some((digest, size)) = layer.digest().zip(layer.size()).filter(|_| self.in_registry) else {
             return Ok(false);
         };
-        Ok(self.store.blob(&digest, Some(size), &|event| on(event.into()))?.is_none())
+        Ok(self.store.blobs().open(&digest, Some(size), &|event| on(event.into()))?.is_none())
     }
 
     /// A disk that is just what is to be made; of several the one that stands where it is to stand.
@@ -161,7 +161,7 @@ impl<'a> Reuse<'a> {
     }
 
     /// A disk that is the one of which this is the key.
-    fn open(&self, key: &Digest, on: Observer<'_>) -> Option<(File, Place)> {
+    fn open(&self, key: &Digest, on: Observer<'_>) -> Option<(File, DiskFingerprint)> {
         first_open(self.noted::<Note>(key, on)?.places)
     }
 
@@ -175,7 +175,10 @@ impl<'a> Reuse<'a> {
         content: &PlacedContent,
         on: Observer<'_>,
     ) {
-        let Some(place) = whole_path(path).and_then(|path| settled(&path, made, &content.positions)) else { return };
+        let Some(place) = whole_path(path).and_then(|path| fingerprint_when_stable(&path, made, &content.positions))
+        else {
+            return;
+        };
         for (pack, places) in &content.packs {
             self.remember_content(pack, &content.positions.layout, places, on);
         }
@@ -189,7 +192,7 @@ impl<'a> Reuse<'a> {
     }
 }
 
-fn first_open(places: Vec<Place>) -> Option<(File, Place)> {
+fn first_open(places: Vec<DiskFingerprint>) -> Option<(File, DiskFingerprint)> {
     places.into_iter().find_map(|place| place.open().map(|file| (file, place)))
 }
 

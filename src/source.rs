@@ -172,7 +172,7 @@ impl Located {
         match (self, store) {
             (Located::At(source), store) => open_source(source, registry, place, store, on),
             (Located::Stored { reference, written, names }, Some(store)) => {
-                names.iter().for_each(|name| store.touch_reference(name));
+                names.iter().for_each(|name| store.names().touch(name));
                 Ok(open_stored(store, written, reference, on))
             }
             (Located::Stored { .. }, None) => unreachable!("it was found in the store"),

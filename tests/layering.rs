@@ -98,14 +98,19 @@ fn only_the_listed_edges() {
     }
 }
 
-/// The files of the library, by the names of their modules, without their tests.
-fn modules() -> BTreeMap<String, String> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// The files of a crate, by the names of their modules, without their tests; `lib` is the roof.
+fn modules_of(root: &Path) -> BTreeMap<String, String> {
+    let src = root.join("src");
     let lib = fs::read_to_string(src.join("lib.rs")).expect("the library");
-    let top = lib.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
-    let mut found = BTreeMap::new();
+    let is_module = |line: &&str| !line.starts_with(' ');
+    let top = lib.lines().filter(is_module).filter_map(|line| {
+        let line = line.trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+        line.strip_prefix("mod ")?.strip_suffix(';')
+    });
+    let top = top.filter(|name| *name != "tests");
     let mut todo: Vec<(String, PathBuf)> =
         top.map(|name| (name.to_owned(), src.join(name).with_extension("rs"))).collect();
+    let mut found = BTreeMap::from([("lib".to_owned(), without_tests(&lib))]);
     while let Some((name, path)) = todo.pop() {
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let below = fs::read_dir(path.with_extension("")).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -113,17 +118,54 @@ fn modules() -> BTreeMap<String, String> {
             let last = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
             todo.push((format!("{name}::{last}"), path));
         }
-        let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
         if !name.ends_with("::tests") {
-            found.insert(name, text);
+            found.insert(name, without_tests(&text));
         }
     }
     found
 }
 
-/// The modules that a module names: by `crate::` or by `super::`, alone or in braces.
+fn without_tests(text: &str) -> String {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
+}
+
+/// The files of the library.
+fn modules() -> BTreeMap<String, String> {
+    let mut modules = modules_of(Path::new(env!("CARGO_MANIFEST_DIR")));
+    modules.remove("lib");
+    modules
+}
+
+/// Names that a file takes from others and gives on, and the modules that they are from.
+fn given_on(module: &str, text: &str, all: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join(" ");
+    for statement in code.split(';') {
+        let Some(at) = statement.rfind("use ") else { continue };
+        if !statement[..at].trim_end().rsplit([' ', '}', ']']).next().is_some_and(|word| word.starts_with("pub")) {
+            continue;
+        }
+        let path = statement[at + 4..].trim();
+        let path = path.strip_prefix("crate::").or(path.strip_prefix("self::")).unwrap_or(path);
+        let (base, names) = match path.split_once('{') {
+            Some((base, list)) => (base.trim_end_matches("::"), list.trim_end_matches('}').split(',').collect()),
+            None => path.rsplit_once("::").map_or((path, Vec::new()), |(base, name)| (base, vec![name])),
+        };
+        let inside = if module == "lib" { base.to_owned() } else { format!("{module}::{base}") };
+        let from = [inside, base.to_owned()].into_iter().find(|name| all.contains_key(name));
+        for name in names.into_iter().map(str::trim).filter(|name| !name.is_empty()) {
+            let name = name.rsplit(" as ").next().unwrap_or(name);
+            found.extend(from.clone().map(|from| (name.to_owned(), from)));
+        }
+    }
+    found
+}
+
+/// The modules that a module names: by `crate::` or by `super::`, alone or in braces. What the roof
+/// gives on counts as what it is given on from.
 fn named(module: &str, text: &str, all: &BTreeMap<String, String>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
+    let roof = all.get("lib").map(|lib| given_on("lib", lib, all)).unwrap_or_default();
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     for root in ["crate::", "super::"] {
@@ -142,11 +184,15 @@ fn named(module: &str, text: &str, all: &BTreeMap<String, String>) -> BTreeSet<S
             for last in ends {
                 let whole = format!("{base}{path}::{last}");
                 let mut parts: Vec<&str> = whole.split("::").filter(|part| !part.is_empty()).collect();
+                let first = parts.first().copied().unwrap_or_default().to_owned();
                 while !parts.is_empty() && !all.contains_key(&parts.join("::")) {
                     parts.pop();
                 }
-                let name = parts.join("::");
-                if !name.is_empty() && name != module {
+                let name = match parts.is_empty() {
+                    true => roof.get(&first).cloned().unwrap_or_else(|| "lib".to_owned()),
+                    false => parts.join("::"),
+                };
+                if all.contains_key(&name) && name != module {
                     found.insert(name);
                 }
             }
@@ -155,24 +201,134 @@ fn named(module: &str, text: &str, all: &BTreeMap<String, String>) -> BTreeSet<S
     found
 }
 
-/// No file of the library needs, by whatever way, one that needs it: each can be read after those
+/// No file of the crate needs, by whatever way, one that needs it: each can be read after those
 /// that it names.
-#[test]
-fn files_of_the_library_have_an_order() {
-    let modules = modules();
-    assert!(modules.len() > 40 && modules.contains_key("layers::content"), "{:?}", modules.keys());
+fn circle(modules: &BTreeMap<String, String>, pairs: &[(&str, &str)]) -> BTreeMap<String, BTreeSet<String>> {
     let mut left: BTreeMap<String, BTreeSet<String>> =
-        modules.iter().map(|(name, text)| (name.clone(), named(name, text, &modules))).collect();
-    assert!(left["bake"].contains("layers") && left["layers::unpack"].contains("layers::content"));
-    while !left.is_empty() {
+        modules.iter().map(|(name, text)| (name.clone(), named(name, text, modules))).collect();
+    for (from, to) in pairs {
+        let needs = left.get_mut(*from).unwrap_or_else(|| panic!("there is no {from}"));
+        assert!(needs.remove(*to), "{from} does not name {to}: take it off the list");
+    }
+    loop {
         let ready: Vec<String> =
             left.iter().filter(|(_, needs)| needs.is_empty()).map(|(name, _)| name.clone()).collect();
-        assert!(!ready.is_empty(), "these name one another in a circle, or something that does: {left:#?}");
+        if ready.is_empty() {
+            break;
+        }
         for name in ready {
             left.remove(&name);
             left.values_mut().for_each(|needs| needs.retain(|need| *need != name));
         }
     }
+    // What only needs the circle is not in it.
+    loop {
+        let needed: BTreeSet<String> = left.values().flatten().cloned().collect();
+        let count = left.len();
+        left.retain(|name, _| needed.contains(name));
+        if left.len() == count {
+            return left;
+        }
+    }
+}
+
+#[test]
+fn files_of_the_library_have_an_order() {
+    let modules = modules();
+    assert!(modules.len() > 40 && modules.contains_key("layers::content"), "{:?}", modules.keys());
+    let needs = |name: &str| named(name, &modules[name], &modules);
+    assert!(needs("bake").contains("layers") && needs("layers::unpack").contains("layers::content"));
+    let circle = circle(&modules, &[]);
+    assert!(circle.is_empty(), "these name one another: {circle:#?}");
+}
+
+/// Files of a stage that name one another, and why: the stage, who names whom, and what for.
+const PAIRS: &[(&str, &str, &str, &str)] = &[
+    ("archive", "error", "compression", "an error of a stream says which compression it has"),
+    ("archive", "tar::data", "tar::reader", "the content of an entry fails as its reader does"),
+    ("ext4", "error", "layout", "an error of a plan says which limit of the layout was met"),
+    ("ext4", "layout::base_pack", "layout::content", "the base pack is one of the files' packs, and part of them"),
+    ("ext4", "layout::numbers", "layout::directory", "whether there is a lost+found decides about a number"),
+    ("fetch", "error", "registry", "an error of a registry holds what the registry's part says of it"),
+    ("fetch", "registry::helper", "registry::credentials", "credentials ask helpers, which give credentials"),
+    ("fetch", "registry::manifest", "registry::image", "both need the media types of manifests"),
+    (
+        "fetch",
+        "registry::options",
+        "registry::credentials",
+        "credentials are an option, and options say where more are",
+    ),
+    ("hash", "lane", "team", "what a lane has to do is weighed as the team weighs it"),
+];
+
+#[test]
+fn files_of_the_stages_have_an_order() {
+    let stages = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages");
+    let mut bad = Vec::new();
+    for entry in fs::read_dir(stages).expect("the stages") {
+        let path = entry.expect("a stage").path();
+        let modules = modules_of(&path);
+        let stage = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        let pairs = PAIRS.iter().filter(|(of, ..)| *of == stage).map(|(_, from, to, _)| (*from, *to));
+        let circle = circle(&modules, &pairs.collect::<Vec<_>>());
+        if !circle.is_empty() {
+            bad.push(format!("{}: {circle:#?}", path.display()));
+        }
+    }
+    assert!(bad.is_empty(), "these name one another: {}", bad.join("\n"));
+}
+
+/// What only Linux has, by the names under which crates have it.
+const LINUX_ONLY: &[&str] = &[
+    "OFlags::PATH",
+    "O_PATH",
+    "NOATIME",
+    "RenameFlags",
+    "ioctl_ficlone",
+    "fallocate",
+    "FallocateFlags",
+    "copy_file_range",
+    "fadvise",
+    "Advice::",
+    "sync_file_range",
+    "syncfs",
+    "SeekFrom::Hole",
+    ".f_type",
+    "RealtimeCoarse",
+    "getrandom(",
+    "/proc/",
+    "std::os::linux",
+];
+
+/// Whoever brings cvbake to another system has to look at the files `system.rs` only.
+#[test]
+fn only_the_seam_knows_the_system() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut todo = vec![root.join("src"), root.join("stages")];
+    let (mut files, mut seams, mut bad) = (0, BTreeSet::new(), Vec::new());
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a directory of ours").flatten().map(|entry| entry.path());
+            todo.extend(entries.filter(|path| path.file_name().is_some_and(|name| name != "tests")));
+            continue;
+        }
+        let is_test = path.file_stem().is_some_and(|name| name == "tests");
+        if is_test || path.extension().is_none_or(|ending| ending != "rs") {
+            continue;
+        }
+        let text = without_tests(&fs::read_to_string(&path).expect("a file of ours"));
+        let code = || text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let found: BTreeSet<&str> =
+            LINUX_ONLY.iter().copied().filter(|name| code().any(|line| line.contains(name))).collect();
+        files += 1;
+        if path.ends_with("system.rs") {
+            seams.extend(found);
+        } else if !found.is_empty() {
+            bad.push(format!("{}: {found:?}", path.display()));
+        }
+    }
+    assert!(files > 200 && seams.contains("/proc/") && seams.contains("ioctl_ficlone"), "{files} {seams:?}");
+    assert!(bad.is_empty(), "what only Linux has stands outside of the files system.rs: {}", bad.join("\n"));
 }
 
 /// The library is to be had without what only the program needs.

@@ -51,7 +51,7 @@ pub fn check(input: &[u8]) {
     for explicit in [false, true] {
         let want = Want { platform: wanted.clone(), explicit };
         for media_type in MEDIA_TYPES {
-            let (digest, size) = (Digest::of(Algorithm::Sha256, last), last.len() as u64);
+            let (digest, size) = (Digest::for_bytes(Algorithm::Sha256, last), last.len() as u64);
             let descriptor = Descriptor { media_type: media_type.to_owned(), digest, size };
             verify(&documents, Root::Candidates(vec![Candidate::new(descriptor)]), &want);
         }
@@ -66,7 +66,7 @@ fn documents(input: &[u8]) -> Vec<Vec<u8>> {
     for part in split(input).into_iter().take(MAX_DOCUMENTS) {
         let mut document = part.to_vec();
         for (at, below) in documents.iter().enumerate() {
-            let digest = Digest::of(Algorithm::Sha256, below).to_string();
+            let digest = Digest::for_bytes(Algorithm::Sha256, below).to_string();
             document = replace(&document, format!("{{digest{at}}}").as_bytes(), digest.as_bytes());
             document = replace(&document, format!("{{size{at}}}").as_bytes(), below.len().to_string().as_bytes());
         }
@@ -99,7 +99,8 @@ pub fn replace(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
 }
 
 fn verify(documents: &[Vec<u8>], root: Root, want: &Want) {
-    let blobs = documents.iter().map(|document| (Digest::of(Algorithm::Sha256, document).to_string(), &document[..]));
+    let blobs =
+        documents.iter().map(|document| (Digest::for_bytes(Algorithm::Sha256, document).to_string(), &document[..]));
     let memory = Memory { root, blobs: blobs.collect() };
     match Image::verify(&memory, want) {
         Ok(image) => {
@@ -117,7 +118,7 @@ fn verify(documents: &[Vec<u8>], root: Root, want: &Want) {
 fn proven(memory: &Memory<'_>, image: &Image) {
     let config = image.config().expect("only a bare root filesystem has none");
     assert_eq!(config.diff_ids().len(), image.layers().len());
-    assert_eq!(Digest::of(Algorithm::Sha256, config.raw()), config.digest());
+    assert_eq!(Digest::for_bytes(Algorithm::Sha256, config.raw()), config.digest());
     match image.identity() {
         Identity::Manifest(digest) => {
             let manifest = image.manifest().expect("it names the image");

@@ -125,12 +125,12 @@ fn limit(
     let tidy = || -> Result<_, Failure> {
         let store = Store::open(path, &tell)?;
         let _pin = store.pin(used)?;
-        let sweep = store.sweep(&tell)?;
-        let removal = sweep.plan_room(keep_bytes, imported, &tell)?;
+        let exclusive = store.lock_exclusive(&tell)?;
+        let removal = exclusive.plan_room(keep_bytes, imported, &tell)?;
         // What nothing needs may stay as long as there is room.
         let larger = removal.bytes + removal.left_bytes > keep_bytes;
         if larger {
-            sweep.remove(&removal)?;
+            exclusive.remove(&removal)?;
         }
         Ok(larger.then_some(removal))
     };

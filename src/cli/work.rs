@@ -110,7 +110,7 @@ impl InStore {
     /// pull.
     pub(super) fn warn_of_none(&self, ui: &Ui) {
         let Some(path) = &self.store else { return };
-        if let Ok(None) = Store::open_to_look(path) {
+        if let Ok(None) = Store::open_read_only(path) {
             ui.on(&Event::Warning(Failure::NoStore { path: path.clone() }.line()));
         }
     }

@@ -160,8 +160,8 @@ mod tests {
         let scratch = || Error::Scratch { path: "/s/pack-1".into(), source: disk_full() };
         let layer = |source: Error| Error::Layer { number: 2, digest: None, source: Box::new(source) };
         let image = |source: Error| Error::image("oci:d:t".to_owned(), source);
-        let digest = cvbake_verify::Digest::of(cvbake_verify::Algorithm::Sha256, b"");
-        let found = || Box::new(cvbake_verify::Digest::of(cvbake_verify::Algorithm::Sha256, b"x"));
+        let digest = cvbake_verify::Digest::for_bytes(cvbake_verify::Algorithm::Sha256, b"");
+        let found = || Box::new(cvbake_verify::Digest::for_bytes(cvbake_verify::Algorithm::Sha256, b"x"));
         let diff_id = || cvbake_verify::Error::DiffId { number: 2, expected: digest.into(), found: found() };
         let empty = |place: &str| cvbake_fetch::Error::Empty { place: place.to_owned() };
         let registry = |object: &str| {

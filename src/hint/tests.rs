@@ -28,7 +28,7 @@ fn text() -> String {
 }
 
 fn digest() -> Digest {
-    Digest::of(Algorithm::Sha256, b"")
+    Digest::for_bytes(Algorithm::Sha256, b"")
 }
 
 /// An error about an image, as it was asked for.

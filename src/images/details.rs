@@ -276,9 +276,9 @@ fn read(store: &Store, descriptor: &Descriptor, on: Observer<'_>) -> Result<Opti
 
 /// A blob of the store, of the length that it should have. Nothing is changed by that.
 fn look(store: &Store, descriptor: &Descriptor, on: Observer<'_>) -> Result<Option<File>, Error> {
-    match store.look_at_blob(&descriptor.digest, descriptor.size)? {
+    match store.blobs().inspect(&descriptor.digest, descriptor.size)? {
         Health::Absent => Ok(None),
-        Health::Whole(file) => Ok(Some(file)),
+        Health::Whole(blob) => Ok(Some(blob.into_file())),
         Health::Damaged { damage, .. } => {
             damaged(&descriptor.digest, &damage, on);
             Ok(None)

@@ -250,7 +250,7 @@ impl<'a> Work<'a> {
         let Some(store) = self.store.filter(|_| self.located.is_in_registry()) else { return Ok(()) };
         let mut count = 0;
         for blob in contents.blobs() {
-            count += usize::from(!matches!(store.look_at_blob(&blob.digest, blob.size)?, Health::Whole(_)));
+            count += usize::from(!matches!(store.blobs().inspect(&blob.digest, blob.size)?, Health::Whole(_)));
         }
         if count > 0 {
             let blobs = if count == 1 { "1 blob".to_owned() } else { format!("{count} blobs") };

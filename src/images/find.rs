@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cvbake_fetch::{Source, stored_name};
-use cvbake_store::{Names, Reference, Store, anonymous, is_anonymous};
+use cvbake_store::{KnownNames, Reference, Store, anonymous, is_anonymous};
 use cvbake_verify::Digest;
 
 use super::details::Details;
@@ -93,7 +93,7 @@ fn is_digest(text: &str) -> bool {
 
 /// The images that no name leads to, called by their digests.
 pub(crate) fn unnamed(store: &Store) -> Result<Vec<(String, Reference)>, Error> {
-    Ok(store.unnamed()?.into_iter().map(|image| (anonymous(&image.digest), image)).collect())
+    Ok(store.names().unnamed()?.into_iter().map(|image| (anonymous(&image.digest), image)).collect())
 }
 
 /// Finds the only image that has such a configuration. All manifests are read for it.
@@ -119,12 +119,12 @@ fn by_config(store: &Store, all: &[(String, Reference)], text: &str) -> Result<O
 
 /// All names that are known, in order. What is damaged or lost is told, and stays as it is.
 pub(crate) fn names(store: &Store, on: Observer<'_>) -> Result<Vec<(String, Reference)>, Error> {
-    let Names { known, damaged, lost, all_lost, .. } = store.look_at_names()?;
+    let KnownNames { known, damaged, lost, all_lost, .. } = store.names().inspect()?;
     for (path, damage) in damaged {
         on(Event::Finding(Finding::Damaged { what: path.display().to_string(), problem: damage.to_string() }));
     }
     if all_lost || !lost.is_empty() {
-        on(Event::Finding(Finding::NamesLost { path: store.names_path(), known: lost.len() }));
+        on(Event::Finding(Finding::NamesLost { path: store.names().path(), known: lost.len() }));
     }
     Ok(known.into_iter().map(|named| (named.name, named.reference)).collect())
 }

@@ -128,12 +128,12 @@ fn try_import(job: &ImportJob, control: &Control, on: Observer<'_>) -> Result<Ve
             Root::Docker { .. } | Root::Bare { .. } => work.convert()?,
         };
         // What can't be had again is safe before it has a name.
-        store.settle()?;
+        store.flush()?;
         give(&store, &names, &kept.reference, Origin::Import, on)?;
         let Kept { reference, platforms, layers, present_layers } = kept;
         imported.push(Imported { names, digest: reference.digest, platforms, layers, present_layers });
     }
-    store.settle()?;
+    store.flush()?;
     Ok(imported)
 }
 

@@ -54,7 +54,7 @@ impl Intake<'_> {
             // Others who are about to have it are waited for. What a download has of it is left to
             // the next one.
             let patience = Patience::new(layer.size());
-            let mut partial = self.store.partial(&digest, patience, &|event| (self.on)(event.into()))?;
+            let mut partial = self.store.blobs().partial(&digest, patience, &|event| (self.on)(event.into()))?;
             let there = self.is_there(&digest)?;
             if there {
                 partial.restart()?;
@@ -70,10 +70,10 @@ impl Intake<'_> {
             })?;
             layer.check(diff_id)?;
             if let Some((_, path)) = &copy {
-                self.store.put_blob_file(&digest, path)?;
+                self.store.blobs().put_file(&digest, path)?;
                 partial.restart()?;
             }
-            self.store.put_index(&diff_id, &index.encode())?;
+            self.store.layers().put_index(&diff_id, &index.encode())?;
             learn(self.store, digest, diff_id, self.on);
             Ok((Found::Nothing, index.entry_count(), there))
         })
@@ -97,15 +97,15 @@ impl Intake<'_> {
                 }
             }
         }
-        Ok(self.store.put_blob_file(digest, &path)?)
+        Ok(self.store.blobs().put_file(digest, &path)?)
     }
 
     /// Whether the store has a blob, and all of it is right; a damaged one is removed, to be
     /// imported again.
     fn is_there(&self, digest: &Digest) -> Result<bool, Error> {
-        match self.store.check_blob(digest, true, &|_| {})? {
+        match self.store.blobs().check(digest, true, &|_| {})? {
             Health::Whole(()) => {
-                self.store.secure_blob(digest)?;
+                self.store.blobs().flush(digest)?;
                 Ok(true)
             }
             Health::Absent => Ok(false),
@@ -119,7 +119,7 @@ impl Intake<'_> {
     /// How many entries a layer has that was unpacked before.
     fn unpacked_before(&self, layer: &Layer) -> Result<Option<usize>, Error> {
         let Some(diff_id) = layer.diff_id() else { return Ok(None) };
-        let payload = self.store.index(&diff_id, &|event| (self.on)(event.into()))?;
+        let payload = self.store.layers().index(&diff_id, &|event| (self.on)(event.into()))?;
         Ok(payload.and_then(|payload| Index::decode(&payload).ok()).map(|index| index.entry_count()))
     }
 
@@ -164,9 +164,9 @@ impl Intake<'_> {
             if present {
                 std::fs::remove_file(&path).map_err(scratch)?;
             } else {
-                self.store.put_blob_file(&digest, &path)?;
+                self.store.blobs().put_file(&digest, &path)?;
             }
-            self.store.put_index(&diff_id, &index.encode())?;
+            self.store.layers().put_index(&diff_id, &index.encode())?;
             learn(self.store, digest, diff_id, self.on);
             let descriptor = Descriptor { media_type: media_type(stored).to_owned(), digest, size: len };
             let oddity = archive::oddity(&index);

@@ -46,12 +46,12 @@ pub struct Inspected {
 /// # Errors
 /// When the store can't be read.
 pub fn list(store: &Path, on: Observer<'_>) -> Result<Vec<Listed>, Error> {
-    let Some(store) = Store::open_to_look(store)? else { return Ok(Vec::new()) };
+    let Some(store) = Store::open_read_only(store)? else { return Ok(Vec::new()) };
     let mut known: BTreeMap<Digest, Details> = BTreeMap::new();
     let mut listed = Vec::new();
     let mut all = names(&store, on)?;
     // That they are all lost is told already.
-    if !store.has_lost_names()? {
+    if !store.names().are_lost()? {
         all.extend(unnamed(&store)?);
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
     }
@@ -75,7 +75,7 @@ pub fn list(store: &Path, on: Observer<'_>) -> Result<Vec<Listed>, Error> {
 /// When there is no such image, or the store can't be read.
 pub fn inspect(store: &Path, name: &str, want: &Want, on: Observer<'_>) -> Result<Inspected, Error> {
     let missing = || Error::NoSuchImage { name: name.to_owned(), similar: Vec::new() };
-    let store = Store::open_to_look(store)?.ok_or_else(missing)?;
+    let store = Store::open_read_only(store)?.ok_or_else(missing)?;
     let references = names(&store, on)?;
     let found = find_among(&store, &references, name)?;
     let details = Details::of(&store, &found.reference, on)?;

@@ -41,15 +41,15 @@ pub fn tag(store: &Path, name: &str, new: &[String], on: Observer<'_>) -> Result
     let reference = find(&store, name, on)?.reference;
     // Whoever removes what has no name leaves what is pinned.
     let _pin = store.pin([reference.digest])?;
-    if !matches!(store.look_at_blob(&reference.digest, reference.size)?, Health::Whole(_)) {
+    if !matches!(store.blobs().inspect(&reference.digest, reference.size)?, Health::Whole(_)) {
         return Err(Error::Incomplete { name: name.to_owned() });
     }
     let tell = |event: cvbake_store::Event| on(event.into());
     // What was imported under one name is not given back under another, whoever has it as well.
-    let same = store.images(&tell)?.into_iter().filter(|named| named.reference.digest == reference.digest);
+    let same = store.names().list(&tell)?.into_iter().filter(|named| named.reference.digest == reference.digest);
     let origin = same.map(|named| named.origin).max().unwrap_or_default();
     give(&store, &new, &reference, origin, on)?;
-    store.settle()?;
+    store.flush()?;
     Ok(new)
 }
 
@@ -63,13 +63,13 @@ pub(super) fn give(
     on: Observer<'_>,
 ) -> Result<(), Error> {
     let tell = |event: cvbake_store::Event| on(event.into());
-    let mut former = store.images(&tell)?;
+    let mut former = store.names().list(&tell)?;
     former.retain(|named| names.contains(&named.name) && named.reference.digest != reference.digest);
-    store.set_references(names.iter().map(String::as_str), reference, origin, &tell)?;
+    store.names().set(names.iter().map(String::as_str), reference, origin, &tell)?;
     if former.is_empty() {
         return Ok(());
     }
-    let unnamed: BTreeSet<Digest> = store.unnamed()?.into_iter().map(|image| image.digest).collect();
+    let unnamed: BTreeSet<Digest> = store.names().unnamed()?.into_iter().map(|image| image.digest).collect();
     former.retain(|named| unnamed.contains(&named.reference.digest));
     former.sort_by_key(|named| named.reference.digest);
     former.dedup_by_key(|named| named.reference.digest);
@@ -93,17 +93,18 @@ pub fn remove(store: &Path, names: &[String], force: bool, on: Observer<'_>) -> 
     let Some(store) = Store::open_existing(store, &tell)? else {
         return names.first().map_or(Ok((Vec::new(), 0)), |name| Err(missing(name)));
     };
-    let sweep = store.sweep(&tell)?;
-    let mut left = store.references(&tell)?;
-    let unnamed = store.unnamed()?;
+    let exclusive = store.lock_exclusive(&tell)?;
+    let mut left = store.names().list(&tell)?;
+    let unnamed = store.names().unnamed()?;
     let mut removed: Vec<Removed> = Vec::new();
     for name in names {
         let found = find(&store, name, on)?;
-        let is_meant = |(other, reference): &(String, Reference)| match &found.name {
-            Some(name) => other == name,
-            None => reference.digest == found.reference.digest,
+        let is_meant = |other: &Named| match &found.name {
+            Some(name) => other.name == *name,
+            None => other.reference.digest == found.reference.digest,
         };
-        let untagged: Vec<String> = left.iter().filter(|entry| is_meant(entry)).map(|(name, _)| name.clone()).collect();
+        let untagged: Vec<String> =
+            left.iter().filter(|entry| is_meant(entry)).map(|named| named.name.clone()).collect();
         if untagged.is_empty() && (found.name.is_some() || removed.iter().any(|it| it.digest == found.reference.digest))
         {
             // Named twice, and removed once.
@@ -114,10 +115,10 @@ pub fn remove(store: &Path, names: &[String], force: bool, on: Observer<'_>) -> 
         }
         left.retain(|entry| !is_meant(entry));
         let digest = found.reference.digest;
-        let gone = !left.iter().any(|(_, reference)| reference.digest == digest);
+        let gone = !left.iter().any(|named| named.reference.digest == digest);
         if gone && !force {
             let details = Details::of(&store, &found.reference, on)?;
-            let used = |digest: &Digest| sweep.pinned().contains(digest);
+            let used = |digest: &Digest| exclusive.pinned().contains(digest);
             if used(&digest) || details.images.iter().any(|image| used(&image.descriptor.digest)) {
                 return Err(Error::InUse { name: name.clone() });
             }
@@ -125,14 +126,14 @@ pub fn remove(store: &Path, names: &[String], force: bool, on: Observer<'_>) -> 
         removed.push(Removed { untagged, digest, gone, asked: true });
     }
     for removed in &mut removed {
-        removed.untagged.iter().try_for_each(|name| sweep.remove_reference(name).map(drop))?;
+        removed.untagged.iter().try_for_each(|name| exclusive.remove_name(name).map(drop))?;
         removed.untagged.retain(|name| !is_anonymous(name));
     }
     if !removed.iter().any(|removed| removed.gone) {
         return Ok((removed, 0));
     }
-    let unneeded = sweep.plan(&Rules::default(), &tell)?;
-    sweep.remove(&unneeded)?;
+    let unneeded = exclusive.plan(&Rules::default(), &tell)?;
+    exclusive.remove(&unneeded)?;
     let went = unnamed.into_iter().map(|image| image.digest).filter(|digest| unneeded.blobs.contains(digest));
     let others: Vec<Digest> = went.filter(|digest| !removed.iter().any(|it| it.digest == *digest)).collect();
     removed.extend(others.into_iter().map(|digest| Removed { untagged: Vec::new(), digest, gone: true, asked: false }));

@@ -49,7 +49,7 @@ impl Content {
     /// Puts a pack into the store.
     pub(super) fn keep(&mut self, store: &Store, diff_id: &Digest) -> Result<(), Error> {
         if let Content::TempPack(path) = self {
-            store.put_pack(diff_id, path)?;
+            store.layers().put_pack(diff_id, path)?;
             *self = Content::Kept;
         }
         Ok(())

@@ -142,7 +142,7 @@ pub(crate) fn with_another<T>(
 ) -> Result<T, Error> {
     loop {
         match work() {
-            Err(error) if error.is_of_copy() && blobs.another(layer) => {}
+            Err(error) if error.is_of_copy() && blobs.has_alternative(layer) => {}
             done => return done.map_err(|error| Error::layer(layer, error)),
         }
     }

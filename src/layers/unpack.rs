@@ -30,21 +30,21 @@ pub(super) fn unpack<'a>(
     let tell = |event: cvbake_store::Event| (cx.on)(event.into());
     let mut lock = match kept {
         Some((store, diff_id)) if purpose == Purpose::Content => {
-            Some(cx.apart(|| store.lock(&diff_id, Patience::new(layer.size()), &tell))?)
+            Some(cx.apart(|| store.layers().lock(&diff_id, Patience::new(layer.size()), &tell))?)
         }
         _ => None,
     };
     // A layer whose content is to be kept and is not is unpacked like a new one.
     let is_enough = |store: &Store, diff_id| {
         let keeps = cx.keep_packs && purpose == Purpose::Content;
-        !keeps || store.has_pack(diff_id)
+        !keeps || store.layers().has_pack(diff_id)
     };
     if let Some((store, diff_id)) = kept
         && is_enough(store, &diff_id)
-        && let Some(bytes) = store.index(&diff_id, &tell)?
+        && let Some(bytes) = store.layers().index(&diff_id, &tell)?
         && let Ok(index) = Index::decode(&bytes)
     {
-        let has_pack = store.has_pack(&diff_id);
+        let has_pack = store.layers().has_pack(&diff_id);
         let content = Content::stored(has_pack);
         let found = content.found();
         let what = if has_pack { "list of files and content are" } else { "list of files is" };
@@ -76,7 +76,7 @@ pub(super) fn unpack<'a>(
             std::fs::write(&path, index.encode()).map_err(|source| Error::scratch(&path, source))?;
         }
         (Some((store, _)), Purpose::Content) => {
-            store.put_index(&diff_id, &index.encode())?;
+            store.layers().put_index(&diff_id, &index.encode())?;
             if cx.keep_packs {
                 content.keep(store, &diff_id)?;
             }
@@ -96,7 +96,7 @@ fn index_path(scratch: &Path, layer: &Layer) -> PathBuf {
 pub(super) fn index_again(unpacked: &Unpacked<'_>, cx: UnpackContext<'_>) -> Option<Index> {
     let kept = cx.store.zip(unpacked.layer.diff_id());
     let bytes = match kept {
-        Some((store, diff_id)) => store.index(&diff_id, &|event| (cx.on)(event.into())).ok().flatten(),
+        Some((store, diff_id)) => store.layers().index(&diff_id, &|event| (cx.on)(event.into())).ok().flatten(),
         None => std::fs::read(index_path(cx.scratch, unpacked.layer)).ok(),
     };
     Index::decode(&bytes?).ok()

@@ -93,7 +93,7 @@ impl Layers<'_> {
         };
         let tell = |event: cvbake_store::Event| (self.cx.on)(event.into());
         if let (Content::Kept, Some(store), Some(index)) = (content, self.cx.store, &unpacked.index)
-            && let Some(pack) = store.own_pack(&unpacked.diff_id, index.seal().len, &tell)?
+            && let Some(pack) = store.layers().own_pack(&unpacked.diff_id, index.seal().len, &tell)?
         {
             return Ok(Some(pack));
         }
@@ -103,18 +103,18 @@ impl Layers<'_> {
             }
             (Content::Store | Content::Kept, Some(store), Some(index)) => {
                 let seal = PackSeal { len: index.seal().len, crcs: &index.seal().crcs };
-                let pack = store.pack(&unpacked.diff_id, &seal, &tell)?;
+                let pack = store.layers().pack(&unpacked.diff_id, &seal, &tell)?;
                 if pack.is_some() || !self.cx.keep_packs {
                     return Ok(pack);
                 }
                 // The layer may be there twice, or of use to somebody else, who makes it again at
                 // this time.
-                let mut lock = store.lock(&unpacked.diff_id, Patience::new(unpacked.layer.size()), &tell)?;
-                if let Some(pack) = store.pack(&unpacked.diff_id, &seal, &tell)? {
+                let mut lock = store.layers().lock(&unpacked.diff_id, Patience::new(unpacked.layer.size()), &tell)?;
+                if let Some(pack) = store.layers().pack(&unpacked.diff_id, &seal, &tell)? {
                     return Ok(Some(pack));
                 }
                 let made = self.make_pack(unpacked, Some(&mut lock), stop)?;
-                store.put_pack(&unpacked.diff_id, &made.path)?;
+                store.layers().put_pack(&unpacked.diff_id, &made.path)?;
                 Ok(Some(made.file))
             }
             _ => Ok(None),

@@ -18,7 +18,7 @@ use cvbake_verify::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::Reuse;
-use super::place::Place;
+use super::fingerprint::DiskFingerprint;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 
@@ -123,7 +123,7 @@ struct OnDisk {
 /// A disk that was made before, open.
 struct Disk {
     file: File,
-    noted: Place,
+    noted: DiskFingerprint,
     /// It can't be read, or was changed.
     spoiled: AtomicBool,
 }
@@ -326,7 +326,7 @@ mod tests {
         let blocks = (0..8).flat_map(|block| [block; BLOCK_SIZE as usize]);
         std::fs::write(&path, front.into_iter().chain(blocks).collect::<Vec<u8>>()).unwrap();
         let file = File::open(&path).unwrap();
-        let noted = Place::of(&path, &file.metadata().unwrap(), &Positions { base, ..Positions::default() });
+        let noted = DiskFingerprint::new(&path, &file.metadata().unwrap(), &Positions { base, ..Positions::default() });
         Earlier { disk: Arc::new(Disk { file, noted, spoiled: AtomicBool::new(false) }), runs: runs(known) }
     }
 

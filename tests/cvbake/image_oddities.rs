@@ -73,11 +73,11 @@ fn odd_names() {
     import(&place, &[&layout(&place), "a:1"]).with_root().ok();
     let run = |args: &[&str]| image(&place, args).with_root();
     let store = cvbake::store::Store::open(&place.store(), &|_| {}).unwrap();
-    let (_, reference) = store.references(&|_| {}).unwrap().remove(0);
+    let reference = store.names().list(&|_| {}).unwrap().remove(0).reference;
     let digest = reference.digest;
     let evil = "evil\u{1b}[2J/x:\u{9b}1";
     for name in [format!("localhost:5000/x@{digest}"), evil.to_owned(), format!("@{digest}")] {
-        store.set_reference(&name, &reference, &|_| {}).unwrap();
+        store.names().set([&*name], &reference, cvbake::store::Origin::Registry, &|_| {}).unwrap();
     }
     let rows = run(&["ls", "--format", "{{.Repository}} {{.Tag}}"]).ok().stdout;
     let mut rows: Vec<&str> = rows.lines().collect();

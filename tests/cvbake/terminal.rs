@@ -52,8 +52,11 @@ fn evil_image() -> Place {
     let place = Place::with(&Images { images: vec![Image { layers, edits, ..Image::default() }], ..Images::default() });
     import(&place, &[&layout(&place), "app:v1"]).with_root().ok();
     let store = cvbake::store::Store::open(&place.store(), &|_| {}).unwrap();
-    let (_, reference) = store.references(&|_| {}).unwrap().remove(0);
-    store.set_reference(&format!("evil{EVIL}/x:{EVIL}\n"), &reference, &|_| {}).unwrap();
+    let reference = store.names().list(&|_| {}).unwrap().remove(0).reference;
+    store
+        .names()
+        .set([&*format!("evil{EVIL}/x:{EVIL}\n")], &reference, cvbake::store::Origin::Registry, &|_| {})
+        .unwrap();
     place
 }
 

@@ -57,8 +57,8 @@ impl Sources {
 
     /// The names in the store that begin like this, as short as they may be written so.
     fn names(&self, current: &OsStr) -> Vec<OsString> {
-        let store = self.store.as_deref().and_then(|path| Store::open_to_look(path).ok()?);
-        let Some(names) = store.and_then(|store| store.look_at_names().ok()) else { return Vec::new() };
+        let store = self.store.as_deref().and_then(|path| Store::open_read_only(path).ok()?);
+        let Some(names) = store.and_then(|store| store.names().inspect().ok()) else { return Vec::new() };
         let written = |named: &Named| {
             let full = named.name.as_str();
             let mut forms = HUB.iter().filter_map(|hub| full.strip_prefix(hub)).chain([full]);

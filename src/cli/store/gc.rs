@@ -57,12 +57,12 @@ impl How {
     /// Removes what may go by the rules, and tells.
     pub(super) fn remove(&self, store: &Store, rules: &Rules, on: Observer<'_>) -> Result<(), Failure> {
         let tell = |event: cvbake::store::Event| on(event.into());
-        let sweep = store.sweep(&tell)?;
-        let removal = sweep.plan(rules, &tell)?;
+        let exclusive = store.lock_exclusive(&tell)?;
+        let removal = exclusive.plan(rules, &tell)?;
         if !self.dry_run {
-            sweep.remove(&removal)?;
+            exclusive.remove(&removal)?;
         }
-        drop(sweep);
+        drop(exclusive);
         match (self.json, self.quiet) {
             (true, _) => output::json(&removal::json(&removal, self.dry_run)),
             (false, true) => Ok(()),

@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, on: Observer<'_>) -> Result<(), Failure> {
     let store = args.store.open(on)?;
-    let stats = store.stats(&usual_rules(), &|event| on(event.into()))?;
+    let stats = store.maintenance().stats(&usual_rules(), &|event| on(event.into()))?;
     let path = store.path().display().to_string();
     match args.json {
         true => output::json(&json(&path, &stats)),

@@ -9,8 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cvbake_durable::{PrivateDir, Temporary, random_name};
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Stat};
+use cvbake_durable::{PrivateDir, Temporary, is_name_of, random_name, rename_to_free_name, sync_dir, system};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::Error;
@@ -29,7 +29,7 @@ const SUFFIX: &[u8] = b".cvbake-tmp";
 const LONGEST_SPELLED: usize = 100;
 
 impl TemporaryNames {
-    pub(crate) fn of(target_name: &OsStr) -> TemporaryNames {
+    pub(crate) fn for_target(target_name: &OsStr) -> TemporaryNames {
         let target = target_name.as_bytes();
         let mut prefix = vec![b'.'];
         if target.len() <= LONGEST_SPELLED {
@@ -74,21 +74,19 @@ impl Directory {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = match rustix::fs::open(path, flags | OFlags::RDONLY, Mode::empty()) {
             // A directory one may write to but not list is unusual, but a directory.
-            Err(Errno::ACCESS) => rustix::fs::open(path, flags | OFlags::PATH, Mode::empty()).map(|fd| (fd, false)),
-            other => other.map(|fd| (fd, true)),
+            Err(Errno::ACCESS) => system::open_for_lookup(path).map(|fd| (fd, false)),
+            other => other.map(|fd| (fd, true)).map_err(io::Error::from),
         };
         let path = path.to_owned();
         match opened {
             Ok((fd, readable)) => Ok(Directory { fd: Arc::new(fd), path, readable }),
-            Err(source) => Err(Error::Open { path, source: source.into() }),
+            Err(source) => Err(Error::Open { path, source }),
         }
     }
 
     /// Whether `name` is a name of `file`.
     pub(crate) fn names(&self, name: &OsStr, file: &File) -> bool {
-        let here = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
-        let same = |a: &Stat, b: &Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
-        matches!((here, rustix::fs::fstat(file)), (Ok(here), Ok(file)) if same(&here, &file))
+        is_name_of(&self.fd, name, file)
     }
 
     /// Whether the directory keeps this user from replacing a file in it: it is sticky, and both
@@ -171,36 +169,14 @@ impl Directory {
         Err(Error::Create { path: target.to_owned(), source: io::ErrorKind::AlreadyExists.into() })
     }
 
-    pub(crate) fn rename_to_free_name(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
-        match rustix::fs::renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.link_to_free_name(from, to),
-            other => other,
-        }
-    }
-
-    /// The same on a filesystem that only renames as POSIX says (NFS, FUSE, 9p).
-    fn link_to_free_name(&self, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
-        match rustix::fs::linkat(&self.fd, from, &self.fd, to, AtFlags::empty()) {
-            Ok(()) => {
-                // Should this fail, the target is nevertheless whole, and the next run removes the
-                // other name.
-                let _ = rustix::fs::unlinkat(&self.fd, from, AtFlags::empty());
-                Ok(())
-            }
-            // Nor hard links: the target was free a moment ago, and nothing better can be had.
-            Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => rustix::fs::renameat(&self.fd, from, &self.fd, to),
-            Err(error) => Err(error),
-        }
+    pub(crate) fn rename_to_free_name(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        rename_to_free_name(&self.fd, from, to)
     }
 
     /// Brings the new name to stable storage.
     pub(crate) fn sync(&self, renamed: &File) -> Result<(), Error> {
-        let synced = if self.readable { rustix::fs::fsync(&self.fd) } else { rustix::fs::syncfs(renamed) };
-        match synced {
-            // Some filesystems sync no directories (EINVAL); there is nothing else to ask them for.
-            Ok(()) | Err(Errno::INVAL) => Ok(()),
-            Err(source) => Err(Error::Sync { path: self.path.clone(), source: source.into() }),
-        }
+        let synced = if self.readable { sync_dir(&self.fd) } else { system::sync_filesystem(renamed) };
+        synced.map_err(|source| Error::Sync { path: self.path.clone(), source })
     }
 }
 
@@ -214,7 +190,7 @@ mod tests {
 
     #[test]
     fn names_of_temporary_files_belong_to_one_target() {
-        let names = TemporaryNames::of(OsStr::new("disk.ext4"));
+        let names = TemporaryNames::for_target(OsStr::new("disk.ext4"));
         let fresh = [names.fresh().unwrap(), names.fresh().unwrap()];
         assert_ne!(fresh[0], fresh[1]);
         assert!(fresh.iter().all(|name| names.contains(name.as_bytes())), "{fresh:?}");
@@ -231,22 +207,8 @@ mod tests {
             assert_eq!(names.contains(name.as_bytes()), ours, "{name}");
         }
         let (long, other) = ("x".repeat(255), "x".repeat(254));
-        let long = TemporaryNames::of(OsStr::new(&long));
+        let long = TemporaryNames::for_target(OsStr::new(&long));
         assert!(scratch_name(&long.fresh().unwrap()).len() <= 143);
-        assert!(!long.contains(TemporaryNames::of(OsStr::new(&other)).fresh().unwrap().as_bytes()));
-    }
-
-    #[test]
-    fn without_a_no_replace_rename_nothing_is_replaced_either() {
-        let scratch = tempfile::tempdir().unwrap();
-        let dir = Directory::open(scratch.path()).unwrap();
-        std::fs::write(scratch.path().join("from"), "new").unwrap();
-        std::fs::write(scratch.path().join("taken"), "old").unwrap();
-        let rename = |to: &str| dir.link_to_free_name(OsStr::new("from"), OsStr::new(to));
-        assert_eq!(rename("taken"), Err(Errno::EXIST));
-        assert_eq!(std::fs::read(scratch.path().join("taken")).unwrap(), b"old");
-        rename("free").unwrap();
-        assert_eq!(std::fs::read(scratch.path().join("free")).unwrap(), b"new");
-        assert!(!scratch.path().join("from").exists());
+        assert!(!long.contains(TemporaryNames::for_target(OsStr::new(&other)).fresh().unwrap().as_bytes()));
     }
 }

@@ -2,20 +2,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use cvbake_durable::{PrivateDir, Temporary};
-use rustix::fs::{AtFlags, FallocateFlags, FileType, SeekFrom};
+use cvbake_durable::{PrivateDir, Temporary, clear};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
+use crate::background_sync::BackgroundSync;
 use crate::directory::{Directory, TemporaryNames};
-use crate::early::EarlySync;
-use crate::{Error, Raw, Sink, Window};
+use crate::{Error, Raw, Sink, system};
 
 /// The output under construction: a temporary file in the target's directory.
 ///
@@ -38,7 +38,7 @@ pub struct Draft {
     replace: bool,
     named: bool,
     durable: bool,
-    early: EarlySync,
+    background_sync: BackgroundSync,
     /// Whether other files have shared their blocks with this one.
     shares: AtomicBool,
 }
@@ -53,8 +53,8 @@ impl Draft {
     /// # Errors
     /// When the target is there and may not be replaced, or no file can be made beside it.
     pub fn create(target: &Path, replace: bool) -> Result<Draft, Error> {
-        let (dir, target_name) = look(target, replace)?;
-        let temporary = TemporaryNames::of(&target_name);
+        let (dir, target_name) = open_directory(target, replace)?;
+        let temporary = TemporaryNames::for_target(&target_name);
         dir.remove_stale(&temporary);
         let (file, temporary) = dir.create_locked(&temporary, target)?;
         let path = dir.path.join(temporary.name());
@@ -69,7 +69,7 @@ impl Draft {
             replace,
             named: true,
             durable: true,
-            early: EarlySync::default(),
+            background_sync: BackgroundSync::default(),
             shares: AtomicBool::new(false),
         })
     }
@@ -103,14 +103,8 @@ impl Draft {
     /// [`Draft::sync`] has less to wait for.
     #[must_use]
     pub fn raw(&self) -> Raw<'_> {
-        let early = self.durable.then_some(&self.early);
-        Raw::new(&self.file, &self.path).synced_by(early).sharing(self.shares())
-    }
-
-    /// The part of the file from `base` on, a multiple of [`Window::ALIGNMENT`], as a filesystem.
-    #[must_use]
-    pub fn window(&self, base: u64) -> Window<'_> {
-        Window::new(self, base)
+        let background_sync = self.durable.then_some(&self.background_sync);
+        Raw::new(&self.file, &self.path).synced_by(background_sync).sharing(self.shares())
     }
 
     /// Gives the file its length; what was never written reads as zeros.
@@ -123,15 +117,10 @@ impl Draft {
 
     /// Takes away what was written.
     ///
-    /// Only if there is something: ext4 takes a file that was cut to nothing for one that is being
-    /// replaced, and whoever closes it waits for its blocks to be allocated, stable storage asked
-    /// for or not.
-    ///
     /// # Errors
     /// When the file can't be cut.
     pub fn clear_all(&self) -> Result<(), Error> {
-        let set_len = |source| Error::SetLen { path: self.path.clone(), len: 0, source };
-        if self.file.metadata().map_err(set_len)?.len() == 0 { Ok(()) } else { self.set_len(0) }
+        clear(&self.file).map_err(|source| Error::SetLen { path: self.path.clone(), len: 0, source })
     }
 
     /// Makes the file, which is empty, a copy of another one, holes included; where the filesystem
@@ -140,9 +129,10 @@ impl Draft {
     /// # Errors
     /// When it can't be read or written.
     pub fn copy_whole(&self, from: &File) -> Result<(), Error> {
-        if rustix::fs::ioctl_ficlone(&self.file, from).is_ok() {
-            return Ok(());
-        }
+        if system::share_blocks(&self.file, from) { Ok(()) } else { self.copy_content(from) }
+    }
+
+    fn copy_content(&self, from: &File) -> Result<(), Error> {
         let path = || crate::sink::path_of(from);
         let read = |source: std::io::Error| Error::Read { path: path(), offset: 0, len: 0, source };
         let len = from.metadata().map_err(read)?.len();
@@ -160,13 +150,16 @@ impl Draft {
     /// # Errors
     /// When it can't be written.
     pub fn clear(&self, range: Range<u64>) -> Result<(), Error> {
-        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
-        let (mut offset, mut len) = (range.start, range.end - range.start);
-        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        if len == 0 || rustix::fs::fallocate(&self.file, punch, offset, len).is_ok() {
+        let len = range.end - range.start;
+        if len == 0 || system::punch_hole(&self.file, range.start, len) {
             return Ok(());
         }
         // Not every filesystem has holes, and those of a network may not say so.
+        self.write_zeros(range.start, len)
+    }
+
+    fn write_zeros(&self, mut offset: u64, mut len: u64) -> Result<(), Error> {
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         while len > 0 {
             let piece = usize::try_from(len).map_or(ZEROS.len(), |len| len.min(ZEROS.len()));
             self.raw().write_at(offset, &ZEROS[..piece])?;
@@ -183,7 +176,7 @@ impl Draft {
     #[must_use]
     pub fn shares_blocks_with(&self, dir: &Path) -> bool {
         let Ok(mut probe) = tempfile::tempfile_in(dir) else { return false };
-        let shared = probe.write_all(&[1; 4096]).is_ok() && rustix::fs::ioctl_ficlone(&self.file, &probe).is_ok();
+        let shared = probe.write_all(&[1; 4096]).is_ok() && system::share_blocks(&self.file, &probe);
         let shared = self.clear_all().is_ok() && shared;
         self.shares.store(shared, Ordering::Relaxed);
         shared
@@ -220,8 +213,8 @@ impl Draft {
             return Ok(());
         }
         // An error is told only once, and may have been told to the other thread.
-        let early = self.early.end();
-        early.and(self.file.sync_all()).map_err(|source| Error::Sync { path: self.path.clone(), source })
+        let synced = self.background_sync.end();
+        synced.and(self.file.sync_all()).map_err(|source| Error::Sync { path: self.path.clone(), source })
     }
 
     /// Brings the file to stable storage and gives it the target's name, which is then there to
@@ -246,7 +239,7 @@ impl Draft {
         }
         let name = self.temporary.name();
         let renamed = if self.replace {
-            rustix::fs::renameat(&self.dir.fd, name, &self.dir.fd, &self.target_name)
+            rustix::fs::renameat(&self.dir.fd, name, &self.dir.fd, &self.target_name).map_err(io::Error::from)
         } else {
             self.dir.rename_to_free_name(name, &self.target_name)
         };
@@ -257,10 +250,12 @@ impl Draft {
                 self.named = false;
                 Ok(())
             }
-            Err(Errno::EXIST) if !self.replace => Err(Error::Exists { path: self.target.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !self.replace => {
+                Err(Error::Exists { path: self.target.clone() })
+            }
             Err(source) => {
                 let (from, to) = (self.path.clone(), self.target.clone());
-                Err(Error::Rename { from, to, source: source.into() })
+                Err(Error::Rename { from, to, source })
             }
         }
     }
@@ -281,11 +276,11 @@ impl Drop for Draft {
 /// # Errors
 /// As [`Draft::create`].
 pub fn check(target: &Path, replace: bool) -> Result<(), Error> {
-    look(target, replace)?.0.check_writable(target)
+    open_directory(target, replace)?.0.check_writable(target)
 }
 
 /// The directory of a target, and its name there.
-fn look(target: &Path, replace: bool) -> Result<(Directory, OsString), Error> {
+fn open_directory(target: &Path, replace: bool) -> Result<(Directory, OsString), Error> {
     let no_name = || Error::NoName { path: target.to_owned() };
     // `Path` takes `disk/` and `disk/.` for `disk`; the kernel and the user don't.
     if matches!(target.as_os_str().as_bytes(), [.., b'/'] | [.., b'/', b'.']) {
@@ -307,13 +302,9 @@ pub fn content(file: &File, len: u64) -> impl Iterator<Item = Range<u64>> {
         if at >= len {
             return None;
         }
-        let start = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => return None,
-            Err(_) => at,
-        };
-        at = rustix::fs::seek(file, SeekFrom::Hole(start)).unwrap_or(len).min(len);
-        Some(start..at)
+        let range = system::next_content(file, at, len)?;
+        at = range.end;
+        Some(range)
     })
 }
 
@@ -343,5 +334,43 @@ fn describe(kind: FileType) -> &'static str {
         FileType::Fifo => "a named pipe",
         FileType::Socket => "a socket",
         FileType::RegularFile | FileType::Unknown => "no regular file",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+
+    /// What is done where the system has no call for it gives the same bytes.
+    #[test]
+    fn copies_and_zeros_by_hand() {
+        const LEN: usize = 1 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let from = tempfile::tempfile_in(dir.path()).unwrap();
+        let content: Vec<u8> = (0..=250).cycle().take(LEN).collect();
+        from.write_all_at(&content, 12288).unwrap();
+        from.set_len(2 * LEN as u64).unwrap();
+        let bytes = |clone: bool, punch: bool, kernel: bool| {
+            let draft = Draft::create(&dir.path().join("disk"), false).unwrap();
+            if clone { draft.copy_whole(&from) } else { draft.copy_content(&from) }.unwrap();
+            if punch { draft.clear(5000..150_000) } else { draft.write_zeros(5000, 145_000) }.unwrap();
+            let raw = draft.raw();
+            match kernel {
+                true => raw.copy_at(200_000, &from, 20_000, 300_000),
+                false => crate::sink::copy_through_memory(&raw, 200_000, &from, 20_000, 300_000),
+            }
+            .unwrap();
+            let mut bytes = vec![9; 2 * LEN];
+            draft.file().read_exact_at(&mut bytes, 0).unwrap();
+            assert_eq!(draft.file().metadata().unwrap().len(), bytes.len() as u64);
+            bytes
+        };
+        let expected = bytes(true, true, true);
+        assert!(expected[4999..150_000].iter().all(|byte| *byte == 0) && expected[200_000..] != content[..LEN]);
+        for by_hand in [(false, true, true), (true, false, true), (true, true, false), (false, false, false)] {
+            assert!(bytes(by_hand.0, by_hand.1, by_hand.2) == expected, "{by_hand:?}");
+        }
     }
 }

@@ -16,14 +16,15 @@
 //! that are too large.
 #![forbid(unsafe_code)]
 
+mod background_sync;
 mod container;
 mod directory;
 mod draft;
-mod early;
 mod error;
 mod raw;
 mod room;
 mod sink;
+pub mod system;
 mod window;
 
 pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};

@@ -1,18 +1,19 @@
 //! The sink that is a plain file.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::early::EarlySync;
+use crate::background_sync::BackgroundSync;
 use crate::sink::copy_through_memory;
-use crate::{Error, Sink};
+use crate::{Error, Sink, system};
 
 /// A plain file, or what is behind some base of it, as a [`Sink`]: a block's position is its
 /// offset.
 ///
-/// Copies are left to the kernel. `copy_file_range` shares the blocks instead of copying them where
+/// Copies are left to the kernel, which shares the blocks instead of copying them where
 /// the filesystem can (Linux tries what `FICLONERANGE` does before it copies, so there is nothing
 /// to gain from asking for that first) and both offsets are multiples of its block size, which
 /// those of ext4 and of packs are. Where the kernel can't copy between these two files at all, the
@@ -26,7 +27,7 @@ pub struct Raw<'f> {
     /// Set by the first refusal: what is copied lies in the same store, mostly, so what is refused
     /// once is refused always.
     kernel_cannot_copy: AtomicBool,
-    early: Option<&'f EarlySync>,
+    background_sync: Option<&'f BackgroundSync>,
     /// Whether what is copied is shared, mostly: then nothing is written.
     shares: bool,
 }
@@ -39,7 +40,7 @@ impl<'f> Raw<'f> {
     /// A sink that writes to `file`; `path` is what errors call it.
     #[must_use]
     pub fn new(file: &'f File, path: &'f Path) -> Raw<'f> {
-        Raw { file, path, base: 0, kernel_cannot_copy: AtomicBool::new(false), early: None, shares: false }
+        Raw { file, path, base: 0, kernel_cannot_copy: AtomicBool::new(false), background_sync: None, shares: false }
     }
 
     /// Counts positions from there.
@@ -48,8 +49,8 @@ impl<'f> Raw<'f> {
     }
 
     /// Has it brought to stable storage while it is being written.
-    pub(crate) fn synced_by(self, early: Option<&'f EarlySync>) -> Raw<'f> {
-        Raw { early, ..self }
+    pub(crate) fn synced_by(self, background_sync: Option<&'f BackgroundSync>) -> Raw<'f> {
+        Raw { background_sync, ..self }
     }
 
     /// Says that copies share blocks.
@@ -58,8 +59,8 @@ impl<'f> Raw<'f> {
     }
 
     fn wrote(&self, bytes: u64) {
-        if let Some(early) = self.early {
-            early.wrote(self.file, bytes);
+        if let Some(sync) = self.background_sync {
+            sync.wrote(self.file, bytes);
         }
     }
 
@@ -69,9 +70,9 @@ impl<'f> Raw<'f> {
         // What is shared takes as long for a little as for much.
         let step = if self.shares { len } else { COPY };
         while done < len && !self.kernel_cannot_copy.load(Ordering::Relaxed) {
-            let (mut read_at, mut write_at) = (from_offset + done, self.base + offset + done);
+            let (read_at, write_at) = (from_offset + done, self.base + offset + done);
             let rest = usize::try_from((len - done).min(step)).unwrap_or(usize::MAX);
-            match rustix::fs::copy_file_range(from, Some(&mut read_at), self.file, Some(&mut write_at), rest) {
+            match system::copy_range(from, read_at, self.file, write_at, rest) {
                 // The end of the source; or a filesystem that can't and doesn't say so. Reading
                 // will tell which.
                 Ok(0) => break,
@@ -81,7 +82,7 @@ impl<'f> Raw<'f> {
                         self.wrote(copied as u64);
                     }
                 }
-                Err(rustix::io::Errno::INTR) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Which of the two files an error is about is unknown here: reading and writing
                 // will tell.
                 Err(_) => self.kernel_cannot_copy.store(true, Ordering::Relaxed),

@@ -5,14 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use rustix::io::Errno;
 
-use crate::{Draft, Error};
-
-/// Filesystems that take a block for each block that is written. Others compress, share the blocks
-/// of what is copied, or stand for something else that may: what they say is free says little.
-const PLAIN: [u64; 2] = [EXT4, TMPFS];
-/// Also of ext2 and ext3.
-const EXT4: u64 = 0xef53;
-const TMPFS: u64 = 0x0102_1994;
+use crate::{Draft, Error, system};
 
 /// What `st_blocks` counts in, whatever the filesystem.
 const ST_BLOCKS: u64 = 512;
@@ -27,10 +20,9 @@ pub fn free_bytes(file: &File) -> Option<u64> {
 
 /// With what is reserved or without.
 fn free(file: &File, with_reserved: bool) -> Option<u64> {
-    let kind = u64::try_from(rustix::fs::fstatfs(file).ok()?.f_type).ok()?;
     let stat = rustix::fs::fstatvfs(file).ok()?;
     // A tmpfs without a limit says that it has no blocks at all.
-    if !PLAIN.contains(&kind) || stat.f_blocks == 0 {
+    if !system::is_plain(file) || stat.f_blocks == 0 {
         return None;
     }
     let blocks = if with_reserved { stat.f_bfree } else { stat.f_bavail };

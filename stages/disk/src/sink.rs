@@ -57,7 +57,6 @@ pub(crate) fn copy_through_memory<S: Sink + ?Sized>(
 
 /// The name of an open file, for messages only.
 pub(crate) fn path_of(file: &File) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-    std::fs::read_link(&link).unwrap_or_else(|_| PathBuf::from(link))
+    let link = cvbake_durable::system::descriptor_path(file);
+    std::fs::read_link(&link).unwrap_or(link)
 }

@@ -15,15 +15,19 @@ pub struct Window<'d> {
     base: u64,
 }
 
+impl Draft {
+    /// The part of the file from `base` on, a multiple of [`Window::ALIGNMENT`], as a filesystem.
+    #[must_use]
+    pub fn window(&self, base: u64) -> Window<'_> {
+        assert!(base.is_multiple_of(Window::ALIGNMENT), "a base is a multiple of a block");
+        Window { draft: self, base }
+    }
+}
+
 impl<'d> Window<'d> {
     /// The unit of bases: filesystems share their blocks with packs and other disks only where both
     /// begin at such a position.
     pub const ALIGNMENT: u64 = 4096;
-
-    pub(crate) fn new(draft: &'d Draft, base: u64) -> Window<'d> {
-        assert!(base.is_multiple_of(Window::ALIGNMENT), "a base is a multiple of a block");
-        Window { draft, base }
-    }
 
     /// Where in the file the filesystem begins.
     #[must_use]

@@ -10,28 +10,18 @@
 //!   reached by a path that leads there whatever happens to its name. Its mark tells it from a
 //!   directory that somebody has given such a name.
 //! * [`Temporary`] is a name that must not outlive the process, for whoever handles a signal.
-//! * [`random_name`] makes names that nobody can have taken in advance.
+//! * [`random_name`] makes names that nobody can have taken in advance; [`is_name_of`],
+//!   [`rename_to_free_name`] and [`sync_dir`] are what becomes of names.
+//! * [`system`] has what only Linux has, with something that stands in for it elsewhere.
 #![forbid(unsafe_code)]
 
+mod names;
 mod private;
 mod remove;
+pub mod system;
 mod temporary;
 
-use std::ffi::OsString;
-use std::io;
-
+pub use names::{clear, is_name_of, random_name, rename_to_free_name, sync_dir};
 pub use private::{PrivateDir, shown};
 pub use remove::remove_dir;
 pub use temporary::Temporary;
-
-/// A name with 64 random bits in it, as 16 digits: `prefix`0123456789abcdef`suffix`.
-///
-/// # Errors
-/// When the system has no random numbers yet.
-pub fn random_name(prefix: &[u8], suffix: &[u8]) -> io::Result<OsString> {
-    use std::os::unix::ffi::OsStringExt;
-    let mut bits = [0; 8];
-    rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())?;
-    let digits = format!("{:016x}", u64::from_ne_bytes(bits));
-    Ok(OsString::from_vec([prefix, digits.as_bytes(), suffix].concat()))
-}

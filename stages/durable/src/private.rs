@@ -1,16 +1,18 @@
 //! A directory in which nobody else can do anything.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::remove::{empty_dir, open_dir};
-use crate::{Temporary, random_name};
+use crate::names::{open_dir, random_name};
+use crate::remove::empty_dir;
+use crate::system;
+use crate::temporary::Temporary;
 
 /// The file that makes a directory one of ours: nobody else can have put it there. In a directory
 /// of theirs, others can give the name of what is to be removed to any other directory of ours.
@@ -47,8 +49,7 @@ impl PrivateDir {
     /// # Errors
     /// When it can't be made.
     pub fn create_in(parent: &Path, prefix: &str) -> io::Result<PrivateDir> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let parent = Arc::new(rustix::fs::open(parent, flags, Mode::empty())?);
+        let parent = Arc::new(system::open_for_lookup(parent)?);
         PrivateDir::create(&parent, &random_name(prefix.as_bytes(), b"")?)
     }
 
@@ -163,22 +164,16 @@ fn is_empty(dir: &OwnedFd) -> Result<bool, Errno> {
     Ok(true)
 }
 
-/// Where a process has paths to what it has open.
-const DESCRIPTORS: &str = "/proc/self/fd";
-
 /// A path as a person should see it: one that begins with that of a [`PrivateDir`] begins with the
 /// directory's name instead.
 #[must_use]
 pub fn shown(path: &Path) -> PathBuf {
-    let Ok(below) = path.strip_prefix(DESCRIPTORS) else { return path.to_owned() };
-    let mut parts = below.components();
-    let named = parts.next().and_then(|number| std::fs::read_link(Path::new(DESCRIPTORS).join(number)).ok());
-    named.map_or_else(|| path.to_owned(), |dir| dir.join(parts.as_path()))
+    system::split_descriptor_path(path).map_or_else(|| path.to_owned(), |(dir, below)| dir.join(below))
 }
 
 /// A path that leads to an open directory.
 fn path_of(dir: &OwnedFd) -> io::Result<PathBuf> {
-    let path = Path::new(DESCRIPTORS).join(OsString::from(dir.as_raw_fd().to_string()));
+    let path = system::descriptor_path(dir);
     let (there, here) = (rustix::fs::stat(&path), rustix::fs::fstat(dir)?);
     match there {
         Ok(there) if (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino) => Ok(path),

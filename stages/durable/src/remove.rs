@@ -5,8 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
+
+use crate::names::open_dir;
 
 /// Removes the directory `name` of `parent` and all that is in it; links are not followed.
 ///
@@ -21,12 +23,6 @@ pub fn remove_dir(parent: impl AsFd, name: &OsStr) -> io::Result<()> {
     let dir = open_dir(&parent, name)?;
     empty_dir(&dir, None)?;
     Ok(rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)?)
-}
-
-/// Opens a directory that is not a link to one.
-pub(crate) fn open_dir(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(parent, name, flags, Mode::empty())
 }
 
 /// Removes all that is in a directory, but a file with the name `kept`.
@@ -106,7 +102,7 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    use rustix::fs::CWD;
+    use rustix::fs::{CWD, Mode};
 
     use super::*;
 

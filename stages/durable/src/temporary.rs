@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
-use crate::remove_dir;
+use crate::remove::remove_dir;
 
 /// A name of a temporary file or directory in an open directory, and which file that is.
 #[derive(Debug)]

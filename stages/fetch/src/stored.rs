@@ -1,7 +1,6 @@
 //! An image that a store holds, by what its name points to: whatever that is called, and without
 //! asking anybody.
 
-use std::fs::File;
 use std::io::{self, Read};
 
 use cvbake_store::{Health, Reference, Store};
@@ -40,26 +39,10 @@ pub fn open_stored<'s>(
     Box::new(Stored { name: name.to_owned(), root, store, on })
 }
 
-/// A blob of a store, whose errors say which it is and that it is the store's.
-pub(crate) struct Kept<'s> {
-    pub(crate) file: File,
-    pub(crate) digest: Digest,
-    pub(crate) store: &'s Store,
-}
-
-impl Read for Kept<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer).map_err(|source| match source.kind() {
-            io::ErrorKind::Interrupted => source,
-            _ => io::Error::other(self.store.unreadable_blob(&self.digest, source)),
-        })
-    }
-}
-
 impl Stored<'_> {
     fn blob(&self, digest: Digest, size: u64) -> io::Result<Box<dyn Read + Send + '_>> {
-        match self.store.look_at_blob(&digest, size).map_err(io::Error::other)? {
-            Health::Whole(file) => return Ok(Box::new(Kept { file, digest, store: self.store })),
+        match self.store.blobs().inspect(&digest, size).map_err(io::Error::other)? {
+            Health::Whole(blob) => return Ok(Box::new(blob)),
             Health::Absent => {}
             Health::Damaged { path, damage } => {
                 (self.on)(Event::Store(cvbake_store::Event::FoundDamaged { path, damage }));

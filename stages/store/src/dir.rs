@@ -11,8 +11,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::entry::describe;
-use crate::{Error, INDEXES};
+use crate::error::Error;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Dir {
@@ -69,12 +68,12 @@ impl Dir {
         Ok(Dir { fd: Arc::new(fd), path })
     }
 
-    /// Refuses a directory that has anything in it: it is somebody's, by a slip of the keyboard
-    /// perhaps.
-    pub(crate) fn check_unused(&self) -> Result<(), Error> {
+    /// Refuses a directory that has anything in it but what tells a store from other directories:
+    /// it is somebody's, by a slip of the keyboard perhaps.
+    pub(crate) fn check_unused(&self, mark: &str) -> Result<(), Error> {
         let names = self.names()?;
         // Another process may just have been faster, and have made it a store.
-        if names.iter().any(|name| name == INDEXES.as_bytes()) {
+        if names.iter().any(|name| name == mark.as_bytes()) {
             return Ok(());
         }
         // A filesystem of its own for the store has this directory.
@@ -115,10 +114,7 @@ impl Dir {
 
     /// Whether `name` is a name of `file`.
     pub(crate) fn names_file(&self, name: &OsStr, file: &File) -> bool {
-        match (self.stat(name), rustix::fs::fstat(file)) {
-            (Ok(here), Ok(file)) => (here.st_dev, here.st_ino) == (file.st_dev, file.st_ino),
-            _ => false,
-        }
+        cvbake_durable::is_name_of(&self.fd, name, file)
     }
 
     /// A directory in this one, made if there is none.
@@ -186,11 +182,7 @@ impl Dir {
     }
 
     pub(crate) fn sync(&self) -> Result<(), Error> {
-        match rustix::fs::fsync(&self.fd) {
-            // Some filesystems sync no directories (EINVAL); there is nothing else to ask them for.
-            Ok(()) | Err(Errno::INVAL) => Ok(()),
-            Err(source) => Err(Error::Write { path: self.path.clone(), source: source.into() }),
-        }
+        cvbake_durable::sync_dir(&self.fd).map_err(|source| Error::Write { path: self.path.clone(), source })
     }
 
     /// Moves something here from a directory of the store, in the place of whatever has the name.
@@ -213,6 +205,19 @@ impl Dir {
 
     fn error_read(&self, source: Errno) -> Error {
         Error::Read { path: self.path.clone(), source: source.into() }
+    }
+}
+
+/// What a file is, with its article.
+pub(crate) fn describe(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Symlink => "a symbolic link",
+        FileType::Directory => "a directory",
+        FileType::Fifo => "a named pipe",
+        FileType::Socket => "a socket",
+        FileType::BlockDevice | FileType::CharacterDevice => "a device",
+        FileType::RegularFile => "a regular file",
+        FileType::Unknown => "something unknown",
     }
 }
 
@@ -240,12 +245,4 @@ fn make_private(parent: impl std::os::fd::AsFd, name: &OsStr) -> Result<(), Errn
         Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// Takes away what is in a file.
-///
-/// Only if there is something: ext4 takes a file that was cut to nothing for one that is being
-/// replaced, and whoever closes it waits for its blocks to be allocated.
-pub(crate) fn clear(file: &File) -> io::Result<()> {
-    if file.metadata()?.len() == 0 { Ok(()) } else { file.set_len(0) }
 }

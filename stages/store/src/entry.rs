@@ -1,18 +1,18 @@
-//! Opening, removing and naming an entry.
+//! Opening and inspecting a file that may be anything.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use cvbake_verify::{Algorithm, Digest};
-use rustix::fs::{FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use cvbake_durable::system;
+use rustix::fs::{FileType, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
-use crate::dir::Dir;
-use crate::{Damage, Error, Event, Store};
+use crate::dir::{Dir, describe};
+use crate::error::{Damage, Error};
+use crate::event::{Event, Observer};
 
 /// An entry that was opened, and what it takes to remove it.
 pub(crate) struct Entry {
@@ -29,61 +29,9 @@ pub(crate) enum Fault {
     Error(io::Error),
 }
 
-impl Store {
-    /// Opens an entry; a damaged one is removed and counts as absent.
-    pub(crate) fn open_entry(
-        &self,
-        kind: &str,
-        digest: &Digest,
-        on: &(dyn Fn(Event) + Sync),
-    ) -> Result<Option<Entry>, Error> {
-        let Some(dir) = self.entry_dir(kind, digest)? else { return Ok(None) };
-        Entry::open(dir, digest.hex(), on)
-    }
-
-    /// The directory that an entry stands in, if there is one.
-    pub(crate) fn entry_dir(&self, kind: &str, digest: &Digest) -> Result<Option<Dir>, Error> {
-        let Some(dir) = self.root.existing_subdir(kind)? else { return Ok(None) };
-        dir.existing_subdir(digest.algorithm().name())
-    }
-
-    /// Removes an entry; none is no error.
-    pub(crate) fn remove_entry(&self, kind: &str, digest: &Digest) -> Result<(), Error> {
-        let Some(dir) = self.entry_dir(kind, digest)? else { return Ok(()) };
-        let name = digest.hex();
-        dir.remove(OsStr::new(&name)).map_err(|source| Error::Write { path: dir.path.join(&name), source })
-    }
-
-    /// All entries of a kind, in order, as far as their names go: what they are is not looked at.
-    pub(crate) fn entries(&self, kind: &str) -> Result<Vec<(Digest, Stat)>, Error> {
-        let mut entries = Vec::new();
-        let Some(dir) = self.root.existing_subdir(kind)? else { return Ok(entries) };
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let Some(dir) = dir.existing_subdir(algorithm.name())? else { continue };
-            for name in dir.names()? {
-                let digest = std::str::from_utf8(&name).ok().map(|hex| format!("{}:{hex}", algorithm.name()).parse());
-                // Removed meanwhile, if it can't be looked at.
-                if let (Some(Ok(digest)), Ok(stat)) = (digest, dir.stat(OsStr::from_bytes(&name))) {
-                    entries.push((digest, stat));
-                }
-            }
-        }
-        entries.sort_by_key(|(digest, _)| *digest);
-        Ok(entries)
-    }
-
-    /// Gives a whole file the name of an entry.
-    pub(crate) fn place(&self, kind: &str, digest: &Digest, from: &Path, file: File) -> Result<(), Error> {
-        let dir = self.root.subdir(kind)?.subdir(digest.algorithm().name())?;
-        let name = OsString::from(digest.hex());
-        dir.take(from, &name)?;
-        self.later.sync(&dir, name, file)
-    }
-}
-
 impl Entry {
     /// Opens a file in a directory of the store; a damaged one is removed and counts as absent.
-    pub(crate) fn open(dir: Dir, name: String, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Entry>, Error> {
+    pub(crate) fn open(dir: Dir, name: String, on: Observer<'_>) -> Result<Option<Entry>, Error> {
         match open(&dir, OsStr::new(&name)) {
             Ok(None) => Ok(None),
             Ok(Some((file, len))) => Ok(Some(Entry { file, len, dir, name })),
@@ -96,8 +44,8 @@ impl Entry {
         }
     }
 
-    /// Looks at a file in a directory of the store, and removes it only if it is to be repaired.
-    pub(crate) fn examine<T>(
+    /// Inspects a file in a directory of the store, and removes it only if it is to be repaired.
+    pub(crate) fn inspect<T>(
         dir: &Dir,
         name: &str,
         repair: bool,
@@ -126,18 +74,23 @@ impl Entry {
         Ok(Health::Damaged { path, damage })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path.join(&self.name)
+    }
+
     /// Notes that the entry is used now. Where that can't be written nobody will know.
     pub(crate) fn touch(&self) {
         let _ = rustix::fs::futimens(&self.file, &used_now());
     }
 
     /// Passes on what a check of the entry returned; a damaged entry is removed.
-    pub(crate) fn settle<T>(
+    pub(crate) fn into_checked<T>(
         self,
         checked: Result<T, Fault>,
-        on: &(dyn Fn(Event) + Sync),
+        on: Observer<'_>,
     ) -> Result<Option<(File, T)>, Error> {
-        let path = self.dir.path.join(&self.name);
+        let path = self.path();
         match checked {
             Ok(value) => Ok(Some((self.file, value))),
             Err(Fault::Error(source)) => Err(Error::Read { path, source }),
@@ -152,7 +105,7 @@ impl Entry {
     }
 }
 
-/// What a look at a thing in the store finds.
+/// What an inspection of a thing in the store finds.
 #[derive(Debug)]
 pub enum Health<T> {
     /// It is not there.
@@ -199,13 +152,8 @@ pub(crate) fn open(dir: &Dir, name: &OsStr) -> Result<Option<(File, u64)>, Fault
         Err(error) => return Err(fault(error.into())),
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    // A look is no use: the time of the last one stays what it is. Some filesystems have other
-    // owners than we think.
-    let opened = match rustix::fs::openat(&dir.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
-        Err(Errno::PERM) => rustix::fs::openat(&dir.fd, name, flags, Mode::empty()),
-        opened => opened,
-    };
-    let file = match opened {
+    // A look is no use: the time of the last one stays what it is.
+    let file = match system::open_unnoticed(&dir.fd, name, flags) {
         Ok(fd) => File::from(fd),
         Err(Errno::NOENT) => return Ok(None),
         Err(Errno::LOOP) => return Err(Fault::Damage(Damage::Kind { found: describe(FileType::Symlink) })),
@@ -218,18 +166,6 @@ pub(crate) fn open(dir: &Dir, name: &OsStr) -> Result<Option<(File, u64)>, Fault
 
 fn check_kind(kind: FileType) -> Result<(), Fault> {
     if kind == FileType::RegularFile { Ok(()) } else { Err(Fault::Damage(Damage::Kind { found: describe(kind) })) }
-}
-
-pub(crate) fn describe(kind: FileType) -> &'static str {
-    match kind {
-        FileType::Symlink => "a symbolic link",
-        FileType::Directory => "a directory",
-        FileType::Fifo => "a named pipe",
-        FileType::Socket => "a socket",
-        FileType::BlockDevice | FileType::CharacterDevice => "a device",
-        FileType::RegularFile => "a regular file",
-        FileType::Unknown => "something unknown",
-    }
 }
 
 /// Whose fault it is that an entry can't be read: the medium's (another copy may be readable) or

@@ -1,4 +1,4 @@
-//! Indexes and their envelope.
+//! The envelope of an index.
 //!
 //! ```text
 //! offset   0: 8 bytes  "cvbkidx" and 1, the version of the envelope
@@ -11,13 +11,13 @@
 //! pass.
 
 use std::fs::File;
-use std::io::{IoSlice, Write};
+use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
 
 use cvbake_verify::Digest;
 
 use crate::entry::{Entry, Fault, fault};
-use crate::{Damage, Error, Event, Health, INDEXES, Store};
+use crate::error::Damage;
 
 const MAGIC: [u8; 8] = *b"cvbkidx\x01";
 const HEADER: usize = 16;
@@ -27,50 +27,19 @@ const TRAILER: usize = 4;
 /// our 32-bit numbers holds.
 const MAX_LEN: u64 = 1 << 32;
 
-impl Store {
-    /// The index of a layer, if there is one; a damaged one is removed, reported, and counts as
-    /// absent.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn index(&self, layer: &Digest, on: &(dyn Fn(Event) + Sync)) -> Result<Option<Vec<u8>>, Error> {
-        let Some(entry) = self.open_entry(INDEXES, layer, on)? else { return Ok(None) };
-        let read = read(&entry, layer);
-        entry.touch();
-        Ok(entry.settle(read, on)?.map(|(_, payload)| payload))
+/// Writes the index of a layer.
+pub(crate) fn write(mut file: &File, layer: &Digest, payload: &[u8]) -> io::Result<()> {
+    let mut header = [0; HEADER];
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+    let trailer = checksum(&header, payload, layer).to_le_bytes();
+    let mut parts = [IoSlice::new(&header), IoSlice::new(payload), IoSlice::new(&trailer)];
+    let mut parts = &mut parts[..];
+    while !parts.is_empty() {
+        let written = file.write_vectored(parts)?;
+        IoSlice::advance_slices(&mut parts, written);
     }
-
-    /// Looks at the index of a layer, and removes a damaged one only if it is to be repaired.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn check_index(&self, layer: &Digest, repair: bool) -> Result<Health<Vec<u8>>, Error> {
-        let Some(dir) = self.entry_dir(INDEXES, layer)? else { return Ok(Health::Absent) };
-        Entry::examine(&dir, &layer.hex(), repair, |entry| read(entry, layer))
-    }
-
-    /// Keeps the index of a layer.
-    ///
-    /// # Errors
-    /// When it can't be written.
-    pub fn put_index(&self, layer: &Digest, payload: &[u8]) -> Result<(), Error> {
-        let mut draft = self.draft()?;
-        let mut header = [0; HEADER];
-        header[..8].copy_from_slice(&MAGIC);
-        header[8..].copy_from_slice(&(payload.len() as u64).to_le_bytes());
-        let trailer = checksum(&header, payload, layer).to_le_bytes();
-        let write = |file: &mut File| {
-            let mut parts = [IoSlice::new(&header), IoSlice::new(payload), IoSlice::new(&trailer)];
-            let mut parts = &mut parts[..];
-            while !parts.is_empty() {
-                let written = file.write_vectored(parts)?;
-                IoSlice::advance_slices(&mut parts, written);
-            }
-            std::io::Result::Ok(())
-        };
-        write(&mut draft.file).map_err(|source| Error::Write { path: draft.path.to_owned(), source })?;
-        self.place(INDEXES, layer, &draft.path, draft.file)
-    }
+    Ok(())
 }
 
 fn checksum(header: &[u8], payload: &[u8], layer: &Digest) -> u32 {
@@ -78,7 +47,8 @@ fn checksum(header: &[u8], payload: &[u8], layer: &Digest) -> u32 {
     crc32c::crc32c_append(crc, layer.to_string().as_bytes())
 }
 
-fn read(entry: &Entry, layer: &Digest) -> Result<Vec<u8>, Fault> {
+/// Reads the index of a layer.
+pub(crate) fn read(entry: &Entry, layer: &Digest) -> Result<Vec<u8>, Fault> {
     let damage = |damage| Err(Fault::Damage(damage));
     let envelope = (HEADER + TRAILER) as u64;
     if entry.len < envelope || entry.len - envelope > MAX_LEN {

@@ -11,8 +11,11 @@ use cvbake_verify::{Digest, MAX_NESTING, json};
 use serde::Deserialize;
 
 use crate::dir::Dir;
-use crate::entry::{Fault, fault, open};
-use crate::{BLOBS, Damage, Error, Event, Reference, Store};
+use crate::entry::{Fault, fault, len_bytes, open};
+use crate::error::{Damage, Error};
+use crate::event::{Event, Observer};
+use crate::files::{BLOBS, Files};
+use crate::reference::Reference;
 
 /// A part of what an image needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,14 +61,14 @@ struct RootFs {
 
 /// Documents, each of which is read once.
 pub(crate) struct Documents<'s> {
-    store: &'s Store,
+    files: &'s Files,
     read: BTreeMap<Digest, Links>,
-    on: &'s (dyn Fn(Event) + Sync),
+    on: Observer<'s>,
 }
 
 impl<'s> Documents<'s> {
-    pub(crate) fn new(store: &'s Store, on: &'s (dyn Fn(Event) + Sync)) -> Documents<'s> {
-        Documents { store, read: BTreeMap::new(), on }
+    pub(crate) fn new(files: &'s Files, on: Observer<'s>) -> Documents<'s> {
+        Documents { files, read: BTreeMap::new(), on }
     }
 
     /// Everything that a document needs, itself included, whether it is there or not. It is told if
@@ -100,11 +103,11 @@ impl<'s> Documents<'s> {
         if let Some(links) = self.read.get(&digest) {
             return Ok(links.clone());
         }
-        let dir = self.store.entry_dir(BLOBS, &digest)?;
+        let dir = self.files.entry_dir(BLOBS, &digest)?;
         let links = match dir.map_or(Ok(None), |dir| read(&dir, &digest)) {
             Ok(links) => links.unwrap_or_default(),
             Err(Fault::Error(source)) => {
-                let path = self.store.path().join(BLOBS).join(digest.algorithm().name()).join(digest.hex());
+                let path = self.files.path().join(BLOBS).join(digest.algorithm().name()).join(digest.hex());
                 return Err(Error::Read { path, source });
             }
             Err(Fault::Damage(damage)) => {
@@ -158,29 +161,27 @@ fn links(text: &[u8]) -> Result<Links, Fault> {
     })
 }
 
-impl Store {
-    /// All manifests and indexes among the blobs that no other one points to, as what to call them
-    /// by if all names are lost.
-    pub(crate) fn unnamed_images(&self) -> Result<Vec<Reference>, Error> {
-        let mut found = Vec::new();
-        let mut below = BTreeSet::new();
-        for (digest, size) in self.blobs()? {
-            let Some(dir) = self.entry_dir(BLOBS, &digest)? else { continue };
-            // Layers, and whatever else is no document.
-            let Ok(Some(links)) = read(&dir, &digest) else { continue };
-            let media_type = match links.media_type {
-                Some(media_type) => media_type,
-                None if links.manifests.is_empty() => "application/vnd.oci.image.manifest.v1+json".to_owned(),
-                None => "application/vnd.oci.image.index.v1+json".to_owned(),
-            };
-            if !links.manifests.is_empty() || links.config.is_some() {
-                found.push(Reference { digest, media_type, size });
-            }
-            below.extend(links.manifests);
+/// All manifests and indexes among the blobs that no other one points to, as what to call them
+/// by if all names are lost.
+pub(crate) fn unnamed_images(files: &Files) -> Result<Vec<Reference>, Error> {
+    let mut found = Vec::new();
+    let mut below = BTreeSet::new();
+    for (digest, stat) in files.entries(BLOBS)? {
+        let Some(dir) = files.entry_dir(BLOBS, &digest)? else { continue };
+        // Layers, and whatever else is no document.
+        let Ok(Some(links)) = read(&dir, &digest) else { continue };
+        let media_type = match links.media_type {
+            Some(media_type) => media_type,
+            None if links.manifests.is_empty() => "application/vnd.oci.image.manifest.v1+json".to_owned(),
+            None => "application/vnd.oci.image.index.v1+json".to_owned(),
+        };
+        if !links.manifests.is_empty() || links.config.is_some() {
+            found.push(Reference { digest, media_type, size: len_bytes(&stat) });
         }
-        found.retain(|image| !below.contains(&image.digest));
-        Ok(found)
+        below.extend(links.manifests);
     }
+    found.retain(|image| !below.contains(&image.digest));
+    Ok(found)
 }
 
 #[cfg(test)]

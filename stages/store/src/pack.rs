@@ -3,16 +3,12 @@
 //! A pack is bare bytes, so that ranges of it can be shared with a disk; what tells whether they
 //! are the right ones, a [`PackSeal`], stands in the layer's index.
 
-use std::fs::File;
 use std::num::NonZero;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::thread;
 
-use cvbake_verify::Digest;
-
 use crate::entry::{Entry, Fault, fault};
-use crate::{Damage, Error, Event, Health, PACKS, Store};
+use crate::error::Damage;
 
 /// What one checksum of a [`PackSeal`] covers.
 pub const PIECE: u64 = 1 << 20;
@@ -29,59 +25,8 @@ pub struct PackSeal<'a> {
     pub crcs: &'a [u32],
 }
 
-impl Store {
-    /// Whether there is a pack of a layer, unchecked: for telling, not for using.
-    #[must_use]
-    pub fn has_pack(&self, layer: &Digest) -> bool {
-        self.path().join(PACKS).join(layer.algorithm().name()).join(layer.hex()).symlink_metadata().is_ok()
-    }
-
-    /// The pack of a layer, open for reading, if there is one with this seal; a damaged one is
-    /// removed, reported, and counts as absent. All its bytes are read.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn pack(
-        &self,
-        layer: &Digest,
-        seal: &PackSeal<'_>,
-        on: &(dyn Fn(Event) + Sync),
-    ) -> Result<Option<File>, Error> {
-        let Some(entry) = self.open_entry(PACKS, layer, on)? else { return Ok(None) };
-        let checked = check(&entry, seal);
-        entry.touch();
-        Ok(entry.settle(checked, on)?.map(|(file, ())| file))
-    }
-
-    /// A pack of this length that this process has put here, open for reading, if it is still
-    /// there: its bytes are not read again.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn own_pack(&self, layer: &Digest, len: u64, on: &(dyn Fn(Event) + Sync)) -> Result<Option<File>, Error> {
-        Ok(self.open_entry(PACKS, layer, on)?.filter(|entry| entry.len == len).map(|entry| entry.file))
-    }
-
-    /// Looks at the pack of a layer, and removes a damaged one only if it is to be repaired.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub fn check_pack(&self, layer: &Digest, seal: &PackSeal<'_>, repair: bool) -> Result<Health<()>, Error> {
-        let Some(dir) = self.entry_dir(PACKS, layer)? else { return Ok(Health::Absent) };
-        Entry::examine(&dir, &layer.hex(), repair, |entry| check(entry, seal))
-    }
-
-    /// Keeps a pack: a whole file in a [`crate::Scratch`] directory of this store, which is moved.
-    ///
-    /// # Errors
-    /// When it can't be moved or synced.
-    pub fn put_pack(&self, layer: &Digest, from: &Path) -> Result<(), Error> {
-        let file = File::open(from).map_err(|source| Error::Read { path: from.to_owned(), source })?;
-        self.place(PACKS, layer, from, file)
-    }
-}
-
-fn check(entry: &Entry, seal: &PackSeal<'_>) -> Result<(), Fault> {
+/// Reads all of a pack and compares it with its seal.
+pub(crate) fn check(entry: &Entry, seal: &PackSeal<'_>) -> Result<(), Fault> {
     let sealed = seal.len.div_ceil(PIECE) == seal.crcs.len() as u64;
     if entry.len != seal.len || !sealed {
         return Err(Fault::Damage(Damage::Length { expected: seal.len, found: entry.len }));

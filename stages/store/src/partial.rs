@@ -8,20 +8,22 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::num::NonZero;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use cvbake_durable::{clear, system};
 use cvbake_verify::Digest;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::blob::blobs_dir;
-use crate::dir::{Dir, PRIVATE_FILE, clear};
-use crate::entry::{Fault, describe, is_ours, len_bytes, open, times};
-use crate::later::Later;
-use crate::patience::{Enough, Vigil};
-use crate::{BLOBS, Damage, Error, Event, Patience, Store};
+use crate::dir::{Dir, PRIVATE_FILE, describe};
+use crate::entry::{Fault, is_ours, len_bytes, open, times};
+use crate::error::{Damage, Error};
+use crate::event::{Event, Observer};
+use crate::files::{BLOBS, Files};
+use crate::oci_layout::blobs_dir;
+use crate::patience::{Enough, Patience, Vigil};
+use crate::sync_queue::SyncQueue;
 
 pub(crate) const PARTIAL: &str = "partial";
 
@@ -50,47 +52,11 @@ pub(crate) fn blob_of(name: &str) -> Option<Digest> {
     first.replacen('-', ":", 1).parse().ok()
 }
 
-impl Store {
-    /// The beginning of a blob, as far as there is one, for this process (this thread, in fact)
-    /// alone; waits for others, as long as it is worth while. They may have finished the blob
-    /// meanwhile: [`Store::blob`] tells.
-    ///
-    /// # Errors
-    /// When the file can't be made or locked.
-    pub fn partial(&self, digest: &Digest, patience: Patience, on: &(dyn Fn(Event) + Sync)) -> Result<Partial, Error> {
-        let dir = self.root.subdir(PARTIAL)?;
-        let (before, mut number, mut told) = (self.blob_stands(digest), 0, false);
-        let file = loop {
-            let name = file_name(digest, number);
-            let is_finished = || self.blob_stands(digest).is_some_and(|blob| Some(blob) != before);
-            let waits = number < WAITED_FOR && !is_finished();
-            let vigil = Vigil::new(if waits { patience } else { Patience::NONE });
-            let waiting = || {
-                if waits && !std::mem::replace(&mut told, true) {
-                    on(Event::WaitingForBlob { blob: *digest });
-                }
-            };
-            match take(&dir, &name, vigil, &is_finished, waiting, on)? {
-                Ok(file) => break file,
-                Err(Enough { waited, found }) if waits && !is_finished() => {
-                    on(Event::WaitedForBlob { blob: *digest, waited, found });
-                }
-                Err(_) => {}
-            }
-            number += 1;
-        };
-        let name = file_name(digest, number);
-        let metadata = file.metadata().map_err(|source| Error::Read { path: dir.join(&name), source })?;
-        let (root, len, later) = (self.root.clone(), metadata.len(), Arc::clone(&self.later));
-        Ok(Partial { file, len, on_its_way: len, digest: *digest, dir, name, root, later })
-    }
-
-    /// Which file is the blob, if there is one: another, as soon as somebody has finished it.
-    fn blob_stands(&self, digest: &Digest) -> Option<(u64, SystemTime)> {
-        let dir = self.entry_dir(BLOBS, digest).ok().flatten()?;
-        let stat = dir.stat(OsStr::new(&digest.hex())).ok()?;
-        Some((stat.st_ino, times(&stat).0))
-    }
+/// Which file is the blob, if there is one: another, as soon as somebody has finished it.
+fn identity(files: &Files, digest: &Digest) -> Option<(u64, SystemTime)> {
+    let dir = files.entry_dir(BLOBS, digest).ok().flatten()?;
+    let stat = dir.stat(OsStr::new(&digest.hex())).ok()?;
+    Some((stat.st_ino, times(&stat).0))
 }
 
 /// Opens a file in which a blob arrives, and locks it; made if there is none.
@@ -100,7 +66,7 @@ fn take(
     mut vigil: Vigil,
     is_finished: &dyn Fn() -> bool,
     mut waiting: impl FnMut(),
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Result<Result<File, Enough>, Error> {
     loop {
         let Some(file) = open_partial(dir, name, on)? else { continue };
@@ -123,7 +89,7 @@ fn take(
 
 /// Opens a file in which a blob arrives; nothing, if something else was in its place, which is gone
 /// now.
-fn open_partial(dir: &Dir, name: &OsStr, on: &(dyn Fn(Event) + Sync)) -> Result<Option<File>, Error> {
+fn open_partial(dir: &Dir, name: &OsStr, on: Observer<'_>) -> Result<Option<File>, Error> {
     let create = |source: io::Error| Error::Create { path: dir.join(name), source };
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mode = Mode::from_raw_mode(PRIVATE_FILE);
@@ -172,10 +138,39 @@ pub struct Partial {
     dir: Dir,
     name: OsString,
     root: Dir,
-    later: Arc<Later>,
+    sync_queue: Arc<SyncQueue>,
 }
 
 impl Partial {
+    /// Takes up the beginning of a blob, or begins.
+    pub(crate) fn open(files: &Files, digest: &Digest, patience: Patience, on: Observer<'_>) -> Result<Partial, Error> {
+        let dir = files.root.subdir(PARTIAL)?;
+        let (before, mut number, mut told) = (identity(files, digest), 0, false);
+        let file = loop {
+            let name = file_name(digest, number);
+            let is_finished = || identity(files, digest).is_some_and(|blob| Some(blob) != before);
+            let waits = number < WAITED_FOR && !is_finished();
+            let vigil = Vigil::new(if waits { patience } else { Patience::NONE });
+            let waiting = || {
+                if waits && !std::mem::replace(&mut told, true) {
+                    on(Event::WaitingForBlob { blob: *digest });
+                }
+            };
+            match take(&dir, &name, vigil, &is_finished, waiting, on)? {
+                Ok(file) => break file,
+                Err(Enough { waited, found }) if waits && !is_finished() => {
+                    on(Event::WaitedForBlob { blob: *digest, waited, found });
+                }
+                Err(_) => {}
+            }
+            number += 1;
+        };
+        let name = file_name(digest, number);
+        let metadata = file.metadata().map_err(|source| Error::Read { path: dir.join(&name), source })?;
+        let (root, len, sync_queue) = (files.root.clone(), metadata.len(), Arc::clone(&files.sync_queue));
+        Ok(Partial { file, len, on_its_way: len, digest: *digest, dir, name, root, sync_queue })
+    }
+
     /// How many bytes there are.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -222,20 +217,11 @@ impl Partial {
                 Err(error) => return Err(self.failed(error)),
             }
         }
-        if self.len >= self.on_its_way + EARLY && self.later.is_wanted() {
-            self.write_out_early();
+        if self.len >= self.on_its_way + EARLY && self.sync_queue.is_wanted() {
+            system::write_out(&self.file, self.on_its_way, self.len - self.on_its_way);
+            self.on_its_way = self.len;
         }
         Ok(())
-    }
-
-    /// Has the kernel begin to write out what was added, which it would put off until somebody has
-    /// to wait for all of it.
-    fn write_out_early(&mut self) {
-        // To bytes that are not written out yet this advice means just that. What it does to others
-        // is no loss: they are not read again.
-        let advice = rustix::fs::Advice::DontNeed;
-        let _ = rustix::fs::fadvise(&self.file, self.on_its_way, NonZero::new(self.len - self.on_its_way), advice);
-        self.on_its_way = self.len;
     }
 
     /// Throws away what is there.
@@ -259,7 +245,7 @@ impl Partial {
         let name = OsString::from(self.digest.hex());
         dir.take(&self.dir.join(&self.name), &name)?;
         self.remove_others();
-        self.later.sync(&dir, name, file)
+        self.sync_queue.push(&dir, name, file)
     }
 
     /// Removes what others have left of the blob, as far as nobody is at it: it is of no use any

@@ -9,7 +9,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::lock::try_lock;
+use crate::lock_file::try_lock;
 
 /// How long nothing need come of it, where nobody says.
 const STALL: Duration = Duration::from_secs(30);

@@ -14,13 +14,16 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use cvbake_durable::clear;
 use cvbake_verify::Digest;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::dir::{Dir, clear};
-use crate::lock::Lock;
-use crate::{Error, Store};
+use crate::dir::Dir;
+use crate::error::Error;
+use crate::files::Files;
+use crate::lock_file::LockFile;
+use crate::store_lock::lock_shared;
 
 pub(crate) const PINS: &str = "pins";
 
@@ -38,18 +41,24 @@ const MAX_LINE: u64 = 160;
 /// process ends.
 #[derive(Debug)]
 pub struct Pin<'s> {
-    store: &'s Store,
-    lock: Lock,
+    files: &'s Files,
+    lock: LockFile,
     count: AtomicUsize,
 }
 
-impl Pin<'_> {
+impl<'s> Pin<'s> {
+    pub(crate) fn new(files: &'s Files, digests: impl IntoIterator<Item = Digest>) -> Result<Pin<'s>, Error> {
+        let pin = Pin { files, lock: new_list(files)?, count: AtomicUsize::new(0) };
+        pin.add(digests)?;
+        Ok(pin)
+    }
+
     /// Pins more.
     ///
     /// # Errors
     /// When there are too many, or the list can't be written.
     pub fn add(&self, digests: impl IntoIterator<Item = Digest>) -> Result<(), Error> {
-        let _shared = self.store.share()?;
+        let _shared = lock_shared(self.files)?;
         let failed = |source| Error::Write { path: self.lock.path(), source };
         let mut list = BufWriter::new(self.lock.file());
         for digest in digests {
@@ -62,55 +71,42 @@ impl Pin<'_> {
     }
 }
 
-impl Store {
-    /// Says that this process uses blobs and layers: whatever of them is in the store stays, and
-    /// whatever comes into it.
-    ///
-    /// # Errors
-    /// When the list can't be made, locked or written.
-    pub fn pin(&self, digests: impl IntoIterator<Item = Digest>) -> Result<Pin<'_>, Error> {
-        let pin = Pin { store: self, lock: self.new_pin()?, count: AtomicUsize::new(0) };
-        pin.add(digests)?;
-        Ok(pin)
+fn new_list(files: &Files) -> Result<LockFile, Error> {
+    let _shared = lock_shared(files)?;
+    for number in 0..MAX_PINS {
+        let name = OsString::from(number.to_string());
+        let Some(lock) = LockFile::try_take(files.root.subdir(PINS)?, &name)? else { continue };
+        // A dead process's list.
+        clear(lock.file()).map_err(|source| Error::Write { path: lock.path(), source })?;
+        return Ok(lock);
     }
+    let path = files.root.path.join(PINS);
+    Err(Error::Create { path, source: io::ErrorKind::AlreadyExists.into() })
+}
 
-    fn new_pin(&self) -> Result<Lock, Error> {
-        let _shared = self.share()?;
-        for number in 0..MAX_PINS {
-            let name = OsString::from(number.to_string());
-            let Some(lock) = Lock::try_take(self.root.subdir(PINS)?, &name)? else { continue };
-            // A dead process's list.
-            clear(lock.file()).map_err(|source| Error::Write { path: lock.path(), source })?;
-            return Ok(lock);
+/// What running processes use. Nobody adds to it meanwhile: the caller has the store to itself.
+pub(crate) fn pinned(files: &Files) -> Result<BTreeSet<Digest>, Error> {
+    let mut pinned = BTreeSet::new();
+    let Some(dir) = files.root.existing_subdir(PINS)? else { return Ok(pinned) };
+    for name in dir.names()? {
+        let name = OsStr::from_bytes(&name);
+        let read = |source: io::Error| Error::Read { path: dir.join(name), source };
+        let Some(file) = open(&dir, name).map_err(read)? else { continue };
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {}
+            // Nobody holds it; it is removed when the store is opened the next time.
+            Ok(()) => continue,
+            Err(TryLockError::Error(error)) => return Err(read(error)),
         }
-        let path = self.root.path.join(PINS);
-        Err(Error::Create { path, source: io::ErrorKind::AlreadyExists.into() })
-    }
-
-    /// What running processes use. Nobody adds to it meanwhile: the caller has the store to itself.
-    pub(crate) fn pinned(&self) -> Result<BTreeSet<Digest>, Error> {
-        let mut pinned = BTreeSet::new();
-        let Some(dir) = self.root.existing_subdir(PINS)? else { return Ok(pinned) };
-        for name in dir.names()? {
-            let name = OsStr::from_bytes(&name);
-            let read = |source: io::Error| Error::Read { path: dir.join(name), source };
-            let Some(file) = open(&dir, name).map_err(read)? else { continue };
-            match file.try_lock_shared() {
-                Err(TryLockError::WouldBlock) => {}
-                // Nobody holds it; it is removed when the store is opened the next time.
-                Ok(()) => continue,
-                Err(TryLockError::Error(error)) => return Err(read(error)),
-            }
-            let malformed = || read(io::Error::new(io::ErrorKind::InvalidData, "it is no list of digests"));
-            let mut list = BufReader::new(file);
-            let mut line = String::new();
-            while (&mut list).take(MAX_LINE).read_line(&mut line).map_err(read)? > 0 {
-                pinned.insert(line.trim_end().parse().map_err(|_| malformed())?);
-                line.clear();
-            }
+        let malformed = || read(io::Error::new(io::ErrorKind::InvalidData, "it is no list of digests"));
+        let mut list = BufReader::new(file);
+        let mut line = String::new();
+        while (&mut list).take(MAX_LINE).read_line(&mut line).map_err(read)? > 0 {
+            pinned.insert(line.trim_end().parse().map_err(|_| malformed())?);
+            line.clear();
         }
-        Ok(pinned)
     }
+    Ok(pinned)
 }
 
 fn open(dir: &Dir, name: &OsStr) -> io::Result<Option<File>> {

@@ -6,15 +6,16 @@ use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 
 use cvbake_durable::Temporary;
 use rustix::fs::Mode;
 
 use crate::dir::{Dir, PRIVATE_FILE};
-use crate::lock::Lock;
-use crate::{Error, Event, Store};
+use crate::error::Error;
+use crate::event::{Event, Observer};
+use crate::lock_file::LockFile;
 
 pub(crate) const SCRATCH: &str = "scratch";
 
@@ -30,12 +31,32 @@ pub struct Scratch {
     path: PathBuf,
     dir: Dir,
     temporary: Arc<Temporary>,
-    drafts: AtomicU64,
+    entries: AtomicU64,
     // Last, so that it is released when the directory is gone.
-    _lock: Lock,
+    _lock: LockFile,
 }
 
 impl Scratch {
+    /// Makes one in a store's directory.
+    pub(crate) fn create(root: &Dir) -> Result<Scratch, Error> {
+        for number in 0..MAX_SCRATCH {
+            let number = number.to_string();
+            let name = OsString::from(&number);
+            let Some(lock) = LockFile::try_take(root.subdir(SCRATCH)?, &lock_name(&name))? else { continue };
+            let dir = root.subdir(SCRATCH)?;
+            let path = dir.join(&name);
+            let create = |source| Error::Create { path: path.clone(), source };
+            // A dead process's, if any.
+            dir.remove(&name).map_err(create)?;
+            rustix::fs::mkdirat(&dir.fd, &name, Mode::RWXU).map_err(|source| create(source.into()))?;
+            let made = dir.existing_subdir(&number)?.ok_or_else(|| create(std::io::ErrorKind::NotFound.into()))?;
+            let temporary = Temporary::new(Arc::clone(&dir.fd), name, &*made.fd).map_err(create)?;
+            return Ok(Scratch { path, dir, temporary: Arc::new(temporary), entries: AtomicU64::new(0), _lock: lock });
+        }
+        let path = root.path.join(SCRATCH);
+        Err(Error::Create { path, source: std::io::ErrorKind::AlreadyExists.into() })
+    }
+
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -67,19 +88,28 @@ impl Drop for Scratch {
 /// A file that is to be an entry of the store; removed when dropped, unless it was moved to where
 /// it belongs.
 #[derive(Debug)]
-pub(crate) struct Draft {
-    pub(crate) path: DraftPath,
+pub(crate) struct NewEntry {
+    pub(crate) path: NewEntryPath,
     pub(crate) file: File,
 }
 
-/// Where a draft is, as long as it is one.
+impl NewEntry {
+    pub(crate) fn create(scratch: Arc<Scratch>) -> Result<NewEntry, Error> {
+        let path = scratch.path.join(format!("draft-{}", scratch.entries.fetch_add(1, Ordering::Relaxed)));
+        let options = File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
+        let file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
+        Ok(NewEntry { path: NewEntryPath { path, _scratch: scratch }, file })
+    }
+}
+
+/// Where the file is, until it is moved.
 #[derive(Debug)]
-pub(crate) struct DraftPath {
+pub(crate) struct NewEntryPath {
     path: PathBuf,
     _scratch: Arc<Scratch>,
 }
 
-impl Deref for DraftPath {
+impl Deref for NewEntryPath {
     type Target = Path;
 
     fn deref(&self) -> &Path {
@@ -87,73 +117,28 @@ impl Deref for DraftPath {
     }
 }
 
-impl Drop for DraftPath {
+impl Drop for NewEntryPath {
     fn drop(&mut self) {
         // It has been moved, or goes with the directory.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-impl Store {
-    /// Makes a directory for work in progress. As long as the first one lives, all that this store
-    /// writes starts in it: whoever is asked to stop has one directory to remove.
-    ///
-    /// # Errors
-    /// When it can't be made or locked.
-    pub fn scratch(&self) -> Result<Arc<Scratch>, Error> {
-        let scratch = Arc::new(self.new_scratch()?);
-        let mut first = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.strong_count() == 0 {
-            *first = Arc::downgrade(&scratch);
+/// Removes the directories of dead processes; what can't be removed is only in the way.
+pub(crate) fn remove_stale(root: &Dir, on: Observer<'_>) {
+    let scratch = || root.existing_subdir(SCRATCH).ok().flatten();
+    let Some(dir) = scratch() else { return };
+    for name in dir.names().unwrap_or_default() {
+        let name = name.strip_suffix(b".lock").unwrap_or(&name);
+        if name.is_empty() || !name.iter().all(u8::is_ascii_digit) {
+            continue;
         }
-        Ok(scratch)
-    }
-
-    /// Makes a file for what is to be an entry.
-    pub(crate) fn draft(&self) -> Result<Draft, Error> {
-        let first = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        let scratch = first.map_or_else(|| self.new_scratch().map(Arc::new), Ok)?;
-        let path = scratch.path.join(format!("draft-{}", scratch.drafts.fetch_add(1, Ordering::Relaxed)));
-        let options = File::options().write(true).create_new(true).mode(PRIVATE_FILE).to_owned();
-        let file = options.open(&path).map_err(|source| Error::Create { path: path.clone(), source })?;
-        Ok(Draft { path: DraftPath { path, _scratch: scratch }, file })
-    }
-
-    fn new_scratch(&self) -> Result<Scratch, Error> {
-        for number in 0..MAX_SCRATCH {
-            let number = number.to_string();
-            let name = OsString::from(&number);
-            let Some(lock) = Lock::try_take(self.root.subdir(SCRATCH)?, &lock_name(&name))? else { continue };
-            let dir = self.root.subdir(SCRATCH)?;
-            let path = dir.join(&name);
-            let create = |source| Error::Create { path: path.clone(), source };
-            // A dead process's, if any.
-            dir.remove(&name).map_err(create)?;
-            rustix::fs::mkdirat(&dir.fd, &name, Mode::RWXU).map_err(|source| create(source.into()))?;
-            let made = dir.existing_subdir(&number)?.ok_or_else(|| create(std::io::ErrorKind::NotFound.into()))?;
-            let temporary = Temporary::new(Arc::clone(&dir.fd), name, &*made.fd).map_err(create)?;
-            return Ok(Scratch { path, dir, temporary: Arc::new(temporary), drafts: AtomicU64::new(0), _lock: lock });
-        }
-        let path = self.root.path.join(SCRATCH);
-        Err(Error::Create { path, source: std::io::ErrorKind::AlreadyExists.into() })
-    }
-
-    /// Removes the directories of dead processes; what can't be removed is only in the way.
-    pub(crate) fn remove_stale_scratch(&self, on: &(dyn Fn(Event) + Sync)) {
-        let scratch = || self.root.existing_subdir(SCRATCH).ok().flatten();
-        let Some(dir) = scratch() else { return };
-        for name in dir.names().unwrap_or_default() {
-            let name = name.strip_suffix(b".lock").unwrap_or(&name);
-            if name.is_empty() || !name.iter().all(u8::is_ascii_digit) {
-                continue;
-            }
-            let name = OsStr::from_bytes(name);
-            let Some(locked) = scratch() else { return };
-            if let Ok(Some(_lock)) = Lock::try_take(locked, &lock_name(name)) {
-                let there = dir.stat(name).is_ok();
-                if there && dir.remove(name).is_ok() {
-                    on(Event::Removed { path: dir.join(name) });
-                }
+        let name = OsStr::from_bytes(name);
+        let Some(locked) = scratch() else { return };
+        if let Ok(Some(_lock)) = LockFile::try_take(locked, &lock_name(name)) {
+            let there = dir.stat(name).is_ok();
+            if there && dir.remove(name).is_ok() {
+                on(Event::Removed { path: dir.join(name) });
             }
         }
     }

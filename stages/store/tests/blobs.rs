@@ -9,8 +9,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-use cvbake_store::{Event, Patience, Reference, Store};
+use cvbake_store::{Event, Origin, Patience, Reference, Store};
 use cvbake_verify::Digest;
+
+/// Gives an image a name, as a registry says it.
+fn set_name(store: &Store, name: &str, reference: &Reference) {
+    store.names().set([name], reference, Origin::Registry, &|_| {}).unwrap();
+}
+
+/// All names, and what they point to.
+fn references(store: &Store) -> Vec<(String, Reference)> {
+    store.names().list(&|_| {}).unwrap().into_iter().map(|named| (named.name, named.reference)).collect()
+}
 
 fn quiet(event: Event) {
     panic!("unexpected: {event}");
@@ -30,14 +40,14 @@ fn blob_path(store: &Store, digest: &Digest) -> PathBuf {
 
 fn put(store: &Store, bytes: &[u8]) -> Digest {
     let digest = Digest::sha256(bytes);
-    let mut partial = store.partial(&digest, Patience::new(None), &quiet).unwrap();
+    let mut partial = store.blobs().partial(&digest, Patience::new(None), &quiet).unwrap();
     partial.append(bytes).unwrap();
     partial.commit().unwrap();
     digest
 }
 
 fn get(store: &Store, digest: &Digest) -> Option<Vec<u8>> {
-    let mut file = store.blob(digest, None, &quiet).unwrap()?;
+    let mut file = store.blobs().open(digest, None, &quiet).unwrap()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).unwrap();
     Some(bytes)
@@ -72,9 +82,9 @@ fn a_blob_grows_and_is_kept() {
     let store = open(&dir);
     let digest = Digest::sha256(b"hello world");
     assert!(get(&store, &digest).is_none());
-    store.remove_blob(&digest).unwrap();
+    store.blobs().remove(&digest).unwrap();
 
-    let mut partial = store.partial(&digest, Patience::new(None), &quiet).unwrap();
+    let mut partial = store.blobs().partial(&digest, Patience::new(None), &quiet).unwrap();
     assert!(partial.is_empty());
     partial.append(b"hello ").unwrap();
     assert_eq!(partial.len(), 6);
@@ -83,7 +93,7 @@ fn a_blob_grows_and_is_kept() {
 
     // Another run goes on.
     let store = Store::open(store.path(), &quiet).unwrap();
-    let mut partial = store.partial(&digest, Patience::new(None), &quiet).unwrap();
+    let mut partial = store.blobs().partial(&digest, Patience::new(None), &quiet).unwrap();
     assert_eq!(partial.len(), 6);
     let mut start = [0; 6];
     partial.file().read_exact_at(&mut start, 0).unwrap();
@@ -97,7 +107,7 @@ fn a_blob_grows_and_is_kept() {
     partial.commit().unwrap();
 
     assert_eq!(get(&store, &digest).unwrap(), b"hello world");
-    assert!(store.blob(&digest, Some(11), &quiet).unwrap().is_some());
+    assert!(store.blobs().open(&digest, Some(11), &quiet).unwrap().is_some());
     assert!(!partial_path(&store, &digest).exists());
     assert_eq!(fs::read(store.path().join("oci-layout")).unwrap(), br#"{"imageLayoutVersion":"1.0.0"}"#);
     let mode = |path: &Path| path.symlink_metadata().unwrap().permissions().mode() & 0o7777;
@@ -105,7 +115,7 @@ fn a_blob_grows_and_is_kept() {
     assert_eq!(mode(&store.path().join("oci-layout")), 0o600);
     assert_eq!(mode(&store.path().join("partial")), 0o700);
 
-    store.remove_blob(&digest).unwrap();
+    store.blobs().remove(&digest).unwrap();
     assert!(get(&store, &digest).is_none());
     assert_eq!(get(&store, &put(&store, b"")).unwrap(), b"");
 }
@@ -115,7 +125,7 @@ fn a_partial_blob_without_bytes_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
     let digest = Digest::sha256(b"x");
-    drop(store.partial(&digest, Patience::new(None), &quiet).unwrap());
+    drop(store.blobs().partial(&digest, Patience::new(None), &quiet).unwrap());
     assert_eq!(names(&store.path().join("partial")), [""; 0]);
 }
 
@@ -125,7 +135,7 @@ fn a_blob_of_another_length_is_damaged() {
     let store = open(&dir);
     let digest = put(&store, b"some bytes");
     let events = Mutex::new(Vec::new());
-    let found = store.blob(&digest, Some(11), &|event| events.lock().unwrap().push(event.to_string())).unwrap();
+    let found = store.blobs().open(&digest, Some(11), &|event| events.lock().unwrap().push(event.to_string())).unwrap();
     assert!(found.is_none());
     let events = events.into_inner().unwrap();
     assert!(events.len() == 1 && events[0].ends_with("it has 10 bytes, expected 11"), "{events:?}");
@@ -139,7 +149,7 @@ fn other_things_in_the_place_of_entries_give_way() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir);
         let digest = put(&store, b"some bytes");
-        store.set_reference("r.io/a:b", &reference, &|_| {}).unwrap();
+        set_name(&store, "r.io/a:b", &reference);
         fs::create_dir_all(store.path().join("partial")).unwrap();
         let named = store.path().join("repositories/r.io/a/:b");
         for path in [blob_path(&store, &digest), partial_path(&store, &digest), named.clone()] {
@@ -148,11 +158,11 @@ fn other_things_in_the_place_of_entries_give_way() {
             let events = Mutex::new(Vec::new());
             let on = |event: Event| events.lock().unwrap().push(event.to_string());
             if path == named {
-                assert!(store.reference("r.io/a:b", &on).unwrap().is_none());
+                assert!(store.names().get("r.io/a:b", &on).unwrap().is_none());
             } else if path.starts_with(store.path().join("partial")) {
-                assert!(store.partial(&digest, Patience::new(None), &on).unwrap().is_empty());
+                assert!(store.blobs().partial(&digest, Patience::new(None), &on).unwrap().is_empty());
             } else {
-                assert!(store.blob(&digest, None, &on).unwrap().is_none());
+                assert!(store.blobs().open(&digest, None, &on).unwrap().is_none());
             }
             let events = events.into_inner().unwrap();
             assert!(events.len() == 1 && events[0].contains(told), "{} {events:?}", path.display());
@@ -163,8 +173,8 @@ fn other_things_in_the_place_of_entries_give_way() {
         assert_eq!(put(&store, b"some bytes"), digest);
         assert_eq!(get(&store, &digest).unwrap(), b"some bytes");
         make(&named);
-        store.set_reference("r.io/a:b", &reference, &|_| {}).unwrap();
-        assert_eq!(store.reference("r.io/a:b", &quiet).unwrap().unwrap(), reference);
+        set_name(&store, "r.io/a:b", &reference);
+        assert_eq!(store.names().get("r.io/a:b", &quiet).unwrap().unwrap(), reference);
         assert!(
             fs::read("/etc/passwd").is_ok_and(|bytes| bytes.starts_with(b"root:")),
             "nothing is written through links"
@@ -173,10 +183,10 @@ fn other_things_in_the_place_of_entries_give_way() {
 }
 
 #[test]
-fn references() {
+fn names_of_images() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    assert_eq!(store.references(&quiet).unwrap(), []);
+    assert_eq!(references(&store), []);
     let reference = |text: &str| Reference {
         digest: Digest::sha256(text.as_bytes()),
         media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
@@ -186,18 +196,18 @@ fn references() {
     // The repository `a/b` and the tag `b` of `a` don't get into each other's way.
     let names = ["docker.io/library/alpine:3.20", "localhost:5000/x:latest", "r.io/a/b:t", "r.io/a:b", &pinned];
     for name in names {
-        assert_eq!(store.reference(name, &quiet).unwrap(), None);
-        store.set_reference(name, &reference("older"), &|_| {}).unwrap();
-        store.set_reference(name, &reference(name), &|_| {}).unwrap();
-        assert_eq!(store.reference(name, &quiet).unwrap(), Some(reference(name)));
+        assert_eq!(store.names().get(name, &quiet).unwrap(), None);
+        set_name(&store, name, &reference("older"));
+        set_name(&store, name, &reference(name));
+        assert_eq!(store.names().get(name, &quiet).unwrap(), Some(reference(name)));
     }
     let mut expected: Vec<_> = names.map(|name| (name.to_owned(), reference(name))).to_vec();
     expected.sort_by(|one, other| one.0.cmp(&other.0));
-    assert_eq!(store.references(&quiet).unwrap(), expected);
-    store.set_reference("../../../outside:x", &reference("o"), &|_| {}).unwrap();
+    assert_eq!(references(&store), expected);
+    set_name(&store, "../../../outside:x", &reference("o"));
     assert!(!dir.path().join("outside").exists());
     let store = Store::open(store.path(), &quiet).unwrap();
-    assert_eq!(store.reference("../../../outside:x", &quiet).unwrap(), Some(reference("o")));
+    assert_eq!(store.names().get("../../../outside:x", &quiet).unwrap(), Some(reference("o")));
 }
 
 #[test]
@@ -212,11 +222,11 @@ fn a_damaged_reference_is_removed_and_reported() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         let events = Mutex::new(0);
-        assert!(store.reference("r/a:b", &|_| *events.lock().unwrap() += 1).unwrap().is_none(), "{text:?}");
+        assert!(store.names().get("r/a:b", &|_| *events.lock().unwrap() += 1).unwrap().is_none(), "{text:?}");
         assert_eq!(events.into_inner().unwrap(), 1, "{text:?}");
         assert!(!path.exists());
         fs::write(&path, &good).unwrap();
-        assert_eq!(store.reference("r/a:b", &quiet).unwrap().unwrap().size, 7);
+        assert_eq!(store.names().get("r/a:b", &quiet).unwrap().unwrap().size, 7);
     }
 }
 
@@ -249,7 +259,7 @@ fn the_bytes_of_a_killed_process_stay_and_it_blocks_nobody() {
         let killed = rustix::process::Pid::from_child(&killed);
         rustix::process::kill_process(killed, rustix::process::Signal::KILL).unwrap();
     };
-    let partial = store.partial(&Digest::sha256(b"a whole"), Patience::new(None), &waits).unwrap();
+    let partial = store.blobs().partial(&Digest::sha256(b"a whole"), Patience::new(None), &waits).unwrap();
     assert_eq!((partial.len(), *waiting.lock().unwrap()), (4, 1));
     killed.wait().unwrap();
 }
@@ -258,7 +268,7 @@ fn the_bytes_of_a_killed_process_stay_and_it_blocks_nobody() {
 #[ignore = "the process that the_bytes_of_a_killed_process_stay_and_it_blocks_nobody starts"]
 fn writes_half_and_holds_it() {
     let store = store_of_child();
-    let mut partial = store.partial(&Digest::sha256(b"a whole"), Patience::new(None), &quiet).unwrap();
+    let mut partial = store.blobs().partial(&Digest::sha256(b"a whole"), Patience::new(None), &quiet).unwrap();
     partial.append(b"a wh").unwrap();
     fs::write(store.path().join("ready"), "").unwrap();
     // Ends when the parent does, should it never be killed.
@@ -294,9 +304,9 @@ fn download(store: &Store) {
     for number in 0..BLOBS {
         let bytes = number.to_le_bytes().repeat(10_000);
         let digest = Digest::sha256(&bytes);
-        if store.blob(&digest, None, &quiet).unwrap().is_none() {
-            let mut partial = store.partial(&digest, Patience::new(None), &|_| {}).unwrap();
-            if store.blob(&digest, None, &quiet).unwrap().is_none() {
+        if store.blobs().open(&digest, None, &quiet).unwrap().is_none() {
+            let mut partial = store.blobs().partial(&digest, Patience::new(None), &|_| {}).unwrap();
+            if store.blobs().open(&digest, None, &quiet).unwrap().is_none() {
                 let work = store.path().join(format!("work-{number}"));
                 File::options().append(true).create(true).open(work).unwrap().write_all(b"x").unwrap();
                 bytes.chunks(1000).for_each(|piece| partial.append(piece).unwrap());
@@ -304,13 +314,7 @@ fn download(store: &Store) {
             }
         }
         assert!(get(store, &digest).unwrap() == bytes);
-        store
-            .set_reference(
-                &format!("r/a:{}", number % 3),
-                &Reference { digest, media_type: String::new(), size: 0 },
-                &|_| {},
-            )
-            .unwrap();
+        set_name(store, &format!("r/a:{}", number % 3), &Reference { digest, media_type: String::new(), size: 0 });
     }
 }
 

@@ -39,7 +39,7 @@ fn names(store: &Store, dir: &str) -> Vec<String> {
 
 fn content(store: &Store, digest: &Digest) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    store.blob(digest, None, &quiet).unwrap()?.read_to_end(&mut bytes).unwrap();
+    store.blobs().open(digest, None, &quiet).unwrap()?.read_to_end(&mut bytes).unwrap();
     Some(bytes)
 }
 
@@ -69,9 +69,9 @@ fn a_blob_that_does_not_come_is_got_in_a_file_beside() {
     let dir = tempfile::tempdir().unwrap();
     let (store, told) = (open(&dir), Told::default());
     let digest = Digest::sha256(b"a whole");
-    let mut leader = store.partial(&digest, long(), &quiet).unwrap();
+    let mut leader = store.blobs().partial(&digest, long(), &quiet).unwrap();
     leader.append(b"a w").unwrap();
-    let mut waiter = store.partial(&digest, short(7), &told.on()).unwrap();
+    let mut waiter = store.blobs().partial(&digest, short(7), &told.on()).unwrap();
     told.assert(&[WAITING, &format!("{WAITED}, which has downloaded 3 bytes of {digest}")]);
     assert!(waiter.is_empty(), "nothing of the other's is taken over");
     assert_eq!(names(&store, "partial").len(), 2);
@@ -97,10 +97,10 @@ fn those_who_have_waited_enough_wait_for_one_of_them() {
     let dir = tempfile::tempdir().unwrap();
     let (store, told) = (open(&dir), Told::default());
     let digest = Digest::sha256(b"a whole");
-    let leader = store.partial(&digest, long(), &quiet).unwrap();
-    let mut second = store.partial(&digest, short(7), &|_| {}).unwrap();
+    let leader = store.blobs().partial(&digest, long(), &quiet).unwrap();
+    let mut second = store.blobs().partial(&digest, short(7), &|_| {}).unwrap();
     std::thread::scope(|scope| {
-        let third = scope.spawn(|| store.partial(&digest, short(60 << 20), &told.on()).unwrap());
+        let third = scope.spawn(|| store.blobs().partial(&digest, short(60 << 20), &told.on()).unwrap());
         while told.0.lock().unwrap().len() < 2 {
             std::thread::yield_now();
         }
@@ -119,10 +119,10 @@ fn a_blob_that_is_finished_beside_ends_the_waiting() {
     let dir = tempfile::tempdir().unwrap();
     let (store, told) = (open(&dir), Told::default());
     let digest = Digest::sha256(b"a whole");
-    let _leader = store.partial(&digest, long(), &quiet).unwrap();
-    let mut second = store.partial(&digest, short(7), &|_| {}).unwrap();
+    let _leader = store.blobs().partial(&digest, long(), &quiet).unwrap();
+    let mut second = store.blobs().partial(&digest, short(7), &|_| {}).unwrap();
     std::thread::scope(|scope| {
-        let third = scope.spawn(|| store.partial(&digest, long(), &told.on()).unwrap());
+        let third = scope.spawn(|| store.blobs().partial(&digest, long(), &told.on()).unwrap());
         while told.0.lock().unwrap().is_empty() {
             std::thread::yield_now();
         }
@@ -148,10 +148,10 @@ fn a_blob_that_comes_is_waited_for() {
     let piece = vec![7; 256 << 10];
     let patient = Patience::new(Some(1 << 30)).stall(Duration::from_secs(1));
     let digest = Digest::sha256(b"large");
-    let mut leader = store.partial(&digest, long(), &quiet).unwrap();
+    let mut leader = store.blobs().partial(&digest, long(), &quiet).unwrap();
     let (stop, told) = (AtomicBool::new(false), Told::default());
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| store.partial(&digest, patient, &told.on()).unwrap());
+        let waiter = scope.spawn(|| store.blobs().partial(&digest, patient, &told.on()).unwrap());
         let begun = Instant::now();
         // Longer than anybody waits for nothing.
         grow(&stop, || {
@@ -163,7 +163,7 @@ fn a_blob_that_comes_is_waited_for() {
         assert!(waiter.join().unwrap().is_empty());
     });
     told.assert(&[WAITING]);
-    assert!(store.blob(&digest, None, &quiet).unwrap().is_some());
+    assert!(store.blobs().open(&digest, None, &quiet).unwrap().is_some());
 }
 
 #[test]
@@ -171,11 +171,11 @@ fn a_blob_that_comes_for_ever_is_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
     let digest = Digest::sha256(b"small");
-    let mut leader = store.partial(&digest, long(), &quiet).unwrap();
+    let mut leader = store.blobs().partial(&digest, long(), &quiet).unwrap();
     let (stop, told) = (AtomicBool::new(false), Told::default());
     std::thread::scope(|scope| {
         scope.spawn(|| grow(&stop, || leader.append(&[7; 64 << 10]).unwrap()));
-        let waiter = store.partial(&digest, short(5), &told.on());
+        let waiter = store.blobs().partial(&digest, short(5), &told.on());
         stop.store(true, Ordering::SeqCst);
         assert!(waiter.unwrap().is_empty());
     });
@@ -187,17 +187,17 @@ fn a_layer_that_nothing_comes_of_is_worked_on_by_several() {
     let dir = tempfile::tempdir().unwrap();
     let (store, told) = (open(&dir), Told::default());
     let layer = Digest::sha256(b"layer");
-    let leader = store.lock(&layer, long(), &quiet).unwrap();
-    let waiter = store.lock(&layer, short(0), &told.on()).unwrap();
+    let leader = store.layers().lock(&layer, long(), &quiet).unwrap();
+    let waiter = store.layers().lock(&layer, short(0), &told.on()).unwrap();
     told.assert(&[WAITING, &format!("{WAITED}, which has unpacked 0 bytes of layer {layer}")]);
     assert!(leader.is_alone() && !waiter.is_alone());
     // Who goes first takes nothing from the other.
-    store.put_index(&layer, b"index").unwrap();
+    store.layers().put_index(&layer, b"index").unwrap();
     drop(waiter);
     assert_eq!(names(&store, "locks").len(), 1);
     drop(leader);
     assert_eq!(names(&store, "locks"), [""; 0]);
-    assert!(store.lock(&layer, short(0), &quiet).unwrap().is_alone());
+    assert!(store.layers().lock(&layer, short(0), &quiet).unwrap().is_alone());
 }
 
 #[test]
@@ -206,10 +206,10 @@ fn a_layer_that_is_unpacked_is_waited_for() {
     let (store, told) = (open(&dir), Told::default());
     let layer = Digest::sha256(b"layer");
     let patient = Patience::new(Some(1 << 30)).stall(Duration::from_secs(1));
-    let mut leader = store.lock(&layer, long(), &quiet).unwrap();
+    let mut leader = store.layers().lock(&layer, long(), &quiet).unwrap();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| store.lock(&layer, patient, &told.on()).unwrap());
+        let waiter = scope.spawn(|| store.layers().lock(&layer, patient, &told.on()).unwrap());
         let begun = Instant::now();
         grow(&stop, || {
             leader.unpacked(1 << 20);
@@ -221,11 +221,11 @@ fn a_layer_that_is_unpacked_is_waited_for() {
     told.assert(&[WAITING]);
     // But neither for ever, nor for next to nothing.
     for (bytes, patience) in [(1 << 20, short(0)), (1, short(1 << 30))] {
-        let mut leader = store.lock(&layer, long(), &quiet).unwrap();
+        let mut leader = store.layers().lock(&layer, long(), &quiet).unwrap();
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| grow(&stop, || leader.unpacked(bytes)));
-            let waiter = store.lock(&layer, patience, &|_| {});
+            let waiter = store.layers().lock(&layer, patience, &|_| {});
             stop.store(true, Ordering::SeqCst);
             assert!(!waiter.unwrap().is_alone());
         });
@@ -251,7 +251,7 @@ fn what_is_left_beside_is_tidied() {
     let digest = Digest::sha256(b"a whole");
     let remove = || {
         let rules = Rules { partials: Unused::Goes, ..Rules::default() };
-        let sweep = store.sweep(&quiet).unwrap();
+        let sweep = store.lock_exclusive(&quiet).unwrap();
         let removal = sweep.plan(&rules, &quiet).unwrap();
         sweep.remove(&removal).unwrap();
         removal.partials.len()
@@ -262,7 +262,7 @@ fn what_is_left_beside_is_tidied() {
         fs::remove_file(store.path().join("ready")).unwrap();
     };
     let running = child("has_waited_enough", store.path());
-    let partials = store.stats(&Rules::default(), &quiet).unwrap().partials;
+    let partials = store.maintenance().stats(&Rules::default(), &quiet).unwrap().partials;
     assert_eq!((partials.count, partials.bytes), (2, 5));
     assert_eq!(remove(), 0, "somebody is at it");
     kill(running);
@@ -273,7 +273,7 @@ fn what_is_left_beside_is_tidied() {
     assert_eq!(remove(), 2);
     // Or whoever gets the blob removes it.
     kill(child("has_waited_enough", store.path()));
-    let mut partial = store.partial(&digest, short(7), &quiet).unwrap();
+    let mut partial = store.blobs().partial(&digest, short(7), &quiet).unwrap();
     assert_eq!(partial.len(), 3);
     partial.append(b"hole").unwrap();
     partial.commit().unwrap();
@@ -286,9 +286,9 @@ fn has_waited_enough() {
     let path = std::env::var_os("STORE").expect("started by another test");
     let store = Store::open(Path::new(&path), &|_| {}).unwrap();
     let digest = Digest::sha256(b"a whole");
-    let mut leader = store.partial(&digest, short(7), &quiet).unwrap();
+    let mut leader = store.blobs().partial(&digest, short(7), &quiet).unwrap();
     leader.append(b"a w").unwrap();
-    let mut waiter = store.partial(&digest, short(7), &|_| {}).unwrap();
+    let mut waiter = store.blobs().partial(&digest, short(7), &|_| {}).unwrap();
     waiter.append(b"a ").unwrap();
     fs::write(store.path().join("ready"), "").unwrap();
     // Ends when the parent does, should it never be killed.

@@ -7,8 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
-use cvbake_store::{Error, Event, Reference, Store};
+use cvbake_store::{Error, Event, Origin, Reference, Store};
 use cvbake_verify::Digest;
+
+/// Gives an image a name, as a registry says it.
+fn set_name(store: &Store, name: &str, reference: &Reference) {
+    store.names().set([name], reference, Origin::Registry, &|_| {}).unwrap();
+}
+
+/// All names, and what they point to.
+fn references(store: &Store) -> Vec<(String, Reference)> {
+    store.names().list(&|_| {}).unwrap().into_iter().map(|named| (named.name, named.reference)).collect()
+}
 
 fn quiet(event: Event) {
     panic!("unexpected: {event}");
@@ -35,7 +45,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 fn pinned(store: &Store) -> Vec<Digest> {
-    store.sweep(&quiet).unwrap().pinned().iter().copied().collect()
+    store.lock_exclusive(&quiet).unwrap().pinned().iter().copied().collect()
 }
 
 /// Runs one of the ignored tests below in a process of its own.
@@ -67,9 +77,9 @@ fn only_a_store_that_is_there_is_opened() {
     fs::write(path.join("thesis.tex"), "").unwrap();
     assert!(matches!(Store::open_existing(&path, &quiet), Err(Error::NotAStore { .. })));
     fs::remove_file(path.join("thesis.tex")).unwrap();
-    Store::open(&path, &quiet).unwrap().put_index(&digest("a"), b"payload").unwrap();
+    Store::open(&path, &quiet).unwrap().layers().put_index(&digest("a"), b"payload").unwrap();
     let store = Store::open_existing(&path, &quiet).unwrap().unwrap();
-    assert_eq!(store.index(&digest("a"), &quiet).unwrap().unwrap(), b"payload");
+    assert_eq!(store.layers().index(&digest("a"), &quiet).unwrap().unwrap(), b"payload");
     let file = path.join("indexes-v1/sha256").join(digest("a").hex());
     assert!(matches!(Store::open_existing(&file, &quiet), Err(Error::NotADirectory { .. })));
 }
@@ -78,9 +88,9 @@ fn only_a_store_that_is_there_is_opened() {
 fn blobs_are_what_their_digests_say() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    assert_eq!(store.blobs().unwrap(), []);
-    assert_eq!(store.put_blob(&digest("one"), &b"one"[..], &quiet).unwrap(), 3);
-    let error = store.put_blob(&digest("two"), &b"three"[..], &quiet).unwrap_err();
+    assert_eq!(store.blobs().list().unwrap(), []);
+    assert_eq!(store.blobs().put(&digest("one"), &b"one"[..], &quiet).unwrap(), 3);
+    let error = store.blobs().put(&digest("two"), &b"three"[..], &quiet).unwrap_err();
     assert!(
         matches!(&error, Error::Digest { expected, found } if (**expected, **found) == (digest("two"), digest("three")))
     );
@@ -91,18 +101,18 @@ fn blobs_are_what_their_digests_say() {
         }
     }
     let broken = std::io::Read::chain(&b"tw"[..], Broken);
-    assert!(matches!(store.put_blob(&digest("two"), broken, &quiet), Err(Error::Input { .. })));
-    assert!(store.blob(&digest("two"), None, &quiet).unwrap().is_none());
+    assert!(matches!(store.blobs().put(&digest("two"), broken, &quiet), Err(Error::Input { .. })));
+    assert!(store.blobs().open(&digest("two"), None, &quiet).unwrap().is_none());
     assert_eq!(names(&store.path().join("partial")), [""; 0]);
 
     let pin = store.pin([]).unwrap();
-    assert_eq!(store.add_blob(&b"four"[..], &pin).unwrap(), (digest("four"), 4));
-    assert!(matches!(store.add_blob(Broken, &pin), Err(Error::NewInput { .. })));
+    assert_eq!(store.blobs().add(&b"four"[..], &pin).unwrap(), (digest("four"), 4));
+    assert!(matches!(store.blobs().add(Broken, &pin), Err(Error::NewInput { .. })));
     assert_eq!(pinned(&store), [digest("four")]);
     let mut expected = [(digest("one"), 3), (digest("four"), 4)];
     expected.sort();
     fs::write(store.path().join("blobs/sha256/README"), "not a blob").unwrap();
-    assert_eq!(store.blobs().unwrap(), expected);
+    assert_eq!(store.blobs().list().unwrap(), expected);
     assert_eq!(names(&store.path().join("scratch")), [""; 0]);
     let layout = fs::read_to_string(store.path().join("oci-layout")).unwrap();
     assert!(layout.contains("imageLayoutVersion"), "{layout}");
@@ -187,7 +197,7 @@ fn a_list_that_nobody_understands_keeps_everything() {
     let list = store.path().join("pins/0");
     for text in ["nonsense", "sha256:12\n", &"x".repeat(5 << 20)] {
         fs::write(&list, text).unwrap();
-        let error = store.sweep(&quiet).unwrap_err();
+        let error = store.lock_exclusive(&quiet).unwrap_err();
         assert!(matches!(&error, Error::Read { path, .. } if *path == list), "{error}");
     }
 }
@@ -203,7 +213,7 @@ fn names_are_removed_and_the_layout_follows() {
     };
     let untagged = format!("@{}", digest("u"));
     for name in ["docker.io/library/alpine:3.20", "docker.io/library/alpine:edge", "r.io/a/b:t", &untagged] {
-        store.set_reference(name, &reference(name), &|_| {}).unwrap();
+        set_name(&store, name, &reference(name));
     }
     let entry = |name: &str| (Some(name.to_owned()), digest(name).to_string());
     let expected = [
@@ -213,15 +223,15 @@ fn names_are_removed_and_the_layout_follows() {
         entry("r.io/a/b:t"),
     ];
     assert_eq!(listed(), expected);
-    assert!(store.references(&quiet).unwrap().iter().any(|(name, _)| *name == untagged));
+    assert!(references(&store).iter().any(|(name, _)| *name == untagged));
 
-    assert!(store.remove_reference("docker.io/library/alpine:3.20").unwrap());
-    assert!(!store.remove_reference("docker.io/library/alpine:3.20").unwrap());
-    assert!(!store.remove_reference("nowhere/at/all:x").unwrap());
-    let sweep = store.sweep(&quiet).unwrap();
-    assert!(sweep.remove_reference("r.io/a/b:t").unwrap());
-    sweep.set_reference("r.io/new:t", &reference("new"), &|_| {}).unwrap();
-    drop(sweep);
+    assert!(store.names().remove("docker.io/library/alpine:3.20").unwrap());
+    assert!(!store.names().remove("docker.io/library/alpine:3.20").unwrap());
+    assert!(!store.names().remove("nowhere/at/all:x").unwrap());
+    let alone = store.lock_exclusive(&quiet).unwrap();
+    assert!(alone.remove_name("r.io/a/b:t").unwrap());
+    drop(alone);
+    set_name(&store, "r.io/new:t", &reference("new"));
     assert_eq!(
         listed(),
         [expected[0].clone(), expected[2].clone(), (Some("r.io/new:t".to_owned()), digest("new").to_string())]
@@ -236,21 +246,21 @@ fn lost_names_are_restored_from_the_layout() {
     let store = open(&dir);
     let untagged = format!("@{}", digest("u"));
     for name in ["docker.io/library/alpine:3.20", &untagged] {
-        store.set_reference(name, &reference("u"), &|_| {}).unwrap();
+        set_name(&store, name, &reference("u"));
     }
-    let expected = store.references(&quiet).unwrap();
+    let expected = references(&store);
     fs::remove_dir_all(store.path().join("repositories")).unwrap();
     let told = Mutex::new(Vec::new());
     let store = Store::open(store.path(), &|event| told.lock().unwrap().push(event.to_string())).unwrap();
-    assert_eq!(store.references(&quiet).unwrap(), expected);
+    assert_eq!(references(&store), expected);
     let told = told.into_inner().unwrap();
     assert!(told.len() == 1 && told[0].contains("2 names"), "{told:?}");
     // Nonsense restores nothing and is in nobody's way.
     fs::remove_dir_all(store.path().join("repositories")).unwrap();
     fs::write(store.path().join("index.json"), "[]").unwrap();
     let store = Store::open(store.path(), &|_| {}).unwrap();
-    assert_eq!(store.references(&quiet).unwrap(), []);
-    store.set_reference("a/b:c", &reference("c"), &|_| {}).unwrap();
+    assert_eq!(references(&store), []);
+    set_name(&store, "a/b:c", &reference("c"));
     drop(open(&dir));
 }
 
@@ -268,18 +278,18 @@ fn many_change_names_and_pin_at_once() {
     assert_eq!(pinned(&store), []);
     let text = fs::read(store.path().join("index.json")).unwrap();
     let listed = cvbake_verify::parse_index("index.json", &text).unwrap().len();
-    assert_eq!(listed, store.references(&quiet).unwrap().len());
+    assert_eq!(listed, references(&store).len());
 }
 
 fn change_names_and_pin(store: &Store) {
     for number in 0..20 {
         let name = format!("r/a:{}", number % 4);
         let _pin = store.pin([digest(&name)]).unwrap();
-        store.set_reference(&name, &reference(&name), &|_| {}).unwrap();
-        let sweep = store.sweep(&|_| {}).unwrap();
-        assert!(sweep.pinned().contains(&digest(&name)), "what one pinned oneself is there");
+        set_name(store, &name, &reference(&name));
+        let alone = store.lock_exclusive(&|_| {}).unwrap();
+        assert!(alone.pinned().contains(&digest(&name)), "what one pinned oneself is there");
         if number % 3 == 0 {
-            sweep.remove_reference(&name).unwrap();
+            alone.remove_name(&name).unwrap();
         }
     }
 }

@@ -55,7 +55,7 @@ fn put_pack(store: &Store, layer: &Digest, bytes: &[u8]) {
     let scratch = store.scratch().unwrap();
     let path = scratch.path().join("pack");
     fs::write(&path, bytes).unwrap();
-    store.put_pack(layer, &path).unwrap();
+    store.layers().put_pack(layer, &path).unwrap();
 }
 
 #[test]
@@ -65,29 +65,29 @@ fn what_is_put_comes_back() {
     let store = Store::open(&path, &quiet).unwrap();
     let (bytes, crcs) = pack_bytes();
     let seal = PackSeal { len: bytes.len() as u64, crcs: &crcs };
-    let digests = [layer("a"), Digest::of(cvbake_verify::Algorithm::Sha512, b"b")];
+    let digests = [layer("a"), Digest::for_bytes(cvbake_verify::Algorithm::Sha512, b"b")];
     for digest in &digests {
-        assert_eq!(store.index(digest, &quiet).unwrap(), None);
-        assert!(store.pack(digest, &seal, &quiet).unwrap().is_none());
-        assert!(!store.has_pack(digest));
+        assert_eq!(store.layers().index(digest, &quiet).unwrap(), None);
+        assert!(store.layers().pack(digest, &seal, &quiet).unwrap().is_none());
+        assert!(!store.layers().has_pack(digest));
         for payload in [&b""[..], b"first", &bytes] {
-            store.put_index(digest, payload).unwrap();
-            assert_eq!(store.index(digest, &quiet).unwrap().unwrap(), payload);
+            store.layers().put_index(digest, payload).unwrap();
+            assert_eq!(store.layers().index(digest, &quiet).unwrap().unwrap(), payload);
         }
         put_pack(&store, digest, &bytes);
-        assert!(store.has_pack(digest));
+        assert!(store.layers().has_pack(digest));
     }
     let again = Store::open(&path, &quiet).unwrap();
     for digest in &digests {
-        assert_eq!(again.index(digest, &quiet).unwrap().unwrap(), bytes);
-        let pack = again.pack(digest, &seal, &quiet).unwrap().unwrap();
+        assert_eq!(again.layers().index(digest, &quiet).unwrap().unwrap(), bytes);
+        let pack = again.layers().pack(digest, &seal, &quiet).unwrap().unwrap();
         let mut read = vec![0; bytes.len()];
         pack.read_exact_at(&mut read, 0).unwrap();
         assert!(read == bytes);
         pack.write_at(b"x", 0).unwrap_err();
     }
     put_pack(&store, &layer("empty"), b"");
-    assert!(store.pack(&layer("empty"), &PackSeal { len: 0, crcs: &[] }, &quiet).unwrap().is_some());
+    assert!(store.layers().pack(&layer("empty"), &PackSeal { len: 0, crcs: &[] }, &quiet).unwrap().is_some());
     assert_eq!(names(&path.join("scratch")), [""; 0]);
 }
 
@@ -101,12 +101,12 @@ fn damage_is_found_wherever_it_is_in_a_large_pack() {
     let scratch = store.scratch().unwrap();
     let path = scratch.path().join("pack");
     File::create(&path).unwrap().set_len(len).unwrap();
-    store.put_pack(&layer("large"), &path).unwrap();
+    store.layers().put_pack(&layer("large"), &path).unwrap();
     let whole = vec![0; usize::try_from(PIECE).unwrap()];
     let mut crcs = vec![crc32c::crc32c(&whole); 131];
     crcs[130] = crc32c::crc32c(&whole[4096..]);
     let seal = PackSeal { len, crcs: &crcs };
-    let check = || store.check_pack(&layer("large"), &seal, false).unwrap();
+    let check = || store.layers().check_pack(&layer("large"), &seal, false).unwrap();
     assert!(matches!(check(), Health::Whole(())), "{:?}", check());
     let file = File::options().write(true).open(pack_path(&store, &layer("large"))).unwrap();
     for piece in [0, 1, 64, 65, 66, 129, 130] {
@@ -194,11 +194,11 @@ fn damaged_entries_are_noticed_removed_and_reported() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store"), &quiet).unwrap();
         let digest = layer("a");
-        store.put_index(&digest, b"some payload of an index").unwrap();
+        store.layers().put_index(&digest, b"some payload of an index").unwrap();
         put_pack(&store, &digest, &bytes);
 
-        let get_index = |on: &(dyn Fn(Event) + Sync)| store.index(&digest, on).unwrap().is_some();
-        let get_pack = |on: &(dyn Fn(Event) + Sync)| store.pack(&digest, &seal, on).unwrap().is_some();
+        let get_index = |on: &(dyn Fn(Event) + Sync)| store.layers().index(&digest, on).unwrap().is_some();
+        let get_pack = |on: &(dyn Fn(Event) + Sync)| store.layers().pack(&digest, &seal, on).unwrap().is_some();
         let index: (PathBuf, Get<'_>) = (index_path(&store, &digest), &get_index);
         for (path, get) in [index, (pack_path(&store, &digest), &get_pack)] {
             assert!(get(&quiet));
@@ -212,7 +212,7 @@ fn damaged_entries_are_noticed_removed_and_reported() {
             assert!(path.symlink_metadata().is_err(), "{number} {}", path.display());
             assert!(!get(&quiet), "now it is merely absent");
         }
-        store.put_index(&digest, b"again").unwrap();
+        store.layers().put_index(&digest, b"again").unwrap();
         assert!(get_index(&quiet));
     }
 }
@@ -222,12 +222,12 @@ fn a_damaged_entry_gives_way_to_a_new_one() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store"), &quiet).unwrap();
     for (_, harm) in HARM {
-        store.put_index(&layer("a"), b"old").unwrap();
+        store.layers().put_index(&layer("a"), b"old").unwrap();
         let precious = dir.path().join("precious");
         let _ = fs::remove_file(&precious);
         harm(&index_path(&store, &layer("a")));
-        store.put_index(&layer("a"), b"some other payload").unwrap();
-        assert_eq!(store.index(&layer("a"), &quiet).unwrap().unwrap(), b"some other payload");
+        store.layers().put_index(&layer("a"), b"some other payload").unwrap();
+        assert_eq!(store.layers().index(&layer("a"), &quiet).unwrap().unwrap(), b"some other payload");
         if precious.exists() {
             assert!(!fs::read(precious).unwrap().windows(5).any(|window| window == b"other"), "written through");
         }
@@ -238,7 +238,7 @@ fn a_damaged_entry_gives_way_to_a_new_one() {
 fn every_byte_of_an_index_counts() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), &quiet).unwrap();
-    store.put_index(&layer("a"), b"payload").unwrap();
+    store.layers().put_index(&layer("a"), b"payload").unwrap();
     let path = index_path(&store, &layer("a"));
     let good = fs::read(&path).unwrap();
     for at in 0..good.len() {
@@ -246,10 +246,10 @@ fn every_byte_of_an_index_counts() {
             let mut bad = good.clone();
             bad[at] ^= 1 << bit;
             fs::write(&path, bad).unwrap();
-            assert_eq!(store.index(&layer("a"), &|_| {}).unwrap(), None, "byte {at}, bit {bit}");
+            assert_eq!(store.layers().index(&layer("a"), &|_| {}).unwrap(), None, "byte {at}, bit {bit}");
         }
         fs::write(&path, &good[..at]).unwrap();
-        assert_eq!(store.index(&layer("a"), &|_| {}).unwrap(), None, "cut at {at}");
+        assert_eq!(store.layers().index(&layer("a"), &|_| {}).unwrap(), None, "cut at {at}");
     }
     // Good, but another layer's.
     fs::write(index_path(&store, &layer("b")), &good).unwrap();
@@ -259,7 +259,7 @@ fn every_byte_of_an_index_counts() {
             *damage.lock().unwrap() = Some(found);
         }
     };
-    assert_eq!(store.index(&layer("b"), &note).unwrap(), None);
+    assert_eq!(store.layers().index(&layer("b"), &note).unwrap(), None);
     assert!(matches!(damage.into_inner().unwrap(), Some(Damage::Checksum { .. })));
 }
 
@@ -280,7 +280,7 @@ fn a_seal_that_does_not_fit_is_a_damaged_pack() {
         let on = |_| {
             count.fetch_add(1, Ordering::Relaxed);
         };
-        assert!(store.pack(&layer("a"), &seal, &on).unwrap().is_none());
+        assert!(store.layers().pack(&layer("a"), &seal, &on).unwrap().is_none());
         assert_eq!(count.into_inner(), 1);
     }
 }
@@ -360,7 +360,7 @@ fn private_whatever_the_umask() {
         }
         assert_eq!(mode(path.parent().unwrap()) & 0o022, 0, "umask {umask}");
         let store = Store::open(&path, &quiet).unwrap();
-        assert_eq!(store.index(&layer("a"), &quiet).unwrap().unwrap(), b"payload");
+        assert_eq!(store.layers().index(&layer("a"), &quiet).unwrap().unwrap(), b"payload");
     }
 }
 
@@ -374,11 +374,11 @@ fn with_few_descriptors() {
 #[ignore = "the process that other tests start"]
 fn puts_something() {
     let store = store_of_child();
-    let _lock = store.lock(&layer("a"), Patience::new(None), &quiet).unwrap();
+    let _lock = store.layers().lock(&layer("a"), Patience::new(None), &quiet).unwrap();
     for number in 0..100 {
-        store.put_index(&layer(&number.to_string()), b"payload").unwrap();
+        store.layers().put_index(&layer(&number.to_string()), b"payload").unwrap();
     }
-    store.put_index(&layer("a"), b"payload").unwrap();
+    store.layers().put_index(&layer("a"), b"payload").unwrap();
     let scratch = store.scratch().unwrap();
     let path = scratch.path().to_owned();
     let deep = path.join(["a"; 1500].join("/"));
@@ -390,7 +390,7 @@ fn puts_something() {
     let (bytes, crcs) = pack_bytes();
     put_pack(&store, &layer("a"), &bytes);
     let seal = PackSeal { len: bytes.len() as u64, crcs: &crcs };
-    assert!(store.pack(&layer("a"), &seal, &quiet).unwrap().is_some());
+    assert!(store.layers().pack(&layer("a"), &seal, &quiet).unwrap().is_some());
 }
 
 #[test]
@@ -415,16 +415,16 @@ fn a_store_that_cannot_be_written_can_be_read() {
 #[ignore = "the process that a_store_that_cannot_be_written_can_be_read starts"]
 fn reads_but_cannot_write() {
     let store = store_of_child();
-    assert_eq!(store.index(&layer("a"), &quiet).unwrap().unwrap(), b"payload");
-    let error = store.put_index(&layer("a"), b"").unwrap_err();
+    assert_eq!(store.layers().index(&layer("a"), &quiet).unwrap().unwrap(), b"payload");
+    let error = store.layers().put_index(&layer("a"), b"").unwrap_err();
     assert!(matches!(&error, Error::Create { path, .. } if path.ends_with("scratch/0.lock")), "{error}");
-    let error = store.lock(&layer("a"), Patience::new(None), &quiet).unwrap_err();
+    let error = store.layers().lock(&layer("a"), Patience::new(None), &quiet).unwrap_err();
     assert!(matches!(error, Error::Create { .. }), "{error}");
     // A damaged entry that can't be removed is not used all the same.
     set_mode(&index_path(&store, &layer("a")), 0o000);
     let kept = Mutex::new(false);
     let note = |event| *kept.lock().unwrap() = matches!(event, Event::Damaged { kept: Some(_), .. });
-    assert_eq!(store.index(&layer("a"), &note).unwrap(), None);
+    assert_eq!(store.layers().index(&layer("a"), &note).unwrap(), None);
     assert!(kept.into_inner().unwrap());
 }
 
@@ -465,7 +465,7 @@ fn one_directory_has_all_that_is_not_finished() {
         let other = kept.is_some().then(|| store.scratch().unwrap());
         let mut looking = Looking(dir.path(), Vec::new());
         drop(other);
-        store.add_blob(&mut looking, &pin).unwrap();
+        store.blobs().add(&mut looking, &pin).unwrap();
         assert_eq!(looking.1, [expected]);
         if let Some(scratch) = &kept {
             assert_eq!(names(scratch.path()), [""; 0]);
@@ -494,7 +494,7 @@ fn what_a_killed_process_leaves_is_removed_and_blocks_nobody() {
         let killed = rustix::process::Pid::from_child(&killed);
         rustix::process::kill_process(killed, rustix::process::Signal::KILL).unwrap();
     };
-    drop(store.lock(&layer("a"), Patience::new(None), &waits).unwrap());
+    drop(store.layers().lock(&layer("a"), Patience::new(None), &waits).unwrap());
     assert_eq!(waiting.into_inner().unwrap(), 1);
     killed.wait().unwrap();
     fs::write(path.join("scratch/2"), "a file, of whatever origin").unwrap();
@@ -516,7 +516,7 @@ fn what_a_killed_process_leaves_is_removed_and_blocks_nobody() {
 #[ignore = "the process that what_a_killed_process_leaves_is_removed_and_blocks_nobody starts"]
 fn holds_everything() {
     let store = store_of_child();
-    let _lock = store.lock(&layer("a"), Patience::new(None), &quiet).unwrap();
+    let _lock = store.layers().lock(&layer("a"), Patience::new(None), &quiet).unwrap();
     let scratch = store.scratch().unwrap();
     let _other = store.scratch().unwrap();
     fs::create_dir_all(scratch.path().join("a/b")).unwrap();
@@ -551,15 +551,15 @@ const LAYERS: u32 = 20;
 fn bake_layers(store: &Store) {
     for number in 0..LAYERS {
         let layer = layer(&number.to_string());
-        if store.index(&layer, &quiet).unwrap().is_some() {
+        if store.layers().index(&layer, &quiet).unwrap().is_some() {
             continue;
         }
-        let _lock = store.lock(&layer, Patience::new(None), &|_| {}).unwrap();
-        if store.index(&layer, &quiet).unwrap().is_none() {
+        let _lock = store.layers().lock(&layer, Patience::new(None), &|_| {}).unwrap();
+        if store.layers().index(&layer, &quiet).unwrap().is_none() {
             use std::io::Write;
             let work = store.path().join(format!("work-{number}"));
             File::options().append(true).create(true).open(work).unwrap().write_all(b"x").unwrap();
-            store.put_index(&layer, &vec![7; 100_000]).unwrap();
+            store.layers().put_index(&layer, &vec![7; 100_000]).unwrap();
         }
     }
 }

@@ -8,8 +8,20 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use cvbake_store::{Damage, Error, Event, Health, PackSeal, Patience, Reference, Removal, Rules, Store, Unused};
+use cvbake_store::{
+    Damage, Error, Event, Health, Origin, PackSeal, Patience, Reference, Removal, Rules, Store, Unused,
+};
 use cvbake_verify::Digest;
+
+/// Gives an image a name, as a registry says it.
+fn set_name(store: &Store, name: &str, reference: &Reference) {
+    store.names().set([name], reference, Origin::Registry, &|_| {}).unwrap();
+}
+
+/// All names, and what they point to.
+fn references(store: &Store) -> Vec<(String, Reference)> {
+    store.names().list(&|_| {}).unwrap().into_iter().map(|named| (named.name, named.reference)).collect()
+}
 
 fn quiet(event: Event) {
     panic!("unexpected: {event}");
@@ -21,12 +33,12 @@ fn open(dir: &tempfile::TempDir) -> Store {
 
 fn put(store: &Store, bytes: &[u8]) -> Digest {
     let digest = Digest::sha256(bytes);
-    store.put_blob(&digest, bytes, &quiet).unwrap();
+    store.blobs().put(&digest, bytes, &quiet).unwrap();
     digest
 }
 
 fn has(store: &Store, digest: &Digest) -> bool {
-    store.blob(digest, None, &quiet).unwrap().is_some()
+    store.blobs().open(digest, None, &quiet).unwrap().is_some()
 }
 
 fn blob_path(store: &Store, digest: &Digest) -> PathBuf {
@@ -50,7 +62,7 @@ fn put_image(store: &Store, layers: &[&str]) -> (Vec<Digest>, Vec<Digest>) {
         list.join(",")
     );
     let manifest = put(store, manifest.as_bytes());
-    diff_ids.iter().for_each(|diff_id| store.put_index(diff_id, b"index").unwrap());
+    diff_ids.iter().for_each(|diff_id| store.layers().put_index(diff_id, b"index").unwrap());
     ([vec![manifest, config], layers].concat(), diff_ids)
 }
 
@@ -63,13 +75,13 @@ fn put_index(store: &Store, manifests: &[Digest]) -> Digest {
 
 fn name(store: &Store, name: &str, digest: Digest, media_type: &str) {
     let size = fs::metadata(blob_path(store, &digest)).unwrap().len();
-    store.set_reference(name, &Reference { digest, media_type: media_type.to_owned(), size }, &|_| {}).unwrap();
+    set_name(store, name, &Reference { digest, media_type: media_type.to_owned(), size });
 }
 
 fn collect(store: &Store, rules: &Rules) -> Removal {
-    let sweep = store.sweep(&quiet).unwrap();
-    let removal = sweep.plan(rules, &quiet).unwrap();
-    sweep.remove(&removal).unwrap();
+    let alone = store.lock_exclusive(&quiet).unwrap();
+    let removal = alone.plan(rules, &quiet).unwrap();
+    alone.remove(&removal).unwrap();
     removal
 }
 
@@ -94,7 +106,7 @@ fn what_an_index_in_an_index_points_to_stays() {
     let outer = put_index(&store, &[inner]);
     name(&store, "r/a:t", outer, INDEX);
     name(&store, "r/b:t", other[0], MANIFEST);
-    let mut partial = store.partial(&Digest::sha256(b"half of it"), Patience::new(None), &quiet).unwrap();
+    let mut partial = store.blobs().partial(&Digest::sha256(b"half of it"), Patience::new(None), &quiet).unwrap();
     partial.append(b"half").unwrap();
     let lone = put(&store, b"nobody's");
 
@@ -103,7 +115,7 @@ fn what_an_index_in_an_index_points_to_stays() {
         assert!(has(&store, &digest), "{digest}");
     }
     for diff_id in diff_ids.iter().chain(&other_ids) {
-        assert!(store.index(diff_id, &quiet).unwrap().is_some(), "{diff_id}");
+        assert!(store.layers().index(diff_id, &quiet).unwrap().is_some(), "{diff_id}");
     }
     let mut expected = [&gone[..], &[lone]].concat();
     expected.sort();
@@ -115,7 +127,7 @@ fn what_an_index_in_an_index_points_to_stays() {
     assert_eq!(collect(&store, &ALL).partials.len(), 1);
     let nothing = collect(&store, &ALL);
     assert_eq!((nothing.bytes, nothing.left_bytes), (0, removal.left_bytes - 4));
-    let stats = store.stats(&ALL, &quiet).unwrap();
+    let stats = store.maintenance().stats(&ALL, &quiet).unwrap();
     assert_eq!((stats.images, stats.layers, stats.reclaimable_bytes), (2, 3, 0));
     assert_eq!((stats.blobs.count, stats.indexes.count, stats.partials.count), (9, 3, 0));
     assert!(stats.last_collection.is_some() && stats.free_bytes > 0);
@@ -130,8 +142,8 @@ fn what_is_not_understood_keeps_nothing_else_and_is_told() {
     for text in ["", "not JSON", &format!("{}{{}}", " ".repeat(5 << 20)), r#"{"layers":{}}"#] {
         fs::write(blob_path(&store, &blobs[0]), text).unwrap();
         let told = Mutex::new(Vec::new());
-        let sweep = store.sweep(&quiet).unwrap();
-        let removal = sweep.plan(&ALL, &|event| told.lock().unwrap().push(event.to_string())).unwrap();
+        let alone = store.lock_exclusive(&quiet).unwrap();
+        let removal = alone.plan(&ALL, &|event| told.lock().unwrap().push(event.to_string())).unwrap();
         let told = told.into_inner().unwrap();
         assert!(told.len() == 1 && told[0].contains(&blobs[0].to_string()), "{told:?}");
         assert!(!removal.blobs.contains(&blobs[0]) && removal.blobs.contains(&blobs[2]));
@@ -154,24 +166,25 @@ fn what_is_used_is_remembered_and_looking_is_no_use() {
         File::open(path).unwrap().set_times(times).unwrap();
     };
     paths.iter().chain([&index]).for_each(|path| age(path));
-    let used = || store.images(&quiet).unwrap().iter().map(|image| (image.pulled, image.used)).collect::<Vec<_>>();
-    store.reference("r/a:t", &quiet).unwrap();
-    store.stats(&ALL, &quiet).unwrap();
-    store.check_index(&diff_ids[0], false).unwrap();
+    let used =
+        || store.names().list(&quiet).unwrap().iter().map(|image| (image.pulled, image.used)).collect::<Vec<_>>();
+    store.names().get("r/a:t", &quiet).unwrap();
+    store.maintenance().stats(&ALL, &quiet).unwrap();
+    store.layers().check_index(&diff_ids[0], false).unwrap();
     assert_eq!(used(), [(long_ago, long_ago); 2]);
     let old = Rules { layers: Unused::Since(long_ago + Duration::from_secs(1)), ..Rules::default() };
-    store.remove_reference("r/b:t").unwrap();
+    store.names().remove("r/b:t").unwrap();
     name(&store, "r/b:t", others[0], MANIFEST);
     assert_ne!(used()[1].0, long_ago, "pulled again");
 
-    store.touch_reference("r/a:t");
-    store.touch_reference("r/nowhere:t");
+    store.names().touch("r/a:t");
+    store.names().touch("r/nowhere:t");
     let now = used()[0];
     assert!(now.0 == long_ago && now.1 > long_ago, "{now:?}");
-    store.remove_reference("r/a:t").unwrap();
-    let plan = |rules| store.sweep(&quiet).unwrap().plan(rules, &quiet).unwrap();
+    store.names().remove("r/a:t").unwrap();
+    let plan = |rules| store.lock_exclusive(&quiet).unwrap().plan(rules, &quiet).unwrap();
     assert_eq!(plan(&old).layers.len(), 1);
-    store.index(&diff_ids[0], &quiet).unwrap().unwrap();
+    store.layers().index(&diff_ids[0], &quiet).unwrap().unwrap();
     assert_eq!(plan(&old).layers.len(), 0);
 }
 
@@ -195,7 +208,7 @@ fn the_least_recently_used_go_first_until_it_is_small_enough() {
     assert!(has(&store, &Digest::sha256(layers[2].as_bytes())));
     drop(pin);
     assert_eq!(keep(0), [""; 0]);
-    assert_eq!(store.blobs().unwrap(), []);
+    assert_eq!(store.blobs().list().unwrap(), []);
 }
 
 #[test]
@@ -211,25 +224,25 @@ fn without_any_names_nothing_is_removed() {
         fs::remove_file(store.path().join("index.json")).unwrap();
     };
     lose();
-    let lost = store.sweep(&quiet).unwrap().plan(&ALL, &quiet);
+    let lost = store.lock_exclusive(&quiet).unwrap().plan(&ALL, &quiet);
     assert!(matches!(lost, Err(Error::NamesLost { .. })), "{lost:?}");
-    let all = store.sweep(&quiet).unwrap().plan(&Rules { even_if_lost: true, ..ALL }, &quiet).unwrap();
+    let all = store.lock_exclusive(&quiet).unwrap().plan(&Rules { even_if_lost: true, ..ALL }, &quiet).unwrap();
     assert_eq!(all.left_bytes, 0);
 
     // What is found among the blobs are images without a name.
-    let found = store.check_names(false, &quiet).unwrap();
+    let found = store.maintenance().check_names(false, &quiet).unwrap();
     assert!(matches!(&found[..], [(_, Damage::NamesLost { images: 2 })]), "{found:?}");
     assert!(!store.path().join("repositories").exists());
-    store.check_names(true, &quiet).unwrap();
+    store.maintenance().check_names(true, &quiet).unwrap();
     let mut expected = [format!("@{}", blobs[0]), format!("@{index}")];
     expected.sort();
-    let names: Vec<String> = store.references(&quiet).unwrap().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = references(&store).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, expected);
-    assert!(store.check_names(true, &quiet).unwrap().is_empty());
+    assert!(store.maintenance().check_names(true, &quiet).unwrap().is_empty());
     assert_eq!(collect(&store, &ALL).bytes, 0);
     // Removed is not lost.
-    names.iter().for_each(|name| assert!(store.remove_reference(name).unwrap()));
-    assert!(store.check_names(true, &quiet).unwrap().is_empty());
+    names.iter().for_each(|name| assert!(store.names().remove(name).unwrap()));
+    assert!(store.maintenance().check_names(true, &quiet).unwrap().is_empty());
     assert_eq!(collect(&store, &ALL).left_bytes, 0);
 }
 
@@ -251,20 +264,20 @@ fn names_that_only_the_layout_has_come_back_before_anything_goes() {
             name(&store, "r/b:t", others[0], MANIFEST);
             lose(&store.path().join("repositories"));
             let told = Mutex::new(Vec::new());
-            let sweep = store.sweep(&quiet).unwrap();
+            let alone = store.lock_exclusive(&quiet).unwrap();
             let rules = Rules { even_if_lost, ..ALL };
-            let removal = sweep.plan(&rules, &|event| told.lock().unwrap().push(event.to_string())).unwrap();
-            sweep.remove(&removal).unwrap();
-            drop(sweep);
+            let removal = alone.plan(&rules, &|event| told.lock().unwrap().push(event.to_string())).unwrap();
+            alone.remove(&removal).unwrap();
+            drop(alone);
             assert_eq!((removal.images, removal.blobs.len()), (vec![], 0), "{what}");
             assert!(told.lock().unwrap().iter().any(|line| line.contains("restored")), "{what}: {told:?}");
-            let names: Vec<String> = store.references(&quiet).unwrap().into_iter().map(|(name, _)| name).collect();
+            let names: Vec<String> = references(&store).into_iter().map(|(name, _)| name).collect();
             assert_eq!(names, ["r/a:t", "r/b:t"], "{what}");
 
             // Nor does a change of another name lose it for good.
             lose(&store.path().join("repositories"));
             name(&store, "r/c:t", others[0], MANIFEST);
-            assert!(store.remove_reference("r/c:t").unwrap());
+            assert!(store.names().remove("r/c:t").unwrap());
             assert!(blobs.iter().all(|blob| collect(&store, &rules).blobs.is_empty() && has(&store, blob)), "{what}");
         }
     }
@@ -280,7 +293,7 @@ fn a_check_finds_what_is_wrong_with_names_and_repairs_it() {
         name(&store, &format!("r/a:{tag}"), blobs[0], MANIFEST);
     }
     name(&store, "r/a:dangling", others[0], MANIFEST);
-    store.remove_blob(&others[0]).unwrap();
+    store.blobs().remove(&others[0]).unwrap();
     let path = |tag: &str| store.path().join("repositories/r/a").join(format!(":{tag}"));
     fs::remove_file(path("lost")).unwrap();
     fs::write(path("emptied"), "").unwrap();
@@ -289,7 +302,7 @@ fn a_check_finds_what_is_wrong_with_names_and_repairs_it() {
     fs::write(store.path().join("blobs/sha256/what is this"), "").unwrap();
 
     let summary = |repair| {
-        let found = store.check_names(repair, &quiet).unwrap();
+        let found = store.maintenance().check_names(repair, &quiet).unwrap();
         let mut found: Vec<_> =
             found.iter().map(|(path, damage)| format!("{}: {damage}", path.file_name().unwrap().display())).collect();
         found.sort();
@@ -311,7 +324,7 @@ fn a_check_finds_what_is_wrong_with_names_and_repairs_it() {
     assert_eq!(summary(false), found, "nothing is changed");
     assert_eq!(summary(true), found);
     assert_eq!(summary(true), [""; 0]);
-    let names: Vec<String> = store.references(&quiet).unwrap().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = references(&store).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["r/a:emptied", "r/a:good", "r/a:linked", "r/a:lost"]);
     assert!(!store.path().join("blobs/sha256/what is this").exists());
 }
@@ -348,15 +361,15 @@ fn a_check_finds_every_damaged_entry() {
     ];
     for harm in harms {
         let blob = put(&store, &bytes);
-        store.put_index(&layer, b"payload").unwrap();
+        store.layers().put_index(&layer, b"payload").unwrap();
         let scratch = store.scratch().unwrap();
         fs::write(scratch.path().join("pack"), &bytes).unwrap();
-        store.put_pack(&layer, &scratch.path().join("pack")).unwrap();
+        store.layers().put_pack(&layer, &scratch.path().join("pack")).unwrap();
         let check = |repair| {
             let healths = [
-                store.check_blob(&blob, repair, &|_| {}).unwrap(),
-                store.check_pack(&layer, &seal, repair).unwrap(),
-                match store.check_index(&layer, repair).unwrap() {
+                store.blobs().check(&blob, repair, &|_| {}).unwrap(),
+                store.layers().check_pack(&layer, &seal, repair).unwrap(),
+                match store.layers().check_index(&layer, repair).unwrap() {
                     Health::Whole(_) => Health::Whole(()),
                     Health::Absent => Health::Absent,
                     Health::Damaged { path, damage } => Health::Damaged { path, damage },
@@ -398,9 +411,9 @@ fn collections_take_nothing_from_under_those_who_write() {
     let mut children: Vec<_> = (0..3).map(|_| child("writes_and_uses", store.path())).collect();
     let mut collections = 0;
     while children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
-        let sweep = store.sweep(&|_| {}).unwrap();
+        let alone = store.lock_exclusive(&|_| {}).unwrap();
         let rules = Rules { images: Unused::Goes, keep_bytes: Some(0), ..ALL };
-        sweep.remove(&sweep.plan(&rules, &quiet).unwrap()).unwrap();
+        alone.remove(&alone.plan(&rules, &quiet).unwrap()).unwrap();
         collections += 1;
     }
     for child in children {
@@ -410,7 +423,7 @@ fn collections_take_nothing_from_under_those_who_write() {
     }
     assert!(collections > 0);
     collect(&store, &Rules { images: Unused::Goes, ..ALL });
-    assert_eq!(store.blobs().unwrap(), []);
+    assert_eq!(store.blobs().list().unwrap(), []);
 }
 
 #[test]
@@ -423,12 +436,12 @@ fn writes_and_uses() {
         let digest = Digest::sha256(bytes);
         let _pin = store.pin([digest]).unwrap();
         // Others write the same; whoever is first.
-        store.put_blob(&digest, bytes, &|_| {}).unwrap();
-        store.put_index(&digest, b"index").unwrap();
+        store.blobs().put(&digest, bytes, &|_| {}).unwrap();
+        store.layers().put_index(&digest, b"index").unwrap();
         for _ in 0..3 {
             std::thread::yield_now();
             assert!(has(&store, &digest), "pinned and gone");
-            assert!(store.index(&digest, &quiet).unwrap().is_some(), "pinned and gone");
+            assert!(store.layers().index(&digest, &quiet).unwrap().is_some(), "pinned and gone");
         }
     }
 }
@@ -460,15 +473,15 @@ fn a_collection_that_is_killed_leaves_a_good_store() {
         finished = collector.wait().unwrap().success();
         killed += usize::from(!finished);
         after += after / 3;
-        let found = store.check_names(false, &quiet).unwrap();
+        let found = store.maintenance().check_names(false, &quiet).unwrap();
         assert!(found.is_empty(), "killed {killed} times: {found:?}");
-        for (name, reference) in store.references(&quiet).unwrap() {
+        for (name, reference) in references(&store) {
             assert!(has(&store, &reference.digest), "{name} points to nothing");
         }
-        store.check_names(true, &quiet).unwrap();
+        store.maintenance().check_names(true, &quiet).unwrap();
     }
     assert!(killed > 0, "it was killed at least once");
-    assert_eq!(store.blobs().unwrap(), []);
+    assert_eq!(store.blobs().list().unwrap(), []);
 }
 
 #[test]
@@ -476,10 +489,10 @@ fn a_collection_that_is_killed_leaves_a_good_store() {
 fn removes_everything() {
     use std::io::Write as _;
     let store = store_of_child();
-    let sweep = store.sweep(&quiet).unwrap();
-    let removal = sweep.plan(&Rules { images: Unused::Goes, ..ALL }, &quiet).unwrap();
+    let alone = store.lock_exclusive(&quiet).unwrap();
+    let removal = alone.plan(&Rules { images: Unused::Goes, ..ALL }, &quiet).unwrap();
     // Not by a macro, whose output the test harness keeps to itself.
     std::io::stdout().write_all(b"begins\n").unwrap();
     std::io::stdout().flush().unwrap();
-    sweep.remove(&removal).unwrap();
+    alone.remove(&removal).unwrap();
 }

@@ -10,7 +10,8 @@ use crate::{Algorithm, Digest};
 #[must_use]
 pub fn chain_id(diff_ids: &[Digest]) -> Digest {
     let Some((lowest, others)) = diff_ids.split_first() else { return Digest::sha256(b"") };
-    let add = |below: Digest, layer: &Digest| Digest::of(Algorithm::Sha256, format!("{below} {layer}").as_bytes());
+    let add =
+        |below: Digest, layer: &Digest| Digest::for_bytes(Algorithm::Sha256, format!("{below} {layer}").as_bytes());
     others.iter().fold(*lowest, add)
 }
 

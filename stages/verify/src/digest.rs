@@ -58,12 +58,12 @@ impl Digest {
     /// The SHA-256 of some bytes.
     #[must_use]
     pub fn sha256(bytes: &[u8]) -> Digest {
-        Digest::of(Algorithm::Sha256, bytes)
+        Digest::for_bytes(Algorithm::Sha256, bytes)
     }
 
     /// The hash of some bytes.
     #[must_use]
-    pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Digest {
+    pub fn for_bytes(algorithm: Algorithm, bytes: &[u8]) -> Digest {
         let mut hasher = Hasher::new(algorithm);
         hasher.update(bytes);
         hasher.finish()
@@ -240,7 +240,7 @@ mod tests {
     fn known_hashes() {
         let abc = Digest::sha256(b"abc");
         assert_eq!(abc.to_string(), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        let abc = Digest::of(Algorithm::Sha512, b"abc").to_string();
+        let abc = Digest::for_bytes(Algorithm::Sha512, b"abc").to_string();
         assert!(abc.starts_with("sha512:ddaf35a193617abacc417349ae204131"), "{abc}");
         assert!(abc.ends_with("2a9ac94fa54ca49f"), "{abc}");
         assert_eq!(abc.len(), 7 + 128);
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn the_text_comes_back() {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-            let digest = Digest::of(algorithm, b"something");
+            let digest = Digest::for_bytes(algorithm, b"something");
             assert_eq!(digest.to_string().parse(), Ok(digest));
             assert_eq!(digest.bytes().len(), algorithm.len_bytes());
         }
@@ -261,7 +261,7 @@ mod tests {
         hasher.update(b"ab");
         hasher.update(b"");
         hasher.update(b"c");
-        assert_eq!(hasher.finish(), Digest::of(Algorithm::Sha512, b"abc"));
+        assert_eq!(hasher.finish(), Digest::for_bytes(Algorithm::Sha512, b"abc"));
     }
 
     #[test]

@@ -22,6 +22,7 @@
 //! - Limits are constants: [`json::MAX_BYTES`], [`json::MAX_DEPTH`], [`MAX_INDEX_ENTRIES`],
 //!   [`MAX_LAYERS`], [`MAX_NESTING`], [`MAX_DOCUMENTS`].
 
+mod blobs;
 mod chain;
 mod config;
 mod descriptor;
@@ -37,13 +38,14 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
+pub use blobs::{Blobs, DockerLayer, Layer, Root};
 pub use chain::chain_id;
 pub use config::Config;
 pub use descriptor::{Candidate, Descriptor};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use document::{Known, Links, MAX_INDEX_ENTRIES, MAX_LAYERS, links, parse_index};
 pub use error::Error;
-pub use image::{Blobs, DockerLayer, Identity, Image, Layer, Root, Want, Warning};
+pub use image::{Identity, Image, Want, Warning};
 pub use media::Compression;
 pub use platform::{Platform, PlatformError};
 pub use reader::{CheckedReader, HashingReader};

@@ -190,7 +190,7 @@ mod tests {
     fn checked_content_passes() {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             for content in [&b""[..], b"x", b"some content"] {
-                let digest = Digest::of(algorithm, content);
+                let digest = Digest::for_bytes(algorithm, content);
                 assert_eq!(read(content, digest, content.len() as u64).unwrap(), content);
             }
         }

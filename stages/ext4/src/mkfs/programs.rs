@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
         let config = scratch.join(CONFIG);
         std::fs::write(&config, CONFIG_TEXT).map_err(|source| Error::Io { path: config, source })?;
         let link = scratch.join(DISK);
-        let descriptor = format!("/proc/self/fd/{}", inherited.as_raw_fd());
+        let descriptor = cvbake_durable::system::descriptor_path(&inherited);
         std::os::unix::fs::symlink(descriptor, &link).map_err(|source| Error::Io { path: link, source })?;
         // e2fsprogs takes zero for "no time given", and has 32 bits for it.
         let now = OsString::from(epoch.clamp(1, i64::from(u32::MAX)).to_string());

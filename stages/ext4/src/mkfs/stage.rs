@@ -264,8 +264,7 @@ fn times(ino: Ino) -> Timestamps {
 
 /// A name in an open directory as a path: there is no `listxattrat` (before Linux 6.13).
 fn proc_path(dir: &OwnedFd, name: &OsStr) -> std::path::PathBuf {
-    use std::os::fd::AsRawFd;
-    Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)
+    cvbake_durable::system::descriptor_path(dir).join(name)
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cvbake_durable::{PrivateDir, Temporary, random_name};
+use cvbake_durable::{PrivateDir, Temporary, random_name, sync_dir, system};
 use cvbake_verify::{Blobs, Digest, Hasher, json};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::archive::Counted;
@@ -252,11 +252,7 @@ impl LayoutDraft {
     }
 
     fn sync(&self, dir: impl AsFd) -> Result<(), Error> {
-        match rustix::fs::fsync(dir) {
-            // Some filesystems sync no directories; there is nothing else to ask them for.
-            Ok(()) | Err(Errno::INVAL) => Ok(()),
-            Err(errno) => Err(write_error(&self.layout().path, errno.into())),
-        }
+        sync_dir(dir).map_err(|source| write_error(&self.layout().path, source))
     }
 
     fn failed(&self, name: &str, source: io::Error) -> Error {
@@ -313,9 +309,7 @@ fn make_dir_at(dir: impl AsFd, name: &str, path: &Path) -> Result<OwnedFd, Error
 fn temporary(path: &Path, dir: &Arc<OwnedFd>) -> io::Result<Temporary> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let parent = rustix::fs::openat(CWD, parent, flags, Mode::empty())?;
-    Temporary::shared(Arc::new(parent), name, dir)
+    Temporary::shared(Arc::new(system::open_for_lookup(parent)?), name, dir)
 }
 
 fn is_staging(name: &[u8]) -> bool {

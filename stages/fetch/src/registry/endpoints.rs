@@ -191,7 +191,7 @@ impl<'s> Endpoints<'s> {
 
     /// Whether somebody, or what was kept, is under suspicion since this was last asked, and there
     /// is another to have it from.
-    pub(super) fn another(&self, digest: &Digest) -> bool {
+    pub(super) fn has_alternative(&self, digest: &Digest) -> bool {
         let mut suspicions = self.suspicions();
         let Some(suspicion) = suspicions.get_mut(digest) else { return false };
         let fresh = std::mem::take(&mut suspicion.fresh);

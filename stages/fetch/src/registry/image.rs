@@ -4,7 +4,7 @@ use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cvbake_store::{Partial, Patience, Pin, Reference as Stored, Store};
+use cvbake_store::{Blob as KeptBlob, Origin, Partial, Patience, Pin, Reference as Stored, Store};
 use cvbake_verify::{Blobs, Candidate, CheckedReader, Descriptor, Digest, Hasher, Layer, Root, json};
 use oci_spec::distribution::Reference;
 
@@ -16,7 +16,6 @@ use super::options::{Options, Pull};
 use super::problem::Problem;
 use super::session::Session;
 use super::{Place, nearby, retry::Attempts};
-use crate::stored::Kept;
 use crate::{Error, Event};
 
 /// The media types of manifests and indexes, OCI's and Docker's.
@@ -157,9 +156,9 @@ impl<'s> Image<'s> {
             self.keep(descriptor.digest, &bytes)?;
             let Descriptor { media_type, digest, size } = descriptor.clone();
             let on = |event| (self.on)(Event::Store(event));
-            store
-                .set_reference(&self.wanted.stored(&self.place), &Stored { digest, media_type, size }, &on)
-                .map_err(store_problem)?;
+            let name = self.wanted.stored(&self.place);
+            let stored = Stored { digest, media_type, size };
+            store.names().set([name.as_str()], &stored, Origin::Registry, &on).map_err(store_problem)?;
         }
         Ok((descriptor, bytes))
     }
@@ -172,52 +171,51 @@ impl<'s> Image<'s> {
     fn stored_manifest(&self) -> Result<Option<Manifest>, Problem> {
         let Some(store) = self.store else { return Ok(None) };
         let on = |event| (self.on)(Event::Store(event));
-        let found = store.reference(&self.wanted.stored(&self.place), &on).map_err(store_problem)?;
+        let found = store.names().get(&self.wanted.stored(&self.place), &on).map_err(store_problem)?;
         let Some(Stored { digest, media_type, size }) = found else { return Ok(None) };
         if matches!(self.wanted, Wanted::Digest(wanted) if wanted != digest) || size > json::MAX_BYTES as u64 {
             return Ok(None);
         }
         self.hold(digest)?;
-        let Some(Kept { mut file, .. }) = self.stored_blob(digest, size)? else { return Ok(None) };
+        let Some(blob) = self.stored_blob(digest, size)? else { return Ok(None) };
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| store_problem(store.unreadable_blob(&digest, error)))?;
-        store.touch_reference(&self.wanted.stored(&self.place));
+        blob.file().read_to_end(&mut bytes).map_err(|error| store_problem(blob.unreadable(error)))?;
+        store.names().touch(&self.wanted.stored(&self.place));
         Ok(Some((Descriptor { media_type, digest, size }, bytes)))
     }
 
     /// A blob of the store, whole and right; a damaged one is removed, and one that can't be read
     /// is passed over if it may be fetched again.
-    fn stored_blob(&self, digest: Digest, size: u64) -> Result<Option<Kept<'s>>, Problem> {
+    fn stored_blob(&self, digest: Digest, size: u64) -> Result<Option<KeptBlob>, Problem> {
         let Some(store) = self.store else { return Ok(None) };
         let on = |event| (self.on)(Event::Store(event));
         if self.endpoints.is_given_up(&digest) {
             return Ok(None);
         }
-        let Some(mut file) = store.blob(&digest, Some(size), &on).map_err(store_problem)? else { return Ok(None) };
+        let Some(blob) = store.blobs().open(&digest, Some(size), &on).map_err(store_problem)? else { return Ok(None) };
         tracing::debug!("{digest} is in the store");
-        let unreadable = |error| store_problem(store.unreadable_blob(&digest, error));
         let mut hasher = Hasher::new(digest.algorithm());
         let mut buffer = vec![0; 256 << 10];
         loop {
-            match file.read(&mut buffer) {
+            match blob.file().read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => hasher.update(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if self.pull == Pull::Never => return Err(unreadable(error)),
+                Err(error) if self.pull == Pull::Never => return Err(store_problem(blob.unreadable(error))),
                 Err(error) => {
-                    store.give_up_blob(&digest, error, &on).map_err(store_problem)?;
+                    blob.give_up(error, &on).map_err(store_problem)?;
                     self.endpoints.give_up(digest);
                     return Ok(None);
                 }
             }
         }
         if hasher.finish() != digest {
-            store.remove_blob(&digest).map_err(store_problem)?;
+            store.blobs().remove(&digest).map_err(store_problem)?;
             (self.on)(Event::Damaged { digest, again: self.pull != Pull::Never });
             return Ok(None);
         }
-        io::Seek::rewind(&mut file).map_err(unreadable)?;
-        Ok(Some(Kept { file, digest, store }))
+        io::Seek::rewind(&mut blob.file()).map_err(|error| store_problem(blob.unreadable(error)))?;
+        Ok(Some(blob))
     }
 
     /// A manifest by tag or digest, from the first registry that has it.
@@ -263,7 +261,7 @@ impl<'s> Image<'s> {
             let digest = match name {
                 Wanted::Tag(_) => Digest::sha256(&bytes),
                 Wanted::Digest(expected) => {
-                    let found = Digest::of(expected.algorithm(), &bytes);
+                    let found = Digest::for_bytes(expected.algorithm(), &bytes);
                     if found != *expected {
                         return Err(Problem::Digest { host, expected: Box::new(*expected), found: Box::new(found) });
                     }
@@ -296,7 +294,7 @@ impl<'s> Image<'s> {
     /// Where a blob is kept while it arrives.
     fn partial(&self, store: &Store, digest: Digest, size: u64) -> Result<Partial, Problem> {
         let patience = Patience::new(Some(size)).stall(self.stall);
-        store.partial(&digest, patience, &|event| (self.on)(Event::Store(event))).map_err(store_problem)
+        store.blobs().partial(&digest, patience, &|event| (self.on)(Event::Store(event))).map_err(store_problem)
     }
 
     fn blob(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
@@ -311,7 +309,7 @@ impl<'s> Image<'s> {
         &self,
         digest: Digest,
         size: u64,
-        stored: &dyn Fn() -> Result<Option<Kept<'s>>, Problem>,
+        stored: &dyn Fn() -> Result<Option<KeptBlob>, Problem>,
     ) -> Result<Blob<'s>, Problem> {
         if let Some(file) = stored()? {
             return Ok(Blob::Stored(file));
@@ -351,13 +349,14 @@ impl<'s> Image<'s> {
         Ok((found?, digest, size))
     }
 
-    fn unchecked_blob(&self, digest: Digest, size: u64) -> Result<Option<Kept<'s>>, Problem> {
+    fn unchecked_blob(&self, digest: Digest, size: u64) -> Result<Option<KeptBlob>, Problem> {
         let Some(store) = self.store.filter(|_| !self.endpoints.is_given_up(&digest)) else { return Ok(None) };
-        let found = store.blob(&digest, Some(size), &|event| (self.on)(Event::Store(event))).map_err(store_problem)?;
+        let found =
+            store.blobs().open(&digest, Some(size), &|event| (self.on)(Event::Store(event))).map_err(store_problem)?;
         if found.is_some() {
             tracing::debug!("{digest} is in the store");
         }
-        Ok(found.map(|file| Kept { file, digest, store }))
+        Ok(found)
     }
 
     /// Whether the store had something else under this name, or what can't be read. It is not
@@ -377,7 +376,7 @@ impl<'s> Image<'s> {
             let mut bytes = Vec::new();
             match reader.read_to_end(&mut bytes) {
                 Ok(_) => return Ok(Box::new(Cursor::new(bytes))),
-                Err(_) if self.endpoints.another(&digest) => reader = self.blob(digest, size)?,
+                Err(_) if self.endpoints.has_alternative(&digest) => reader = self.blob(digest, size)?,
                 Err(error) => return Ok(Box::new(Broken(Some(error)))),
             }
         }
@@ -407,7 +406,7 @@ impl<'s> Image<'s> {
 /// Where a blob comes from.
 enum Blob<'s> {
     /// The store has it, and nobody has looked at it.
-    Stored(Kept<'s>),
+    Stored(KeptBlob),
     /// It arrives, and is checked on the way.
     Arriving(Box<Download<'s>>),
 }
@@ -450,8 +449,8 @@ impl Blobs for Image<'_> {
         })
     }
 
-    fn another(&self, layer: &Layer) -> bool {
+    fn has_alternative(&self, layer: &Layer) -> bool {
         let (Some(digest), Some(size)) = (layer.digest(), layer.size()) else { return false };
-        self.was_damaged(digest, size) || self.endpoints.another(&digest)
+        self.was_damaged(digest, size) || self.endpoints.has_alternative(&digest)
     }
 }

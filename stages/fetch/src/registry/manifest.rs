@@ -9,7 +9,7 @@ use super::problem::{Problem, shorten};
 pub(super) fn check_claim(claimed: Option<&str>, bytes: &[u8]) -> Result<(), Problem> {
     let Some(text) = claimed else { return Ok(()) };
     let algorithm = text.parse().map_or(Algorithm::Sha256, |claimed: Digest| claimed.algorithm());
-    let found = Digest::of(algorithm, bytes);
+    let found = Digest::for_bytes(algorithm, bytes);
     if text == found.to_string() {
         return Ok(());
     }

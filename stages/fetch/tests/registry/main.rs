@@ -166,7 +166,7 @@ fn pull_telling(
         match layer.open(&*blobs)?.read_to_end(&mut bytes) {
             Ok(_) => return Ok(bytes),
             // As every reader of layers does.
-            Err(_) if blobs.another(layer) => {}
+            Err(_) if blobs.has_alternative(layer) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -45,7 +45,7 @@ impl Configured {
             let mut bytes = Vec::new();
             match layer.open(&*blobs)?.read_to_end(&mut bytes) {
                 Ok(_) => return Ok(bytes),
-                Err(_) if blobs.another(layer) => {}
+                Err(_) if blobs.has_alternative(layer) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -292,9 +292,9 @@ fn the_store_knows_the_name_that_was_asked_for() {
     let asked = mirror.requests("").len();
     assert_eq!(configured.pull_into(NAME, Some(&store)).unwrap(), sample.layer);
     assert_eq!(mirror.requests("").len(), asked);
-    assert!(store.reference(NAME, &|_| {}).unwrap().is_some());
+    assert!(store.names().get(NAME, &|_| {}).unwrap().is_some());
     let elsewhere = format!("{}/a/b:v1", mirror.address);
-    assert!(store.reference(&elsewhere, &|_| {}).unwrap().is_none());
+    assert!(store.names().get(&elsewhere, &|_| {}).unwrap().is_none());
 }
 
 #[test]

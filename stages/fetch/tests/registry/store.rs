@@ -62,9 +62,9 @@ fn nobody_removes_what_is_asked_for() {
     let server = sample.layer_server(|_, answer| answer);
     let rules = Rules { images: Unused::Goes, keep_bytes: Some(0), ..Rules::default() };
     let remove_all = || {
-        let sweep = kept.store.sweep(&|_| {}).unwrap();
-        let removal = sweep.plan(&rules, &|_| {}).unwrap();
-        sweep.remove(&removal).unwrap();
+        let alone = kept.store.lock_exclusive(&|_| {}).unwrap();
+        let removal = alone.plan(&rules, &|_| {}).unwrap();
+        alone.remove(&removal).unwrap();
         removal
     };
     for pull in [Pull::Always, Pull::Missing] {
@@ -76,10 +76,10 @@ fn nobody_removes_what_is_asked_for() {
         Image::verify(&*blobs, &want).unwrap();
         assert_eq!(remove_all().bytes, 0);
         assert!(kept.blob(&sample.manifest).exists() && kept.blob(&sample.config).exists());
-        assert_eq!(kept.store.references(&|_| {}).unwrap().len(), 1);
+        assert_eq!(kept.store.names().list(&|_| {}).unwrap().len(), 1);
     }
     assert_eq!(remove_all().images.len(), 1);
-    assert_eq!(kept.store.blobs().unwrap(), []);
+    assert_eq!(kept.store.blobs().list().unwrap(), []);
 }
 
 #[test]

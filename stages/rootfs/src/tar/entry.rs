@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use cvbake_tree::{BLOCK_SIZE, FileData, Inode, Kind, Segment, Time};
+use cvbake_tree::{BLOCK_SIZE, FileData, Inode, Kind, Segment};
 use tar::EntryType;
 
-use super::header::{self, BLOCK, Header, Records};
+use super::header::{self, BLOCK, Header, Records, decimal};
 use crate::Problem;
 
 /// An entry as it will be written.
@@ -110,21 +110,6 @@ fn set_times(inode: Inode<'_>, header: &mut Header, records: &mut Records) {
     }
 }
 
-/// Seconds as PAX has them: with as many digits after the point as say something.
-pub(super) fn decimal(Time { secs, nanos }: Time) -> String {
-    const NANOS: u32 = 1_000_000_000;
-    // −1.25 s are −2 s and 750,000,000 ns.
-    let (sign, whole, nanos) = match (secs < 0, nanos) {
-        (true, 0) => ("-", secs.unsigned_abs(), 0),
-        (true, nanos) => ("-", secs.unsigned_abs() - 1, NANOS - nanos),
-        (false, nanos) => ("", secs.unsigned_abs(), nanos),
-    };
-    match nanos {
-        0 => format!("{sign}{whole}"),
-        nanos => format!("{sign}{whole}.{nanos:09}").trim_end_matches('0').to_owned(),
-    }
-}
-
 /// How many bytes of a stored part belong to its file: the last block may be filled up.
 pub(super) fn part_len(data: &FileData<'_>, segment: Segment) -> u64 {
     let block = u64::from(BLOCK_SIZE);
@@ -153,23 +138,6 @@ fn sparse_map(data: &FileData<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times() {
-        let table = [
-            (0, 0, "0"),
-            (1, 500_000_000, "1.5"),
-            (1_700_000_000, 1, "1700000000.000000001"),
-            (-1, 0, "-1"),
-            (-2, 750_000_000, "-1.25"),
-            (-1, 999_999_999, "-0.000000001"),
-            (i64::MIN, 0, "-9223372036854775808"),
-            (i64::MAX, 10, "9223372036854775807.00000001"),
-        ];
-        for (secs, nanos, text) in table {
-            assert_eq!(decimal(Time { secs, nanos }), text);
-        }
-    }
 
     #[test]
     fn maps() {

@@ -115,7 +115,7 @@ impl Header {
         let shown = u64::try_from(time.secs).unwrap_or(0).min(MAX_11_DIGITS);
         self.0.set_mtime(shown);
         if time != Time::from_secs(shown.cast_signed()) {
-            records.push(b"mtime", super::entry::decimal(time).as_bytes());
+            records.push(b"mtime", decimal(time).as_bytes());
         }
     }
 
@@ -159,9 +159,41 @@ impl Header {
     }
 }
 
+/// Seconds as PAX has them: with as many digits after the point as say something.
+pub(super) fn decimal(Time { secs, nanos }: Time) -> String {
+    const NANOS: u32 = 1_000_000_000;
+    // −1.25 s are −2 s and 750,000,000 ns.
+    let (sign, whole, nanos) = match (secs < 0, nanos) {
+        (true, 0) => ("-", secs.unsigned_abs(), 0),
+        (true, nanos) => ("-", secs.unsigned_abs() - 1, NANOS - nanos),
+        (false, nanos) => ("", secs.unsigned_abs(), nanos),
+    };
+    match nanos {
+        0 => format!("{sign}{whole}"),
+        nanos => format!("{sign}{whole}.{nanos:09}").trim_end_matches('0').to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times() {
+        let table = [
+            (0, 0, "0"),
+            (1, 500_000_000, "1.5"),
+            (1_700_000_000, 1, "1700000000.000000001"),
+            (-1, 0, "-1"),
+            (-2, 750_000_000, "-1.25"),
+            (-1, 999_999_999, "-0.000000001"),
+            (i64::MIN, 0, "-9223372036854775808"),
+            (i64::MAX, 10, "9223372036854775807.00000001"),
+        ];
+        for (secs, nanos, text) in table {
+            assert_eq!(decimal(Time { secs, nanos }), text);
+        }
+    }
 
     #[test]
     fn a_record_counts_its_own_length() {

@@ -193,7 +193,8 @@ fn blobs_are_held_to_their_descriptors() {
     assert!(matches!(**source, Error::BlobDigest { .. } | Error::BlobTooLong { .. }), "{error}");
     let huge = Descriptor { size: json::MAX_BYTES as u64 + 1, ..good.clone() };
     assert!(matches!(memory.verify(&huge, &linux), Err(Error::JsonTooLarge { .. })));
-    let sha512 = Descriptor { digest: Digest::of(Algorithm::Sha512, &memory.blobs[&good.digest]), ..good.clone() };
+    let sha512 =
+        Descriptor { digest: Digest::for_bytes(Algorithm::Sha512, &memory.blobs[&good.digest]), ..good.clone() };
     memory.blobs.insert(sha512.digest, memory.blobs[&good.digest].clone());
     assert_eq!(memory.verify(&sha512, &linux).unwrap().identity().digest(), Some(sha512.digest));
     let missing = Descriptor { digest: Digest::sha256(b"missing"), ..good.clone() };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
-use cvbake_store::{Reference as Stored, Store};
+use cvbake_store::{Named, Reference as Stored, Store};
 use cvbake_verify::{Digest, json};
 use oci_spec::distribution::Reference;
 
@@ -42,11 +42,11 @@ impl Mounts {
             from.extend(wanted.iter().map(|digest| (*digest, source.repository().to_owned())));
             return Mounts { from };
         }
-        let references = store.references(&|event| on(Event::Store(event))).unwrap_or_default();
+        let names = store.names().list(&|event| on(Event::Store(event))).unwrap_or_default();
         let prefix = format!("{}/", target.registry());
         let mut repositories = BTreeSet::new();
         let mut budget = MAX_DOCUMENTS;
-        for (name, reference) in references {
+        for Named { name, reference, .. } in names {
             let Some(path) = name.strip_prefix(&prefix) else { continue };
             let repository = path.split([':', '@']).next().unwrap_or_default();
             let known = repositories.contains(repository);
@@ -81,9 +81,9 @@ fn blobs_of(store: &Store, reference: &Stored, budget: &mut usize, found: &mut V
         if size > json::MAX_BYTES as u64 {
             continue;
         }
-        let Ok(Some(file)) = store.blob(&digest, Some(size), &|_| {}) else { continue };
+        let Ok(Some(blob)) = store.blobs().open(&digest, Some(size), &|_| {}) else { continue };
         let mut bytes = Vec::new();
-        if file.take(size).read_to_end(&mut bytes).is_err() {
+        if blob.take(size).read_to_end(&mut bytes).is_err() {
             continue;
         }
         let Ok(links) = links("manifest", &bytes) else { continue };

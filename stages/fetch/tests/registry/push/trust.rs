@@ -72,13 +72,13 @@ fn mounts(server: &Server, sample: &Sample, name: &str) -> Mounts {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("store"), &|_| {}).unwrap();
     let digest = sample.digest();
-    let mut partial = store.partial(&digest, cvbake_store::Patience::new(None), &|_| {}).unwrap();
+    let mut partial = store.blobs().partial(&digest, cvbake_store::Patience::new(None), &|_| {}).unwrap();
     partial.append(&sample.manifest).unwrap();
     partial.commit().unwrap();
     let stored =
         cvbake_store::Reference { digest, media_type: MANIFEST.to_owned(), size: sample.manifest.len() as u64 };
-    store.set_reference(&format!("{}/{name}", server.address), &stored, &|_| {}).unwrap();
-    store.set_reference("elsewhere.example/x:v1", &stored, &|_| {}).unwrap();
+    let here = format!("{}/{name}", server.address);
+    store.names().set([&*here, "elsewhere.example/x:v1"], &stored, cvbake_store::Origin::Registry, &|_| {}).unwrap();
     let wanted = [&sample.layer, &sample.config].map(|blob| Digest::sha256(blob)).into();
     Mounts::known(&store, &reference(server, "a/b:v1"), None, &wanted, &|_| {})
 }

@@ -14,8 +14,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::Error;
 use crate::dir::Dir;
+use crate::error::Error;
 
 /// How many files may wait, open.
 const WAITING: usize = 4;
@@ -25,7 +25,7 @@ const DIRS: usize = 8;
 
 /// The thread, once there is something to do for it.
 #[derive(Debug, Default)]
-pub(crate) struct Later(Mutex<State>);
+pub(crate) struct SyncQueue(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -49,7 +49,7 @@ struct Put {
     file: File,
 }
 
-impl Later {
+impl SyncQueue {
     /// Whether anything is brought to stable storage from now on; it is, unless told otherwise.
     pub(crate) fn set_wanted(&self, wanted: bool) {
         self.lock().never = !wanted;
@@ -63,7 +63,7 @@ impl Later {
     ///
     /// Whoever calls waits for this one at most: where there is no thread, or one that has enough
     /// to do, it is done at once.
-    pub(crate) fn sync(&self, dir: &Dir, name: OsString, file: File) -> Result<(), Error> {
+    pub(crate) fn push(&self, dir: &Dir, name: OsString, file: File) -> Result<(), Error> {
         let put = {
             let mut state = self.lock();
             if state.never {
@@ -86,7 +86,7 @@ impl Later {
     }
 
     /// Waits for all of it: the first error.
-    pub(crate) fn wait(&self) -> Result<(), Error> {
+    pub(crate) fn flush(&self) -> Result<(), Error> {
         let syncing = self.lock().thread.take();
         let Some(Syncing { put, thread, dirs: _ }) = syncing else { return Ok(()) };
         drop(put);
@@ -165,23 +165,23 @@ mod tests {
         let path = tempfile::tempdir().unwrap();
         std::fs::set_permissions(path.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let dir = Dir::open_root(path.path()).unwrap();
-        let later = Later::default();
-        assert!(later.wait().is_ok(), "there is nothing to wait for");
+        let queue = SyncQueue::default();
+        assert!(queue.flush().is_ok(), "there is nothing to wait for");
         for round in 0..3 {
             for number in 0..5 * WAITING {
                 let name = OsString::from(format!("{round}-{number}"));
                 let file = File::create(path.path().join(&name)).unwrap();
-                later.sync(&dir, name, file).unwrap();
+                queue.push(&dir, name, file).unwrap();
             }
-            assert!(later.wait().is_ok());
+            assert!(queue.flush().is_ok());
         }
-        let told: Vec<_> = ["first", "second"].iter().map(|name| later.sync(&dir, name.into(), pipe())).collect();
-        let told: Vec<_> = told.into_iter().chain([later.wait()]).filter_map(Result::err).collect();
+        let told: Vec<_> = ["first", "second"].iter().map(|name| queue.push(&dir, name.into(), pipe())).collect();
+        let told: Vec<_> = told.into_iter().chain([queue.flush()]).filter_map(Result::err).collect();
         assert!(told[0].to_string().contains("first"), "{told:?}");
-        assert!(later.wait().is_ok(), "it was told");
-        later.set_wanted(false);
-        later.sync(&dir, "third".into(), pipe()).unwrap();
-        assert!(later.wait().is_ok());
+        assert!(queue.flush().is_ok(), "it was told");
+        queue.set_wanted(false);
+        queue.push(&dir, "third".into(), pipe()).unwrap();
+        assert!(queue.flush().is_ok());
     }
 
     #[test]

@@ -10,6 +10,16 @@ use cvbake_verify::Digest;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
+/// Gives an image a name, as a registry says it.
+fn set_name(store: &Store, name: &str, reference: &Reference) {
+    store.names().set([name], reference, Origin::Registry, &|_| {}).unwrap();
+}
+
+/// All names, and what they point to.
+fn references(store: &Store) -> Vec<(String, Reference)> {
+    store.names().list(&|_| {}).unwrap().into_iter().map(|named| (named.name, named.reference)).collect()
+}
+
 fn quiet(event: Event) {
     panic!("unexpected: {event}");
 }
@@ -20,7 +30,7 @@ fn open(dir: &tempfile::TempDir) -> Store {
 
 fn put(store: &Store, bytes: &[u8]) -> Digest {
     let digest = Digest::sha256(bytes);
-    store.put_blob(&digest, bytes, &quiet).unwrap();
+    store.blobs().put(&digest, bytes, &quiet).unwrap();
     digest
 }
 
@@ -60,7 +70,7 @@ fn what_is_looked_at_stays_as_it_is() {
     let store = open(&dir);
     let (image, layer) = put_image(&store, "layer");
     for tag in ["good", "lost", "emptied"] {
-        store.set_reference(&format!("r/a:{tag}"), &image, &|_| {}).unwrap();
+        set_name(&store, &format!("r/a:{tag}"), &image);
     }
     let path = |digest: &Digest| store.path().join("blobs/sha256").join(digest.hex());
     let names = store.path().join("repositories/r/a");
@@ -78,26 +88,26 @@ fn what_is_looked_at_stays_as_it_is() {
     for (harm, damaged) in harms.into_iter().zip([false, true, true]) {
         harm(&path(&layer));
         let before = snapshot(store.path());
-        let looking = Store::open_to_look(store.path()).unwrap().unwrap();
-        let health = looking.look_at_blob(&layer, 5).unwrap();
+        let looking = Store::open_read_only(store.path()).unwrap().unwrap();
+        let health = looking.blobs().inspect(&layer, 5).unwrap();
         // Of the right length is all that a look can tell.
         assert_eq!(matches!(health, Health::Damaged { .. }), damaged, "{health:?}");
-        let found = looking.look_at_names().unwrap();
+        let found = looking.names().inspect().unwrap();
         let known: Vec<&str> = found.known.iter().map(|named| named.name.as_str()).collect();
         let lost: Vec<&str> = found.lost.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!((known, lost), (vec!["r/a:good"], vec!["r/a:emptied", "r/a:lost"]));
         assert_eq!((found.damaged.len(), found.all_lost), (1, false));
         assert_eq!(snapshot(store.path()), before);
     }
-    assert!(matches!(store.look_at_blob(&Digest::sha256(b"nowhere"), 1).unwrap(), Health::Absent));
-    fs::remove_dir_all(store.names_path()).unwrap();
-    let found = store.look_at_names().unwrap();
+    assert!(matches!(store.blobs().inspect(&Digest::sha256(b"nowhere"), 1).unwrap(), Health::Absent));
+    fs::remove_dir_all(store.names().path()).unwrap();
+    let found = store.names().inspect().unwrap();
     assert_eq!((found.known.len(), found.lost.len(), found.all_lost), (0, 3, true));
     fs::remove_file(store.path().join("index.json")).unwrap();
-    let found = store.look_at_names().unwrap();
+    let found = store.names().inspect().unwrap();
     assert_eq!((found.known.len(), found.lost.len(), found.all_lost), (0, 0, true));
-    assert!(Store::open_to_look(&dir.path().join("nowhere")).unwrap().is_none());
-    assert!(Store::open_to_look(Path::new("/etc")).is_err());
+    assert!(Store::open_read_only(&dir.path().join("nowhere")).unwrap().is_none());
+    assert!(Store::open_read_only(Path::new("/etc")).is_err());
 }
 
 #[test]
@@ -110,10 +120,10 @@ fn images_that_no_name_leads_to() {
     let (lone, _) = put_image(&store, "nobody's");
     let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{}"}}]}}"#, inner.digest);
     let index = put(&store, index.as_bytes());
-    store.set_reference("r/a:t", &named, &|_| {}).unwrap();
+    set_name(&store, "r/a:t", &named);
     let pin = store.pin([used.digest]).unwrap();
     let unnamed = || {
-        let mut found: Vec<Digest> = store.unnamed().unwrap().into_iter().map(|image| image.digest).collect();
+        let mut found: Vec<Digest> = store.names().unnamed().unwrap().into_iter().map(|image| image.digest).collect();
         found.sort();
         found
     };
@@ -124,7 +134,7 @@ fn images_that_no_name_leads_to() {
     assert_eq!(unnamed(), sorted(vec![index, lone.digest]));
     drop(pin);
     assert_eq!(unnamed(), sorted(vec![index, lone.digest, used.digest]));
-    store.set_reference("r/b:t", &lone, &|_| {}).unwrap();
+    set_name(&store, "r/b:t", &lone);
     assert_eq!(unnamed(), sorted(vec![index, used.digest]));
 }
 
@@ -139,12 +149,13 @@ fn what_was_imported_outlives_its_last_name() {
     let told = std::sync::Mutex::new(Vec::new());
     let set = |names: &[&str], image: &Reference, origin| {
         store
-            .set_references(names.iter().copied(), image, origin, &|event| told.lock().unwrap().push(event.to_string()))
+            .names()
+            .set(names.iter().copied(), image, origin, &|event| told.lock().unwrap().push(event.to_string()))
             .unwrap();
         std::mem::take(&mut *told.lock().unwrap())
     };
     let known = || -> Vec<(String, Digest)> {
-        store.references(&|_| {}).unwrap().into_iter().map(|(name, image)| (name, image.digest)).collect()
+        references(&store).into_iter().map(|(name, image)| (name, image.digest)).collect()
     };
     let entry = |name: &str, image: &Reference| (name.to_owned(), image.digest);
     let bare = format!("@{}", first.digest);
@@ -157,22 +168,22 @@ fn what_was_imported_outlives_its_last_name() {
         known(),
         [entry(&bare, &first), entry("r/a:t", &second), entry("r/b:t", &second), entry("r/c:t", &second)]
     );
-    let is_kept = |rules: Rules| store.sweep(&|_| {}).unwrap().plan(&rules, &|_| {}).unwrap().blobs.is_empty();
+    let is_kept = |rules: Rules| store.lock_exclusive(&|_| {}).unwrap().plan(&rules, &|_| {}).unwrap().blobs.is_empty();
     assert!(is_kept(Rules::default()));
     assert!(!is_kept(Rules { anonymous: Unused::Goes, ..Rules::default() }));
-    assert_eq!(store.unnamed().unwrap(), []);
+    assert_eq!(store.names().unnamed().unwrap(), []);
     // A name takes the place of the digest, in index.json as well.
     assert_eq!(set(&["r/d:t"], &first, Origin::Import), [""; 0]);
-    fs::remove_dir_all(store.names_path()).unwrap();
+    fs::remove_dir_all(store.names().path()).unwrap();
     let store = Store::open(store.path(), &|_| {}).unwrap();
-    assert!(!store.references(&|_| {}).unwrap().iter().any(|(name, _)| *name == bare));
+    assert!(!references(&store).iter().any(|(name, _)| *name == bare));
     // A registry gives it back, and an index that takes its name lists it.
     let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{}"}}]}}"#, first.digest);
     let size = index.len() as u64;
     let index = Reference { digest: put(&store, index.as_bytes()), media_type: "a/b".to_owned(), size };
     let set = |image: &Reference, origin| {
         let told = std::sync::Mutex::new(0);
-        store.set_references(["r/d:t"], image, origin, &|_| *told.lock().unwrap() += 1).unwrap();
+        store.names().set(["r/d:t"], image, origin, &|_| *told.lock().unwrap() += 1).unwrap();
         told.into_inner().unwrap()
     };
     assert_eq!(set(&index, Origin::Import), 0);
@@ -191,10 +202,10 @@ fn damaged_names_are_told_when_others_are_given() {
     let (third, _) = put_image(&store, "third");
     let set = |name: &str, image: &Reference, origin| {
         let told = std::sync::Mutex::new(Vec::new());
-        store.set_references([name], image, origin, &|event| told.lock().unwrap().push(event.to_string())).unwrap();
+        store.names().set([name], image, origin, &|event| told.lock().unwrap().push(event.to_string())).unwrap();
         told.into_inner().unwrap()
     };
-    let damage = |file: &str| fs::write(store.names_path().join(file), "").unwrap();
+    let damage = |file: &str| fs::write(store.names().path().join(file), "").unwrap();
     set("r/a:t", &first, Origin::Import);
     set("r/b:t", &third, Origin::Import);
     damage("r/a/:t");
@@ -202,11 +213,11 @@ fn damaged_names_are_told_when_others_are_given() {
     assert!(told[0].starts_with("removed ") && told[0].contains("/r/a/:t: it does not say"), "{told:?}");
     assert!(told[1].contains(&format!("{}, which was imported, has no name", first.digest)), "{told:?}");
     assert_eq!(told.len(), 2, "{told:?}");
-    let known = store.references(&|_| {}).unwrap();
+    let known = references(&store);
     assert!(known.contains(&(format!("@{}", first.digest), first.clone())), "{known:?}");
     // That of another one.
     damage("r/b/:t");
     let told = set("r/c:t", &second, Origin::Import);
     assert!(told[0].contains("/r/b/:t: it does not say") && told[1].contains("restored 1 name"), "{told:?}");
-    assert!(store.references(&|_| {}).unwrap().contains(&("r/b:t".to_owned(), third)));
+    assert!(references(&store).contains(&("r/b:t".to_owned(), third)));
 }

@@ -1,19 +1,21 @@
 //! A file and its fingerprint: path, length, inode and times, which tell whether it was modified.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
+use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use cvbake_disk::system::{clock_of_files, is_in_memory};
+use cvbake_durable::system::boot_id;
 use serde::{Deserialize, Serialize};
 
 /// A file, and how it was when it was whole.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Place {
+pub(super) struct DiskFingerprint {
     path: Vec<u8>,
     device: u64,
     inode: u64,
@@ -36,9 +38,9 @@ pub(crate) struct Positions {
     pub(crate) layout: String,
 }
 
-impl Place {
-    pub(super) fn of(path: &Path, metadata: &Metadata, positions: &Positions) -> Place {
-        Place {
+impl DiskFingerprint {
+    pub(super) fn new(path: &Path, metadata: &Metadata, positions: &Positions) -> DiskFingerprint {
+        DiskFingerprint {
             path: path.as_os_str().as_bytes().to_owned(),
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -77,7 +79,7 @@ impl Place {
 
     /// Whether a file is the one that was noted, and nobody has touched it since.
     pub(super) fn is(&self, file: &File) -> bool {
-        let is_it = |metadata: &Metadata| Place::of(self.path(), metadata, &self.positions) == *self;
+        let is_it = |metadata: &Metadata| DiskFingerprint::new(self.path(), metadata, &self.positions) == *self;
         file.metadata().is_ok_and(|metadata| metadata.is_file() && is_it(&metadata))
     }
 }
@@ -94,11 +96,12 @@ pub(super) fn whole_path(path: &Path) -> Option<PathBuf> {
 /// it already. The clock of the filesystem's times must have gone on since: it ticks some hundred
 /// times a second, and where it is coarser than that, changes can't be told. Nor can they in
 /// memory, where what is mapped may be written without a trace.
-pub(super) fn settled(path: &Path, made: &Metadata, positions: &Positions) -> Option<Place> {
+pub(super) fn fingerprint_when_stable(path: &Path, made: &Metadata, positions: &Positions) -> Option<DiskFingerprint> {
     const TICKS: u32 = 20;
     let metadata = path.symlink_metadata().ok().filter(Metadata::is_file)?;
     // All but the time of the last change, which a new name is.
-    let but_for_that = |metadata| Place { changed: (0, 0), ..Place::of(path, metadata, positions) };
+    let but_for_that =
+        |metadata| DiskFingerprint { changed: (0, 0), ..DiskFingerprint::new(path, metadata, positions) };
     if boot().is_empty()
         || but_for_that(&metadata) != but_for_that(made)
         || is_in_memory(path)
@@ -107,9 +110,8 @@ pub(super) fn settled(path: &Path, made: &Metadata, positions: &Positions) -> Op
         return None;
     }
     for _ in 0..TICKS {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        if (now.tv_sec, now.tv_nsec) > (metadata.ctime(), metadata.ctime_nsec()) {
-            return Some(Place::of(path, &metadata, positions));
+        if clock_of_files()? > (metadata.ctime(), metadata.ctime_nsec()) {
+            return Some(DiskFingerprint::new(path, &metadata, positions));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -121,12 +123,7 @@ pub(super) fn settled(path: &Path, made: &Metadata, positions: &Positions) -> Op
 /// those before.
 fn boot() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();
-    BOOT.get_or_init(|| fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned())
-}
-
-fn is_in_memory(path: &Path) -> bool {
-    // TMPFS_MAGIC.
-    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == 0x0102_1994)
+    BOOT.get_or_init(|| boot_id().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -140,10 +137,10 @@ mod tests {
         std::fs::write(&disk, b"content").unwrap();
         std::os::unix::fs::symlink(&disk, &link).unwrap();
         let metadata = disk.metadata().unwrap();
-        assert!(Place::of(&disk, &metadata, &Positions::default()).open().is_some());
-        assert!(Place::of(&link, &metadata, &Positions::default()).open().is_none());
+        assert!(DiskFingerprint::new(&disk, &metadata, &Positions::default()).open().is_some());
+        assert!(DiskFingerprint::new(&link, &metadata, &Positions::default()).open().is_none());
         std::fs::write(&disk, b"Content").unwrap();
-        assert!(Place::of(&disk, &disk.metadata().unwrap(), &Positions::default()).open().is_some());
+        assert!(DiskFingerprint::new(&disk, &disk.metadata().unwrap(), &Positions::default()).open().is_some());
     }
 
     #[test]
@@ -153,9 +150,9 @@ mod tests {
         std::fs::write(&disk, b"content").unwrap();
         std::fs::write(&other, b"content").unwrap();
         let made = disk.metadata().unwrap();
-        assert_eq!(settled(&disk, &made, &Positions::default()).is_some(), !is_in_memory(&disk));
-        assert!(settled(&other, &made, &Positions::default()).is_none());
+        assert_eq!(fingerprint_when_stable(&disk, &made, &Positions::default()).is_some(), !is_in_memory(&disk));
+        assert!(fingerprint_when_stable(&other, &made, &Positions::default()).is_none());
         std::fs::rename(&other, &disk).unwrap();
-        assert!(settled(&disk, &made, &Positions::default()).is_none());
+        assert!(fingerprint_when_stable(&disk, &made, &Positions::default()).is_none());
     }
 }

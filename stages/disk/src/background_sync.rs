@@ -13,7 +13,7 @@ const STEP: u64 = 32 << 20;
 /// A thread that syncs a file whenever much was written and it has nothing to do: nobody waits for
 /// it but who wants all of the file synced, and then most of it is.
 #[derive(Debug, Default)]
-pub(crate) struct EarlySync {
+pub(crate) struct BackgroundSync {
     /// What was written since the thread was asked last.
     unsynced: AtomicU64,
     thread: Mutex<Option<Syncing>>,
@@ -25,7 +25,7 @@ struct Syncing {
     thread: JoinHandle<io::Result<()>>,
 }
 
-impl EarlySync {
+impl BackgroundSync {
     /// So many more bytes were written.
     pub(crate) fn wrote(&self, file: &File, bytes: u64) {
         if self.unsynced.fetch_add(bytes, Ordering::Relaxed) + bytes < STEP {
@@ -53,8 +53,8 @@ impl Syncing {
     fn start(file: &File) -> io::Result<Syncing> {
         let file = file.try_clone()?;
         let (ask, asked) = sync_channel(1);
-        let sync = move || asked.into_iter().try_for_each(|()| file.sync_data());
-        let thread = thread::Builder::new().name("sync".to_owned()).spawn(sync)?;
+        let run = move || asked.into_iter().try_for_each(|()| file.sync_data());
+        let thread = thread::Builder::new().name("sync".to_owned()).spawn(run)?;
         Ok(Syncing { ask, thread })
     }
 }
@@ -68,27 +68,27 @@ mod tests {
     #[test]
     fn asking_never_waits_and_the_end_does() {
         let mut file = tempfile::tempfile().unwrap();
-        let early = EarlySync::default();
-        assert!(early.end().is_ok());
+        let sync = BackgroundSync::default();
+        assert!(sync.end().is_ok());
         for _ in 0..100 {
             file.write_all(&[7; 5000]).unwrap();
-            early.wrote(&file, 5000);
-            early.wrote(&file, STEP);
+            sync.wrote(&file, 5000);
+            sync.wrote(&file, STEP);
         }
-        assert!(early.end().is_ok());
-        early.wrote(&file, STEP);
-        assert!(early.end().is_ok());
+        assert!(sync.end().is_ok());
+        sync.wrote(&file, STEP);
+        assert!(sync.end().is_ok());
     }
 
     #[test]
     fn an_error_is_kept_for_the_end() {
         // A pipe can't be synced.
         let (_reader, writer) = io::pipe().unwrap();
-        let early = EarlySync::default();
+        let sync = BackgroundSync::default();
         let file = File::from(std::os::fd::OwnedFd::from(writer));
-        early.wrote(&file, STEP - 1);
-        assert!(early.end().is_ok(), "too little to be synced");
-        early.wrote(&file, 1);
-        assert!(early.end().is_err());
+        sync.wrote(&file, STEP - 1);
+        assert!(sync.end().is_ok(), "too little to be synced");
+        sync.wrote(&file, 1);
+        assert!(sync.end().is_err());
     }
 }
