@@ -49,7 +49,7 @@ pub use error::Error;
 pub use event::Event;
 pub use name::Name;
 pub use names::names;
-pub use oci_spec::distribution::Reference;
+pub use reference::Reference;
 pub use registry::{
     Account, CONNECTIONS, Certificates, Challenge, Checked, Credentials, Endpoint, Insecure, Logins, Mounts, Options,
     Problem, Proxies, Pull, Put, Registries, RegistriesFiles, ShortName, Tags, Target, open_name, open_registry,

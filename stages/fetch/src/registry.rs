@@ -49,7 +49,6 @@ mod tls;
 
 use cvbake_store::Store;
 use cvbake_verify::Blobs;
-use oci_spec::distribution::Reference;
 
 pub use self::auth::Challenge;
 pub use self::config::{Endpoint, Registries, RegistriesFiles};
@@ -63,7 +62,7 @@ pub use self::tags::{Tags, tags};
 pub use self::tls::Certificates;
 
 use self::image::Image;
-use crate::{Error, Event, Name};
+use crate::{Error, Event, Name, Reference};
 
 /// A repository and its registry.
 #[derive(Clone, Debug)]

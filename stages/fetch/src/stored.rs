@@ -6,9 +6,8 @@ use std::io::{self, Read};
 
 use cvbake_store::{Health, Reference, Store};
 use cvbake_verify::{Blobs, Candidate, Descriptor, Digest, Layer, Root};
-use oci_spec::distribution::Reference as Name;
 
-use crate::{Error, Event};
+use crate::{Error, Event, Reference as Name};
 
 /// What the store calls an image in a registry.
 #[must_use]

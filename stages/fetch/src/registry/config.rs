@@ -18,10 +18,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use oci_spec::distribution::Reference;
 
 use super::problem::Problem;
-use crate::{Error, Name, reference};
+use crate::{Error, Name, Reference, reference};
 
 /// Where the configuration is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use cvbake_store::{Partial, Patience, Pin, Reference as Stored, Store};
 use cvbake_verify::{Blobs, Candidate, CheckedReader, Descriptor, Digest, Hasher, Layer, Root, json};
-use oci_spec::distribution::Reference;
 
 use super::config::Registries;
 use super::download::{Download, store as store_problem};
@@ -17,7 +16,7 @@ use super::problem::Problem;
 use super::session::Session;
 use super::{Place, nearby, retry::Attempts};
 use crate::stored::Kept;
-use crate::{Error, Event};
+use crate::{Error, Event, Reference};
 
 /// The media types of manifests and indexes, OCI's and Docker's.
 pub(super) const MANIFESTS: [&str; 4] = [

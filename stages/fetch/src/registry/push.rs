@@ -23,7 +23,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use cvbake_verify::{Blobs, Digest};
-use oci_spec::distribution::Reference;
 use reqwest::Method;
 
 pub use self::mounts::Mounts;
@@ -37,7 +36,7 @@ use super::retry::{Attempts, Failure};
 use super::session::{Answer, Call, Session, To};
 use super::{Options, Place};
 use crate::shipment::{Blob, Manifest};
-use crate::{Error, Event};
+use crate::{Error, Event, Reference};
 
 /// How a blob or manifest got where it is.
 #[derive(Clone, PartialEq, Eq, Debug)]

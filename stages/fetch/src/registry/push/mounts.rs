@@ -5,10 +5,9 @@ use std::io::Read as _;
 
 use cvbake_store::{Reference as Stored, Store};
 use cvbake_verify::{Digest, json};
-use oci_spec::distribution::Reference;
 
-use crate::Event;
 use crate::shipment::links;
+use crate::{Event, Reference};
 
 /// How many documents are read to find out. A store with more has enough to offer with these.
 const MAX_DOCUMENTS: usize = 1000;
