@@ -135,14 +135,14 @@ impl<R: Read> Read for Stoppable<'_, R> {
 
 /// Works on a layer, and again when it made no sense, or the store can't read it any more, and
 /// there is another place to have it from.
-pub(crate) fn with_another<T>(
+pub(crate) fn retry_elsewhere<T>(
     layer: &Layer,
     blobs: &dyn Blobs,
     work: &dyn Fn() -> Result<T, Error>,
 ) -> Result<T, Error> {
     loop {
         match work() {
-            Err(error) if error.is_of_copy() && blobs.another(layer) => {}
+            Err(error) if error.is_of_copy() && blobs.has_alternative(layer) => {}
             done => return done.map_err(|error| Error::layer(layer, error)),
         }
     }

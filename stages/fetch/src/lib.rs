@@ -46,7 +46,7 @@ use std::path::Path;
 use cvbake_verify::Blobs;
 
 pub use error::Error;
-pub use event::Event;
+pub use event::{Event, Observer};
 pub use name::Name;
 pub use names::names;
 pub use reference::Reference;

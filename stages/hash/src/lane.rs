@@ -36,7 +36,7 @@ impl Lane {
 
     pub(crate) fn push(&mut self, pieces: &mut VecDeque<Piece>) {
         self.pieces.append(pieces);
-        self.settle();
+        self.carry_over();
     }
 
     /// The next blocks: none only if nothing waits that would fill one.
@@ -56,7 +56,7 @@ impl Lane {
         } else {
             self.at += blocks * BLOCK;
         }
-        self.settle();
+        self.carry_over();
     }
 
     /// The weight of what was given back since this was asked last.
@@ -65,7 +65,7 @@ impl Lane {
     }
 
     /// Puts aside what is less than a block, until there are blocks or nothing is left.
-    fn settle(&mut self) {
+    fn carry_over(&mut self) {
         while self.filled < BLOCK
             && let Some(piece) = self.pieces.front()
         {

@@ -63,7 +63,7 @@ pub trait Blobs: Sync {
 
     /// Whether a layer that made no sense can be opened again, and may then be better: it came from
     /// a place that others can stand in for. Says so once for each such place.
-    fn another(&self, layer: &Layer) -> bool {
+    fn has_alternative(&self, layer: &Layer) -> bool {
         let _ = layer;
         false
     }

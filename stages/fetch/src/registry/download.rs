@@ -28,7 +28,7 @@ use cvbake_hash::Stream;
 use cvbake_store::Partial;
 use cvbake_verify::Digest;
 
-use super::endpoints::{Endpoints, Turns};
+use super::endpoints::{EndpointOrder, Endpoints};
 use super::http::Reply;
 use super::problem::{Problem, shorten};
 use super::retry::{Attempts, Failure};
@@ -65,7 +65,7 @@ enum Phase {
     /// A registry has to be asked for the rest.
     Asking(Intake),
     /// A registry sends the rest.
-    Receiving(Intake, Body),
+    Receiving(Intake, Box<Body>),
     /// The digest was right. Only the last bytes have to be handed out.
     Complete,
     Failed,
@@ -90,7 +90,7 @@ struct Body {
 
 /// Who is asked, and what came of it so far.
 struct Server {
-    turns: Turns,
+    order: EndpointOrder,
     attempts: Attempts,
     /// How many bytes have come since the last failure.
     gained: u64,
@@ -99,8 +99,8 @@ struct Server {
 }
 
 impl Server {
-    fn new(turns: Turns) -> Server {
-        Server { attempts: turns.attempts(), turns, gained: 0, refuses_ranges: false }
+    fn new(order: EndpointOrder) -> Server {
+        Server { attempts: order.attempts(), order, gained: 0, refuses_ranges: false }
     }
 
     fn gain(&mut self, bytes: u64) {
@@ -143,7 +143,7 @@ impl<'s> Download<'s> {
         let is_resumed = kept.as_ref().is_some_and(|kept| !kept.is_empty());
         let hash = Stream::new(digest.algorithm(), size);
         Download {
-            server: Server::new(endpoints.turns(Some(&digest))),
+            server: Server::new(endpoints.order(Some(&digest))),
             endpoints,
             digest,
             size,
@@ -206,7 +206,7 @@ impl<'s> Download<'s> {
         if self.is_handed_out() {
             return Err(problem);
         }
-        Ok(self.from_the_start(intake))
+        Ok(self.start_over(intake))
     }
 
     /// Asks for what is missing.
@@ -219,7 +219,7 @@ impl<'s> Download<'s> {
     }
 
     /// Takes the next bytes from the network.
-    fn receive(&mut self, mut intake: Intake, mut body: Body) -> Result<Phase, Problem> {
+    fn receive(&mut self, mut intake: Intake, mut body: Box<Body>) -> Result<Phase, Problem> {
         match self.take_next(&mut intake, &mut body) {
             Ok(()) if self.position == self.size => self.complete(intake, Some(body)),
             Ok(()) => Ok(Phase::Receiving(intake, body)),
@@ -233,15 +233,15 @@ impl<'s> Download<'s> {
     /// Waits before the registry is asked for the rest, or the next one is.
     fn ask_again(&mut self, intake: Intake, failure: Failure) -> Result<Phase, Problem> {
         self.server.gained = 0;
-        let session = self.endpoints.session(&self.server.turns);
+        let session = self.endpoints.session(&self.server.order);
         if let Err(problem) = session.failed(&mut self.server.attempts, failure) {
-            self.turn(problem)?;
+            self.ask_next(problem)?;
         }
         Ok(Phase::Asking(intake))
     }
 
     /// Checks the whole, and keeps it.
-    fn complete(&mut self, mut intake: Intake, mut body: Option<Body>) -> Result<Phase, Problem> {
+    fn complete(&mut self, mut intake: Intake, mut body: Option<Box<Body>>) -> Result<Phase, Problem> {
         let host = body.as_ref().map_or_else(|| "the store".to_owned(), |body| body.reply.host.clone());
         if let Some(body) = body.as_mut().filter(|body| body.open)
             && let Ok(Some(more)) = body.reply.chunk()
@@ -275,13 +275,13 @@ impl<'s> Download<'s> {
             return Err(problem);
         }
         if !is_resumed {
-            self.turn(problem)?;
+            self.ask_next(problem)?;
         }
-        Ok(self.from_the_start(intake))
+        Ok(self.start_over(intake))
     }
 
     /// With nothing in the store, nothing received, and nothing handed out.
-    fn from_the_start(&mut self, mut intake: Intake) -> Phase {
+    fn start_over(&mut self, mut intake: Intake) -> Phase {
         (self.position, self.origin, self.chunk) = (0, None, Bytes::new());
         intake.hash = Stream::new(self.digest.algorithm(), self.size);
         Phase::Replaying(intake)
@@ -297,9 +297,9 @@ impl<'s> Download<'s> {
     }
 
     /// The next registry is asked for the rest.
-    fn turn(&mut self, problem: Problem) -> Result<(), Problem> {
-        self.endpoints.next(&mut self.server.turns, problem)?;
-        (self.server.refuses_ranges, self.server.attempts) = (false, self.server.turns.attempts());
+    fn ask_next(&mut self, problem: Problem) -> Result<(), Problem> {
+        self.endpoints.next(&mut self.server.order, problem)?;
+        (self.server.refuses_ranges, self.server.attempts) = (false, self.server.order.attempts());
         Ok(())
     }
 
@@ -325,7 +325,7 @@ impl<'s> Download<'s> {
         if let Some(kept) = &mut intake.kept {
             kept.append(&bytes).map_err(store)?;
         }
-        self.origin.get_or_insert(Origin::Registry(self.server.turns.current()));
+        self.origin.get_or_insert(Origin::Registry(self.server.order.current()));
         self.server.gain(bytes.len() as u64);
         self.take(intake, bytes);
         Ok(())
@@ -336,11 +336,11 @@ impl<'s> Download<'s> {
     }
 
     /// Asks for what is missing. `None`: to be asked again, otherwise.
-    fn request(&mut self) -> Result<Option<Body>, Failure> {
+    fn request(&mut self) -> Result<Option<Box<Body>>, Failure> {
         let from = (self.position > 0 && !self.server.refuses_ranges).then_some(self.position);
         let path = format!("blobs/{}", self.digest);
         let wanted = if from.is_some() { "206" } else { "200" };
-        let reply = self.endpoints.session(&self.server.turns).try_get(&path, "*/*", from, wanted)?;
+        let reply = self.endpoints.session(&self.server.order).try_get(&path, "*/*", from, wanted)?;
         let host = || reply.host.clone();
         let plain = |found: &&str| found.is_empty() || found.eq_ignore_ascii_case("identity");
         if let Some(found) = reply.header("Content-Encoding").filter(|found| !plain(found)) {
@@ -360,7 +360,7 @@ impl<'s> Download<'s> {
         let length = reply.content_length();
         match length {
             Some(found) if found != expected => Err(Problem::Length { host: host(), expected, found }.into()),
-            _ => Ok(Some(Body { reply, skip: self.position - begins, open: length.is_none() })),
+            _ => Ok(Some(Box::new(Body { reply, skip: self.position - begins, open: length.is_none() }))),
         }
     }
 }

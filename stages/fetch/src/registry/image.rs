@@ -14,9 +14,9 @@ use super::manifest::{check_claim, own_media_type};
 use super::options::{Options, Pull};
 use super::problem::Problem;
 use super::session::Session;
-use super::{Place, nearby, retry::Attempts};
+use super::{Repository, nearby, retry::Attempts};
 use crate::stored::Kept;
-use crate::{Error, Event, Reference};
+use crate::{Error, Event, Observer, Reference};
 
 /// The media types of manifests and indexes, OCI's and Docker's.
 pub(super) const MANIFESTS: [&str; 4] = [
@@ -29,7 +29,7 @@ pub(super) const MANIFESTS: [&str; 4] = [
 /// An image in a registry, or what the store has of it.
 pub(super) struct Image<'s> {
     reference: String,
-    place: Place,
+    repository: Repository,
     wanted: Wanted,
     pull: Pull,
     /// How long nothing may come of what is waited for.
@@ -41,7 +41,7 @@ pub(super) struct Image<'s> {
     store: Option<&'s Store>,
     /// What of the store nobody may remove meanwhile: the documents that were asked for.
     pin: Option<Pin<'s>>,
-    on: &'s (dyn Fn(Event) + Sync),
+    on: Observer<'s>,
 }
 
 /// What is asked for.
@@ -53,12 +53,12 @@ enum Wanted {
 
 impl Wanted {
     /// A digest decides, even if there is a tag too.
-    fn of(reference: &Reference, place: &Place) -> Result<Wanted, Error> {
+    fn new(reference: &Reference, repository: &Repository) -> Result<Wanted, Error> {
         let Some(digest) = reference.digest() else {
             return Ok(Wanted::Tag(reference.tag().unwrap_or("latest").to_owned()));
         };
         digest.parse().map(Wanted::Digest).map_err(|error: cvbake_verify::DigestError| {
-            place.error("manifest", Problem::Malformed { what: "the digest", reason: error.to_string() })
+            repository.error("manifest", Problem::Malformed { what: "the digest", reason: error.to_string() })
         })
     }
 
@@ -75,9 +75,9 @@ impl Wanted {
     }
 
     /// What the store calls it.
-    fn stored(&self, place: &Place) -> String {
+    fn stored(&self, repository: &Repository) -> String {
         let separator = if let Wanted::Tag(_) = self { ':' } else { '@' };
-        format!("{}/{}{separator}{}", place.registry, place.repository, self.shown())
+        format!("{repository}{separator}{}", self.shown())
     }
 }
 
@@ -90,13 +90,13 @@ impl<'s> Image<'s> {
         registries: &Registries,
         options: &Options,
         store: Option<&'s Store>,
-        on: &'s (dyn Fn(Event) + Sync),
+        on: Observer<'s>,
     ) -> Result<Image<'s>, Error> {
-        let place = Place { registry: reference.registry().to_owned(), repository: reference.repository().to_owned() };
-        let wanted = Wanted::of(reference, &place)?;
-        let all = registries.plan(reference).map_err(|problem| place.error(&wanted.object(), problem))?;
+        let repository = Repository::new(reference);
+        let wanted = Wanted::new(reference, &repository)?;
+        let all = registries.plan(reference).map_err(|problem| repository.error(&wanted.object(), problem))?;
         let pin = store.map(|store| store.pin([])).transpose();
-        let pin = pin.map_err(|error| place.error(&wanted.object(), store_problem(error)))?;
+        let pin = pin.map_err(|error| repository.error(&wanted.object(), store_problem(error)))?;
         Ok(Image {
             reference: reference.whole(),
             pin,
@@ -105,8 +105,8 @@ impl<'s> Image<'s> {
             stall: options.stall,
             root: Root::Candidates(Vec::new()),
             top: (Digest::sha256(b""), Vec::new()),
-            endpoints: Arc::new(Endpoints::new(place.clone(), all, options, on)),
-            place,
+            endpoints: Arc::new(Endpoints::new(repository.clone(), all, options, on)),
+            repository,
             store,
             on,
         })
@@ -114,7 +114,7 @@ impl<'s> Image<'s> {
 
     /// Finds out what the name points to.
     pub(super) fn resolve(&mut self) -> Result<(), Error> {
-        let found = self.manifest().map_err(|problem| self.place.error(&self.wanted.object(), problem))?;
+        let found = self.manifest().map_err(|problem| self.repository.error(&self.wanted.object(), problem))?;
         self.set_top(found);
         Ok(())
     }
@@ -132,7 +132,7 @@ impl<'s> Image<'s> {
 
     /// Whether the store knows what the name points to; then it is that.
     pub(super) fn find_stored(&mut self) -> Result<bool, Error> {
-        let found = self.stored_manifest().map_err(|problem| self.place.error(&self.wanted.object(), problem))?;
+        let found = self.stored_manifest().map_err(|problem| self.repository.error(&self.wanted.object(), problem))?;
         Ok(found.map(|found| self.set_top(found)).is_some())
     }
 
@@ -157,7 +157,7 @@ impl<'s> Image<'s> {
             let Descriptor { media_type, digest, size } = descriptor.clone();
             let on = |event| (self.on)(Event::Store(event));
             store
-                .set_reference(&self.wanted.stored(&self.place), &Stored { digest, media_type, size }, &on)
+                .set_reference(&self.wanted.stored(&self.repository), &Stored { digest, media_type, size }, &on)
                 .map_err(store_problem)?;
         }
         Ok((descriptor, bytes))
@@ -171,7 +171,7 @@ impl<'s> Image<'s> {
     fn stored_manifest(&self) -> Result<Option<Manifest>, Problem> {
         let Some(store) = self.store else { return Ok(None) };
         let on = |event| (self.on)(Event::Store(event));
-        let found = store.reference(&self.wanted.stored(&self.place), &on).map_err(store_problem)?;
+        let found = store.reference(&self.wanted.stored(&self.repository), &on).map_err(store_problem)?;
         let Some(Stored { digest, media_type, size }) = found else { return Ok(None) };
         if matches!(self.wanted, Wanted::Digest(wanted) if wanted != digest) || size > json::MAX_BYTES as u64 {
             return Ok(None);
@@ -180,7 +180,7 @@ impl<'s> Image<'s> {
         let Some(Kept { mut file, .. }) = self.stored_blob(digest, size)? else { return Ok(None) };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|error| store_problem(store.unreadable_blob(&digest, error)))?;
-        store.touch_reference(&self.wanted.stored(&self.place));
+        store.touch_reference(&self.wanted.stored(&self.repository));
         Ok(Some((Descriptor { media_type, digest, size }, bytes)))
     }
 
@@ -221,15 +221,15 @@ impl<'s> Image<'s> {
 
     /// A manifest by tag or digest, from the first registry that has it.
     fn fetch_manifest(&self, name: &Wanted) -> Result<Manifest, Problem> {
-        let mut turns = self.endpoints.turns(None);
+        let mut order = self.endpoints.order(None);
         loop {
-            let session = self.endpoints.session(&turns);
-            match self.fetch_manifest_from(session, name, turns.attempts()) {
+            let session = self.endpoints.session(&order);
+            match self.fetch_manifest_from(session, name, order.attempts()) {
                 Ok(found) => {
-                    self.endpoints.prefer(&turns);
+                    self.endpoints.prefer(&order);
                     return Ok(found);
                 }
-                Err(problem) => self.endpoints.next(&mut turns, problem)?,
+                Err(problem) => self.endpoints.next(&mut order, problem)?,
             }
         }
     }
@@ -346,7 +346,8 @@ impl<'s> Image<'s> {
             return Err(Error::NoLayer { place: self.reference.clone(), number: layer.number() }.into_io());
         };
         let found = self.find_blob(digest, size, &|| self.unchecked_blob(digest, size));
-        let found = found.map_err(|problem| self.place.error(&format!("layer {}", layer.number()), problem).into_io());
+        let found =
+            found.map_err(|problem| self.repository.error(&format!("layer {}", layer.number()), problem).into_io());
         Ok((found?, digest, size))
     }
 
@@ -376,7 +377,7 @@ impl<'s> Image<'s> {
             let mut bytes = Vec::new();
             match reader.read_to_end(&mut bytes) {
                 Ok(_) => return Ok(Box::new(Cursor::new(bytes))),
-                Err(_) if self.endpoints.another(&digest) => reader = self.blob(digest, size)?,
+                Err(_) if self.endpoints.has_alternative(&digest) => reader = self.blob(digest, size)?,
                 Err(error) => return Ok(Box::new(Broken(Some(error)))),
             }
         }
@@ -431,7 +432,7 @@ impl Blobs for Image<'_> {
 
     fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
         let kind = if MANIFESTS.contains(&blob.media_type.as_str()) { "manifest" } else { "blob" };
-        let error = |problem| self.place.error(&format!("{kind} {}", blob.digest), problem).into_io();
+        let error = |problem| self.repository.error(&format!("{kind} {}", blob.digest), problem).into_io();
         self.document(blob).map_err(error)
     }
 
@@ -449,8 +450,8 @@ impl Blobs for Image<'_> {
         })
     }
 
-    fn another(&self, layer: &Layer) -> bool {
+    fn has_alternative(&self, layer: &Layer) -> bool {
         let (Some(digest), Some(size)) = (layer.digest(), layer.size()) else { return false };
-        self.was_damaged(digest, size) || self.endpoints.another(&digest)
+        self.was_damaged(digest, size) || self.endpoints.has_alternative(&digest)
     }
 }

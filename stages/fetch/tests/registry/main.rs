@@ -20,7 +20,7 @@ mod tls;
 use std::io::Read;
 use std::time::Duration;
 
-use cvbake_fetch::{Event, Options, Reference, open_registry};
+use cvbake_fetch::{Event, Observer, Options, Reference, open_registry};
 use cvbake_store::Store;
 use cvbake_verify::{Digest, Image, Want};
 
@@ -155,7 +155,7 @@ fn pull_telling(
     name: &Reference,
     options: &Options,
     store: Option<&Store>,
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let blobs = open_registry(name, options, store, on)?;
     let want = Want { platform: "linux/amd64".parse()?, explicit: true };
@@ -166,7 +166,7 @@ fn pull_telling(
         match layer.open(&*blobs)?.read_to_end(&mut bytes) {
             Ok(_) => return Ok(bytes),
             // As every reader of layers does.
-            Err(_) if blobs.another(layer) => {}
+            Err(_) if blobs.has_alternative(layer) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -45,7 +45,7 @@ impl Configured {
             let mut bytes = Vec::new();
             match layer.open(&*blobs)?.read_to_end(&mut bytes) {
                 Ok(_) => return Ok(bytes),
-                Err(_) if blobs.another(layer) => {}
+                Err(_) if blobs.has_alternative(layer) => {}
                 Err(error) => return Err(error.into()),
             }
         }
