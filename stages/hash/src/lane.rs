@@ -3,11 +3,9 @@
 use std::collections::VecDeque;
 use std::slice;
 
+use crate::Piece;
 use crate::lanes::{Block, State};
 use crate::team::weight;
-
-/// Bytes that are hashed when it is their turn; given back, by dropping them, as soon as they are.
-pub(crate) type Piece = Box<dyn AsRef<[u8]> + Send>;
 
 /// The first 32 bits of the fractional parts of the square roots of the first eight primes.
 const START: State =
