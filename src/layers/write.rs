@@ -157,16 +157,14 @@ impl Layers<'_> {
     /// The packs of all layers for reading at random; what is not at hand as a pack is made one.
     pub(crate) fn packs(&self) -> Result<impl Packs, Error> {
         let distinct: Vec<usize> = (0..self.unpacked.len()).collect();
-        let mut files = in_parallel(self.cx.control, self.cx.jobs, &distinct, &|&at, stop| {
+        let files = in_parallel(self.cx.control, self.cx.jobs, &distinct, &|&at, stop| {
             let unpacked = &self.unpacked[at];
             let file = || match self.pack(unpacked, stop)? {
                 Some(pack) => Ok(pack),
                 None => Ok(self.make_pack(unpacked, None, stop)?.file),
             };
-            Ok((at, retry_elsewhere(unpacked.layer, self.blobs, &file)?))
+            retry_elsewhere(unpacked.layer, self.blobs, &file)
         })?;
-        files.sort_by_key(|(at, _)| *at);
-        let files = files.into_iter().map(|(_, file)| file).collect();
         Ok(LayerPacks { positions: self.positions.clone(), files })
     }
 }
