@@ -2,18 +2,20 @@
 
 mod job;
 mod plan;
+mod write;
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
-use cvbake_ext4::{Layout, LeftOut, mkfs};
+use cvbake_ext4::{Layout, LeftOut};
 use cvbake_store::Store;
 use cvbake_tree::Tree;
 use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer, chain_id};
 
-use self::plan::{Numbers, content_bytes, plan_of};
+use self::plan::{Numbers, plan_of};
+use self::write::{Writing, Written};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::error::Error;
@@ -22,7 +24,6 @@ use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
 use crate::recipe::Engine;
 use crate::report::Plan;
-use crate::reuse::content::Disks;
 use crate::reuse::{ExistingDisk, PlacedContent, Reuse};
 use crate::workplace::{Workplace, open_existing_store, open_store};
 
@@ -46,8 +47,8 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: &(dyn Fn(Event) +
     store.iter().for_each(|store| store.set_durable(output.sync));
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, control)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
-    let window = draft.window(0);
-    let disk = (*job.engine() == Engine::Native).then_some(window);
+    let window = job.format.base().map(|base| draft.window(base));
+    let disk = window.filter(|_| *job.engine() == Engine::Native);
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
     let cx = UnpackContext { keep_packs, disk, ..UnpackContext::new(store.as_ref(), place.path(), way, control, on) };
@@ -81,34 +82,12 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: &(dyn Fn(Event) +
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id());
     let options = recipe.ext4_options(layers.base_pack());
-    let (numbers, placed) = match job.engine() {
-        Engine::Native => {
-            let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
-            let numbers = Numbers::planned(&layout);
-            numbers.announce(on);
-            draft.check_room(content_bytes(&tree))?;
-            clock.next(Stage::Write);
-            layers.relocate_base_pack(&layout, window)?;
-            if let Some(reuse) = &reuse {
-                layers.look_on_disks(Disks::new(reuse), layout.placements())?;
-            }
-            window.set_len(layout.len_bytes())?;
-            let disk = window.sink();
-            layout.write_metadata(&tree, &disk)?;
-            layers.write(layout.placements(), &disk)?;
-            let is_noted = reuse.is_some() && output.sync;
-            let placed = is_noted.then(|| layers.placed_content(layout.placements(), window.base()));
-            (numbers, placed.unwrap_or_default())
-        }
-        Engine::Mkfs(programs) => {
-            draft.check_room(content_bytes(&tree))?;
-            clock.next(Stage::Write);
-            let scratch = place.subdirectory("mkfs")?;
-            let disk = mkfs::Disk { file: draft.file(), path: draft.path() };
-            let made = mkfs::write(&tree, &layers.packs()?, &options, programs, &scratch, disk);
-            (made.map_err(|error| layers.blame(error))?.into(), PlacedContent::default())
-        }
+    let writing = Writing { recipe: &recipe, output, tree: &tree, options: &options, draft: &draft, window, on };
+    let written = match job.engine() {
+        Engine::Native => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
+        Engine::Mkfs(programs) => writing.read(&layers, &place, programs, &mut clock)?,
     };
+    let Written { numbers, placed } = written;
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
     drop((tree, layers));
     let finished = Finished { plan, reused: None, placed, draft, store: store.as_ref(), reuse, clock };

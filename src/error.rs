@@ -80,6 +80,12 @@ pub enum Error {
     /// The other engine failed.
     #[error(transparent)]
     Mkfs(#[from] cvbake_ext4::mkfs::Error),
+    /// The format that was asked for can't hold the filesystem.
+    #[error(transparent)]
+    TooLarge(#[from] cvbake_disk::TooLarge),
+    /// The same of a VHDX file.
+    #[error(transparent)]
+    Vhdx(#[from] cvbake_vhdx::Error),
     /// The files don't fit an archive, or it can't be written.
     #[error(transparent)]
     Rootfs(#[from] cvbake_rootfs::Error),

@@ -6,8 +6,25 @@
 //!
 //! Every stage is a crate of its own and does one thing: first a plan without side effects, then
 //! what the plan says. What one stage hands to the next is a value that can be printed, compared
-//! and tested. The words used here are listed in `docs/architecture.md`; `docs/library.md` shows
-//! how to call the library.
+//! and tested. `docs/architecture.md` has a drawing; `docs/library.md` shows how to call the
+//! library.
+//!
+//! # Ten words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | index | the list of the files in a layer, with every attribute, without content |
+//! | pack | the content of the files in a layer, in blocks of 4 KiB, without blocks of zeros |
+//! | tree | all files of an image after merging its layers |
+//! | layout | which block of the filesystem holds what |
+//! | placement | a piece of a pack, and where in the filesystem it goes |
+//! | base pack | the largest pack, which is unpacked onto the disk itself |
+//! | draft | an output that has no name yet |
+//! | container | what is around a filesystem in a file, and where in the file each part of it is |
+//! | recipe | the content of a bake, and everything else that the bytes of the disk follow from |
+//! | pin | a note in the store that a running process uses something |
+//!
+//! # Crates
 //!
 //! | crate | what | may use |
 //! |---|---|---|
@@ -23,9 +40,10 @@
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk`, `durable` |
+//! | [`vhdx`] | the length of a disk, and which of it is written → a VHDX file, planned | `disk` |
 //! | this one | wiring: the order ([`bake()`]), errors and exit codes ([`error`]), events, and the program around it | all |
 //!
-//! Decisions that hold everywhere:
+//! # Decisions that hold everywhere
 //!
 //! * **No path of an image becomes a path of the host.** There is no extraction: attributes go from
 //!   the archive into an index, from there into inodes. So owners, devices, capabilities and ACLs
@@ -55,6 +73,7 @@ pub mod control;
 pub mod error;
 pub mod event;
 mod everything;
+mod format;
 pub mod images;
 mod known;
 mod layers;
@@ -82,6 +101,8 @@ pub use cvbake_store as store;
 pub use cvbake_tree as tree;
 pub use cvbake_unpack as unpack;
 pub use cvbake_verify as verify;
+pub use cvbake_vhdx as vhdx;
+pub use format::Format;
 pub use layers::KeepPacks;
 pub use pull::{PullJob, Pulled, pull};
 pub use push::{PushJob, PushSelect, Pushed, push};

@@ -1,9 +1,16 @@
 //! What a bake makes, in one value: the content and everything else that the bytes of the disk are
 //! a function of. What names a bake, what is derived and what is planned comes from it.
 
+use std::ops::Range;
+
+use cvbake_disk::{Container, Subformat};
 use cvbake_ext4::{Inodes, Options, Size, mkfs};
 use cvbake_verify::{Algorithm, Digest};
+use cvbake_vhdx::Identity;
 use serde::Serialize;
+
+use crate::error::Error;
+use crate::format::Format;
 
 /// Changes whenever the same layers and options give other bytes than they did.
 const GENERATION: u32 = 3;
@@ -76,6 +83,7 @@ pub(crate) struct Recipe<'j> {
     /// the same files.
     pub(crate) content: Digest,
     pub(crate) filesystem: &'j Filesystem,
+    pub(crate) format: Format,
     /// The time of what the image gives no time, in seconds since 1970.
     pub(crate) epoch: i64,
 }
@@ -88,6 +96,7 @@ struct Written<'a> {
     generation: u32,
     content: String,
     epoch: i64,
+    format: String,
     filesystem: &'static str,
     engine: &'static str,
     size: String,
@@ -101,13 +110,19 @@ struct Written<'a> {
 impl Recipe<'_> {
     /// What names the bake.
     pub(crate) fn key(&self) -> Digest {
-        let Recipe { content, filesystem: Filesystem::Ext4(ext4), epoch } = self;
+        self.written(env!("CARGO_PKG_VERSION"))
+    }
+
+    /// The digest of all of it, as a version of the program writes it.
+    fn written(&self, version: &'static str) -> Digest {
+        let Recipe { content, filesystem: Filesystem::Ext4(ext4), format, epoch } = self;
         let Ext4 { engine, size, inodes, label, uuid, hash_seed, journal } = ext4;
         let written = Written {
-            version: env!("CARGO_PKG_VERSION"),
+            version,
             generation: GENERATION,
             content: content.to_string(),
             epoch: *epoch,
+            format: format!("{format:?}"),
             filesystem: "ext4",
             engine: match engine {
                 Engine::Native => "native",
@@ -125,20 +140,39 @@ impl Recipe<'_> {
         Digest::sha256(&text)
     }
 
-    /// A UUID (version 8 of RFC 9562) that is a function of the content, and of what it is for.
+    /// A UUID that is a function of the content, and of what it is for.
     fn derived(&self, purpose: &str) -> [u8; 16] {
-        let hash = Digest::of(Algorithm::Sha256, format!("cvbake {purpose} {}", self.content).as_bytes());
-        let mut uuid = [0; 16];
-        uuid.copy_from_slice(&hash.bytes()[..16]);
-        uuid[6] = 0x80 | uuid[6] & 0x0f;
-        uuid[8] = 0x80 | uuid[8] & 0x3f;
-        uuid
+        uuid(purpose, &self.content)
+    }
+
+    /// A UUID that is a function of everything that the bytes of the disk are a function of: where
+    /// two disks have the same, nobody can tell them apart.
+    pub(crate) fn named(&self, purpose: &str) -> [u8; 16] {
+        uuid(purpose, &self.written("any"))
     }
 
     /// The filesystem's identity.
     pub(crate) fn uuid(&self) -> [u8; 16] {
         let Filesystem::Ext4(ext4) = self.filesystem;
         ext4.uuid.unwrap_or_else(|| self.derived("filesystem"))
+    }
+
+    /// The file for a filesystem of this length, of which these ranges are written.
+    pub(crate) fn container(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
+        Ok(match self.format {
+            Format::Raw => Container::raw(len_bytes),
+            Format::Qcow2 => Container::qcow2(len_bytes, used)?,
+            Format::Vhd(Subformat::Fixed) => Container::fixed_vhd(len_bytes, self.named("VHD"))?,
+            Format::Vhd(Subformat::Dynamic) => Container::dynamic_vhd(len_bytes, used, self.named("VHD"))?,
+            Format::Vhdx(options) => {
+                let identity = Identity {
+                    file_write: self.named("VHDX file"),
+                    data_write: self.named("VHDX content"),
+                    virtual_disk: self.named("VHDX disk"),
+                };
+                options.plan(len_bytes, used, &identity)?
+            }
+        })
     }
 
     /// What an ext4 filesystem is planned by; `base_pack` is the one that is left as it is.
@@ -155,6 +189,16 @@ impl Recipe<'_> {
             base_pack,
         }
     }
+}
+
+/// A UUID (version 8 of RFC 9562) that is a function of a digest, and of what it is for.
+fn uuid(purpose: &str, digest: &Digest) -> [u8; 16] {
+    let hash = Digest::of(Algorithm::Sha256, format!("cvbake {purpose} {digest}").as_bytes());
+    let mut uuid = [0; 16];
+    uuid.copy_from_slice(&hash.bytes()[..16]);
+    uuid[6] = 0x80 | uuid[6] & 0x0f;
+    uuid[8] = 0x80 | uuid[8] & 0x3f;
+    uuid
 }
 
 #[cfg(test)]
@@ -181,13 +225,17 @@ mod tests {
         ];
         let mut keys: Vec<Digest> = variants
             .iter()
-            .map(|ext4| Recipe { content, filesystem: &Filesystem::Ext4(ext4.clone()), epoch: 0 }.key())
+            .map(|ext4| {
+                let filesystem = &Filesystem::Ext4(ext4.clone());
+                Recipe { content, filesystem, format: Format::Raw, epoch: 0 }.key()
+            })
             .collect();
         let filesystem = Filesystem::default();
-        keys.push(Recipe { content, filesystem: &filesystem, epoch: 1 }.key());
-        keys.push(Recipe { content: Digest::sha256(b"other"), filesystem: &filesystem, epoch: 0 }.key());
+        let same = Recipe { content, filesystem: &filesystem, format: Format::Raw, epoch: 0 };
+        keys.push(Recipe { epoch: 1, ..same.clone() }.key());
+        keys.push(Recipe { format: Format::Qcow2, ..same.clone() }.key());
+        keys.push(Recipe { content: Digest::sha256(b"other"), ..same.clone() }.key());
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
-        let same = Recipe { content, filesystem: &filesystem, epoch: 0 };
         assert_eq!(same.key(), keys[0]);
         assert_ne!(same.uuid(), same.ext4_options(None).hash_seed);
     }

@@ -29,6 +29,7 @@ const ESSENTIAL_PROGRAMS: &[&str] = &[
     "cut",
     "date",
     "dirname",
+    "dpkg",
     "dpkg-deb",
     "env",
     "find",

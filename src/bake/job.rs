@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use cvbake_verify::{Digest, Image, Want};
 
+use crate::format::Format;
 use crate::layers::{KeepPacks, Layers};
 use crate::recipe::{Engine, Filesystem, Recipe};
 use crate::source::ImageSource;
@@ -21,6 +22,8 @@ pub struct Job {
     pub want: Want,
     /// What the disk becomes.
     pub filesystem: Filesystem,
+    /// What it is stored as.
+    pub format: Format,
     /// The time of what the image gives no time, in seconds since 1970.
     pub epoch: i64,
     /// Where to keep what other bakes can use; nothing is kept, nor anything kept used, if there is
@@ -62,6 +65,7 @@ impl Job {
             registry: cvbake_fetch::Options::default(),
             want: Want::host(),
             filesystem: Filesystem::default(),
+            format: Format::default(),
             epoch: 0,
             store: None,
             temporary: std::env::temp_dir(),
@@ -76,6 +80,7 @@ impl Job {
     pub(super) fn recipe(&self, content: Digest) -> Recipe<'_> {
         let Job {
             filesystem,
+            format,
             epoch,
             source: _,
             registry: _,
@@ -86,7 +91,7 @@ impl Job {
             reuse: _,
             jobs: _,
         } = self;
-        Recipe { content, filesystem, epoch: *epoch }
+        Recipe { content, filesystem, format: *format, epoch: *epoch }
     }
 
     pub(super) fn engine(&self) -> &Engine {

@@ -41,6 +41,8 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Store(error) => Some(error),
             Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
             Error::Usage { .. }
+            | Error::TooLarge(_)
+            | Error::Vhdx(_)
             | Error::NoStore { .. }
             | Error::DamagedStore { .. }
             | Error::NoSuchImage { .. }

@@ -38,7 +38,9 @@ pub(super) const BASE_LAYER_MIN: u64 = BASE_PACK_MIN / 8;
 impl Layers<'_> {
     /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet,
     /// unless an attempt at a layer has failed and the layer was found in the store then.
-    pub(crate) fn relocate_base_pack(&mut self, layout: &Layout, disk: Window<'_>) -> Result<(), Error> {
+    pub(crate) fn relocate_base_pack(&mut self, layout: &Layout, disk: Option<Window<'_>>) -> Result<(), Error> {
+        // Where blocks are mapped, nothing could be unpacked to its place.
+        let Some(disk) = disk else { return Ok(()) };
         let Some(at) = self.unpacked.iter().position(|unpacked| matches!(unpacked.content, Content::Disk)) else {
             return Ok(disk.clear_all()?);
         };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::bake::Place;
+use crate::support::bake::{Bake, Place};
 use crate::support::case::{Case, Expected, Failure};
 use crate::support::run::Outcome;
 use crate::support::{expected, oracle, seen};
@@ -62,8 +62,8 @@ fn run_group(group: &str) {
     assert!(failures.is_empty(), "{} of {} fixtures:\n{}", failures.len(), files.len(), failures.join("\n"));
 }
 
-fn run(case: &Case) {
-    let place = Place::with(&case.images);
+/// The bake of a fixture, as the fixture wants it.
+pub(crate) fn bake(case: &Case, place: &Place) -> Bake {
     let mut bake = place.bake().args(&case.args);
     if let Some(platform) = &case.platform {
         bake = bake.platform(platform);
@@ -71,7 +71,12 @@ fn run(case: &Case) {
     for (name, value) in &case.env {
         bake = bake.env(name, value);
     }
-    let outcome = bake.run();
+    bake
+}
+
+fn run(case: &Case) {
+    let place = Place::with(&case.images);
+    let outcome = bake(case, &place).run();
     let warnings = outcome.warnings();
     for text in &case.warnings {
         assert!(warnings.iter().any(|line| line.contains(text)), "no warning of {text}: {}", outcome.describe());

@@ -1,12 +1,17 @@
 //! The library, as `docs/library.md` shows it.
 
 use crate::support::bake::Place;
+use crate::support::oracle;
 use crate::support::sample;
 use crate::support::server::{Answer, Server};
 
 #[path = "../../examples/bake.rs"]
 #[expect(dead_code, reason = "the program around the example; here the function is called")]
 mod bake;
+
+#[path = "../../examples/filesystem.rs"]
+#[expect(dead_code, reason = "the program around the example; here the functions are called")]
+mod filesystem;
 
 #[path = "../../examples/inspect.rs"]
 #[expect(dead_code, reason = "the program around the example; here the functions are called")]
@@ -22,6 +27,19 @@ fn the_example_bakes() {
     let by_program = place.bake().args(["--digest", "--json", "--label", "root"]).ok();
     let by_program: serde_json::Value = serde_json::from_str(&by_program.stdout).unwrap();
     assert_eq!(baked.digest.unwrap().hex(), by_program["disk"]["sha256"], "the same disk as the program's");
+}
+
+#[test]
+fn the_example_writes_a_filesystem() {
+    let place = Place::new();
+    let (tree, pack) = filesystem::tree(b"example\n").unwrap();
+    filesystem::write(&tree, &pack, &place.disk()).unwrap();
+    let listing = oracle::agreed_listing(&place.disk());
+    for line in
+        ["/dev/console char", "/etc/hostname file 0644 0:0 mtime=1700000000.000000000 size=8", "link:/etc/hostname.old"]
+    {
+        assert!(listing.contains(line), "{line} is not in {listing}");
+    }
 }
 
 /// Wherever a bake is when it is cancelled, it ends, and nothing of it is left; the next one with
@@ -81,7 +99,7 @@ fn the_example_inspects() {
 fn the_page_quotes_the_examples() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
-    for path in ["examples/bake.rs", "examples/inspect.rs"] {
+    for path in ["examples/bake.rs", "examples/inspect.rs", "examples/filesystem.rs"] {
         let example = read(path).replace("pub(crate) ", "");
         let (_, rest) =
             example.split_once("// docs/library.md quotes from here\n").expect("the beginning of the quotation");

@@ -301,7 +301,7 @@ fn look(target: &Path, replace: bool) -> Result<(Directory, OsString), Error> {
 }
 
 /// What of a file of this length is no hole. Where holes can't be asked for, all is content.
-fn content(file: &File, len: u64) -> impl Iterator<Item = Range<u64>> {
+pub fn content(file: &File, len: u64) -> impl Iterator<Item = Range<u64>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         if at >= len {

@@ -5,6 +5,8 @@
 //! * [`Raw`] is the sink that is a plain file.
 //! * [`Window`] is the part of an output that is a filesystem, block for block: all that whoever
 //!   fills it knows of the file.
+//! * [`Container`] is what is around a filesystem in a file (a header, a virtual disk's block map),
+//!   planned before a byte is written.
 //! * [`Draft`] is an output under construction. It has a temporary name beside the target, and gets
 //!   the target's name only when it is whole and on stable storage. Whatever happens before that
 //!   leaves no file that looks finished, and the next run for the same target removes what a killed
@@ -12,11 +14,9 @@
 //!
 //! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most
 //! that are too large.
-//!
-//! A container around the blocks (a partition table, a virtual disk's block map) is another sink
-//! over a sink.
 #![forbid(unsafe_code)]
 
+mod container;
 mod directory;
 mod draft;
 mod early;
@@ -26,7 +26,8 @@ mod room;
 mod sink;
 mod window;
 
-pub use draft::{Draft, check};
+pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
+pub use draft::{Draft, check, content};
 pub use error::Error;
 pub use raw::Raw;
 pub use room::free_bytes;

@@ -48,14 +48,6 @@ impl<'d> Window<'d> {
         Ok(len.saturating_sub(self.base))
     }
 
-    /// Gives the filesystem its length; what was never written reads as zeros.
-    ///
-    /// # Errors
-    /// When the filesystem that the file lies on does not hold a file of this length.
-    pub fn set_len(self, len: u64) -> Result<(), Error> {
-        self.draft.set_len(self.base + len)
-    }
-
     /// Takes away what was written in the window, and what is behind it.
     ///
     /// # Errors
@@ -132,8 +124,6 @@ mod tests {
                 assert_eq!(blocks, [1, 0, 0, 1], "{base}");
                 assert!(bytes.chunks(4096).all(|block| block.iter().all(|byte| *byte == block[0])));
             }
-            window.set_len(1 << 20).unwrap();
-            assert_eq!(draft.file().metadata().unwrap().len(), base + (1 << 20));
             window.clear_all().unwrap();
             let mut front = Vec::new();
             std::io::Read::read_to_end(&mut draft.file(), &mut front).unwrap();

@@ -32,12 +32,13 @@
 //!   them: `64bit` beyond 16 TiB, `large_dir` for directories of millions of long names.
 //! * **It is deterministic**: no clock, no random numbers, no order that depends on threads.
 //!
-//! The other engine, [`mkfs`], leaves the work to e2fsprogs.
+//! The other engine, `mkfs` (a feature, on by default), leaves the work to e2fsprogs.
 #![forbid(unsafe_code)]
 
 mod error;
 mod format;
 mod layout;
+#[cfg(feature = "mkfs")]
 pub mod mkfs;
 mod options;
 mod readable;

@@ -1,0 +1,109 @@
+//! From a tree to the disk, by one of the two kinds of writers that there are.
+//!
+//! * A **placing** writer plans first. It says which block of which pack goes where, and writes
+//!   only what is not content; whoever has the content puts it there, by whatever way is fastest:
+//!   several layers at once, shared with a pack, copied from an earlier disk, or unpacked to its
+//!   place before there was a plan. Our own ext4 is one.
+//! * A **reading** writer is given the tree and the packs, reads what it needs, and says afterwards
+//!   what it has made. It can be anybody's: e2fsprogs is one, and so is a tar.
+
+use std::fs::File;
+use std::ops::Range;
+
+use cvbake_disk::{Draft, Sink as _, Window, content};
+use cvbake_ext4::{Layout, Options, mkfs};
+use cvbake_tree::Tree;
+
+use super::job::Output;
+use super::plan::{Numbers, content_bytes};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::event::{Event, Stage};
+use crate::layers::Layers;
+use crate::recipe::Recipe;
+use crate::reuse::content::Disks;
+use crate::reuse::{PlacedContent, Reuse};
+use crate::workplace::Workplace;
+
+/// What is written, and where.
+pub(super) struct Writing<'a> {
+    pub(super) recipe: &'a Recipe<'a>,
+    pub(super) output: &'a Output,
+    pub(super) tree: &'a Tree,
+    pub(super) options: &'a Options,
+    pub(super) draft: &'a Draft,
+    /// The filesystem in the draft, if it is stored in one piece.
+    pub(super) window: Option<Window<'a>>,
+    pub(super) on: &'a (dyn Fn(Event) + Sync),
+}
+
+/// What was written.
+pub(super) struct Written {
+    pub(super) numbers: Numbers,
+    /// Where content is on the disk, as far as that is worth a note.
+    pub(super) placed: PlacedContent,
+}
+
+impl Writing<'_> {
+    /// By our own writer of ext4.
+    pub(super) fn place(
+        &self,
+        layers: &mut Layers<'_>,
+        reuse: Option<&Reuse<'_>>,
+        clock: &mut Clock<'_>,
+    ) -> Result<Written, Error> {
+        let &Writing { recipe, output, tree, options, draft, window, on } = self;
+        let layout = Layout::plan(tree, options).map_err(|error| layers.blame(error))?;
+        let container = recipe.container(layout.len_bytes(), layout.used_ranges())?;
+        let numbers = Numbers::planned(&layout);
+        numbers.announce(on);
+        draft.check_room(content_bytes(tree))?;
+        clock.next(Stage::Write);
+        layers.relocate_base_pack(&layout, window)?;
+        if let Some(reuse) = reuse {
+            layers.look_on_disks(Disks::new(reuse), layout.placements())?;
+        }
+        let disk = container.begin(draft)?;
+        layout.write_metadata(tree, &disk)?;
+        layers.write(layout.placements(), &disk)?;
+        disk.finish()?;
+        let noted = window.filter(|_| reuse.is_some() && output.sync);
+        let placed = noted.map(|window| layers.placed_content(layout.placements(), window.base()));
+        Ok(Written { numbers, placed: placed.unwrap_or_default() })
+    }
+
+    /// By the programs of e2fsprogs.
+    pub(super) fn read(
+        &self,
+        layers: &Layers<'_>,
+        place: &Workplace,
+        programs: &mkfs::Programs,
+        clock: &mut Clock<'_>,
+    ) -> Result<Written, Error> {
+        let &Writing { recipe, tree, options, draft, .. } = self;
+        draft.check_room(content_bytes(tree))?;
+        clock.next(Stage::Write);
+        let scratch = place.subdirectory("mkfs")?;
+        let packs = layers.packs()?;
+        let write = |disk| mkfs::write(tree, &packs, options, programs, &scratch, disk);
+        if self.window.is_some_and(|window| window.base() == 0) {
+            let made = write(mkfs::Disk { file: draft.file(), path: draft.path() });
+            let numbers = made.map_err(|error| layers.blame(error))?;
+            // What is around a filesystem that begins where the file does is behind it.
+            recipe.container(numbers.len_bytes, std::iter::empty())?.begin(draft)?.finish()?;
+            return Ok(Written { numbers: numbers.into(), placed: PlacedContent::default() });
+        }
+        // The programs want a file of their own; what they have written of it is copied.
+        let path = scratch.with_extension("ext4");
+        let raw = File::options().read(true).write(true).create_new(true).open(&path);
+        let raw = raw.map_err(|source| Error::scratch(&path, source))?;
+        let made = write(mkfs::Disk { file: &raw, path: &path }).map_err(|error| layers.blame(error))?;
+        let written: Vec<Range<u64>> = content(&raw, made.len_bytes).collect();
+        let container = recipe.container(made.len_bytes, written.iter().cloned())?;
+        let disk = container.begin(draft)?;
+        written.iter().try_for_each(|range| disk.copy_at(range.start, &raw, range.start, range.end - range.start))?;
+        disk.finish()?;
+        let numbers = made.into();
+        Ok(Written { numbers, placed: PlacedContent::default() })
+    }
+}

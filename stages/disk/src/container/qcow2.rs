@@ -1,0 +1,232 @@
+//! qcow2, version 3: the format of QEMU.
+//!
+//! ```text
+//! header │ refcount table │ refcount blocks │ L1 table │ L2 tables │ clusters of the disk, in its order
+//! ```
+//!
+//! Every part begins at a cluster. An L2 table is there only where the disk has a cluster that is
+//! written; so the tables take a thousandth of what is written, however large the disk is. No
+//! cluster is compressed, and none is in use twice.
+//!
+//! Specification: `docs/interop/qcow2.rst` of QEMU. Left zero: backing file and snapshots, because
+//! there are none; encryption; all feature bits, among them `lazy_refcounts`, because reference
+//! counts are right; the header extensions, of which only the end is there.
+
+use std::ops::Range;
+
+use zerocopy::byteorder::big_endian::{U32, U64};
+use zerocopy::{Immutable, IntoBytes, KnownLayout};
+
+use super::{Container, Piece, Run, TooLarge, units};
+
+/// The unit of the format, in bytes. QEMU's own default: smaller ones make larger tables, larger
+/// ones waste more of the last cluster of a run.
+const CLUSTER: u64 = 1 << CLUSTER_BITS;
+const CLUSTER_BITS: u32 = 16;
+
+/// Entries in a cluster of 8-byte entries: of an L1, L2 or refcount table.
+const ENTRIES: u64 = CLUSTER / 8;
+
+/// Reference counts have 2 bytes each.
+const REFCOUNT_ORDER: u32 = 4;
+const REFCOUNTS: u64 = CLUSTER / 2;
+
+/// Bit 63 of an entry: what it points to is in use exactly once.
+const QCOW_OFLAG_COPIED: u64 = 1 << 63;
+
+/// How QEMU limits the L1 table, in bytes, and with it the disk: 2 PiB with these clusters.
+const QCOW_MAX_L1_SIZE: u64 = 32 << 20;
+
+#[derive(IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct QCowHeader {
+    magic: [u8; 4],
+    version: U32,
+    backing_file_offset: U64,
+
+    backing_file_size: U32,
+    cluster_bits: U32,
+    size: U64,
+
+    crypt_method: U32,
+    l1_size: U32,
+    l1_table_offset: U64,
+
+    refcount_table_offset: U64,
+    refcount_table_clusters: U32,
+    nb_snapshots: U32,
+
+    snapshots_offset: U64,
+    incompatible_features: U64,
+
+    compatible_features: U64,
+    autoclear_features: U64,
+
+    refcount_order: U32,
+    header_length: U32,
+}
+
+const _: () = assert!(size_of::<QCowHeader>() == 104);
+
+impl Container {
+    /// A qcow2 file for a disk of this length, of which these ranges are written. A length that is
+    /// no multiple of a sector is rounded up, as the format demands.
+    ///
+    /// # Errors
+    /// When the disk is larger than QEMU opens.
+    pub fn qcow2(len_bytes: u64, used: impl IntoIterator<Item = Range<u64>>) -> Result<Container, TooLarge> {
+        let max = QCOW_MAX_L1_SIZE / 8 * ENTRIES * CLUSTER;
+        if len_bytes > max {
+            return Err(TooLarge { format: "qcow2", len_bytes, max });
+        }
+        let size = len_bytes.next_multiple_of(512);
+        let used = units(used, CLUSTER);
+        let data_clusters: u64 = used.iter().map(|clusters| clusters.end - clusters.start).sum();
+        // One for each part of the disk that an L2 table is about, and has a cluster in use.
+        let l2_tables = units(used.iter().cloned(), ENTRIES);
+        let l2_clusters: u64 = l2_tables.iter().map(|tables| tables.end - tables.start).sum();
+        let l1_size = size.div_ceil(ENTRIES * CLUSTER);
+        let l1_clusters = l1_size.div_ceil(ENTRIES).max(1);
+        let others = 1 + l1_clusters + l2_clusters + data_clusters;
+        let (table_clusters, block_clusters) = refcount_clusters(others);
+
+        let refcount_table = 1;
+        let refcount_blocks = refcount_table + table_clusters;
+        let l1_table = refcount_blocks + block_clusters;
+        let first_l2 = l1_table + l1_clusters;
+        let first_data = first_l2 + l2_clusters;
+        let end = first_data + data_clusters;
+
+        let narrow = |count: u64| U32::new(u32::try_from(count).expect("limited by the length of the disk"));
+        let header = QCowHeader {
+            magic: *b"QFI\xfb",
+            version: U32::new(3),
+            backing_file_offset: U64::ZERO,
+            backing_file_size: U32::ZERO,
+            cluster_bits: U32::new(CLUSTER_BITS),
+            size: U64::new(size),
+            crypt_method: U32::ZERO,
+            l1_size: narrow(l1_size),
+            l1_table_offset: U64::new(l1_table * CLUSTER),
+            refcount_table_offset: U64::new(refcount_table * CLUSTER),
+            refcount_table_clusters: narrow(table_clusters),
+            nb_snapshots: U32::ZERO,
+            snapshots_offset: U64::ZERO,
+            incompatible_features: U64::ZERO,
+            compatible_features: U64::ZERO,
+            autoclear_features: U64::ZERO,
+            refcount_order: U32::new(REFCOUNT_ORDER),
+            header_length: narrow(size_of::<QCowHeader>() as u64),
+        };
+        let cluster_at = |cluster: u64| Entries::at(cluster * CLUSTER);
+        let mut table = cluster_at(refcount_table);
+        (refcount_blocks..l1_table).for_each(|block| table.push(block * CLUSTER));
+        let mut l1 = cluster_at(l1_table);
+        let mut l2 = cluster_at(first_l2);
+        let (mut l2_cluster, mut data_cluster) = (first_l2, first_data);
+        for table in l2_tables.iter().cloned().flatten() {
+            l1.skip_to(table);
+            l1.push((l2_cluster * CLUSTER) | QCOW_OFLAG_COPIED);
+            l2_cluster += 1;
+        }
+        let mut runs = Vec::with_capacity(used.len());
+        let mut tables_before = 0;
+        let mut tables = l2_tables.iter().cloned().flatten().peekable();
+        for clusters in &used {
+            let len = (clusters.end - clusters.start) * CLUSTER;
+            runs.push(Run { from: clusters.start * CLUSTER, to: data_cluster * CLUSTER, len });
+            for cluster in clusters.clone() {
+                while tables.next_if(|&table| table < cluster / ENTRIES).is_some() {
+                    tables_before += 1;
+                }
+                l2.skip_to(tables_before * ENTRIES + cluster % ENTRIES);
+                l2.push((data_cluster * CLUSTER) | QCOW_OFLAG_COPIED);
+                data_cluster += 1;
+            }
+        }
+        let counts = vec![[0, 1]; usize::try_from(end).expect("fewer clusters than bytes in memory")];
+        let refcounts = Piece { offset: refcount_blocks * CLUSTER, bytes: counts.concat() };
+        let header = Piece { offset: 0, bytes: header.as_bytes().to_vec() };
+        let pieces = vec![table.into_piece(), refcounts, l1.into_piece(), l2.into_piece(), header];
+        // A last cluster may be longer than what the filesystem has of it.
+        Ok(Container::new(end * CLUSTER, runs, pieces))
+    }
+}
+
+/// How many clusters the refcount table and the refcount blocks take, beside others that they
+/// count too.
+fn refcount_clusters(others: u64) -> (u64, u64) {
+    let (mut table, mut blocks) = (1, 1);
+    loop {
+        let needed_blocks = (others + table + blocks).div_ceil(REFCOUNTS);
+        let needed_table = needed_blocks.div_ceil(ENTRIES);
+        if (needed_table, needed_blocks) == (table, blocks) {
+            return (table, blocks);
+        }
+        (table, blocks) = (needed_table.max(table), needed_blocks.max(blocks));
+    }
+}
+
+/// A table of 8-byte entries.
+struct Entries {
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Entries {
+    fn at(offset: u64) -> Entries {
+        Entries { offset, bytes: Vec::new() }
+    }
+
+    /// Leaves the entries before a number zero.
+    fn skip_to(&mut self, number: u64) {
+        self.bytes.resize(usize::try_from(number * 8).expect("a table in memory"), 0);
+    }
+
+    fn push(&mut self, entry: u64) {
+        self.bytes.extend_from_slice(&entry.to_be_bytes());
+    }
+
+    fn into_piece(self) -> Piece {
+        Piece { offset: self.offset, bytes: self.bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tables count themselves.
+    #[test]
+    fn reference_counts_are_of_all_clusters() {
+        for others in [1, REFCOUNTS - 3, REFCOUNTS - 2, REFCOUNTS - 1, REFCOUNTS * ENTRIES, REFCOUNTS * ENTRIES * 3] {
+            let (table, blocks) = refcount_clusters(others);
+            assert!(blocks * REFCOUNTS >= others + table + blocks && table * ENTRIES >= blocks, "{others}");
+            assert!((blocks - 1) * REFCOUNTS < others + table + blocks, "{others}: no more than needed");
+        }
+    }
+
+    #[test]
+    fn tables_are_there_where_something_is_written() {
+        const GIB: u64 = 1 << 30;
+        let container = Container::qcow2(100 * GIB, [4096..8192, 7 * GIB - 1..7 * GIB + 1, 99 * GIB..99 * GIB + 1]);
+        let container = container.unwrap();
+        // The header, the refcount table and block, L1, four L2 tables.
+        let data = 8 * CLUSTER;
+        let run = |from, number, clusters| Run { from, to: data + number * CLUSTER, len: clusters * CLUSTER };
+        assert_eq!(container.runs(), [run(0, 0, 1), run(7 * GIB - CLUSTER, 1, 2), run(99 * GIB, 3, 1)]);
+        assert_eq!(container.len_bytes(), 12 * CLUSTER);
+        let empty = Container::qcow2(0, []).unwrap();
+        assert_eq!((empty.runs(), empty.len_bytes()), (&[][..], 4 * CLUSTER));
+    }
+
+    #[test]
+    fn a_disk_may_be_too_large() {
+        assert!(Container::qcow2(2 << 50, []).is_ok());
+        let error = Container::qcow2((2 << 50) + 1, []).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the disk has 2251799813685249 bytes, expected at most 2251799813685248 in qcow2"
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! The length of a disk, and which ranges of it are written → a VHDX file, planned.
+//!
+//! ```text
+//! fixed     headers │ log │ metadata │ the disk, block by block │ block allocation table
+//! dynamic   headers │ log │ metadata │ block allocation table │ the blocks that are written
+//! ```
+//!
+//! [`Options::plan`] makes a [`Container`](cvbake_disk::Container): a value that says where in the file each block of the
+//! disk is, and which bytes the format adds. Nothing is read or written here.
+//!
+//! * **In a fixed disk, the table is behind the disk**, so the disk begins at a place that is known
+//!   before its length is ([`Options::base`]), and can be filled before it is planned. The format
+//!   leaves the order of its regions open.
+//! * **Blocks are 1 MiB, unless said otherwise.** Microsoft advises that for disks of Linux, whose
+//!   filesystems write here and there: with the usual 32 MiB a disk grows faster than its files.
+//! * **Every block begins at a multiple of its size** in the file. The format demands multiples of
+//!   1 MiB; some readers want more.
+//! * **Blocks that are not written have an entry of zeros.** An offset in such an entry is legal,
+//!   and makes Hyper-V fail to read, as QEMU's authors found.
+//! * **The log is empty and there are no metadata but the five that a reader needs**: some readers
+//!   refuse any other.
+//! * **It is deterministic**: identities are the caller's, and the sequence numbers of the two
+//!   headers are 1 and 2.
+//!
+//! Specification: \[MS-VHDX\], "Virtual Hard Disk v2 (VHDX) File Format". The names of fields are
+//! those in it.
+#![forbid(unsafe_code)]
+
+mod format;
+mod plan;
+
+pub use plan::{Error, Identity, Options};

@@ -1,0 +1,314 @@
+//! Where everything in a VHDX file is.
+
+use std::ops::Range;
+
+use cvbake_disk::{Container, Piece, Run, Subformat, TooLarge, units};
+use zerocopy::byteorder::little_endian::{U16, U32, U64};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::format::*;
+
+/// The longest disk of the format.
+const MAX: u64 = 64 << 40;
+
+const LOG: u64 = MIB;
+const LOG_LEN: u64 = MIB;
+const METADATA: u64 = LOG + LOG_LEN;
+const METADATA_LEN: u64 = MIB;
+/// Where blocks, or the block allocation table, may begin.
+const REST: u64 = METADATA + METADATA_LEN;
+
+/// What a VHDX file is to be like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Options {
+    /// Whether it has all blocks.
+    pub subformat: Subformat,
+    /// How many bytes of the disk a block has: a power of two from 1 MiB to 256 MiB.
+    pub block_size: u32,
+    /// How many bytes a sector of the disk has: 512 or 4096.
+    pub logical_sector_size: u32,
+}
+
+/// What names a VHDX file, as UUIDs are written: three different ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The file as it is.
+    pub file_write: [u8; 16],
+    /// What is on the disk: a differencing disk names its parent by it.
+    pub data_write: [u8; 16],
+    /// The disk, which a guest sees as its identification.
+    pub virtual_disk: [u8; 16],
+}
+
+/// Why there is no such file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A block that the format does not have.
+    #[error("a VHDX block of {block_size} bytes: expected a power of two from 1 MiB to 256 MiB")]
+    BlockSize {
+        /// Its size.
+        block_size: u32,
+    },
+    /// A sector that the format does not have.
+    #[error("a VHDX sector of {sector_size} bytes: expected 512 or 4096")]
+    SectorSize {
+        /// Its size.
+        sector_size: u32,
+    },
+    /// A disk that the format can't hold.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { subformat: Subformat::default(), block_size: 1 << 20, logical_sector_size: 512 }
+    }
+}
+
+impl Options {
+    /// Where in the file the disk begins, if it is there in one piece.
+    #[must_use]
+    pub fn base(&self) -> Option<u64> {
+        (self.subformat == Subformat::Fixed).then(|| self.first_block(REST))
+    }
+
+    /// Where the first block is, behind what ends there.
+    fn first_block(&self, end: u64) -> u64 {
+        end.next_multiple_of(self.block_size.into())
+    }
+
+    /// The file for a disk of this length, of which these ranges are written. A length that is no
+    /// multiple of a sector is rounded up.
+    ///
+    /// # Errors
+    /// When the options or the length are none that the format has.
+    pub fn plan(
+        &self,
+        len_bytes: u64,
+        used: impl IntoIterator<Item = Range<u64>>,
+        identity: &Identity,
+    ) -> Result<Container, Error> {
+        let &Options { subformat, block_size, logical_sector_size } = self;
+        if !block_size.is_power_of_two() || !(1 << 20..=256 << 20).contains(&block_size) {
+            return Err(Error::BlockSize { block_size });
+        }
+        if ![512, 4096].contains(&logical_sector_size) {
+            return Err(Error::SectorSize { sector_size: logical_sector_size });
+        }
+        let sector = u64::from(logical_sector_size);
+        if len_bytes > MAX {
+            return Err(TooLarge { format: "VHDX", len_bytes, max: MAX }.into());
+        }
+        let size = len_bytes.next_multiple_of(sector);
+        let block = u64::from(block_size);
+        let blocks = size.div_ceil(block);
+        let chunk_ratio = CHUNK_SECTORS * sector / block;
+        // Each chunk but the last has an entry for a sector bitmap behind those of its blocks.
+        let entries = blocks + blocks.saturating_sub(1) / chunk_ratio;
+        let bat_len = (entries * 8).next_multiple_of(MIB).max(MIB);
+
+        let (bat, first_block) = match subformat {
+            Subformat::Dynamic => (REST, self.first_block(REST + bat_len)),
+            Subformat::Fixed => {
+                let first = self.first_block(REST);
+                (first + blocks * block, first)
+            }
+        };
+        let entry_of = |number: u64| number + number / chunk_ratio;
+        let written = match subformat {
+            Subformat::Dynamic => units(used, block),
+            Subformat::Fixed => units(std::iter::once(0..size), block),
+        };
+        let mut at = first_block;
+        let (mut runs, mut pieces) = (Vec::new(), Vec::new());
+        for range in written {
+            let first = entry_of(range.start);
+            let len = (range.end - range.start) * block;
+            runs.push(Run { from: range.start * block, to: at, len });
+            let mut bytes = Vec::new();
+            for number in range {
+                bytes.resize(usize::try_from((entry_of(number) - first) * 8).expect("a table in memory"), 0);
+                bytes.extend_from_slice(&(at | PAYLOAD_BLOCK_FULLY_PRESENT).to_le_bytes());
+                at += block;
+            }
+            pieces.push(Piece { offset: bat + first * 8, bytes });
+        }
+        let end = at.max(bat + bat_len);
+        pieces.push(Piece { offset: METADATA, bytes: metadata_table() });
+        let items = self.metadata_items(size, identity);
+        pieces.push(Piece { offset: METADATA + u64::from(METADATA_ITEMS), bytes: items });
+        let regions = region_table(bat, bat_len);
+        pieces.extend(REGION_TABLES.map(|offset| Piece { offset, bytes: regions.clone() }));
+        let headers = HEADERS.into_iter().zip(1..);
+        pieces.extend(headers.map(|(offset, number)| Piece { offset, bytes: header(number, identity) }));
+        pieces.push(Piece { offset: 0, bytes: file_type_identifier() });
+        Ok(Container::new(end, runs, pieces))
+    }
+
+    /// The metadata items, in the order of [`ITEMS`].
+    fn metadata_items(&self, size: u64, identity: &Identity) -> Vec<u8> {
+        let flags = if self.subformat == Subformat::Fixed { LEAVE_BLOCKS_ALLOCATED } else { 0 };
+        let mut items = Vec::new();
+        items.extend_from_slice(&self.block_size.to_le_bytes());
+        items.extend_from_slice(&flags.to_le_bytes());
+        items.extend_from_slice(&size.to_le_bytes());
+        items.extend_from_slice(&guid(u128::from_be_bytes(identity.virtual_disk)));
+        items.extend_from_slice(&self.logical_sector_size.to_le_bytes());
+        // What the blocks of filesystems are aligned to anyway.
+        items.extend_from_slice(&4096_u32.to_le_bytes());
+        items
+    }
+}
+
+/// The metadata items: what each is, how long, and what a reader must know of it.
+const ITEMS: [(Guid, u32, u32); 5] = [
+    (FILE_PARAMETERS, 8, IS_REQUIRED),
+    (VIRTUAL_DISK_SIZE, 8, IS_VIRTUAL_DISK | IS_REQUIRED),
+    (VIRTUAL_DISK_ID, 16, IS_VIRTUAL_DISK | IS_REQUIRED),
+    (LOGICAL_SECTOR_SIZE, 4, IS_VIRTUAL_DISK | IS_REQUIRED),
+    (PHYSICAL_SECTOR_SIZE, 4, IS_VIRTUAL_DISK | IS_REQUIRED),
+];
+
+fn metadata_table() -> Vec<u8> {
+    let header = MetadataTableHeader {
+        signature: *b"metadata",
+        entry_count: U16::new(u16::try_from(ITEMS.len()).expect("five")),
+        ..MetadataTableHeader::new_zeroed()
+    };
+    let mut bytes = header.as_bytes().to_vec();
+    let mut offset = METADATA_ITEMS;
+    for (item_id, length, flags) in ITEMS {
+        let entry = MetadataTableEntry {
+            item_id,
+            offset: U32::new(offset),
+            length: U32::new(length),
+            flags: U32::new(flags),
+            reserved: U32::ZERO,
+        };
+        bytes.extend_from_slice(entry.as_bytes());
+        offset += length;
+    }
+    bytes
+}
+
+fn region_table(bat: u64, bat_len: u64) -> Vec<u8> {
+    let header = RegionTableHeader { signature: *b"regi", entry_count: U32::new(2), ..RegionTableHeader::new_zeroed() };
+    let region = |guid, file_offset, length| RegionTableEntry {
+        guid,
+        file_offset: U64::new(file_offset),
+        length: U32::new(u32::try_from(length).expect("limited by the length of the disk")),
+        required: U32::new(1),
+    };
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.extend_from_slice(region(BAT_REGION, bat, bat_len).as_bytes());
+    bytes.extend_from_slice(region(METADATA_REGION, METADATA, METADATA_LEN).as_bytes());
+    bytes.resize(REGION_TABLE_LEN, 0);
+    sealed(bytes)
+}
+
+fn header(sequence_number: u64, identity: &Identity) -> Vec<u8> {
+    let header = Header {
+        signature: *b"head",
+        sequence_number: U64::new(sequence_number),
+        file_write_guid: guid(u128::from_be_bytes(identity.file_write)),
+        data_write_guid: guid(u128::from_be_bytes(identity.data_write)),
+        version: U16::new(1),
+        log_length: U32::new(u32::try_from(LOG_LEN).expect("1 MiB")),
+        log_offset: U64::new(LOG),
+        ..Header::new_zeroed()
+    };
+    sealed(header.as_bytes().to_vec())
+}
+
+/// Puts the checksum, behind the signature, into a structure that has zeros there.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let checksum = crc32c::crc32c(&bytes);
+    bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+fn file_type_identifier() -> Vec<u8> {
+    let creator = concat!("cvbake ", env!("CARGO_PKG_VERSION"));
+    let mut bytes = b"vhdxfile".to_vec();
+    bytes.extend(creator.encode_utf16().flat_map(u16::to_le_bytes));
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDENTITY: Identity = Identity { file_write: [1; 16], data_write: [2; 16], virtual_disk: [3; 16] };
+
+    fn plan(options: Options, len: u64, used: &[Range<u64>]) -> Container {
+        options.plan(len, used.iter().cloned(), &IDENTITY).unwrap()
+    }
+
+    fn bytes_at(container: &Container, offset: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        for piece in container.pieces() {
+            for (at, byte) in (piece.offset..).zip(&piece.bytes) {
+                if let Some(slot) = at.checked_sub(offset).and_then(|at| bytes.get_mut(usize::try_from(at).unwrap())) {
+                    *slot = *byte;
+                }
+            }
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_guid_has_three_fields_the_other_way_round() {
+        let bytes = [0x66, 0x77, 0xC2, 0x2D, 0x23, 0xF6, 0x00, 0x42, 0x9D, 0x64, 0x11, 0x5E, 0x9B, 0xFD, 0x4A, 0x08];
+        assert_eq!(BAT_REGION, bytes);
+    }
+
+    #[test]
+    fn dynamic_has_what_is_written() {
+        let options = Options::default();
+        let container = plan(options, 5 << 30, &[0..4096, (3 << 20)..(5 << 20), ((5 << 30) - 4096)..(5 << 30)]);
+        let run = |from: u64, to: u64, len: u64| Run { from: from << 20, to: to << 20, len: len << 20 };
+        assert_eq!(container.runs(), [run(0, 4, 1), run(3, 5, 2), run(5 * 1024 - 1, 7, 1)]);
+        assert_eq!(container.len_bytes(), 8 << 20);
+        // One entry for a sector bitmap behind each 4096 blocks.
+        assert_eq!(bytes_at(&container, (3 << 20) + (5 * 1024 - 1 + 1) * 8, 8), ((7_u64 << 20) | 6).to_le_bytes());
+        assert_eq!(options.base(), None);
+    }
+
+    /// Where the disk begins does not depend on its length.
+    #[test]
+    fn fixed_has_all_of_it_in_one_piece() {
+        for (block_size, base) in [(1_u32 << 20, 3_u64 << 20), (32 << 20, 32 << 20), (256 << 20, 256 << 20)] {
+            let options = Options { subformat: Subformat::Fixed, block_size, ..Options::default() };
+            assert_eq!(options.base(), Some(base));
+            for len in [4096, (40 << 20) + 512, 3 << 40] {
+                let container = plan(options, len, &[]);
+                let whole = len.next_multiple_of(block_size.into());
+                assert_eq!(container.runs(), [Run { from: 0, to: base, len: whole }]);
+                assert!(container.len_bytes().is_multiple_of(1 << 20) && container.len_bytes() > base + whole);
+            }
+        }
+    }
+
+    #[test]
+    fn checksums_are_right() {
+        let container = plan(Options::default(), 1 << 30, &[]);
+        for (offset, len) in [(64 << 10, 4096), (128 << 10, 4096), (192 << 10, 64 << 10), (256 << 10, 64 << 10)] {
+            let mut bytes = bytes_at(&container, offset, len);
+            let sum = u32::from_le_bytes(bytes[4..8].try_into().unwrap());
+            bytes[4..8].fill(0);
+            assert_eq!(crc32c::crc32c(&bytes), sum);
+        }
+    }
+
+    #[test]
+    fn what_the_format_does_not_have() {
+        let fails = |options: Options, len: u64| options.plan(len, [], &IDENTITY).unwrap_err().to_string();
+        let plain = Options::default();
+        assert!(fails(Options { block_size: 3 << 20, ..plain }, 1).contains("3145728 bytes: expected a power of two"));
+        assert!(fails(Options { block_size: 1 << 19, ..plain }, 1).contains("expected a power of two"));
+        assert!(fails(Options { logical_sector_size: 1024, ..plain }, 1).contains("1024 bytes: expected 512 or 4096"));
+        assert!(fails(plain, (64 << 40) + 1).contains("expected at most 70368744177664 in VHDX"));
+    }
+}

@@ -1,0 +1,138 @@
+//! Disks in formats other than raw: whatever is around it, the filesystem is the same, and programs
+//! that others wrote read it.
+
+use std::path::Path;
+
+use cvbake::control::Control;
+use cvbake::disk::Subformat;
+use cvbake::fetch::Source;
+use cvbake::vhdx::Options;
+use cvbake::{Engine, Ext4, Filesystem, Format, Job, Output};
+
+use crate::base_pack;
+use crate::support::bake::Place;
+use crate::support::image::Images;
+use crate::support::tools::{succeed, tool};
+use crate::support::{ext4, sample};
+
+/// Every format, and what QEMU calls it. It knows no VHDX with sectors of 4096 bytes.
+fn formats() -> Vec<(Format, Option<&'static str>)> {
+    let fixed = Options { subformat: Subformat::Fixed, ..Options::default() };
+    let sectors = Options { logical_sector_size: 4096, ..Options::default() };
+    let blocks = |options: Options| Options { block_size: 32 << 20, ..options };
+    vec![
+        (Format::Raw, Some("raw")),
+        (Format::Qcow2, Some("qcow2")),
+        (Format::Vhd(Subformat::Fixed), Some("vpc")),
+        (Format::Vhd(Subformat::Dynamic), Some("vpc")),
+        (Format::Vhdx(Options::default()), Some("vhdx")),
+        (Format::Vhdx(blocks(Options::default())), Some("vhdx")),
+        (Format::Vhdx(fixed), Some("vhdx")),
+        (Format::Vhdx(blocks(fixed)), Some("vhdx")),
+        (Format::Vhdx(sectors), None),
+    ]
+}
+
+fn bake(place: &Place, format: Format, filesystem: &Ext4, name: &str) -> std::path::PathBuf {
+    let source = format!("oci:{}:latest", place.path().join("image").display());
+    let mut job = Job::new(source.parse::<Source>().unwrap());
+    job.format = format;
+    job.filesystem = Filesystem::Ext4(filesystem.clone());
+    let path = place.path().join(name);
+    let output = Output { path: path.clone(), replace: true, digest: false, sync: false };
+    cvbake::bake(&job, &output, &Control::new(), &|_| {})
+        .unwrap_or_else(|error| panic!("{format:?}: {}", error.line()));
+    path
+}
+
+/// The disk in a file, as QEMU reads it.
+fn by_qemu(file: &Path, format: &str) -> String {
+    let raw = file.with_extension("by-qemu");
+    if ["qcow2", "vhdx"].contains(&format) {
+        succeed(tool("qemu-img", "qemu-utils").args(["check", "-f", format]).arg(file));
+    }
+    succeed(tool("qemu-img", "qemu-utils").args(["convert", "-f", format, "-O", "raw"]).args([file, &raw]));
+    ext4::bytes_of(&raw)
+}
+
+/// The system's own, which has the packages of the system.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// The disk in a VHD or VHDX file, as libvhdi reads it.
+fn by_libvhdi(file: &Path) -> String {
+    let raw = file.with_extension("by-libvhdi");
+    let script = "
+import pyvhdi, sys
+disk = pyvhdi.file()
+disk.open(sys.argv[1])
+size = disk.get_media_size()
+with open(sys.argv[2], 'wb') as raw:
+    raw.truncate(size)
+    for offset in range(0, size, 1 << 16):
+        piece = disk.read_buffer_at_offset(min(size - offset, 1 << 16), offset)
+        if piece != bytes(len(piece)):
+            raw.seek(offset)
+            raw.write(piece)
+";
+    succeed(tool(PYTHON, "python3-libvhdi").args(["-c", script]).args([file, &raw]));
+    ext4::bytes_of(&raw)
+}
+
+fn check(images: &Images, filesystem: &Ext4) {
+    let place = Place::with(images);
+    let raw = ext4::bytes_of(&bake(&place, Format::Raw, filesystem, "disk.raw"));
+    for (number, (format, name)) in formats().into_iter().enumerate() {
+        let file = bake(&place, format, filesystem, &format!("disk-{number}"));
+        if let Some(name) = name {
+            assert_eq!(by_qemu(&file, name), raw, "{format:?} by QEMU");
+        }
+        if matches!(format, Format::Vhd(_) | Format::Vhdx(_)) {
+            assert_eq!(by_libvhdi(&file), raw, "{format:?} by libvhdi");
+        }
+        let again = bake(&place, format, filesystem, "again");
+        assert_eq!(ext4::bytes_of(&again), ext4::bytes_of(&file), "{format:?}");
+    }
+}
+
+#[test]
+fn every_format_holds_the_same_disk() {
+    check(&sample::varied(), &Ext4::default());
+}
+
+/// With a base pack, which is unpacked to its place where a format has one.
+#[test]
+fn every_format_holds_the_same_large_disk() {
+    check(&base_pack::images(&[base_pack::LARGE, base_pack::SMALL]), &Ext4::default());
+}
+
+#[test]
+fn every_format_holds_what_e2fsprogs_made() {
+    let programs = cvbake::ext4::mkfs::Programs::find(&std::env::var_os("PATH").unwrap()).unwrap();
+    // Its disks differ from one bake to the next, so each is compared with itself.
+    let place = Place::with(&sample::varied());
+    let filesystem = Ext4 { engine: Engine::Mkfs(programs), ..Ext4::default() };
+    let expected = ext4::listing(&bake(&place, Format::Raw, &filesystem, "disk.raw"));
+    for (number, (format, name)) in formats().into_iter().enumerate() {
+        let file = bake(&place, format, &filesystem, &format!("disk-{number}"));
+        if let Some(name) = name {
+            by_qemu(&file, name);
+            assert_eq!(ext4::listing(&file.with_extension("by-qemu")), expected, "{format:?}");
+        }
+    }
+}
+
+/// Lengths at which a format rounds, or changes the unit of something.
+#[test]
+fn lengths_that_are_no_multiples() {
+    let place = Place::with(&sample::small("content"));
+    for size in [(16 << 20) + 1, (32 << 20) - 512, (512 << 20) + 4096, (5 << 30) + 7 * 512] {
+        let filesystem = Ext4 { size: cvbake::ext4::Size::Exact(size), ..Ext4::default() };
+        for (format, name) in formats() {
+            let file = bake(&place, format, &filesystem, "disk");
+            let Some(name) = name else { continue };
+            let info = succeed(tool("qemu-img", "qemu-utils").args(["info", "--output=json", "-f", name]).arg(&file));
+            let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+            assert_eq!(info["virtual-size"].as_u64(), Some(size.next_multiple_of(512)), "{format:?}");
+        }
+    }
+}
