@@ -9,6 +9,16 @@
 //! NAME, docker://NAME  ─→ a registry, the store   ─┘
 //! ```
 //!
+//! ```
+//! use cvbake_fetch::{Source, open};
+//! use cvbake_verify::{Blobs as _, Root};
+//!
+//! let source: Source = "tar:-".parse()?;
+//! let blobs = open(&source, &std::env::temp_dir(), &b"the bytes of a layer"[..])?;
+//! assert!(matches!(blobs.root(), Root::Bare { .. }));
+//! # Ok::<(), cvbake_fetch::Error>(())
+//! ```
+//!
 //! This crate believes a document only as far as it must to find the next one: which entry of an
 //! index is meant, where in an archive a file is. It hands out the bytes as they are, and `verify`
 //! compares them with their digests.
