@@ -7,6 +7,7 @@ mod advice;
 mod bake;
 mod completions;
 mod config;
+mod disk;
 mod environment;
 mod image;
 mod login;
@@ -72,6 +73,7 @@ enum Command {
     Tags(Box<tags::Args>),
     Login(Box<login::Args>),
     Logout(logout::Args),
+    Disk(disk::Args),
     Image(image::Args),
     Store(store::Args),
     Config(config::Args),
@@ -99,6 +101,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tags(args) => tags::run(&args, &ui),
         Command::Login(args) => login::run(&args, &ui),
         Command::Logout(args) => logout::run(&args),
+        Command::Disk(args) => disk::run(&args, &ui),
         Command::Image(args) => image::run(&args, &ui),
         Command::Store(args) => store::run(&args, &ui),
         Command::Config(args) => config::run(&args, &settings),
@@ -182,7 +185,8 @@ impl Command {
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
             Command::Image(args) => args.mode(),
-            Command::Tags(_)
+            Command::Disk(_)
+            | Command::Tags(_)
             | Command::Login(_)
             | Command::Logout(_)
             | Command::Config(_)

@@ -86,6 +86,28 @@ pub enum Error {
     /// The same of a VHDX file.
     #[error(transparent)]
     Vhdx(#[from] cvbake_vhdx::Error),
+    /// A file that is to be read as a disk, and is none.
+    #[error("cannot read {} as a VHDX", path.display())]
+    ReadDisk {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: cvbake_vhdx::ReadError,
+    },
+    /// A differencing disk whose parents are not as they should be.
+    #[error("{}: {problem}", path.display())]
+    Chain {
+        /// The disk.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A path that Windows can't have.
+    #[error("{} cannot be written as a path of Windows", path.display())]
+    WindowsName {
+        /// The path.
+        path: PathBuf,
+    },
     /// The files don't fit an archive, or it can't be written.
     #[error(transparent)]
     Rootfs(#[from] cvbake_rootfs::Error),

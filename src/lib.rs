@@ -70,6 +70,7 @@ mod bake;
 mod check;
 mod clock;
 pub mod control;
+pub mod disks;
 pub mod error;
 pub mod event;
 mod everything;

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use cvbake::disk::Subformat;
 use cvbake::event::Found;
 use cvbake::text::line;
-use cvbake::{Baked, LayerReport, Plan};
+use cvbake::{Baked, Format, LayerReport, Plan};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
@@ -38,6 +39,9 @@ pub(super) struct Report {
 struct Disk {
     path: Option<String>,
     format: &'static str,
+    file_format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subformat: Option<&'static str>,
     bytes: u64,
     used_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +64,8 @@ struct Layer {
 
 impl Report {
     /// What would be baked.
-    pub(super) fn planned(plan: &Plan, path: Option<String>, engine: &'static str) -> Report {
+    pub(super) fn planned(plan: &Plan, path: Option<String>, format: Format, engine: &'static str) -> Report {
+        let (file_format, subformat) = words(format);
         Report {
             image: plan.image.to_string(),
             config: plan.config.map(|config| config.to_string()),
@@ -69,6 +74,8 @@ impl Report {
             disk: Disk {
                 path,
                 format: "ext4",
+                file_format,
+                subformat,
                 bytes: plan.disk_bytes,
                 used_bytes: plan.used_bytes,
                 allocated_bytes: None,
@@ -89,8 +96,8 @@ impl Report {
     }
 
     /// What was baked.
-    pub(super) fn baked(baked: &Baked, engine: &'static str) -> Report {
-        let mut report = Report::planned(&baked.plan, Some(baked.path.display().to_string()), engine);
+    pub(super) fn baked(baked: &Baked, format: Format, engine: &'static str) -> Report {
+        let mut report = Report::planned(&baked.plan, Some(baked.path.display().to_string()), format, engine);
         report.disk.allocated_bytes = Some(baked.allocated_bytes);
         report.disk.sha256 = baked.digest.map(|digest| digest.hex());
         report.reused = baked.reused.as_ref().map(|path| path.display().to_string());
@@ -128,7 +135,12 @@ impl Report {
         put("files", &HumanCount(self.files as u64).to_string());
         let format = self.disk.format;
         let (all, free) = (HumanCount(self.disk.inodes), HumanCount(self.disk.free_inodes));
-        put("disk", &format!("{bytes} {format}, {used} used; {all} inodes, {free} free"));
+        let file = match (self.disk.file_format, self.disk.subformat) {
+            ("raw", _) => String::new(),
+            (file_format, Some(subformat)) => format!(" in a {subformat} {file_format}"),
+            (file_format, None) => format!(" in a {file_format}"),
+        };
+        put("disk", &format!("{bytes} {format}{file}, {used} used; {all} inodes, {free} free"));
         if let Some(reused) = self.reused.as_ref().filter(|_| !self.unchanged) {
             put("copied", &format!("from {reused}"));
         }
@@ -181,6 +193,20 @@ impl Layer {
     }
 }
 
+/// The words for a format and its subformat.
+fn words(format: Format) -> (&'static str, Option<&'static str>) {
+    let word = |subformat| match subformat {
+        Subformat::Dynamic => "dynamic",
+        Subformat::Fixed => "fixed",
+    };
+    match format {
+        Format::Qcow2 => ("qcow2", None),
+        Format::Vhd(subformat) => ("vhd", Some(word(subformat))),
+        Format::Vhdx(options) => ("vhdx", Some(word(options.subformat))),
+        _ => ("raw", None),
+    }
+}
+
 /// Milliseconds to three places.
 fn milliseconds(time: Duration) -> serde_json::Value {
     let microseconds = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
@@ -196,6 +222,8 @@ mod tests {
         let disk = Disk {
             path: Some("disk.ext4".to_owned()),
             format: "ext4",
+            file_format: "raw",
+            subformat: None,
             bytes: 1 << 20,
             used_bytes: 1 << 19,
             allocated_bytes: (!dry_run).then_some(1 << 18),
@@ -225,7 +253,7 @@ mod tests {
     fn the_object() {
         let expected = concat!(
             r#"{"image":"sha256:i","config":"sha256:c","reference":"oci:d:t","platform":"linux/amd64","disk":{"path":"disk.ext4","#,
-            r#""format":"ext4","bytes":1048576,"used_bytes":524288,"allocated_bytes":262144,"#,
+            r#""format":"ext4","file_format":"raw","bytes":1048576,"used_bytes":524288,"allocated_bytes":262144,"#,
             r#""uuid":"11111111-1111-1111-1111-111111111111","inodes":1024,"free_inodes":1000,"sha256":"ab"},"#,
             r#""files":24,"layers":[{"digest":null,"diff_id":"sha256:d","bytes":7,"entries":3,"cached":"index"}],"#,
             r#""unchanged":false,"times_ms":{"unpack":1.5},"engine":"native","dry_run":false}"#,
@@ -260,6 +288,9 @@ Baked oci:d:t → disk.ext4
   time    0.00 s
 ";
         assert_eq!(report(false).text(), expected);
+        let mut stored = report(false);
+        (stored.disk.file_format, stored.disk.subformat) = words(Format::Vhd(Subformat::Fixed));
+        assert!(stored.text().contains("disk    1.00 MiB ext4 in a fixed vhd, 512.00 KiB used;"), "{}", stored.text());
         assert!(report(true).text().starts_with("Would bake oci:d:t → disk.ext4\n"));
         for (config, row) in [(Some("sha256:i"), "\n  config  sha256:i ("), (None, "\n  layer   sha256:i (")] {
             let text = Report { config: config.map(str::to_owned), ..report(false) }.text();

@@ -40,6 +40,32 @@ pub(super) fn store_size(text: &str) -> Result<u64, String> {
     bytes(text).map_err(|problem| format!("{problem}, expected a size such as 20G"))
 }
 
+/// The size of a block of a VHDX file: `1M`.
+pub(super) fn block_size(text: &str) -> Result<u32, String> {
+    let expected = |problem: String| format!("{problem}, expected a power of two from 1M to 256M");
+    let size = bytes(text).map_err(expected)?;
+    let size = u32::try_from(size).ok().filter(|size| size.is_power_of_two() && (1 << 20..=256 << 20).contains(size));
+    size.ok_or_else(|| expected(format!("{text:?} is no size of a block")))
+}
+
+/// A path of Windows from the root, in its long form: `\\\\?\\C:\\disks\\parent.vhdx`.
+pub(super) fn win32_path(text: &str) -> Result<String, String> {
+    let is_long = text.strip_prefix(r"\\?\").is_some_and(|rest| rest.contains('\\') && !rest.contains('/'));
+    match is_long && text.encode_utf16().count() <= 32767 {
+        true => Ok(text.to_owned()),
+        false => Err(format!(r"{text:?} is no whole path of Windows, expected one such as \\?\C:\disks\parent.vhdx")),
+    }
+}
+
+/// The size of a sector: `512`, `4096` or `4K`.
+pub(super) fn sector_size(text: &str) -> Result<u32, String> {
+    match bytes(text) {
+        Ok(512) => Ok(512),
+        Ok(4096) => Ok(4096),
+        _ => Err(format!("{text:?} is no size of a sector, expected 512 or 4096")),
+    }
+}
+
 /// How long something was not used: `7d`, `12h`, `30m`, `2w`.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
     let expected = || format!("{text:?} is not a period of time, expected one such as 30m, 12h, 7d or 2w");

@@ -39,10 +39,13 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Rootfs(error) => Some(error),
             Error::Disk(error) => Some(error),
             Error::Store(error) => Some(error),
+            Error::ReadDisk { source, .. } => Some(source),
             Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
             Error::Usage { .. }
             | Error::TooLarge(_)
             | Error::Vhdx(_)
+            | Error::Chain { .. }
+            | Error::WindowsName { .. }
             | Error::NoStore { .. }
             | Error::DamagedStore { .. }
             | Error::NoSuchImage { .. }

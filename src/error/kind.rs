@@ -193,7 +193,8 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
         Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
-        Error::Vhdx(_) => Some(Kind::Usage),
+        Error::Vhdx(_) | Error::WindowsName { .. } => Some(Kind::Usage),
+        Error::ReadDisk { .. } | Error::Chain { .. } => Some(Kind::Source),
         Error::Usage { .. } | Error::SeveralNames { .. } | Error::ImageName { .. } | Error::Unnamed { .. } => {
             Some(Kind::Usage)
         }

@@ -12,7 +12,7 @@ use cvbake::{Engine, Ext4, Filesystem, Format, Job, Output};
 use crate::base_pack;
 use crate::support::bake::Place;
 use crate::support::image::Images;
-use crate::support::tools::{succeed, tool};
+use crate::support::tools::{needs_disk, succeed, tool};
 use crate::support::{ext4, sample};
 
 /// Every format, and what QEMU calls it. It knows no VHDX with sectors of 4096 bytes.
@@ -56,7 +56,7 @@ fn by_qemu(file: &Path, format: &str) -> String {
 }
 
 /// The system's own, which has the packages of the system.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// The disk in a VHD or VHDX file, as libvhdi reads it.
 fn by_libvhdi(file: &Path) -> String {
@@ -135,4 +135,67 @@ fn lengths_that_are_no_multiples() {
             assert_eq!(info["virtual-size"].as_u64(), Some(size.next_multiple_of(512)), "{format:?}");
         }
     }
+}
+
+/// The name says the format, and the result says it, too.
+#[test]
+fn the_program_writes_what_the_name_says() {
+    let place = Place::with(&sample::varied());
+    let raw = ext4::bytes_of(&bake(&place, Format::Raw, &Ext4::default(), "disk.raw"));
+    for (name, args, qemu, told) in [
+        ("disk.qcow2", &[][..], "qcow2", "in a qcow2,"),
+        ("disk.vhd", &[], "vpc", "in a dynamic vhd,"),
+        ("disk.vhdx", &["--subformat", "fixed", "--vhdx-block-size", "2M"], "vhdx", "in a fixed vhdx,"),
+        ("disk.img", &["--format", "vhdx"], "vhdx", "in a dynamic vhdx,"),
+        ("disk.ext4", &[], "raw", "ext4, "),
+    ] {
+        let file = place.writable("formats").join(name);
+        let bake = || place.bake().args(args).arg("-o").arg(&file);
+        let outcome = bake().ok();
+        assert!(outcome.stdout.contains(told), "{}", outcome.describe());
+        assert_eq!(by_qemu(&file, qemu), raw, "{name}");
+        let before = ext4::bytes_of(&file);
+        let outcome = bake().args(["--force", "--json"]).ok();
+        let told: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!(told["disk"]["bytes"], place.path().join("disk.raw").metadata().unwrap().len());
+        assert_eq!(told["disk"]["file_format"].as_str(), Some(if qemu == "vpc" { "vhd" } else { qemu }));
+        assert_eq!(ext4::bytes_of(&file), before, "{name}");
+    }
+}
+
+/// A disk of one format is not taken for one of another, and is copied for one of the same.
+#[test]
+fn formats_are_told_apart_when_disks_are_reused() {
+    if !needs_disk("disks that are used again") {
+        return;
+    }
+    let place = Place::with(&base_pack::images(&[base_pack::LARGE, base_pack::SMALL]));
+    let store = place.writable("store");
+    let dir = place.writable("formats");
+    let bake = |name: &str, args: &[&str]| {
+        let outcome = place
+            .bake()
+            .store(&store)
+            .args(args)
+            .env("CVBAKE_REUSE", "auto")
+            .args(["--force", "--json", "-o"])
+            .arg(dir.join(name))
+            .ok();
+        serde_json::from_str::<serde_json::Value>(&outcome.stdout).unwrap()
+    };
+    for (name, args) in
+        [("a.raw", &[][..]), ("a.vhdx", &[]), ("a-fixed.vhdx", &["--subformat", "fixed"]), ("a.qcow2", &[])]
+    {
+        let first = bake(name, args);
+        assert_eq!(first.get("reused"), None, "{name}: {first}");
+        let before = ext4::bytes_of(&dir.join(name));
+        let again = bake(&format!("again-{name}"), args);
+        assert!(again["reused"].as_str().is_some_and(|path| path.ends_with(name)), "{name}: {again}");
+        assert_eq!(ext4::bytes_of(&dir.join(format!("again-{name}"))), before, "{name}");
+    }
+    let mut raws = Vec::new();
+    for (name, format) in [("a.raw", "raw"), ("a.vhdx", "vhdx"), ("a-fixed.vhdx", "vhdx"), ("a.qcow2", "qcow2")] {
+        raws.push(by_qemu(&dir.join(name), format));
+    }
+    assert!(raws.iter().all(|raw| *raw == raws[0]), "content that is taken from another format's disk is right");
 }

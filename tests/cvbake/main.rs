@@ -24,6 +24,7 @@ mod connections;
 mod dead_data;
 mod debian;
 mod determinism;
+mod differencing;
 mod elsewhere;
 mod engines;
 mod faults;

@@ -37,6 +37,20 @@ pub(super) fn size() -> String {
     )
 }
 
+pub(super) fn format() -> String {
+    let formats = [
+        ("raw", "the filesystem and nothing else; every hypervisor reads it"),
+        ("qcow2", "for QEMU, version 3: only the clusters of 64 KiB that are written"),
+        ("vhd", "for Azure (with --subformat fixed) and Virtual PC"),
+        ("vhdx", "for Hyper-V, WSL and Cloud Hypervisor"),
+    ];
+    let list = list(&formats, OPTION);
+    format!(
+        "Set the format of the disk; without it, the ending of DISK decides, and raw where that says nothing:\n{}",
+        list.trim_end()
+    )
+}
+
 pub(super) fn inodes() -> String {
     let counts = [
         ("auto", Inodes::AUTO_POLICY),

@@ -198,9 +198,9 @@ const ROWS: &[Row] = &[
         "leave it out: the disk has the owners that the image says, and cvbake needs no root for that",
     ),
     (
-        "--disk-format --image-format --output-format --format",
+        "--disk-format --image-format --output-format",
         BAKES,
-        "the disk is one raw ext4 filesystem: `qemu-img convert -f raw -O qcow2` makes other formats of it; --json prints the result as JSON",
+        "--format sets the format of the disk: raw, qcow2, vhd or vhdx",
     ),
     (
         "--format --manifest-type --image-format",

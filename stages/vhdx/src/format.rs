@@ -1,7 +1,7 @@
 //! The structures of a VHDX file, byte for byte. All numbers are little-endian.
 
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
-use zerocopy::{FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
@@ -21,8 +21,12 @@ pub(crate) type Guid = [u8; 16];
 
 /// The binary form of a GUID that is written as text: the first three fields are little-endian.
 pub(crate) const fn guid(text: u128) -> Guid {
-    let bytes = text.to_be_bytes();
-    let [a, b, c, d, e, f, g, h, rest @ ..] = bytes;
+    swapped(text.to_be_bytes())
+}
+
+/// A GUID as it is written, from its binary form, and the other way round.
+pub(crate) const fn swapped(guid: [u8; 16]) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = guid;
     let [i, j, k, l, m, n, o, p] = rest;
     [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p]
 }
@@ -35,8 +39,12 @@ pub(crate) const VIRTUAL_DISK_SIZE: Guid = guid(0x2FA54224_CD1B_4876_B211_5DBED8
 pub(crate) const VIRTUAL_DISK_ID: Guid = guid(0xBECA12AB_B2E6_4523_93EF_C309E000C746);
 pub(crate) const LOGICAL_SECTOR_SIZE: Guid = guid(0x8141BF1D_A96F_4709_BA47_F233A8FAAB5F);
 pub(crate) const PHYSICAL_SECTOR_SIZE: Guid = guid(0xCDA348C7_445D_4471_9CC9_E9885251C556);
+pub(crate) const PARENT_LOCATOR: Guid = guid(0xA8D35F2D_B30B_454D_ABF7_D3D84834AB0C);
 
-#[derive(IntoBytes, FromZeros, Immutable, KnownLayout)]
+/// The one type of parent locator that there is.
+pub(crate) const VHDX_LOCATOR: Guid = guid(0xB04AEFB7_D19E_4A81_B789_25B8E9445913);
+
+#[derive(IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) signature: [u8; 4],
@@ -60,7 +68,7 @@ pub(crate) struct Header {
 
 const _: () = assert!(size_of::<Header>() == 4096);
 
-#[derive(IntoBytes, FromZeros, Immutable, KnownLayout)]
+#[derive(IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct RegionTableHeader {
     pub(crate) signature: [u8; 4],
@@ -69,7 +77,7 @@ pub(crate) struct RegionTableHeader {
     pub(crate) reserved: U32,
 }
 
-#[derive(IntoBytes, Immutable, KnownLayout)]
+#[derive(IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct RegionTableEntry {
     pub(crate) guid: Guid,
@@ -81,7 +89,7 @@ pub(crate) struct RegionTableEntry {
 
 const _: () = assert!(size_of::<RegionTableHeader>() == 16 && size_of::<RegionTableEntry>() == 32);
 
-#[derive(IntoBytes, FromZeros, Immutable, KnownLayout)]
+#[derive(IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct MetadataTableHeader {
     pub(crate) signature: [u8; 8],
@@ -90,7 +98,7 @@ pub(crate) struct MetadataTableHeader {
     pub(crate) reserved_2: [u8; 20],
 }
 
-#[derive(IntoBytes, Immutable, KnownLayout)]
+#[derive(IntoBytes, FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct MetadataTableEntry {
     pub(crate) item_id: Guid,
@@ -110,8 +118,33 @@ pub(crate) const IS_REQUIRED: u32 = 1 << 2;
 /// A file parameter: blocks stay allocated, so the disk is a fixed one.
 pub(crate) const LEAVE_BLOCKS_ALLOCATED: u32 = 1;
 
+/// A file parameter: what is not in this file is in another.
+pub(crate) const HAS_PARENT: u32 = 1 << 1;
+
+#[derive(IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct ParentLocatorHeader {
+    pub(crate) locator_type: Guid,
+    pub(crate) reserved: U16,
+    pub(crate) key_value_count: U16,
+}
+
+#[derive(IntoBytes, FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct ParentLocatorEntry {
+    pub(crate) key_offset: U32,
+    pub(crate) value_offset: U32,
+    pub(crate) key_length: U16,
+    pub(crate) value_length: U16,
+}
+
+const _: () = assert!(size_of::<ParentLocatorHeader>() == 20 && size_of::<ParentLocatorEntry>() == 12);
+
 /// The state of a payload block that has all its sectors in this file.
 pub(crate) const PAYLOAD_BLOCK_FULLY_PRESENT: u64 = 6;
+
+/// The state of a sector bitmap that is in this file.
+pub(crate) const SECTOR_BITMAP_PRESENT: u64 = 6;
 
 /// How many sectors a sector bitmap block describes: so many belong to a chunk.
 pub(crate) const CHUNK_SECTORS: u64 = 1 << 23;

@@ -5,6 +5,9 @@
 //! dynamic   headers │ log │ metadata │ block allocation table │ the blocks that are written
 //! ```
 //!
+//! [`Info::read`] reads what a file says of itself, and [`Options::plan_child`] plans a differencing
+//! disk, which has nothing but what is written to it later, and names the file that has the rest.
+//!
 //! [`Options::plan`] makes a [`Container`](cvbake_disk::Container): a value that says where in the file each block of the
 //! disk is, and which bytes the format adds. Nothing is read or written here.
 //!
@@ -27,6 +30,10 @@
 #![forbid(unsafe_code)]
 
 mod format;
+mod locator;
 mod plan;
+mod read;
 
+pub use locator::Locator;
 pub use plan::{Error, Identity, Options};
+pub use read::{Info, ReadError};

@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use cvbake_disk::{Container, Piece, Run, Subformat, TooLarge, units};
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use crate::format::*;
+use crate::locator::Locator;
+use crate::read::Info;
 
 /// The longest disk of the format.
 const MAX: u64 = 64 << 40;
@@ -90,13 +92,8 @@ impl Options {
         used: impl IntoIterator<Item = Range<u64>>,
         identity: &Identity,
     ) -> Result<Container, Error> {
+        self.check()?;
         let &Options { subformat, block_size, logical_sector_size } = self;
-        if !block_size.is_power_of_two() || !(1 << 20..=256 << 20).contains(&block_size) {
-            return Err(Error::BlockSize { block_size });
-        }
-        if ![512, 4096].contains(&logical_sector_size) {
-            return Err(Error::SectorSize { sector_size: logical_sector_size });
-        }
         let sector = u64::from(logical_sector_size);
         if len_bytes > MAX {
             return Err(TooLarge { format: "VHDX", len_bytes, max: MAX }.into());
@@ -136,61 +133,100 @@ impl Options {
             pieces.push(Piece { offset: bat + first * 8, bytes });
         }
         let end = at.max(bat + bat_len);
-        pieces.push(Piece { offset: METADATA, bytes: metadata_table() });
-        let items = self.metadata_items(size, identity);
-        pieces.push(Piece { offset: METADATA + u64::from(METADATA_ITEMS), bytes: items });
-        let regions = region_table(bat, bat_len);
-        pieces.extend(REGION_TABLES.map(|offset| Piece { offset, bytes: regions.clone() }));
-        let headers = HEADERS.into_iter().zip(1..);
-        pieces.extend(headers.map(|(offset, number)| Piece { offset, bytes: header(number, identity) }));
-        pieces.push(Piece { offset: 0, bytes: file_type_identifier() });
+        let flags = if subformat == Subformat::Fixed { LEAVE_BLOCKS_ALLOCATED } else { 0 };
+        pieces.extend(metadata(&self.items(flags, size, 4096, &identity.virtual_disk)));
+        pieces.extend(headers(bat, bat_len, identity));
         Ok(Container::new(end, runs, pieces))
     }
 
-    /// The metadata items, in the order of [`ITEMS`].
-    fn metadata_items(&self, size: u64, identity: &Identity) -> Vec<u8> {
-        let flags = if self.subformat == Subformat::Fixed { LEAVE_BLOCKS_ALLOCATED } else { 0 };
-        let mut items = Vec::new();
-        items.extend_from_slice(&self.block_size.to_le_bytes());
-        items.extend_from_slice(&flags.to_le_bytes());
-        items.extend_from_slice(&size.to_le_bytes());
-        items.extend_from_slice(&guid(u128::from_be_bytes(identity.virtual_disk)));
-        items.extend_from_slice(&self.logical_sector_size.to_le_bytes());
-        // What the blocks of filesystems are aligned to anyway.
-        items.extend_from_slice(&4096_u32.to_le_bytes());
-        items
+    /// The file of a disk that has nothing of its own yet: all is in `parent`, which is found and
+    /// recognised by `locator`. The options are the parent's, but for the size of blocks.
+    ///
+    /// # Errors
+    /// When the size of blocks is none that the format has.
+    pub fn plan_child(&self, parent: &Info, locator: &Locator, identity: &Identity) -> Result<Container, Error> {
+        self.check()?;
+        let size = parent.virtual_disk_size;
+        let chunk_ratio = CHUNK_SECTORS * u64::from(self.logical_sector_size) / u64::from(self.block_size);
+        // Each chunk, the last too, has a sector bitmap, and an entry for it behind those of its
+        // blocks: it says which sectors of a block are in this file. None are yet. The format lets
+        // a bitmap be absent until then; libvhdi reads it all the same.
+        let chunks = size.div_ceil(self.block_size.into()).div_ceil(chunk_ratio);
+        let bat_len = (chunks * (chunk_ratio + 1) * 8).next_multiple_of(MIB).max(MIB);
+        let bitmaps = REST + bat_len;
+        let entry = |chunk: u64| {
+            let bitmap = bitmaps + chunk * MIB;
+            let offset = REST + ((chunk + 1) * (chunk_ratio + 1) - 1) * 8;
+            Piece { offset, bytes: (bitmap | SECTOR_BITMAP_PRESENT).to_le_bytes().to_vec() }
+        };
+        let mut pieces: Vec<Piece> = (0..chunks).map(entry).collect();
+        let mut items = self.items(HAS_PARENT, size, parent.physical_sector_size, &identity.virtual_disk);
+        items.push((PARENT_LOCATOR, IS_REQUIRED, locator.item()));
+        pieces.extend(metadata(&items));
+        pieces.extend(headers(REST, bat_len, identity));
+        Ok(Container::new(bitmaps + chunks * MIB, Vec::new(), pieces))
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let &Options { block_size, logical_sector_size, .. } = self;
+        if !block_size.is_power_of_two() || !(1 << 20..=256 << 20).contains(&block_size) {
+            return Err(Error::BlockSize { block_size });
+        }
+        if ![512, 4096].contains(&logical_sector_size) {
+            return Err(Error::SectorSize { sector_size: logical_sector_size });
+        }
+        Ok(())
+    }
+
+    /// The metadata items that every disk has: what each is, what a reader must know of it, and its
+    /// bytes.
+    fn items(&self, flags: u32, size: u64, physical_sector_size: u32, virtual_disk: &[u8; 16]) -> Vec<Item> {
+        let parameters = [self.block_size.to_le_bytes(), flags.to_le_bytes()].concat();
+        let of_the_disk = IS_VIRTUAL_DISK | IS_REQUIRED;
+        vec![
+            (FILE_PARAMETERS, IS_REQUIRED, parameters),
+            (VIRTUAL_DISK_SIZE, of_the_disk, size.to_le_bytes().to_vec()),
+            (VIRTUAL_DISK_ID, of_the_disk, swapped(*virtual_disk).to_vec()),
+            (LOGICAL_SECTOR_SIZE, of_the_disk, self.logical_sector_size.to_le_bytes().to_vec()),
+            (PHYSICAL_SECTOR_SIZE, of_the_disk, physical_sector_size.to_le_bytes().to_vec()),
+        ]
     }
 }
 
-/// The metadata items: what each is, how long, and what a reader must know of it.
-const ITEMS: [(Guid, u32, u32); 5] = [
-    (FILE_PARAMETERS, 8, IS_REQUIRED),
-    (VIRTUAL_DISK_SIZE, 8, IS_VIRTUAL_DISK | IS_REQUIRED),
-    (VIRTUAL_DISK_ID, 16, IS_VIRTUAL_DISK | IS_REQUIRED),
-    (LOGICAL_SECTOR_SIZE, 4, IS_VIRTUAL_DISK | IS_REQUIRED),
-    (PHYSICAL_SECTOR_SIZE, 4, IS_VIRTUAL_DISK | IS_REQUIRED),
-];
+type Item = (Guid, u32, Vec<u8>);
 
-fn metadata_table() -> Vec<u8> {
+/// The metadata region: the table, and the items.
+fn metadata(items: &[Item]) -> [Piece; 2] {
     let header = MetadataTableHeader {
         signature: *b"metadata",
-        entry_count: U16::new(u16::try_from(ITEMS.len()).expect("five")),
+        entry_count: U16::new(u16::try_from(items.len()).expect("a handful")),
         ..MetadataTableHeader::new_zeroed()
     };
-    let mut bytes = header.as_bytes().to_vec();
-    let mut offset = METADATA_ITEMS;
-    for (item_id, length, flags) in ITEMS {
+    let mut table = header.as_bytes().to_vec();
+    let mut bytes = Vec::new();
+    let narrow = |number: usize| u32::try_from(number).expect("items are short");
+    for (item_id, flags, item) in items {
         let entry = MetadataTableEntry {
-            item_id,
-            offset: U32::new(offset),
-            length: U32::new(length),
-            flags: U32::new(flags),
+            item_id: *item_id,
+            offset: U32::new(METADATA_ITEMS + narrow(bytes.len())),
+            length: U32::new(narrow(item.len())),
+            flags: U32::new(*flags),
             reserved: U32::ZERO,
         };
-        bytes.extend_from_slice(entry.as_bytes());
-        offset += length;
+        table.extend_from_slice(entry.as_bytes());
+        bytes.extend_from_slice(item);
     }
-    bytes
+    [Piece { offset: METADATA, bytes: table }, Piece { offset: METADATA + u64::from(METADATA_ITEMS), bytes }]
+}
+
+/// The header section; what a reader looks at first comes last.
+fn headers(bat: u64, bat_len: u64, identity: &Identity) -> Vec<Piece> {
+    let regions = region_table(bat, bat_len);
+    let mut pieces: Vec<Piece> = REGION_TABLES.map(|offset| Piece { offset, bytes: regions.clone() }).into();
+    pieces
+        .extend(HEADERS.into_iter().zip(1..).map(|(offset, number)| Piece { offset, bytes: header(number, identity) }));
+    pieces.push(Piece { offset: 0, bytes: file_type_identifier() });
+    pieces
 }
 
 fn region_table(bat: u64, bat_len: u64) -> Vec<u8> {
@@ -212,8 +248,8 @@ fn header(sequence_number: u64, identity: &Identity) -> Vec<u8> {
     let header = Header {
         signature: *b"head",
         sequence_number: U64::new(sequence_number),
-        file_write_guid: guid(u128::from_be_bytes(identity.file_write)),
-        data_write_guid: guid(u128::from_be_bytes(identity.data_write)),
+        file_write_guid: swapped(identity.file_write),
+        data_write_guid: swapped(identity.data_write),
         version: U16::new(1),
         log_length: U32::new(u32::try_from(LOG_LEN).expect("1 MiB")),
         log_offset: U64::new(LOG),

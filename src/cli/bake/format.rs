@@ -1,0 +1,176 @@
+//! What a disk is stored as: what is asked for, and what the name of the file says.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use cvbake::Format;
+use cvbake::disk::Subformat;
+use cvbake::error::Error;
+use cvbake::vhdx;
+
+use super::super::values;
+use super::help;
+
+/// The options of formats.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Disk format")]
+pub(in crate::cli) struct FormatArgs {
+    /// Set the format of the disk [default: by the ending of DISK, or raw]
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, long_help = help::format())]
+    format: Option<Name>,
+
+    /// Choose whether a vhd or vhdx file has all its blocks [default: dynamic]
+    ///
+    /// A dynamic file has the blocks that were written and grows with the others. A fixed file has
+    /// all of them, as Azure demands of a vhd; where the filesystem has holes, it takes no more
+    /// space. A fixed file is baked faster, because layers are unpacked to their place in it.
+    #[arg(long, value_enum, value_name = "KIND")]
+    subformat: Option<SubformatName>,
+
+    /// Set the size of the blocks of a vhdx file, a power of two from 1M to 256M [default: 1M]
+    ///
+    /// Blocks of 1 MiB are what Microsoft advises for Linux. Hyper-V itself makes blocks of 32M: with
+    /// them, a dynamic disk grows faster than its files.
+    #[arg(long, value_name = "SIZE", value_parser = values::block_size)]
+    vhdx_block_size: Option<u32>,
+
+    /// Set the size of the sectors of a vhdx file, 512 or 4096 [default: 512]
+    ///
+    /// Cloud Hypervisor and QEMU read only sectors of 512 bytes.
+    #[arg(long, value_name = "BYTES", value_parser = values::sector_size)]
+    vhdx_sector_size: Option<u32>,
+}
+
+/// A format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// The filesystem and nothing else
+    Raw,
+    /// The format of QEMU, version 3
+    Qcow2,
+    /// The format of Virtual PC and Azure
+    Vhd,
+    /// The format of Hyper-V
+    Vhdx,
+}
+
+/// Whether a file has all blocks of its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SubformatName {
+    /// Those that were written
+    Dynamic,
+    /// All of them
+    Fixed,
+}
+
+/// Formats that cvbake does not write, by their endings.
+const OTHERS: [&str; 3] = ["qcow", "vmdk", "vdi"];
+
+impl FormatArgs {
+    /// The format of a disk at a path, if it has one.
+    pub(super) fn format(&self, output: Option<&Path>) -> Result<Format, Error> {
+        let ending = output.and_then(Path::extension).and_then(|ending| ending.to_str());
+        let ending = ending.unwrap_or_default().to_ascii_lowercase();
+        let path = output.unwrap_or(Path::new("")).display();
+        if OTHERS.contains(&ending.as_str()) {
+            return wrong(
+                format!("{path}: the format {ending} is not supported; expected raw, qcow2, vhd or vhdx"),
+                "name it disk.qcow2, disk.vhd, disk.vhdx or, for a bare ext4 filesystem, disk.ext4",
+            );
+        }
+        let by_ending = Name::from_str(&ending, false).ok();
+        let name = self.format.or(by_ending).unwrap_or(Name::Raw);
+        if let Some(by_ending) = by_ending.filter(|by_ending| *by_ending != name) {
+            return wrong(
+                format!("{path}: the name says {}, and --format says {}", by_ending.word(), name.word()),
+                "leave out --format, or give the disk another name",
+            );
+        }
+        let for_vhdx = [("--vhdx-block-size", self.vhdx_block_size), ("--vhdx-sector-size", self.vhdx_sector_size)];
+        let unfit = for_vhdx.iter().find(|(_, value)| value.is_some() && name != Name::Vhdx).map(|(option, _)| *option);
+        let unfit = unfit.or(self.subformat.filter(|_| !matches!(name, Name::Vhd | Name::Vhdx)).map(|_| "--subformat"));
+        if let Some(option) = unfit {
+            let formats = if option == "--subformat" { "vhd and vhdx" } else { "vhdx" };
+            return wrong(
+                format!("{option} is for {formats}, and this disk is {}", name.word()),
+                "leave it out, or choose the format with --format or the ending of the name",
+            );
+        }
+        let subformat = match self.subformat {
+            Some(SubformatName::Fixed) => Subformat::Fixed,
+            Some(SubformatName::Dynamic) | None => Subformat::Dynamic,
+        };
+        let default = vhdx::Options::default();
+        Ok(match name {
+            Name::Raw => Format::Raw,
+            Name::Qcow2 => Format::Qcow2,
+            Name::Vhd => Format::Vhd(subformat),
+            Name::Vhdx => Format::Vhdx(vhdx::Options {
+                subformat,
+                block_size: self.vhdx_block_size.unwrap_or(default.block_size),
+                logical_sector_size: self.vhdx_sector_size.unwrap_or(default.logical_sector_size),
+            }),
+        })
+    }
+}
+
+impl Name {
+    fn word(self) -> &'static str {
+        match self {
+            Name::Raw => "raw",
+            Name::Qcow2 => "qcow2",
+            Name::Vhd => "vhd",
+            Name::Vhdx => "vhdx",
+        }
+    }
+}
+
+fn wrong<T>(problem: String, hint: &str) -> Result<T, Error> {
+    Err(Error::Usage { problem, hint: Some(hint.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(format: Option<Name>, subformat: Option<SubformatName>, output: &str) -> Result<Format, String> {
+        let args = FormatArgs { format, subformat, vhdx_block_size: None, vhdx_sector_size: None };
+        args.format(Some(Path::new(output))).map_err(|error| error.line())
+    }
+
+    #[test]
+    fn the_name_decides_unless_an_option_does() {
+        let (fixed, vhdx) = (Some(SubformatName::Fixed), vhdx::Options::default());
+        for (output, name, subformat, expected) in [
+            ("disk", None, None, Format::Raw),
+            ("disk.ext4", None, None, Format::Raw),
+            ("a.qcow2/disk", None, None, Format::Raw),
+            (".qcow2", None, None, Format::Raw),
+            ("disk.RAW", None, None, Format::Raw),
+            ("disk.QCOW2", None, None, Format::Qcow2),
+            ("disk.img", Some(Name::Qcow2), None, Format::Qcow2),
+            ("disk.vhd", None, None, Format::Vhd(Subformat::Dynamic)),
+            ("disk.vhd", Some(Name::Vhd), fixed, Format::Vhd(Subformat::Fixed)),
+            ("disk.vhdx", None, None, Format::Vhdx(vhdx)),
+            ("disk.vhdx", None, fixed, Format::Vhdx(vhdx::Options { subformat: Subformat::Fixed, ..vhdx })),
+        ] {
+            assert_eq!(format(name, subformat, output), Ok(expected), "{output}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together() {
+        let says = |name, subformat, output| format(name, subformat, output).unwrap_err();
+        assert_eq!(
+            says(None, None, "d.vmdk"),
+            "d.vmdk: the format vmdk is not supported; expected raw, qcow2, vhd or vhdx"
+        );
+        assert_eq!(says(Some(Name::Raw), None, "d.vhdx"), "d.vhdx: the name says vhdx, and --format says raw");
+        let fixed = Some(SubformatName::Fixed);
+        assert_eq!(says(None, fixed, "d.qcow2"), "--subformat is for vhd and vhdx, and this disk is qcow2");
+        let blocks =
+            FormatArgs { format: None, subformat: None, vhdx_block_size: Some(1 << 20), vhdx_sector_size: None };
+        let error = blocks.format(Some(Path::new("d.vhd"))).unwrap_err().line();
+        assert_eq!(error, "--vhdx-block-size is for vhdx, and this disk is vhd");
+    }
+}

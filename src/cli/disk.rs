@@ -1,0 +1,27 @@
+//! `cvbake disk`: disks that are there.
+
+mod child;
+
+use std::sync::Arc;
+
+use cvbake::error::Error;
+
+use crate::ui::Ui;
+
+/// Work with disks
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Child(child::Args),
+}
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    match &args.command {
+        Command::Child(args) => child::run(args, ui),
+    }
+}

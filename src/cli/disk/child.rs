@@ -1,0 +1,106 @@
+//! `cvbake disk child`: a disk that has only what differs from another.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueHint;
+use cvbake::disks::{Child, ChildJob};
+use cvbake::error::Error;
+use cvbake::text::line;
+use serde::Serialize;
+
+use crate::cli::values;
+use crate::cli::{output, work};
+use crate::ui::Ui;
+
+/// Make a differencing VHDX of a VHDX
+///
+/// A differencing disk has only what is written to it; everything else is read from its parent,
+/// which must not change any more. It says where the parent is, seen from itself, so both can be
+/// moved together. The parent may be a differencing disk, too.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "cvbake disk child [OPTIONS] <PARENT> -o <CHILD>")]
+pub(super) struct Args {
+    /// Disk that has everything, a .vhdx
+    #[arg(value_name = "PARENT", value_hint = ValueHint::FilePath)]
+    parent: PathBuf,
+
+    /// Write the differencing disk to this file
+    #[arg(short, long, value_name = "CHILD", value_hint = ValueHint::FilePath)]
+    output: PathBuf,
+
+    /// Replace an existing disk
+    #[arg(short, long)]
+    force: bool,
+
+    /// Say where the parent is on a machine with Windows, such as \\?\C:\disks\parent.vhdx
+    ///
+    /// It is looked for there when it is not where the child says that it is from itself.
+    #[arg(long, value_name = "PATH", value_parser = values::win32_path)]
+    absolute_path: Option<String>,
+
+    /// Set the size of the blocks, a power of two from 1M to 256M [default: the parent's]
+    #[arg(long, value_name = "SIZE", value_parser = values::block_size)]
+    vhdx_block_size: Option<u32>,
+
+    /// Print the result as one JSON object
+    #[arg(long, help_heading = work::OUTPUT)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Error> {
+    let ending = args.output.extension().unwrap_or_default();
+    if !ending.eq_ignore_ascii_case("vhdx") && !ending.eq_ignore_ascii_case("avhdx") {
+        return Err(Error::Usage {
+            problem: format!("{}: a differencing disk is a VHDX", args.output.display()),
+            hint: Some("name it child.vhdx: programs choose by the ending how to read a disk".to_owned()),
+        });
+    }
+    let file = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    if file(&args.output).is_some_and(|output| Some(output) == file(&args.parent)) {
+        return Err(Error::Usage {
+            problem: format!("{} is the parent: its child would replace it", args.output.display()),
+            hint: Some("write the differencing disk to another file".to_owned()),
+        });
+    }
+    let mut job = ChildJob::new(&args.parent, &args.output);
+    job.replace = args.force;
+    job.absolute_win32_path.clone_from(&args.absolute_path);
+    job.block_size = args.vhdx_block_size;
+    let child = cvbake::disks::child(&job, work::watch(ui))?;
+    let report = Report::new(args, &child);
+    match args.json {
+        true => output::json(&format!("{}\n", serde_json::to_string(&report).expect("texts and numbers"))),
+        false => output::lines(&format!(
+            "Made {} → {}\n  parent  {}\n",
+            line(&report.parent),
+            line(&report.path),
+            line(&child.relative_path)
+        )),
+    }
+}
+
+/// The JSON object.
+#[derive(Serialize)]
+struct Report {
+    path: String,
+    parent: String,
+    relative_path: String,
+    parent_linkage: String,
+    bytes: u64,
+    file_bytes: u64,
+}
+
+impl Report {
+    fn new(args: &Args, child: &Child) -> Report {
+        Report {
+            path: args.output.display().to_string(),
+            parent: args.parent.display().to_string(),
+            relative_path: child.relative_path.clone(),
+            parent_linkage: values::uuid_text(child.parent_linkage),
+            bytes: child.disk_bytes,
+            file_bytes: child.file_bytes,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Disks that are there: differencing disks that are made of them.
+//!
+//! A differencing VHDX has nothing but what is written to it. It says where its parent is, and what
+//! the parent calls its content: whoever opens it refuses a parent that was changed meanwhile. So a
+//! baked disk can be the parent of as many machines as one likes, and stay as it is.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use cvbake_disk::Draft;
+use cvbake_verify::{Algorithm, Digest};
+use cvbake_vhdx::{Identity, Info, Locator, Options, ReadError};
+
+use crate::control::Control;
+use crate::error::Error;
+
+/// A differencing disk to make.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ChildJob {
+    /// The disk that has everything: a VHDX of any kind.
+    pub parent: PathBuf,
+    /// Where the new disk goes.
+    pub path: PathBuf,
+    /// Whether a file that is there is replaced.
+    pub replace: bool,
+    /// Where the parent is on a machine with Windows, if that is known: `\\?\C:\disks\parent.vhdx`.
+    pub absolute_win32_path: Option<String>,
+    /// How many bytes of the disk a block has; as many as the parent's if none are given.
+    pub block_size: Option<u32>,
+}
+
+impl ChildJob {
+    /// A differencing disk beside or away from its parent, with the parent's block size.
+    #[must_use]
+    pub fn new(parent: impl Into<PathBuf>, path: impl Into<PathBuf>) -> ChildJob {
+        ChildJob {
+            parent: parent.into(),
+            path: path.into(),
+            replace: false,
+            absolute_win32_path: None,
+            block_size: None,
+        }
+    }
+}
+
+/// A differencing disk that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Child {
+    /// How long the disk is.
+    pub disk_bytes: u64,
+    /// How long its file is.
+    pub file_bytes: u64,
+    /// Where the parent is, seen from the child.
+    pub relative_path: String,
+    /// What the parent calls its content.
+    pub parent_linkage: [u8; 16],
+}
+
+/// How many disks a chain may have. Each costs every read that it does not have itself.
+const MAX_CHAIN: usize = 64;
+
+/// Makes a differencing VHDX.
+///
+/// # Errors
+/// When the parent or one of its own parents is not as it should be, or the disk can't be written.
+pub fn child(job: &ChildJob, control: &Control) -> Result<Child, Error> {
+    let draft = control.during(|| Draft::create(&job.path, job.replace), |draft| Some(draft.temporary()))?;
+    let parent = chain(&job.parent)?;
+    let relative_path = relative_path(&job.path, &job.parent)?;
+    let locator = Locator {
+        parent_linkage: parent.data_write,
+        relative_path: Some(relative_path.clone()),
+        absolute_win32_path: job.absolute_win32_path.clone(),
+    };
+    let identity = Identity {
+        file_write: named("file", &parent, &job.path),
+        data_write: named("content", &parent, &job.path),
+        virtual_disk: named("disk", &parent, &job.path),
+    };
+    let options = Options {
+        block_size: job.block_size.unwrap_or(parent.block_size),
+        logical_sector_size: parent.logical_sector_size,
+        ..Options::default()
+    };
+    let container = options.plan_child(&parent, &locator, &identity)?;
+    container.begin(&draft)?.finish()?;
+    control.commit(|| draft.commit())?;
+    Ok(Child {
+        disk_bytes: parent.virtual_disk_size,
+        file_bytes: container.len_bytes(),
+        relative_path,
+        parent_linkage: parent.data_write,
+    })
+}
+
+/// A UUID that is a function of the parent's content and the name of the child, so that two
+/// children of one parent differ.
+fn named(purpose: &str, parent: &Info, path: &Path) -> [u8; 16] {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let mut text = format!("cvbake differencing {purpose} ").into_bytes();
+    text.extend_from_slice(&parent.data_write);
+    text.extend_from_slice(name);
+    let hash = Digest::of(Algorithm::Sha256, &text);
+    let mut uuid = [0; 16];
+    uuid.copy_from_slice(&hash.bytes()[..16]);
+    uuid[6] = 0x80 | uuid[6] & 0x0f;
+    uuid[8] = 0x80 | uuid[8] & 0x3f;
+    uuid
+}
+
+/// The disk at a path, when all its parents are there and as they were.
+fn chain(path: &Path) -> Result<Info, Error> {
+    let (first, mut seen) = (open(path)?, BTreeSet::new());
+    let (mut info, mut at) = (first.info.clone(), path.to_owned());
+    seen.insert(first.identity);
+    while let Some(locator) = &info.parent {
+        let wrong = |problem: String| Error::Chain { path: at.clone(), problem };
+        let relative = locator.relative_path.as_deref();
+        let relative = relative.ok_or_else(|| wrong("it does not say where its parent is from here".to_owned()))?;
+        let names = relative.split('\\').filter(|name| !name.is_empty());
+        let parent = names.fold(at.parent().unwrap_or(Path::new("")).to_owned(), |path, name| path.join(name));
+        let opened = open(&parent)?;
+        if !seen.insert(opened.identity) {
+            return Err(wrong(format!("its parent {} is one of its own children", parent.display())));
+        }
+        if seen.len() > MAX_CHAIN {
+            return Err(wrong(format!("more than {MAX_CHAIN} disks, one the parent of the next")));
+        }
+        if opened.info.data_write != locator.parent_linkage {
+            return Err(wrong(format!("its parent {} was changed since", parent.display())));
+        }
+        (info, at) = (opened.info, parent);
+    }
+    Ok(first.info)
+}
+
+struct Opened {
+    info: Info,
+    /// Which file it is, by whatever name.
+    identity: (u64, u64),
+}
+
+fn open(path: &Path) -> Result<Opened, Error> {
+    let wrong = |source| Error::ReadDisk { path: path.to_owned(), source };
+    let failed = |source| wrong(ReadError::Open { source });
+    // What is no file must not keep us waiting.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).expect("a flag of open(2)");
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let info = Info::read(&file).map_err(wrong)?;
+    Ok(Opened { info, identity: (metadata.dev(), metadata.ino()) })
+}
+
+/// The way from a disk to another one, as Windows writes it.
+fn relative_path(from: &Path, to: &Path) -> Result<String, Error> {
+    let whole = |path: &Path| {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = dir.canonicalize().map_err(|source| Error::Scratch { path: dir.to_owned(), source })?;
+        Ok::<_, Error>(dir.join(path.file_name().unwrap_or_default()))
+    };
+    let (from, to) = (whole(from)?, whole(to)?);
+    let dir: Vec<Component<'_>> = from.parent().unwrap_or(Path::new("/")).components().collect();
+    let target: Vec<Component<'_>> = to.components().collect();
+    let common = dir.iter().zip(&target).take_while(|(one, other)| one == other).count();
+    let up = vec![OsStr::new(".."); dir.len() - common];
+    let down = target[common..].iter().map(|part| part.as_os_str());
+    let mut names = Vec::new();
+    for name in up.into_iter().chain(down) {
+        match name.to_str() {
+            Some(name) if !name.contains(['\\', '\0']) => names.push(name),
+            _ => return Err(Error::WindowsName { path: to.clone() }),
+        }
+    }
+    let dot = if names.first() == Some(&"..") { "" } else { ".\\" };
+    let path = format!("{dot}{}", names.join("\\"));
+    match path.encode_utf16().count() {
+        0..=32767 => Ok(path),
+        _ => Err(Error::WindowsName { path: to }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b/c"));
+        std::fs::create_dir_all(&a).unwrap();
+        std::fs::create_dir_all(&b).unwrap();
+        let way = |from: &Path, to: &Path| relative_path(from, to).unwrap();
+        assert_eq!(way(&a.join("x.vhdx"), &a.join("y.vhdx")), r".\y.vhdx");
+        assert_eq!(way(&a.join("x.vhdx"), &b.join("y.vhdx")), r"..\b\c\y.vhdx");
+        assert_eq!(way(&dir.path().join("x.vhdx"), &b.join("y.vhdx")), r".\b\c\y.vhdx");
+        assert_eq!(way(&b.join("x.vhdx"), &dir.path().join("y.vhdx")), r"..\..\y.vhdx");
+        assert!(relative_path(&a.join("x"), &a.join(r"back\slash")).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Differencing disks: whoever reads a child reads its parent, and a parent that is not what it was
+//! is refused.
+
+use std::fs;
+use std::path::Path;
+
+use crate::formats::PYTHON;
+use crate::support::bake::{Bake, Place};
+use crate::support::ext4;
+use crate::support::run::Outcome;
+use crate::support::sample;
+use crate::support::tools::{succeed, tool};
+
+fn child(parent: &Path, path: &Path, args: &[&str]) -> Outcome {
+    Bake::of(&["disk", "child"]).arg(parent).arg("-o").arg(path).args(args).run()
+}
+
+/// The disk in a chain of files, the child first, as libvhdi reads it.
+fn by_libvhdi(files: &[&Path]) -> String {
+    let raw = files[0].with_extension("by-libvhdi");
+    let script = "
+import pyvhdi, sys
+disks = []
+for name in sys.argv[2:]:
+    disk = pyvhdi.file()
+    disk.open(name)
+    disks.append(disk)
+for child, parent in reversed(list(zip(disks, disks[1:]))):
+    child.set_parent(parent)
+size = disks[0].get_media_size()
+with open(sys.argv[1], 'wb') as raw:
+    raw.truncate(size)
+    for offset in range(0, size, 1 << 16):
+        piece = disks[0].read_buffer_at_offset(min(size - offset, 1 << 16), offset)
+        if piece != bytes(len(piece)):
+            raw.seek(offset)
+            raw.write(piece)
+";
+    succeed(tool(PYTHON, "python3-libvhdi").args(["-c", script]).arg(&raw).args(files));
+    ext4::bytes_of(&raw)
+}
+
+#[test]
+fn a_child_is_its_parent_until_it_is_written_to() {
+    let place = Place::with(&sample::varied());
+    let (dir, below) = (place.writable("disks"), place.writable("disks/below"));
+    place.bake().arg("-o").arg(dir.join("raw.ext4")).ok();
+    let raw = ext4::bytes_of(&dir.join("raw.ext4"));
+    for (number, args) in [&[][..], &["--subformat", "fixed"], &["--vhdx-block-size", "32M"]].into_iter().enumerate() {
+        let parent = dir.join(format!("parent-{number}.vhdx"));
+        place.bake().args(args).arg("-o").arg(&parent).ok();
+        let before = fs::read(&parent).unwrap();
+        let (first, second) = (dir.join(format!("child-{number}.vhdx")), below.join(format!("child-{number}.vhdx")));
+        let made = child(&parent, &first, &["--json"]);
+        assert_eq!(made.code, Some(0), "{}", made.describe());
+        let told: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
+        assert_eq!(told["relative_path"], format!(".\\parent-{number}.vhdx"));
+        let absolute = r"\\?\C:\disks\child.vhdx";
+        let made = child(&first, &second, &["--absolute-path", absolute, "--vhdx-block-size", "2M"]);
+        assert!(made.stdout.contains(&format!("  parent  ..\\child-{number}.vhdx\n")), "{}", made.describe());
+        assert_eq!(by_libvhdi(&[&first, &parent]), raw, "{args:?}");
+        assert_eq!(by_libvhdi(&[&second, &first, &parent]), raw, "{args:?}");
+        assert!(fs::read(&parent).unwrap() == before, "a parent stays as it is");
+        assert!(fs::metadata(&first).unwrap().len() < 6 << 20, "a child has nothing");
+        let info = succeed(tool("qemu-img", "qemu-utils").args(["info", "--output=json", "-f", "vhdx"]).arg(&parent));
+        assert!(info.contains("virtual-size"), "{info}");
+        // The same once more; two children of a parent are two disks.
+        let again = dir.join("again");
+        fs::create_dir_all(&again).unwrap();
+        let identity = |file: &Path| fs::read(file).unwrap()[(64 << 10) + 32..(64 << 10) + 48].to_vec();
+        assert_ne!(identity(&first), identity(&second));
+        let bytes = fs::read(&first).unwrap();
+        assert_eq!(child(&parent, &first, &["--force"]).code, Some(0));
+        assert!(fs::read(&first).unwrap() == bytes);
+    }
+}
+
+#[test]
+fn parents_that_are_not_as_they_should_be() {
+    let place = Place::with(&sample::small("content"));
+    let dir = place.writable("disks");
+    let at = |name: &str| dir.join(name);
+    for name in ["parent.vhdx", "other.vhdx"] {
+        place.bake().args(["--label", name.split('.').next().unwrap(), "-o"]).arg(at(name)).ok();
+    }
+    assert_eq!(child(&at("parent.vhdx"), &at("child.vhdx"), &[]).code, Some(0));
+    let fails = |parent: &str, args: &[&str], code: i32, says: &str| {
+        let outcome = child(&at(parent), &at("new.vhdx"), args);
+        assert!(outcome.error(&[code]).contains(says), "{says}: {}", outcome.describe());
+        assert!(!at("new.vhdx").exists());
+    };
+    // A chain is as good as its links.
+    let parent = fs::read(at("parent.vhdx")).unwrap();
+    fs::copy(at("other.vhdx"), at("parent.vhdx")).unwrap();
+    fails("child.vhdx", &[], 3, "parent.vhdx was changed since");
+    fs::remove_file(at("parent.vhdx")).unwrap();
+    fails("child.vhdx", &[], 3, "parent.vhdx");
+    fs::hard_link(at("child.vhdx"), at("parent.vhdx")).unwrap();
+    fails("child.vhdx", &[], 3, "is one of its own children");
+    fs::remove_file(at("parent.vhdx")).unwrap();
+    fs::write(at("parent.vhdx"), parent).unwrap();
+    assert_eq!(child(&at("child.vhdx"), &at("grandchild.vhdx"), &[]).code, Some(0));
+    // What is no VHDX.
+    fs::write(at("text.vhdx"), "text").unwrap();
+    fails("text.vhdx", &[], 3, "text.vhdx as a VHDX: not a VHDX file");
+    fails("missing.vhdx", &[], 3, "missing.vhdx");
+    fails(".", &[], 3, "");
+    child(&at("parent.vhdx"), &at("child.qcow2"), &[]).error(&[2]);
+    for path in ["C:\\parent.vhdx", "/parent.vhdx", "\\\\?\\C:/parent.vhdx"] {
+        fails("parent.vhdx", &["--absolute-path", path], 2, "no whole path of Windows");
+    }
+    fails("parent.vhdx", &["--vhdx-block-size", "3M"], 2, "expected a power of two from 1M to 256M");
+    // The parent is not replaced by its child.
+    let outcome = child(&at("parent.vhdx"), &at("parent.vhdx"), &["--force"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.describe());
+}
