@@ -35,7 +35,7 @@ use crate::workplace::Workplace;
 
 use base_pack::{BASE_LAYER_MIN, BASE_PACK_MIN, is_scratch_better};
 use content::Content;
-pub(crate) use stream::with_another;
+pub(crate) use stream::retry_elsewhere;
 
 const _: () = assert!(PACK_PIECE as u64 == cvbake_store::PIECE, "one seal fits both");
 
@@ -214,7 +214,7 @@ impl<'a> Layers<'a> {
             let large = at == order[0] && layer.size().is_none_or(|size| size >= BASE_LAYER_MIN);
             let disk = cx.disk.filter(|disk| large && !cx.keep_packs && !is_scratch_better(*disk, cx.scratch, layer));
             let cx = UnpackContext { disk, priority: Priority::of(&at, &order), seat: Some(&seat), ..cx };
-            let unpacked = with_another(layer, blobs, &|| unpack::unpack(layer, blobs, cx, purpose, stop))?;
+            let unpacked = retry_elsewhere(layer, blobs, &|| unpack::unpack(layer, blobs, cx, purpose, stop))?;
             let (found, entries, bytes) = (unpacked.found, unpacked.entries, layer.size());
             let event = LayerEvent::Finished { found, entries, bytes };
             (cx.on)(Event::Layer { number: layer.number(), event });

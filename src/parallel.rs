@@ -30,8 +30,8 @@ impl Stop<'_> {
     }
 }
 
-/// Does the work on all items with a number of threads, in order; at the first error the others
-/// stop as soon as they ask.
+/// Does the work on all items with a number of threads, which begin with the first, and returns the
+/// results in the order of the items; at the first error the others stop as soon as they ask.
 pub(crate) fn in_parallel<T: Sync, R: Send>(
     control: &Control,
     jobs: usize,
@@ -49,7 +49,7 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(
             let result = work(item, &stop);
             let mut results = results.lock().expect("no worker panics while it holds the results");
             match result {
-                Ok(result) => results.0.push(result),
+                Ok(result) => results.0.push((at, result)),
                 Err(error) => {
                     stop.failed.store(true, Ordering::Relaxed);
                     results.1.push((at, error));
@@ -63,14 +63,17 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(
         }
         worker();
     });
-    let (results, mut errors) = results.into_inner().expect("no worker panics while it holds the results");
+    let (mut results, mut errors) = results.into_inner().expect("no worker panics while it holds the results");
     // Those that merely stopped come last: there is one that made them.
     errors.sort_by_key(|(at, error)| (error.has_cause::<Stopped>(), *at));
     // What ends because it was asked to may fail in any way.
     control.check()?;
     match errors.into_iter().next() {
         Some((_, error)) => Err(error),
-        None => Ok(results),
+        None => {
+            results.sort_by_key(|(at, _)| *at);
+            Ok(results.into_iter().map(|(_, result)| result).collect())
+        }
     }
 }
 
@@ -81,8 +84,7 @@ mod tests {
     #[test]
     fn results_and_the_first_error() {
         let items: Vec<usize> = (0..100).collect();
-        let mut squares = in_parallel(&Control::new(), 4, &items, &|&at, _| Ok(at * at)).unwrap();
-        squares.sort_unstable();
+        let squares = in_parallel(&Control::new(), 4, &items, &|&at, _| Ok(at * at)).unwrap();
         assert_eq!(squares, items.iter().map(|at| at * at).collect::<Vec<_>>());
     }
 

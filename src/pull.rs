@@ -15,7 +15,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, LayerEvent, Observer, Stage};
 use crate::everything;
-use crate::layers::with_another;
+use crate::layers::retry_elsewhere;
 use crate::parallel::{Stop, in_parallel};
 use crate::proof::{Admitted, admit, warn};
 use crate::source::open_source;
@@ -92,7 +92,7 @@ fn try_pull(job: &PullJob, control: &Control, on: Observer<'_>) -> Result<Pulled
     let mut parts: Vec<(usize, Part<'_>)> = parts.into_iter().enumerate().collect();
     parts.sort_by_key(|(_, part)| std::cmp::Reverse(part.size()));
     in_parallel(control, job.registry.connections.get(), &parts, &|(at, part), stop| match part {
-        Part::Layer(layer) => with_another(layer, blobs, &|| {
+        Part::Layer(layer) => retry_elsewhere(layer, blobs, &|| {
             let number = number(*at, layer);
             on(Event::Layer { number, event: LayerEvent::Started { bytes: layer.size() } });
             read_all(layer.open(blobs)?, number, stop, on)
@@ -131,7 +131,7 @@ impl<'s> Found<'s> {
     }
 
     fn all(blobs: &dyn Blobs, store: Option<&'s Store>, on: Observer<'_>) -> Result<Found<'s>, Error> {
-        let contents = Contents::of_everything(blobs)?.expect("a name in a registry stands for one document");
+        let contents = Contents::for_everything(blobs)?.expect("a name in a registry stands for one document");
         let images = everything::images(blobs, &contents)?;
         let pin = store.map(|store| store.pin(contents.digests())).transpose()?;
         images.iter().for_each(|image| warn(image, on));

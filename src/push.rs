@@ -145,7 +145,7 @@ fn try_push(job: &PushJob, control: &Control, on: Observer<'_>) -> Result<Pushed
                 let image = wanted(&*blobs, want, store.as_ref())?;
                 warn(&image, on);
                 match image.manifest() {
-                    Some(_) => Shipment::of(&image, !job.private_layers, &tell)?,
+                    Some(_) => Shipment::for_image(&image, !job.private_layers, &tell)?,
                     None => {
                         if let Some(bytes) = image.layers_len_bytes() {
                             on(Event::Amount { bytes });
@@ -160,7 +160,7 @@ fn try_push(job: &PushJob, control: &Control, on: Observer<'_>) -> Result<Pushed
                             let blobs = Stopping { blobs: &*blobs, stop, read: &read };
                             Ok(Packed::new(&image, layer, &blobs, place.path())?)
                         })?;
-                        Shipment::of_packed(&image, packed)?
+                        Shipment::for_packed(&image, packed)?
                     }
                 }
             }

@@ -228,14 +228,14 @@ impl<'a> Work<'a> {
     fn contents(&self) -> Result<(Contents, Exported, Option<Pin<'a>>), Error> {
         let (contents, exported, pin) = if self.job.all {
             let reference = self.blobs.reference().to_owned();
-            let contents = Contents::of_everything(self.blobs)?;
+            let contents = Contents::for_everything(self.blobs)?;
             let digest = contents.as_ref().map(|contents| contents.top().digest);
             let digests = contents.iter().flat_map(Contents::digests);
             let pin = self.store.map(|store| store.pin(digests)).transpose()?;
             (contents, Exported { reference, digest, platform: None, bytes: None }, pin)
         } else {
             let (image, exported, pin) = self.image()?;
-            (Contents::of_image(&image)?, exported, pin)
+            (Contents::for_image(&image)?, exported, pin)
         };
         let contents = contents.ok_or_else(|| Error::NoManifest { name: exported.reference.clone() })?;
         self.tell_fetched(&contents)?;
@@ -278,9 +278,9 @@ impl<'a> Work<'a> {
         let layout = self.control.during(|| Layout::open(path), Layout::temporary).map_err(wrong)?;
         // A signal ends the process while it waits.
         let layout = layout.lock(|| (self.on)(Event::Note(waiting_for(path)))).map_err(|error| wrong(error.into()))?;
-        let mut draft = self.control.during(|| layout.draft(), |draft| Some(draft.temporary())).map_err(wrong)?;
-        draft.write(&contents, self.blobs, &|bytes| (self.on)(Event::Wrote { bytes }))?;
-        self.control.commit(|| draft.commit(&contents, self.tag(tag).as_deref())).map_err(wrong)?;
+        let mut writer = self.control.during(|| layout.writer(), |writer| Some(writer.temporary())).map_err(wrong)?;
+        writer.write(&contents, self.blobs, &|bytes| (self.on)(Event::Wrote { bytes }))?;
+        self.control.commit(|| writer.commit(&contents, self.tag(tag).as_deref())).map_err(wrong)?;
         Ok(Exported { bytes: Some(contents.len_bytes()), ..exported })
     }
 

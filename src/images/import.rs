@@ -251,14 +251,14 @@ impl Work<'_> {
         let blobs = self.intake.blobs;
         let one = |want: &Want| -> Result<(Contents, Vec<Image>), Error> {
             let image = prove(blobs, want)?;
-            let contents = Contents::of_image(&image)?.expect("what a descriptor leads to has a manifest");
+            let contents = Contents::for_image(&image)?.expect("what a descriptor leads to has a manifest");
             Ok((contents, vec![image]))
         };
         if self.job.platform.is_some() {
             return one(&want(self.job.platform.as_ref()));
         }
         // Several of one name, told apart by their platforms only.
-        let contents = Contents::of_everything(blobs).map_err(|error| match error {
+        let contents = Contents::for_everything(blobs).map_err(|error| match error {
             VerifyError::Read { .. } => Error::Partly { source: Box::new(error.into()) },
             error => error.into(),
         })?;

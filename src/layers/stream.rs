@@ -135,7 +135,7 @@ impl<R: Read> Read for Stoppable<'_, R> {
 
 /// Works on a layer, and again when it made no sense, or the store can't read it any more, and
 /// there is another place to have it from.
-pub(crate) fn with_another<T>(
+pub(crate) fn retry_elsewhere<T>(
     layer: &Layer,
     blobs: &dyn Blobs,
     work: &dyn Fn() -> Result<T, Error>,

@@ -10,7 +10,7 @@ use cvbake_tree::{BLOCK_SIZE, Packs, Placement};
 
 use super::content::Content;
 use super::pack_file::PackFile;
-use super::{Layers, UnpackContext, Unpacked, with_another};
+use super::{Layers, UnpackContext, Unpacked, retry_elsewhere};
 use crate::error::Error;
 use crate::event::Event;
 use crate::parallel::{Stop, in_parallel};
@@ -46,7 +46,7 @@ impl Layers<'_> {
             numbers.iter().try_for_each(|number| {
                 let (layer, priority) = (unpacked(*number), Priority::of(number, &inflated));
                 let write = || self.write_one(layer, places(number), sink, priority, stop);
-                with_another(layer.layer, self.blobs, &write)
+                retry_elsewhere(layer.layer, self.blobs, &write)
             })
         })?;
         Ok(())
@@ -157,16 +157,14 @@ impl Layers<'_> {
     /// The packs of all layers for reading at random; what is not at hand as a pack is made one.
     pub(crate) fn packs(&self) -> Result<impl Packs, Error> {
         let distinct: Vec<usize> = (0..self.unpacked.len()).collect();
-        let mut files = in_parallel(self.cx.control, self.cx.jobs, &distinct, &|&at, stop| {
+        let files = in_parallel(self.cx.control, self.cx.jobs, &distinct, &|&at, stop| {
             let unpacked = &self.unpacked[at];
             let file = || match self.pack(unpacked, stop)? {
                 Some(pack) => Ok(pack),
                 None => Ok(self.make_pack(unpacked, None, stop)?.file),
             };
-            Ok((at, with_another(unpacked.layer, self.blobs, &file)?))
+            retry_elsewhere(unpacked.layer, self.blobs, &file)
         })?;
-        files.sort_by_key(|(at, _)| *at);
-        let files = files.into_iter().map(|(_, file)| file).collect();
         Ok(LayerPacks { positions: self.positions.clone(), files })
     }
 }

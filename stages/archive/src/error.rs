@@ -22,7 +22,7 @@ pub enum Error {
         problem: CompressionProblem,
     },
     /// A tar stream whose reading failed for a reason below tar.
-    #[error("can't read the tar stream at byte {offset}")]
+    #[error("cannot read the tar stream at byte {offset}")]
     Read {
         /// Where in the uncompressed stream.
         offset: u64,
@@ -129,7 +129,7 @@ pub enum TarProblem {
         format: &'static str,
     },
     /// A type that can't have content, with content.
-    #[error("a {kind} can't have content, but the header states {size} bytes")]
+    #[error("a {kind} cannot have content, but the header states {size} bytes")]
     Content {
         /// What kind of entry it is.
         kind: crate::tar::Kind,
@@ -212,7 +212,7 @@ pub enum TarProblem {
     #[error("expected a second block of zeros at the end of the archive, found a block of other bytes")]
     LoneZeroBlock,
     /// A reader used again after it failed.
-    #[error("the archive can't be read on after an earlier error")]
+    #[error("the archive cannot be read on after an earlier error")]
     AfterError,
 }
 

@@ -4,6 +4,20 @@
 //! bytes ─Decompressor→ tar stream ─tar::Reader→ headers and pieces of file content
 //! ```
 //!
+//! ```
+//! use std::io::Write as _;
+//!
+//! use cvbake_archive::{Compression, Compressor, Decompressor, tar};
+//!
+//! // Two blocks of zeros: an archive of nothing.
+//! let mut out = Compressor::new(Vec::new(), Compression::Gzip)?;
+//! out.write_all(&[0; 1024])?;
+//! let layer = out.finish()?;
+//! let mut entries = tar::Reader::new(Decompressor::new(&layer[..])?);
+//! assert!(entries.next_entry()?.is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Both ends stream, and both are strict. A layer is what other tools make of it too: where a
 //! lenient reader could be led to see another file than a strict one, there is an error that says
 //! where, what was expected, and what was found. Nothing here interprets a path, an owner or a

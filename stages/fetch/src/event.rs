@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use cvbake_verify::Digest;
 
+/// Who is told, on whichever thread it happens.
+pub type Observer<'a> = &'a (dyn Fn(Event) + Sync);
+
 /// Something that happens while an image is fetched.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -29,7 +29,7 @@ use crate::Error;
 
 pub use archive::oci_archive;
 pub use docker::docker_archive;
-pub use layout::{Layout, LayoutDraft, LockedLayout};
+pub use layout::{Layout, LayoutWriter, LockedLayout};
 
 /// What is exported into an image layout: the documents, and what else they point to.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Contents {
     ///
     /// # Errors
     /// When its manifest has too much in it.
-    pub fn of_image(image: &Image) -> Result<Option<Contents>, VerifyError> {
+    pub fn for_image(image: &Image) -> Result<Option<Contents>, VerifyError> {
         let (Some(top), Some(manifest)) = (image.descriptor(), image.manifest()) else { return Ok(None) };
         let mut contents = Contents::from_top(top.clone());
         contents.add(&document_name(top), &Candidate::new(top.clone()), manifest.to_vec(), &mut Seen::default())?;
@@ -59,7 +59,7 @@ impl Contents {
     ///
     /// # Errors
     /// When a document is missing or is not what led to it.
-    pub fn of_everything(blobs: &dyn Blobs) -> Result<Option<Contents>, VerifyError> {
+    pub fn for_everything(blobs: &dyn Blobs) -> Result<Option<Contents>, VerifyError> {
         let Root::Candidates(candidates) = blobs.root() else { return Ok(None) };
         let [top] = &candidates[..] else { return Ok(None) };
         let top = top.descriptor.clone();

@@ -9,6 +9,16 @@
 //! NAME, docker://NAME  ─→ a registry, the store   ─┘
 //! ```
 //!
+//! ```
+//! use cvbake_fetch::{Source, open};
+//! use cvbake_verify::{Blobs as _, Root};
+//!
+//! let source: Source = "tar:-".parse()?;
+//! let blobs = open(&source, &std::env::temp_dir(), &b"the bytes of a layer"[..])?;
+//! assert!(matches!(blobs.root(), Root::Bare { .. }));
+//! # Ok::<(), cvbake_fetch::Error>(())
+//! ```
+//!
 //! This crate believes a document only as far as it must to find the next one: which entry of an
 //! index is meant, where in an archive a file is. It hands out the bytes as they are, and `verify`
 //! compares them with their digests.
@@ -46,10 +56,10 @@ use std::path::Path;
 use cvbake_verify::Blobs;
 
 pub use error::Error;
-pub use event::Event;
+pub use event::{Event, Observer};
 pub use name::Name;
 pub use names::names;
-pub use oci_spec::distribution::Reference;
+pub use reference::Reference;
 pub use registry::{
     Account, CONNECTIONS, Certificates, Challenge, Checked, Credentials, Endpoint, Insecure, Logins, Mounts, Options,
     Problem, Proxies, Pull, Put, Registries, RegistriesFiles, ShortName, Tags, Target, open_name, open_registry,

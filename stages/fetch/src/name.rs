@@ -4,9 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::Deref;
 
-use oci_spec::distribution::Reference;
-
-use crate::reference;
+use crate::reference::{self, Reference};
 
 /// The name of an image in a registry: the reference that it is by the rules of Docker, and whether
 /// it says the registry.

@@ -13,7 +13,10 @@
 //! which registries don't). To make that ready takes 15 ms, half of what it takes to bake a small
 //! image; it is the oracle of the tests.
 
-use oci_spec::distribution::Reference;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Error;
 
 const HUB: &str = "docker.io";
 const OLD_HUB: &str = "index.docker.io";
@@ -24,6 +27,71 @@ const DEFAULT_TAG: &str = "latest";
 /// Of a repository.
 const MAX_LEN: usize = 255;
 const MAX_TAG: usize = 128;
+
+/// The full name of an image in a registry, with a tag or a digest or both.
+///
+/// ```
+/// let reference: cvbake_fetch::Reference = "alpine".parse()?;
+/// assert_eq!((reference.registry(), reference.repository()), ("docker.io", "library/alpine"));
+/// assert_eq!((reference.tag(), reference.digest()), (Some("latest"), None));
+/// # Ok::<(), cvbake_fetch::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Reference {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<String>,
+}
+
+impl Reference {
+    /// The host of the registry, with its port if it has one.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The path in the registry.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag; without a digest there is one.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, with its algorithm.
+    #[must_use]
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+
+    /// The reference as text, as [`Display`](fmt::Display) has it.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        self.tag.iter().try_for_each(|tag| write!(f, ":{tag}"))?;
+        self.digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
+    }
+}
+
+/// Reads a name, in full or not.
+impl FromStr for Reference {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Reference, Error> {
+        parse(text).map_err(|problem| Error::Source { text: text.to_owned(), problem })
+    }
+}
 
 /// Reads a name, in full or not.
 ///
@@ -65,13 +133,9 @@ pub(crate) fn parse(text: &str) -> Result<Reference, &'static str> {
     if repository.len() > MAX_LEN {
         return Err("the repository is too long");
     }
-    let (registry, tag) = (registry.to_owned(), tag.map(str::to_owned));
-    Ok(match (tag, digest.map(str::to_owned)) {
-        (None, None) => Reference::with_tag(registry, repository, DEFAULT_TAG.to_owned()),
-        (Some(tag), None) => Reference::with_tag(registry, repository, tag),
-        (None, Some(digest)) => Reference::with_digest(registry, repository, digest),
-        (Some(tag), Some(digest)) => Reference::with_tag_and_digest(registry, repository, tag, digest),
-    })
+    // Without a digest, the tag has to say which image it is.
+    let tag = tag.or(digest.is_none().then_some(DEFAULT_TAG)).map(str::to_owned);
+    Ok(Reference { registry: registry.to_owned(), repository, tag, digest: digest.map(str::to_owned) })
 }
 
 /// Whether what comes before the first slash is meant to be a registry.
@@ -132,19 +196,25 @@ fn is_digest(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use oci_spec::distribution::Reference as Oracle;
     use proptest::prelude::*;
 
     use super::*;
 
     /// What the oracle makes of it, but for what it takes though its own whole form is none:
     /// `Team/image`.
-    fn oracle(text: &str) -> Option<Reference> {
-        let reference: Reference = text.parse().ok()?;
-        reference.whole().parse::<Reference>().ok()
+    fn oracle(text: &str) -> Option<Oracle> {
+        let reference: Oracle = text.parse().ok()?;
+        reference.whole().parse().ok()
     }
 
     fn check(text: &str) {
-        assert_eq!(parse(text).ok(), oracle(text), "{text:?}");
+        let (ours, expected) = (parse(text).ok(), oracle(text));
+        let parts = ours.as_ref().map(|name| (name.registry(), name.repository(), name.tag(), name.digest()));
+        let expected_parts =
+            expected.as_ref().map(|name| (name.registry(), name.repository(), name.tag(), name.digest()));
+        assert_eq!(parts, expected_parts, "{text:?}");
+        assert_eq!(ours.map(|name| name.whole()), expected.map(|name| name.whole()), "{text:?}");
     }
 
     #[test]

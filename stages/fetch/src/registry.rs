@@ -47,9 +47,10 @@ mod slots;
 mod tags;
 mod tls;
 
+use std::fmt;
+
 use cvbake_store::Store;
 use cvbake_verify::Blobs;
-use oci_spec::distribution::Reference;
 
 pub use self::auth::Challenge;
 pub use self::config::{Endpoint, Registries, RegistriesFiles};
@@ -63,19 +64,30 @@ pub use self::tags::{Tags, tags};
 pub use self::tls::Certificates;
 
 use self::image::Image;
-use crate::{Error, Event, Name};
+use crate::{Error, Event, Name, Observer, Reference};
 
-/// A repository and its registry.
+/// A repository of a registry.
 #[derive(Clone, Debug)]
-struct Place {
+struct Repository {
     registry: String,
-    repository: String,
+    path: String,
 }
 
-impl Place {
+impl Repository {
+    /// The one that a name says.
+    fn new(reference: &Reference) -> Repository {
+        Repository { registry: reference.registry().to_owned(), path: reference.repository().to_owned() }
+    }
+
     fn error(&self, object: &str, problem: Problem) -> Error {
-        let Place { registry, repository } = self.clone();
-        Error::Registry { registry, repository, object: object.to_owned(), source: Box::new(problem) }
+        let Repository { registry, path } = self.clone();
+        Error::Registry { registry, repository: path, object: object.to_owned(), source: Box::new(problem) }
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.path)
     }
 }
 
@@ -130,7 +142,7 @@ pub fn open_registry<'s>(
     reference: &Reference,
     options: &Options,
     store: Option<&'s Store>,
-    on: &'s (dyn Fn(Event) + Sync),
+    on: Observer<'s>,
 ) -> Result<Box<dyn Blobs + Send + 's>, Error> {
     open_name(&Name::from(reference.clone()), options, store, on)
 }
@@ -149,7 +161,7 @@ pub fn open_name<'s>(
     name: &Name,
     options: &Options,
     store: Option<&'s Store>,
-    on: &'s (dyn Fn(Event) + Sync),
+    on: Observer<'s>,
 ) -> Result<Box<dyn Blobs + Send + 's>, Error> {
     let registries = load(name, options, on)?;
     let names = registries.resolve(name)?;

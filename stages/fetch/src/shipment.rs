@@ -25,7 +25,7 @@ pub(crate) use self::document::links;
 use self::document::{Links, Pointer};
 use crate::export::check_document_bytes;
 use crate::file::Part;
-use crate::{Error, Event, Problem};
+use crate::{Error, Event, Observer, Problem};
 
 /// What is pushed, in the order in which a registry wants it: a manifest comes after all that it
 /// points to.
@@ -65,12 +65,12 @@ pub struct Manifest {
 }
 
 impl Shipment {
-    /// One image with a manifest ([`Shipment::of_packed`] makes one for others). `keep_private`:
+    /// One image with a manifest ([`Shipment::for_packed`] makes one for others). `keep_private`:
     /// layers that are not to be distributed stay here.
     ///
     /// # Errors
     /// When it has none.
-    pub fn of(image: &Image, keep_private: bool, on: &(dyn Fn(Event) + Sync)) -> Result<Shipment, Error> {
+    pub fn for_image(image: &Image, keep_private: bool, on: Observer<'_>) -> Result<Shipment, Error> {
         let mut shipment = Shipment { blobs: Vec::new(), manifests: Vec::new(), absent: Vec::new() };
         let bytes = image.manifest().ok_or_else(|| Error::NotPushable {
             place: image.reference().to_owned(),
@@ -90,7 +90,7 @@ impl Shipment {
     /// # Errors
     /// When several images are meant and no index holds them together; when a document can't be
     /// read or is not what its digest says.
-    pub fn all(blobs: &dyn Blobs, keep_private: bool, on: &(dyn Fn(Event) + Sync)) -> Result<Shipment, Error> {
+    pub fn all(blobs: &dyn Blobs, keep_private: bool, on: Observer<'_>) -> Result<Shipment, Error> {
         let not_pushable =
             |problem: &str| Error::NotPushable { place: blobs.reference().to_owned(), problem: problem.to_owned() };
         let top = match blobs.root() {
@@ -147,7 +147,7 @@ impl Shipment {
     }
 
     /// Adds what a manifest points to.
-    fn take(&mut self, links: Links, keep_private: bool, on: &(dyn Fn(Event) + Sync)) {
+    fn take(&mut self, links: Links, keep_private: bool, on: Observer<'_>) {
         let seen = self.digests();
         let mut new = BTreeSet::new();
         for (at, Pointer { descriptor, .. }) in links.blobs.into_iter().enumerate() {
@@ -175,7 +175,7 @@ fn is_private(media_type: &str) -> bool {
 struct Walk<'a> {
     blobs: &'a dyn Blobs,
     keep_private: bool,
-    on: &'a (dyn Fn(Event) + Sync),
+    on: Observer<'a>,
     known: Known,
     documents: usize,
     document_bytes: u64,

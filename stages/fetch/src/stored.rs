@@ -5,9 +5,8 @@ use std::io::{self, Read};
 
 use cvbake_store::{Health, Reference, Store};
 use cvbake_verify::{Blobs, Candidate, Descriptor, Digest, Layer, Root};
-use oci_spec::distribution::Reference as Name;
 
-use crate::{Error, Event};
+use crate::{Error, Event, Observer, Reference as Name};
 
 /// What the store calls an image in a registry.
 #[must_use]
@@ -23,7 +22,7 @@ struct Stored<'s> {
     name: String,
     root: Root,
     store: &'s Store,
-    on: &'s (dyn Fn(Event) + Sync),
+    on: Observer<'s>,
 }
 
 /// Opens an image of a store; `name` is what errors call it.
@@ -32,7 +31,7 @@ pub fn open_stored<'s>(
     store: &'s Store,
     name: &str,
     reference: &Reference,
-    on: &'s (dyn Fn(Event) + Sync),
+    on: Observer<'s>,
 ) -> Box<dyn Blobs + Send + 's> {
     let Reference { digest, media_type, size } = reference.clone();
     let root = Root::Candidates(vec![Candidate::new(Descriptor { media_type, digest, size })]);

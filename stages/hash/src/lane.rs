@@ -4,10 +4,8 @@ use std::collections::VecDeque;
 use std::slice;
 
 use crate::lanes::{Block, State};
+use crate::piece::Piece;
 use crate::team::weight;
-
-/// Bytes that are hashed when it is their turn; given back, by dropping them, as soon as they are.
-pub(crate) type Piece = Box<dyn AsRef<[u8]> + Send>;
 
 /// The first 32 bits of the fractional parts of the square roots of the first eight primes.
 const START: State =
@@ -36,7 +34,7 @@ impl Lane {
 
     pub(crate) fn push(&mut self, pieces: &mut VecDeque<Piece>) {
         self.pieces.append(pieces);
-        self.settle();
+        self.carry_over();
     }
 
     /// The next blocks: none only if nothing waits that would fill one.
@@ -56,7 +54,7 @@ impl Lane {
         } else {
             self.at += blocks * BLOCK;
         }
-        self.settle();
+        self.carry_over();
     }
 
     /// The weight of what was given back since this was asked last.
@@ -65,7 +63,7 @@ impl Lane {
     }
 
     /// Puts aside what is less than a block, until there are blocks or nothing is left.
-    fn settle(&mut self) {
+    fn carry_over(&mut self) {
         while self.filled < BLOCK
             && let Some(piece) = self.pieces.front()
         {

@@ -1,5 +1,16 @@
-//! Streams → their SHA-256: several at once, on threads of their own, while other threads use the
+//! Streams → their SHA-256: with AVX-512 and without SHA instructions (Skylake-SP to Cooper Lake)
+//! several at once, and elsewhere each by ring; on threads of their own, while other threads use the
 //! same bytes.
+//!
+//! ```
+//! use cvbake_hash::Stream;
+//! use cvbake_verify::{Algorithm, Digest};
+//!
+//! let mut stream = Stream::new(Algorithm::Sha256, 11);
+//! stream.update("hello ");
+//! stream.update(b"world".to_vec());
+//! assert_eq!(stream.finish(), Digest::sha256(b"hello world"));
+//! ```
 //!
 //! SHA-256 is most of what it costs to check an image where the processor has no instructions for
 //! it: each step of it waits for the one before, so one stream keeps a fraction of the machine's
@@ -10,7 +21,8 @@
 //! That needs AVX-512 (rotations, and functions of three bits, in one instruction each). Where
 //! there is none, or where there are SHA instructions, which are faster for few streams, a stream
 //! has a thread of its own ([`Stream::aside`]) or none ([`Stream::new`]), with `cvbake-verify`'s
-//! hasher. The digests are the same.
+//! hasher. So it is everywhere without the feature `lanes`, which is on by default. The digests are
+//! the same.
 //!
 //! ```text
 //! one stream's pieces --> Stream::update --> queue --\
@@ -35,12 +47,21 @@
 //! three bits by masks.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "lanes")]
 mod lane;
+#[cfg(feature = "lanes")]
 mod lanes;
+#[cfg(not(feature = "lanes"))]
+mod no_team;
+mod piece;
 mod stream;
+#[cfg(feature = "lanes")]
 mod team;
+
+#[cfg(not(feature = "lanes"))]
+use crate::no_team as team;
 
 pub use crate::stream::Stream;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "lanes"))]
 mod tests;

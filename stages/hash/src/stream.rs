@@ -3,17 +3,12 @@
 use std::fmt;
 use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
 
 use cvbake_verify::{Algorithm, Digest, Hasher};
 
-use crate::lane::Piece;
-use crate::lanes::engine;
-use crate::team::{Membership, Team};
-
-/// All streams of the process, if the processor is one for a team.
-static TEAM: LazyLock<Option<Arc<Team>>> = LazyLock::new(|| engine().map(|engine| Arc::new(Team::new(engine))));
+use crate::piece::Piece;
+use crate::team::{self, Membership};
 
 /// A shorter stream is hashed before the team knows of it.
 const LONG: u64 = 256 << 10;
@@ -35,7 +30,7 @@ impl Stream {
     /// is none, by whoever brings the bytes.
     #[must_use]
     pub fn new(algorithm: Algorithm, len: u64) -> Stream {
-        let membership = team(algorithm).filter(|_| len >= LONG).and_then(|team| team.join().ok());
+        let membership = if len >= LONG { join(algorithm).and_then(Result::ok) } else { None };
         Stream(membership.map_or_else(|| Way::Here(Hasher::new(algorithm)), Way::Team))
     }
 
@@ -43,7 +38,7 @@ impl Stream {
     /// is no team.
     #[must_use]
     pub fn aside(algorithm: Algorithm) -> Stream {
-        let way = team(algorithm).map_or_else(|| alone(algorithm), |team| team.join().map(Way::Team));
+        let way = join(algorithm).map_or_else(|| alone(algorithm), |joined| joined.map(Way::Team));
         // There may be no more threads.
         Stream(way.unwrap_or_else(|_| Way::Here(Hasher::new(algorithm))))
     }
@@ -79,8 +74,8 @@ impl Stream {
     }
 }
 
-fn team(algorithm: Algorithm) -> Option<&'static Arc<Team>> {
-    TEAM.as_ref().filter(|_| algorithm == Algorithm::Sha256)
+fn join(algorithm: Algorithm) -> Option<io::Result<Membership>> {
+    if algorithm == Algorithm::Sha256 { team::join() } else { None }
 }
 
 fn alone(algorithm: Algorithm) -> io::Result<Way> {
@@ -96,5 +91,25 @@ fn alone(algorithm: Algorithm) -> io::Result<Way> {
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_algorithms() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            for len in [0, 1, 63, 64, 1_000_000_usize] {
+                let all: Vec<u8> = (0..len).map(|at| (at * 31).to_le_bytes()[0]).collect();
+                for mut stream in [Stream::new(algorithm, len as u64), Stream::aside(algorithm)] {
+                    all.chunks(777).for_each(|piece| stream.update(piece.to_vec()));
+                    assert_eq!(stream.finish(), Digest::for_bytes(algorithm, &all));
+                }
+            }
+            let mut left = Stream::aside(algorithm);
+            left.update(vec![0; 100]);
+        }
     }
 }

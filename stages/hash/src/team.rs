@@ -12,11 +12,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::num::NonZero;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::lane::{Lane, Piece, hash, padding};
-use crate::lanes::{Block, Engine, LANES, State};
+use crate::lane::{Lane, hash, padding};
+use crate::lanes::{Block, Engine, LANES, State, engine};
+use crate::piece::Piece;
+
+/// All streams of the process, if the processor is one for a team.
+static TEAM: LazyLock<Option<Arc<Team>>> = LazyLock::new(|| engine().map(|engine| Arc::new(Team::new(engine))));
 
 /// From so many waiting bytes on a stream presses.
 const PRESSING: usize = 512 << 10;
@@ -34,6 +38,11 @@ const PER_PIECE: usize = 256;
 /// part of what may wait, so that those that were waited for bring more meanwhile, and all go on
 /// together.
 const STEP: usize = (128 << 10) / size_of::<Block>();
+
+/// A new stream of the process; `None` if the processor is none for a team.
+pub(crate) fn join() -> Option<io::Result<Membership>> {
+    TEAM.as_ref().map(Team::join)
+}
 
 /// Streams, and the threads that hash them.
 pub(crate) struct Team {

@@ -7,6 +7,16 @@
 //! [`GzipReader`] lends the plain bytes of all members of a stream (RFC 1952) in large pieces, from
 //! the memory into which they were inflated, and is strict about everything around them.
 //!
+//! ```
+//! use std::io::Read as _;
+//!
+//! let stream = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xcb\x48\xcd\xc9\xc9\x57\xc8\x40\x90\x5c\0\x3b\x7c\x8a\xdf\x12\0\0\0";
+//! let mut plain = String::new();
+//! cvbake_inflate::GzipReader::new(&stream[..]).read_to_string(&mut plain)?;
+//! assert_eq!(plain, "hello hello hello\n");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! Inflating is most of the work of unpacking a layer, so the loop over the symbols of a block
 //! (`decode`) is made like those of inflaters that have all of the input and output in memory, and
 //! wholly safe. What lets it stream is that no symbol and no block header is ever suspended

@@ -7,6 +7,25 @@
 //! stream + index ─[replay]→ pack      when the index was kept and the pack was not
 //! ```
 //!
+//! ```
+//! use cvbake_tree::Time;
+//! use cvbake_unpack::{merge, unpack};
+//!
+//! # let mut tar = tar::Builder::new(Vec::new());
+//! # let mut header = tar::Header::new_ustar();
+//! # header.set_size(6);
+//! # header.set_cksum();
+//! # tar.append_data(&mut header, "etc/motd", &b"hello\n"[..])?;
+//! # let layer = tar.into_inner()?;
+//! // `layer` is the archive of one file, `etc/motd`.
+//! let mut pack = Vec::new();
+//! let index = unpack(&mut &layer[..], &mut |_, piece: &[u8]| Ok(pack.extend_from_slice(piece)))?;
+//! assert!(pack.starts_with(b"hello\n"));
+//! let tree = merge(&[&index], Time::default())?;
+//! assert!(tree.lookup(b"etc/motd").is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! * The **index** has one record per entry of the archive, with every attribute, in archive order:
 //!   names and markers already understood (normalised paths, whiteouts, opaque directories),
 //!   nothing yet resolved, because what a path means depends on the layers below. Entries that a

@@ -48,7 +48,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    fn of(block: &Block) -> Format {
+    fn detect(block: &Block) -> Format {
         match &block[MAGIC] {
             b"ustar  \0" => Format::Gnu,
             magic if magic.starts_with(b"ustar\0") && &block[STAR_TRAILER] == b"tar\0" => Format::Star,
@@ -152,7 +152,7 @@ fn is_text(block: &[u8]) -> bool {
 }
 
 pub(super) fn parse(block: &Block) -> Result<Fields, TarProblem> {
-    let format = Format::of(block);
+    let format = Format::detect(block);
     let optional_time = |name, range: Range<usize>| {
         let time = number::time(name, &block[range])?;
         Ok((time != Time::default()).then_some(time))
@@ -200,7 +200,7 @@ pub(super) fn device(block: &Block, format: Format) -> Result<(u64, u64), TarPro
 /// Makes `path` the path of the header.
 pub(super) fn path(block: &Block, path: &mut Vec<u8>) {
     path.clear();
-    let prefix = match Format::of(block) {
+    let prefix = match Format::detect(block) {
         Format::Ustar => text(&block[PREFIX]),
         Format::Star => text(&block[STAR_PREFIX]),
         Format::Gnu => go_prefix(block).unwrap_or_default(),

@@ -36,7 +36,7 @@ impl<R> Input<R> {
 
 impl<R: BufRead> Input<R> {
     /// Makes the last lent bytes consumed.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn consume_lent(&mut self) {
         self.reader.consume(self.lent);
         self.offset += self.lent as u64;
         self.lent = 0;
@@ -58,7 +58,7 @@ impl<R: BufRead> Input<R> {
 
     /// The bytes that are there, at least one unless the stream has ended.
     pub(super) fn fill(&mut self) -> Result<&[u8], Error> {
-        self.settle();
+        self.consume_lent();
         // Two calls, because the borrow of a slice that is returned would last through the loop.
         loop {
             match self.reader.fill_buf() {

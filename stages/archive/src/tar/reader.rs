@@ -109,7 +109,7 @@ impl<R: BufRead> Reader<R> {
     /// The reader below. After [`Reader::next_entry`] returned `None` it is at its end.
     #[must_use]
     pub fn into_inner(mut self) -> R {
-        self.input.settle();
+        self.input.consume_lent();
         self.input.into_inner()
     }
 

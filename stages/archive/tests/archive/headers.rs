@@ -74,7 +74,7 @@ fn old_directories_end_with_a_slash() {
     }
     refused(
         &tar().entry(head("dir/").kind(0), b"x").end(),
-        "a directory can't have content, but the header states 1 bytes",
+        "a directory cannot have content, but the header states 1 bytes",
     );
     let renamed = tar().pax(&[("path", b"dir/")]).head(head("file").kind(0)).end();
     assert_eq!(one(&renamed).kind, Kind::Directory);
@@ -83,9 +83,12 @@ fn old_directories_end_with_a_slash() {
 #[test]
 fn content_only_where_there_can_be_some() {
     for byte in b'1'..=b'6' {
-        refused(&tar().entry(head("name").kind(byte), b"x").end(), "can't have content, but the header states 1 bytes");
+        refused(
+            &tar().entry(head("name").kind(byte), b"x").end(),
+            "cannot have content, but the header states 1 bytes",
+        );
         let pax = tar().pax(&[("size", b"7")]).head(head("name").kind(byte)).body(b"1234567").end();
-        refused(&pax, "can't have content, but the header states 7 bytes");
+        refused(&pax, "cannot have content, but the header states 7 bytes");
         // PAX wins the other way round as well.
         let pax = tar().pax(&[("size", b"0")]).head(head("name").kind(byte).size(7)).file("next", b"").end();
         assert_eq!(read(&pax).unwrap().len(), 2);

@@ -98,7 +98,7 @@ pub fn oci_archive(
 ) -> Result<(), Error> {
     let write = |source| Error::Write { place: place.to_owned(), source };
     let mut archive = Archive::new(out);
-    let index = index::of_one(&contents.top, tag);
+    let index = index::for_one(&contents.top, tag);
     for (name, bytes) in [index::MARKER, (index::INDEX, &index)] {
         archive.file(name, bytes.len() as u64, bytes).map_err(write)?;
     }

@@ -55,7 +55,7 @@ pub fn docker_archive(
     let mut seen = BTreeSet::new();
     for (layer, name) in image.layers().iter().zip(&item.layers) {
         if seen.insert(name) {
-            let plain = Plain::of(layer, blobs, scratch)?;
+            let plain = Plain::new(layer, blobs, scratch)?;
             let len = plain.len;
             let mut reader = Counted::new(plain.reader(), on);
             let written = archive.file(name, len, &mut reader);
@@ -88,7 +88,7 @@ enum PlainReader<'b> {
 }
 
 impl<'b> Plain<'b> {
-    fn of(layer: &'b Layer, blobs: &'b dyn Blobs, scratch: &Path) -> Result<Plain<'b>, Error> {
+    fn new(layer: &'b Layer, blobs: &'b dyn Blobs, scratch: &Path) -> Result<Plain<'b>, Error> {
         let broken = |source| layer_error(layer, source);
         let verify = |source| Error::Verify { source: Box::new(source) };
         let reader = Decompressor::new(layer.open(blobs).map_err(verify)?).map_err(broken)?;

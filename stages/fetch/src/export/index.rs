@@ -14,7 +14,7 @@ pub(super) const INDEX: &str = "index.json";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// An index of one image.
-pub(super) fn of_one(top: &Descriptor, tag: Option<&str>) -> Vec<u8> {
+pub(super) fn for_one(top: &Descriptor, tag: Option<&str>) -> Vec<u8> {
     text(&with(Map::new(), top, tag))
 }
 
@@ -89,7 +89,7 @@ mod tests {
         let (one, two) = (top(b"one"), top(b"two"));
         let digest = |descriptor: &Descriptor| descriptor.digest.to_string();
         let tag = |name: &str| Some(name.to_owned());
-        let index = of_one(&one, Some("a"));
+        let index = for_one(&one, Some("a"));
         assert_eq!(names(&index), [(digest(&one), tag("a"))]);
         let index = added("d", &index, &one, Some("b")).unwrap();
         let index = added("d", &index, &two, Some("a")).unwrap();

@@ -131,18 +131,18 @@ impl LockedLayout {
     ///
     /// # Errors
     /// When nothing can be made in the directory.
-    pub fn draft(self) -> Result<LayoutDraft, Error> {
+    pub fn writer(self) -> Result<LayoutWriter, Error> {
         let failed = |source| write_error(&self.layout.path, source);
         let name = random_name(STAGING.0, STAGING.1).map_err(failed)?;
         let staging = PrivateDir::create(&self.layout.dir, &name).map_err(failed)?;
-        Ok(LayoutDraft { staging, staged: Vec::new(), locked: self })
+        Ok(LayoutWriter { staging, staged: Vec::new(), locked: self })
     }
 }
 
 /// An image layout to which an image is being added; what was added goes again unless it is
 /// committed.
 #[derive(Debug)]
-pub struct LayoutDraft {
+pub struct LayoutWriter {
     // Before the directory that it is in.
     staging: PrivateDir,
     /// Blobs that are in it.
@@ -150,7 +150,7 @@ pub struct LayoutDraft {
     locked: LockedLayout,
 }
 
-impl LayoutDraft {
+impl LayoutWriter {
     /// What must not be left behind if the work is interrupted.
     #[must_use]
     pub fn temporary(&self) -> &Arc<Temporary> {
@@ -195,7 +195,7 @@ impl LayoutDraft {
         let place = self.layout().path.display().to_string();
         let new = match self.layout().read_index()? {
             Some(old) => index::added(&place, &old, &contents.top, tag)?,
-            None => index::of_one(&contents.top, tag),
+            None => index::for_one(&contents.top, tag),
         };
         for (name, bytes) in [(index::INDEX, &new[..]), index::MARKER] {
             self.write_file(name, |mut file| file.write_all(bytes))?;

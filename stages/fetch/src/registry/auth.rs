@@ -13,7 +13,7 @@ use super::http::{Http, Reply, Request, has_user, place, shown, shown_text};
 use super::options::Options;
 use super::problem::{Problem, shorten};
 use super::retry::{Attempts, Failure, retry_after};
-use crate::Event;
+use crate::Observer;
 
 /// The most that is read of a token server's answer. Tokens with many claims have some kilobytes.
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
@@ -41,7 +41,7 @@ impl Challenge {
     }
 
     /// The one to be met of those that an answer has: a token rather than a password.
-    pub(super) fn of(reply: &Reply) -> Result<Challenge, Problem> {
+    pub(super) fn from_reply(reply: &Reply) -> Result<Challenge, Problem> {
         let all: Vec<Challenge> = reply.headers("WWW-Authenticate").flat_map(Challenge::all).collect();
         let bearer = all.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. }));
         bearer.or(all.first()).cloned().ok_or_else(|| {
@@ -136,7 +136,7 @@ pub(super) struct TokenServer<'a> {
     pub(super) service: Option<&'a str>,
     /// Whether it has answered before.
     pub(super) known: bool,
-    pub(super) on: &'a (dyn Fn(Event) + Sync),
+    pub(super) on: Observer<'a>,
 }
 
 #[derive(serde::Deserialize)]

@@ -18,10 +18,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use oci_spec::distribution::Reference;
-
 use super::problem::Problem;
-use crate::{Error, Name, reference};
+use crate::{Error, Name, Reference, reference};
 
 /// Where the configuration is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -150,7 +148,7 @@ impl Registries {
         let whole = format!("{name}{suffix}");
         let matching = self.rules.iter().filter_map(|rule| Some((rule, covered(&rule.prefix, &whole)?)));
         let Some((rule, covered)) = matching.min_by_key(|(rule, _)| std::cmp::Reverse(rule.prefix.len())) else {
-            return Ok(vec![Endpoint::of(&whole, false)?]);
+            return Ok(vec![Endpoint::parse(&whole, false)?]);
         };
         if rule.blocked {
             return Err(Problem::Blocked { prefix: rule.prefix.clone() });
@@ -166,7 +164,7 @@ impl Registries {
         };
         let mirrors = rule.mirrors.iter().filter(wanted).map(|mirror| (&mirror.location, mirror.insecure));
         let all = mirrors.chain([(&rule.location, rule.insecure)]);
-        all.map(|(location, insecure)| Endpoint::of(&moved(location), insecure)).collect()
+        all.map(|(location, insecure)| Endpoint::parse(&moved(location), insecure)).collect()
     }
 
     /// Adds what a later file says.
@@ -185,7 +183,7 @@ impl Registries {
 
 impl Endpoint {
     /// The endpoint of a whole name: `host[:port]/repository` with a tag or a digest.
-    fn of(whole: &str, insecure: bool) -> Result<Endpoint, Problem> {
+    fn parse(whole: &str, insecure: bool) -> Result<Endpoint, Problem> {
         let wrong = |reason| Problem::Configured { name: whole.to_owned(), reason };
         let (registry, rest) = whole.split_once('/').ok_or_else(|| wrong("has no path"))?;
         let (repository, tag) = match rest.split_once('@') {

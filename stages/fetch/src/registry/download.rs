@@ -1,7 +1,24 @@
 //! A blob, as it arrives: handed on at once, kept in the store meanwhile, and gone on with after
 //! every interruption.
+//!
+//! ```text
+//!  Replaying ──→ Asking ──→ Receiving ──→ Complete
+//!   │  ↑          ↑  ↑ │        │  │          ↑
+//!   │  │          │  └─┘        │  │          │
+//!   │  │          └─────────────┘  │          │
+//!   │  │            breaks off     │          │
+//!   │  └───────────────────────────┘          │
+//!   │     the digest is wrong                 │
+//!   └─────────────────────────────────────────┘
+//!     an earlier run has left all of it
+//! ```
+//!
+//! An error leads from each of them to `Failed`. Whose digest is wrong begins again only as long as
+//! nothing was handed out: who has read a part of it must begin again too. A phase is taken out, and
+//! the next one put in its place, so a connection and the lock of the blob end with their phase.
 
 use std::io::{self, Read};
+use std::mem;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +28,7 @@ use cvbake_hash::Stream;
 use cvbake_store::Partial;
 use cvbake_verify::Digest;
 
-use super::endpoints::{Endpoints, Turns};
+use super::endpoints::{EndpointOrder, Endpoints};
 use super::http::Reply;
 use super::problem::{Problem, shorten};
 use super::retry::{Attempts, Failure};
@@ -29,37 +46,37 @@ const BUFFER: usize = 256 << 10;
 /// the digest is right.
 pub(super) struct Download<'s> {
     endpoints: Arc<Endpoints<'s>>,
-    turns: Turns,
-    /// The first of those that something came from.
-    sender: Option<usize>,
-    /// Whether it began with what an earlier run has left.
-    resumed: bool,
     digest: Digest,
     size: u64,
-    /// Where what comes is kept, until it is a blob.
-    kept: Option<Partial>,
-    hash: Stream,
-    /// How many bytes are hashed, or are being, and have been, or are being, handed out.
+    phase: Phase,
+    server: Server,
+    /// Where the first bytes came from, once there are any.
+    origin: Option<Origin>,
+    /// How many bytes have been hashed or are being hashed.
     position: u64,
-    /// How many bytes have been handed out.
-    handed: u64,
+    /// The last of them, which are not handed out yet.
     chunk: Bytes,
-    body: Option<Body>,
-    attempts: Attempts,
-    gained: u64,
-    /// The server answered a range with something else: it gets no second chance.
-    no_ranges: bool,
-    state: State,
-    /// Held as long as there may be a connection.
-    slot: Option<Slot>,
     begun: Instant,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Running,
+enum Phase {
+    /// The bytes that an earlier run has left in the store are read, if there are any.
+    Replaying(Intake),
+    /// A registry has to be asked for the rest.
+    Asking(Intake),
+    /// A registry sends the rest.
+    Receiving(Intake, Box<Body>),
+    /// The digest was right. Only the last bytes have to be handed out.
     Complete,
     Failed,
+}
+
+/// What takes the bytes in. When it is dropped, others may receive, and have the blob.
+struct Intake {
+    hash: Stream,
+    /// Where the bytes are kept until they are a blob, if there is a store.
+    kept: Option<Partial>,
+    _slot: Slot,
 }
 
 #[derive(Debug)]
@@ -71,6 +88,50 @@ struct Body {
     open: bool,
 }
 
+/// Who is asked, and what came of it so far.
+struct Server {
+    order: EndpointOrder,
+    attempts: Attempts,
+    /// How many bytes have come since the last failure.
+    gained: u64,
+    /// Whether it answered a range with something else: it gets no second chance.
+    refuses_ranges: bool,
+}
+
+impl Server {
+    fn new(order: EndpointOrder) -> Server {
+        Server { attempts: order.attempts(), order, gained: 0, refuses_ranges: false }
+    }
+
+    fn gain(&mut self, bytes: u64) {
+        self.gained += bytes;
+        if self.gained >= MIN_PROGRESS {
+            self.attempts.progress();
+        }
+    }
+}
+
+/// Where the first bytes of a blob came from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// An earlier run.
+    Store,
+    /// The registry with this number.
+    Registry(usize),
+}
+
+impl Intake {
+    /// How many bytes are in the store.
+    fn kept_bytes(&self) -> u64 {
+        self.kept.as_ref().map_or(0, Partial::len)
+    }
+
+    /// Throws away the bytes in the store.
+    fn clear(&mut self) -> Result<(), Problem> {
+        self.kept.as_mut().map_or(Ok(()), Partial::restart).map_err(store)
+    }
+}
+
 impl<'s> Download<'s> {
     pub(super) fn new(
         endpoints: Arc<Endpoints<'s>>,
@@ -79,136 +140,177 @@ impl<'s> Download<'s> {
         kept: Option<Partial>,
         slot: Slot,
     ) -> Download<'s> {
-        let turns = endpoints.turns(Some(&digest));
+        let is_resumed = kept.as_ref().is_some_and(|kept| !kept.is_empty());
+        let hash = Stream::new(digest.algorithm(), size);
         Download {
-            attempts: turns.attempts(),
+            server: Server::new(endpoints.order(Some(&digest))),
             endpoints,
-            turns,
-            sender: None,
-            resumed: kept.as_ref().is_some_and(|kept| !kept.is_empty()),
             digest,
             size,
-            kept,
-            hash: Stream::new(digest.algorithm(), size),
+            phase: Phase::Replaying(Intake { hash, kept, _slot: slot }),
+            origin: is_resumed.then_some(Origin::Store),
             position: 0,
-            handed: 0,
             chunk: Bytes::new(),
-            body: None,
-            gained: 0,
-            no_ranges: false,
-            state: State::Running,
-            slot: Some(slot),
             begun: Instant::now(),
         }
     }
 
-    fn new_hash(&self) -> Stream {
-        Stream::new(self.digest.algorithm(), self.size)
+    /// Whether somebody has read a part of the blob.
+    fn is_handed_out(&self) -> bool {
+        self.position > self.chunk.len() as u64
     }
 
+    /// Has something to hand out, or is complete.
     fn fill(&mut self) -> Result<(), Problem> {
-        while self.chunk.is_empty() && self.state == State::Running {
-            let on_disk = self.kept.as_ref().map_or(0, Partial::len);
-            if on_disk > self.size {
-                self.restart()?;
-            } else if self.position < on_disk {
-                self.read_kept(on_disk)?;
-            } else if self.position < self.size {
-                match self.receive() {
-                    Ok(()) => {}
-                    Err(failure) => {
-                        self.body = None;
-                        self.gained = 0;
-                        let session = self.endpoints.session(&self.turns);
-                        match session.failed(&mut self.attempts, failure) {
-                            Ok(()) => {}
-                            Err(problem) => self.turn(problem)?,
-                        }
-                    }
-                }
-            }
-            if self.position == self.size
-                && let Err(problem) = self.complete()
-            {
-                if !matches!(problem, Problem::Digest { .. }) {
-                    return Err(problem);
-                }
-                let resumed = self.resumed;
-                if resumed {
-                    self.endpoints.tell(Event::Damaged { digest: self.digest, again: true });
-                }
-                self.suspect();
-                if self.handed > 0 {
-                    // Who has read the rest must begin again.
-                    return Err(problem);
-                }
-                if resumed {
-                    (self.body, self.resumed) = (None, false);
-                } else {
-                    self.turn(problem)?;
-                }
-                (self.position, self.sender, self.chunk) = (0, None, Bytes::new());
-                self.hash = self.new_hash();
-            }
+        while self.chunk.is_empty() && !matches!(self.phase, Phase::Complete) {
+            // An error leaves `Failed` behind, and what the phase held is dropped.
+            self.phase = match mem::replace(&mut self.phase, Phase::Failed) {
+                Phase::Replaying(intake) => self.replay(intake)?,
+                Phase::Asking(intake) => self.ask(intake)?,
+                Phase::Receiving(intake, body) => self.receive(intake, body)?,
+                ended @ (Phase::Complete | Phase::Failed) => ended,
+            };
         }
         Ok(())
     }
 
-    /// Something of this was wrong: what an earlier run has left, if there was anything, or else
-    /// what was sent now.
+    /// Reads what an earlier run received.
+    fn replay(&mut self, mut intake: Intake) -> Result<Phase, Problem> {
+        if intake.kept_bytes() > self.size {
+            intake.clear()?;
+        }
+        if let Some(kept) = intake.kept.as_ref().filter(|kept| kept.len() > self.position) {
+            let wanted = usize::try_from(kept.len() - self.position).map_or(BUFFER, |left| left.min(BUFFER));
+            let mut buffer = vec![0; wanted];
+            if let Err(source) = kept.file().read_exact_at(&mut buffer, self.position) {
+                let of_medium = Partial::is_of_medium(&source);
+                let problem = store(kept.unreadable(source));
+                return if of_medium { self.give_up_kept(intake, problem) } else { Err(problem) };
+            }
+            self.take(&mut intake, buffer.into());
+        }
+        match self.position {
+            all if all == self.size => self.complete(intake, None),
+            some if some < intake.kept_bytes() => Ok(Phase::Replaying(intake)),
+            _ => Ok(Phase::Asking(intake)),
+        }
+    }
+
+    /// What an earlier run received can't be read, and is received again.
+    fn give_up_kept(&mut self, mut intake: Intake, problem: Problem) -> Result<Phase, Problem> {
+        if intake.clear().is_err() {
+            return Err(problem);
+        }
+        self.endpoints.tell(Event::Damaged { digest: self.digest, again: true });
+        self.endpoints.suspect_kept(self.digest);
+        if self.is_handed_out() {
+            return Err(problem);
+        }
+        Ok(self.start_over(intake))
+    }
+
+    /// Asks for what is missing.
+    fn ask(&mut self, intake: Intake) -> Result<Phase, Problem> {
+        match self.request() {
+            Ok(Some(body)) => Ok(Phase::Receiving(intake, body)),
+            Ok(None) => Ok(Phase::Asking(intake)),
+            Err(failure) => self.ask_again(intake, failure),
+        }
+    }
+
+    /// Takes the next bytes from the network.
+    fn receive(&mut self, mut intake: Intake, mut body: Box<Body>) -> Result<Phase, Problem> {
+        match self.take_next(&mut intake, &mut body) {
+            Ok(()) if self.position == self.size => self.complete(intake, Some(body)),
+            Ok(()) => Ok(Phase::Receiving(intake, body)),
+            Err(failure) => {
+                drop(body);
+                self.ask_again(intake, failure)
+            }
+        }
+    }
+
+    /// Waits before the registry is asked for the rest, or the next one is.
+    fn ask_again(&mut self, intake: Intake, failure: Failure) -> Result<Phase, Problem> {
+        self.server.gained = 0;
+        let session = self.endpoints.session(&self.server.order);
+        if let Err(problem) = session.failed(&mut self.server.attempts, failure) {
+            self.ask_next(problem)?;
+        }
+        Ok(Phase::Asking(intake))
+    }
+
+    /// Checks the whole, and keeps it.
+    fn complete(&mut self, mut intake: Intake, mut body: Option<Box<Body>>) -> Result<Phase, Problem> {
+        let host = body.as_ref().map_or_else(|| "the store".to_owned(), |body| body.reply.host.clone());
+        if let Some(body) = body.as_mut().filter(|body| body.open)
+            && let Ok(Some(more)) = body.reply.chunk()
+            && !more.is_empty()
+        {
+            return Err(self.too_long(host, self.size + more.len() as u64));
+        }
+        let found = mem::replace(&mut intake.hash, Stream::new(self.digest.algorithm(), 0)).finish();
+        if found != self.digest {
+            intake.clear()?;
+            let problem = Problem::Digest { host, expected: Box::new(self.digest), found: Box::new(found) };
+            return self.begin_again(intake, problem);
+        }
+        tracing::debug!("{} from {host}: {} bytes in {} ms", self.digest, self.size, self.begun.elapsed().as_millis());
+        if let Some(kept) = intake.kept.take() {
+            kept.commit().map_err(store)?;
+            self.endpoints.arrived(&self.digest);
+        }
+        Ok(Phase::Complete)
+    }
+
+    /// The digest was wrong: because of what an earlier run has left, if there was anything, or else
+    /// because of what a registry sent, and the next one is asked.
+    fn begin_again(&mut self, intake: Intake, problem: Problem) -> Result<Phase, Problem> {
+        let is_resumed = self.origin == Some(Origin::Store);
+        if is_resumed {
+            self.endpoints.tell(Event::Damaged { digest: self.digest, again: true });
+        }
+        self.suspect();
+        if self.is_handed_out() {
+            return Err(problem);
+        }
+        if !is_resumed {
+            self.ask_next(problem)?;
+        }
+        Ok(self.start_over(intake))
+    }
+
+    /// With nothing in the store, nothing received, and nothing handed out.
+    fn start_over(&mut self, mut intake: Intake) -> Phase {
+        (self.position, self.origin, self.chunk) = (0, None, Bytes::new());
+        intake.hash = Stream::new(self.digest.algorithm(), self.size);
+        Phase::Replaying(intake)
+    }
+
+    /// Who sent the first bytes is under suspicion.
     fn suspect(&self) {
-        match self.sender {
-            _ if self.resumed => self.endpoints.suspect_kept(self.digest),
-            Some(sender) => self.endpoints.suspect(self.digest, sender),
+        match self.origin {
+            Some(Origin::Store) => self.endpoints.suspect_kept(self.digest),
+            Some(Origin::Registry(sender)) => self.endpoints.suspect(self.digest, sender),
             None => {}
         }
     }
 
     /// The next registry is asked for the rest.
-    fn turn(&mut self, problem: Problem) -> Result<(), Problem> {
-        self.endpoints.next(&mut self.turns, problem)?;
-        (self.body, self.no_ranges, self.attempts) = (None, false, self.turns.attempts());
+    fn ask_next(&mut self, problem: Problem) -> Result<(), Problem> {
+        self.endpoints.next(&mut self.server.order, problem)?;
+        (self.server.refuses_ranges, self.server.attempts) = (false, self.server.order.attempts());
         Ok(())
     }
 
-    /// What an earlier run received.
-    fn read_kept(&mut self, on_disk: u64) -> Result<(), Problem> {
-        let Some(kept) = &self.kept else { return Ok(()) };
-        let wanted = usize::try_from(on_disk - self.position).map_or(BUFFER, |left| left.min(BUFFER));
-        let mut buffer = vec![0; wanted];
-        if let Err(source) = kept.file().read_exact_at(&mut buffer, self.position) {
-            let of_medium = Partial::is_of_medium(&source);
-            let problem = store(kept.unreadable(source));
-            return if of_medium { self.give_up_kept(problem) } else { Err(problem) };
-        }
-        self.position += wanted as u64;
-        self.chunk = buffer.into();
-        self.hash.update(self.chunk.clone());
-        Ok(())
+    /// Hashes bytes, which are then handed out.
+    fn take(&mut self, intake: &mut Intake, bytes: Bytes) {
+        self.position += bytes.len() as u64;
+        intake.hash.update(bytes.clone());
+        self.chunk = bytes;
     }
 
-    /// What an earlier run received can't be read, and is received again.
-    fn give_up_kept(&mut self, problem: Problem) -> Result<(), Problem> {
-        if self.restart().is_err() {
-            return Err(problem);
-        }
-        self.endpoints.tell(Event::Damaged { digest: self.digest, again: true });
-        self.endpoints.suspect_kept(self.digest);
-        if self.handed > 0 {
-            // Who has read the rest must begin again.
-            return Err(problem);
-        }
-        (self.position, self.resumed) = (0, false);
-        self.hash = self.new_hash();
-        Ok(())
-    }
-
-    /// The next bytes from the network.
-    fn receive(&mut self) -> Result<(), Failure> {
-        if self.body.is_none() {
-            self.body = self.start()?;
-        }
-        let Some(body) = &mut self.body else { return Ok(()) };
+    fn take_next(&mut self, intake: &mut Intake, body: &mut Body) -> Result<(), Failure> {
         let Some(mut bytes) = body.reply.chunk()? else {
             let host = body.reply.host.clone();
             return Err(Problem::Cut { host, expected: self.size, found: self.position }.into());
@@ -218,33 +320,27 @@ impl<'s> Download<'s> {
         let _ = bytes.split_to(skipped);
         let found = self.position + bytes.len() as u64;
         if found > self.size {
-            return Err(self.too_long(found).into());
+            return Err(self.too_long(body.reply.host.clone(), found).into());
         }
-        if let Some(kept) = &mut self.kept {
+        if let Some(kept) = &mut intake.kept {
             kept.append(&bytes).map_err(store)?;
         }
-        self.hash.update(bytes.clone());
-        self.position = found;
-        self.sender.get_or_insert(self.turns.current());
-        self.gained += bytes.len() as u64;
-        if self.gained >= MIN_PROGRESS {
-            self.attempts.progress();
-        }
-        self.chunk = bytes;
+        self.origin.get_or_insert(Origin::Registry(self.server.order.current()));
+        self.server.gain(bytes.len() as u64);
+        self.take(intake, bytes);
         Ok(())
     }
 
-    fn too_long(&mut self, found: u64) -> Problem {
-        let host = self.body.as_ref().map(|body| body.reply.host.clone()).unwrap_or_default();
+    fn too_long(&self, host: String, found: u64) -> Problem {
         Problem::Length { host, expected: self.size, found }
     }
 
     /// Asks for what is missing. `None`: to be asked again, otherwise.
-    fn start(&mut self) -> Result<Option<Body>, Failure> {
-        let from = (self.position > 0 && !self.no_ranges).then_some(self.position);
+    fn request(&mut self) -> Result<Option<Box<Body>>, Failure> {
+        let from = (self.position > 0 && !self.server.refuses_ranges).then_some(self.position);
         let path = format!("blobs/{}", self.digest);
         let wanted = if from.is_some() { "206" } else { "200" };
-        let reply = self.endpoints.session(&self.turns).try_get(&path, "*/*", from, wanted)?;
+        let reply = self.endpoints.session(&self.server.order).try_get(&path, "*/*", from, wanted)?;
         let host = || reply.host.clone();
         let plain = |found: &&str| found.is_empty() || found.eq_ignore_ascii_case("identity");
         if let Some(found) = reply.header("Content-Encoding").filter(|found| !plain(found)) {
@@ -256,7 +352,7 @@ impl<'s> Download<'s> {
         let (begins, expected) = match reply.status() {
             206 if range_begins(&reply, self.size) == Some(self.position) => (self.position, self.size - self.position),
             206 | 416 => {
-                self.no_ranges = true;
+                self.server.refuses_ranges = true;
                 return Ok(None);
             }
             _ => (0, self.size),
@@ -264,39 +360,8 @@ impl<'s> Download<'s> {
         let length = reply.content_length();
         match length {
             Some(found) if found != expected => Err(Problem::Length { host: host(), expected, found }.into()),
-            _ => Ok(Some(Body { reply, skip: self.position - begins, open: length.is_none() })),
+            _ => Ok(Some(Box::new(Body { reply, skip: self.position - begins, open: length.is_none() }))),
         }
-    }
-
-    /// Checks the whole, and keeps it.
-    fn complete(&mut self) -> Result<(), Problem> {
-        let host = self.body.as_ref().map_or_else(|| "the store".to_owned(), |body| body.reply.host.clone());
-        if let Some(body) = self.body.as_mut().filter(|body| body.open)
-            && let Ok(Some(more)) = body.reply.chunk()
-            && !more.is_empty()
-        {
-            let found = self.size + more.len() as u64;
-            return Err(self.too_long(found));
-        }
-        let hash = std::mem::replace(&mut self.hash, Stream::new(self.digest.algorithm(), 0));
-        let found = hash.finish();
-        if found != self.digest {
-            self.restart()?;
-            return Err(Problem::Digest { host, expected: Box::new(self.digest), found: Box::new(found) });
-        }
-        tracing::debug!("{} from {host}: {} bytes in {} ms", self.digest, self.size, self.begun.elapsed().as_millis());
-        if let Some(kept) = self.kept.take() {
-            kept.commit().map_err(store)?;
-            self.endpoints.arrived(&self.digest);
-        }
-        (self.body, self.slot) = (None, None);
-        self.state = State::Complete;
-        Ok(())
-    }
-
-    /// Throws away what is kept.
-    fn restart(&mut self) -> Result<(), Problem> {
-        self.kept.as_mut().map_or(Ok(()), Partial::restart).map_err(store)
     }
 }
 
@@ -317,18 +382,15 @@ impl Read for Download<'_> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        if self.state == State::Failed {
+        if let Phase::Failed = self.phase {
             return Err(io::Error::other(format!("the download of {} has failed", self.digest)));
         }
         if let Err(problem) = self.fill() {
-            self.state = State::Failed;
-            (self.body, self.kept, self.slot) = (None, None, None);
             return Err(self.endpoints.error(&format!("blob {}", self.digest), problem).into_io());
         }
         let count = self.chunk.len().min(buffer.len());
         buffer[..count].copy_from_slice(&self.chunk[..count]);
         let _ = self.chunk.split_to(count);
-        self.handed += count as u64;
         Ok(count)
     }
 }
@@ -337,7 +399,7 @@ impl Drop for Download<'_> {
     /// Who stops reading may have found nonsense: if it was, another registry may have something
     /// better, or this one from the beginning.
     fn drop(&mut self) {
-        if self.state == State::Running && self.handed > 0 {
+        if !matches!(self.phase, Phase::Complete | Phase::Failed) && self.is_handed_out() {
             self.suspect();
         }
     }

@@ -16,8 +16,8 @@ use super::problem::Problem;
 use super::retry::Attempts;
 use super::session::Session;
 use super::slots::Slots;
-use super::{Options, Place};
-use crate::{Error, Event};
+use super::{Options, Repository};
+use crate::{Error, Event, Observer};
 
 /// How many attempts in a row one of several registries gets: another one is better than patience.
 const IMPATIENT_ATTEMPTS: u32 = 2;
@@ -25,7 +25,7 @@ const IMPATIENT_ATTEMPTS: u32 = 2;
 /// The registries that have an image, in the order in which they are asked.
 pub(super) struct Endpoints<'s> {
     /// What the image is called.
-    place: Place,
+    repository: Repository,
     sessions: Vec<Arc<Session<'s>>>,
     /// The one that has served best so far.
     first: AtomicUsize,
@@ -34,7 +34,7 @@ pub(super) struct Endpoints<'s> {
     given_up: Mutex<BTreeSet<Digest>>,
     /// For the blobs that are received.
     slots: Arc<Slots>,
-    on: &'s (dyn Fn(Event) + Sync),
+    on: Observer<'s>,
 }
 
 /// Who sent what is not the blob.
@@ -47,10 +47,10 @@ struct Suspicion {
 
 impl<'s> Endpoints<'s> {
     pub(super) fn new(
-        place: Place,
+        repository: Repository,
         all: Vec<Endpoint>,
         options: &Options,
-        on: &'s (dyn Fn(Event) + Sync),
+        on: Observer<'s>,
     ) -> Endpoints<'s> {
         let last = all.len().saturating_sub(1);
         let session = |(at, mut endpoint): (usize, Endpoint)| {
@@ -65,7 +65,7 @@ impl<'s> Endpoints<'s> {
         };
         let sessions = all.into_iter().enumerate().map(session).collect();
         Endpoints {
-            place,
+            repository,
             sessions,
             first: AtomicUsize::new(0),
             suspicions: Mutex::default(),
@@ -82,7 +82,7 @@ impl<'s> Endpoints<'s> {
 
     /// An error about something of the image.
     pub(super) fn error(&self, object: &str, problem: Problem) -> Error {
-        self.place.error(object, problem)
+        self.repository.error(object, problem)
     }
 
     /// Tells whoever wants to know.
@@ -91,7 +91,7 @@ impl<'s> Endpoints<'s> {
     }
 
     /// Whom to ask for something, one after the other.
-    pub(super) fn turns(&self, digest: Option<&Digest>) -> Turns {
+    pub(super) fn order(&self, digest: Option<&Digest>) -> EndpointOrder {
         let first = self.first.load(Ordering::Relaxed);
         let suspicions = self.suspicions();
         let suspects = digest.and_then(|digest| suspicions.get(digest));
@@ -102,11 +102,11 @@ impl<'s> Endpoints<'s> {
             // Then it is one of them all the same.
             order.push(self.sessions.len() - 1);
         }
-        Turns { order, at: 0, failed: Vec::new() }
+        EndpointOrder { all: order, at: 0, failed: Vec::new() }
     }
 
-    pub(super) fn session(&self, turns: &Turns) -> &Arc<Session<'s>> {
-        &self.sessions[turns.current()]
+    pub(super) fn session(&self, order: &EndpointOrder) -> &Arc<Session<'s>> {
+        &self.sessions[order.current()]
     }
 
     /// The registry that the image is named after.
@@ -115,17 +115,17 @@ impl<'s> Endpoints<'s> {
     }
 
     /// It answered: it is asked first from now on.
-    pub(super) fn prefer(&self, turns: &Turns) {
-        self.first.store(turns.current(), Ordering::Relaxed);
+    pub(super) fn prefer(&self, order: &EndpointOrder) {
+        self.first.store(order.current(), Ordering::Relaxed);
     }
 
     /// Goes on to the next one after a problem, if there is one and it may help.
-    pub(super) fn next(&self, turns: &mut Turns, problem: Problem) -> Result<(), Problem> {
+    pub(super) fn next(&self, order: &mut EndpointOrder, problem: Problem) -> Result<(), Problem> {
         if problem.is_ours() {
             return Err(problem);
         }
-        let (current, host) = (turns.current(), self.called(turns.current()));
-        let Some(&next) = turns.order.get(turns.at + 1) else { return Err(turns.give_up(host, problem)) };
+        let (current, host) = (order.current(), self.called(order.current()));
+        let Some(&next) = order.all.get(order.at + 1) else { return Err(order.give_up(host, problem)) };
         let missing = matches!(problem, Problem::NotFound { .. });
         if !missing {
             // Who fails now is not asked first for the rest.
@@ -135,8 +135,8 @@ impl<'s> Endpoints<'s> {
         let next = self.called(next);
         tracing::debug!("{host}: {text}; asking {next}");
         (self.on)(Event::Elsewhere { host: host.clone(), next, problem: text.clone(), missing });
-        turns.failed.push(format!("{host}: {text}"));
-        turns.at += 1;
+        order.failed.push(format!("{host}: {text}"));
+        order.at += 1;
         Ok(())
     }
 
@@ -201,21 +201,23 @@ impl<'s> Endpoints<'s> {
 
 /// Whom to ask for one thing.
 #[derive(Debug)]
-pub(super) struct Turns {
-    order: Vec<usize>,
+pub(super) struct EndpointOrder {
+    /// The numbers of the registries, without those under suspicion.
+    all: Vec<usize>,
+    /// Which of them it is at.
     at: usize,
     failed: Vec<String>,
 }
 
-impl Turns {
+impl EndpointOrder {
     /// Whose turn it is.
     pub(super) fn current(&self) -> usize {
-        self.order[self.at]
+        self.all[self.at]
     }
 
     /// The attempts that the current one gets.
     pub(super) fn attempts(&self) -> Attempts {
-        match self.at + 1 == self.order.len() {
+        match self.at + 1 == self.all.len() {
             true => Attempts::new(),
             false => Attempts::at_most(IMPATIENT_ATTEMPTS),
         }

@@ -1,13 +1,13 @@
 //! HTTP, one request at a time from any thread: no answer is waited for longer than enough of it
 //! arrives, no redirect is followed blindly, and credentials stay with the server they are for.
 
-mod exchange;
+mod failure;
 mod log;
 mod pace;
 mod reply;
 mod stream;
+mod urls;
 
-use std::error::Error as _;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,15 +19,17 @@ use tokio::runtime::Runtime;
 
 use super::guard::{Guard, bare, is_loopback};
 use super::options::Options;
-use super::problem::{Problem, plain, shorten};
+use super::problem::Problem;
 use super::proxy::Rules;
-use super::tls::{Reading, Tls, about_certificates, unusable};
+use super::tls::{Reading, Tls};
 
-pub(super) use self::exchange::{Content, Exchange, upload_location};
 pub(super) use self::reply::Reply;
 pub(super) use self::stream::Stream;
+pub(super) use self::urls::{has_user, place, shown, shown_text, upload_location};
 
+use self::failure::{chain, explain};
 use self::pace::Pace;
+use self::urls::follow;
 
 /// How many redirects lead from one request to its answer. Registries have one or two: to storage,
 /// and from there to a network of caches.
@@ -85,6 +87,24 @@ impl Request {
     }
 }
 
+/// A request with a method of its own.
+pub(super) struct Exchange<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    /// The value of `Authorization`, for the registry only.
+    pub(super) authorization: Option<HeaderValue>,
+    /// Whether the URL is the registry's own.
+    pub(super) own: bool,
+    pub(super) content: Content<'a>,
+}
+
+/// What is sent.
+pub(super) enum Content<'a> {
+    Bytes(Bytes),
+    Stream(Stream<'a>),
+}
+
 impl Http {
     /// A client for a registry: `base` is where it is with TLS, `registry` what references call it.
     pub(super) fn new(base: Url, registry: &str, insecure: bool, options: &Options) -> Result<Http, Problem> {
@@ -108,7 +128,7 @@ impl Http {
                 .redirect(reqwest::redirect::Policy::none())
                 .referer(false)
                 .no_proxy()
-                .proxy(reqwest::Proxy::custom(move |url| rules.of(url).cloned()))
+                .proxy(reqwest::Proxy::custom(move |url| rules.proxy_for(url).cloned()))
                 .connect_timeout(CONNECT.min(options.stall))
                 .dns_resolver(Arc::new(guard.clone()))
                 .tls_backend_preconfigured(tls.config(own, insecure)?);
@@ -167,7 +187,7 @@ impl Http {
         );
         let response = self.head(&place(url), limit, builder.send()).map_err(|problem| match problem {
             Problem::Transport { what, host, mut reason, connecting, foreign } => {
-                if let Some(proxy) = self.proxies.of(url) {
+                if let Some(proxy) = self.proxies.proxy_for(url) {
                     reason = format!("{reason} (through the proxy {})", place(proxy));
                 }
                 Problem::Transport { what, host, reason, connecting, foreign }
@@ -175,6 +195,30 @@ impl Http {
             problem => problem,
         });
         self.asked(url, begun, response).map(|response| self.reply(url, response, own))
+    }
+
+    /// Sends it once. A redirect is an answer like others: what changes something is not repeated
+    /// elsewhere.
+    pub(super) fn exchange(self: &Arc<Http>, exchange: Exchange<'_>) -> Result<Reply, Problem> {
+        let Exchange { method, url, headers, authorization, own, content } = exchange;
+        self.guard.check(&url)?;
+        let host = place(&url);
+        let begun = self.asking(&method, &url, own, &headers, authorization.as_ref().filter(|_| own));
+        let mut builder = self.client(&url).request(method, url.clone()).headers(headers);
+        if let Some(authorization) = authorization.filter(|_| own) {
+            builder = builder.header(AUTHORIZATION, authorization);
+        }
+        let response = match content {
+            Content::Bytes(bytes) => {
+                let builder = builder.header(CONTENT_LENGTH, bytes.len()).body(bytes);
+                self.head(&host, self.stall, builder.send())
+            }
+            Content::Stream(stream) => {
+                let builder = builder.header(CONTENT_LENGTH, stream.bytes);
+                stream::send(self, &host, builder, stream)
+            }
+        };
+        self.asked(&url, begun, response).map(|response| self.reply(&url, response, own))
     }
 
     /// Tells what is asked, and gives the time.
@@ -208,7 +252,7 @@ impl Http {
     /// An answer of which the head is there.
     fn reply(self: &Arc<Http>, url: &Url, response: Response, own: bool) -> Reply {
         // Behind a proxy, it is the proxy's address.
-        if self.is_own(url) && self.proxies.of(url).is_none() {
+        if self.is_own(url) && self.proxies.proxy_for(url).is_none() {
             response.remote_addr().iter().for_each(|address| self.guard.answered_from(address.ip()));
         }
         Reply::new(Arc::clone(self), response, place(url), own)
@@ -238,153 +282,6 @@ impl Http {
             Ok(Ok(value)) => Ok(Some(value)),
             Ok(Err(error)) => Err(explain(error, what, host.to_owned())),
             Err(_) => Ok(None),
-        }
-    }
-}
-
-fn explain(error: reqwest::Error, what: &'static str, host: String) -> Problem {
-    let error = error.without_url();
-    let mut foreign = false;
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(Problem::Address { host, address, reason, registry }) = inner.downcast_ref() {
-            return Problem::Address { host: host.clone(), address: *address, reason, registry: registry.clone() };
-        }
-        let tls = peel(inner).downcast_ref();
-        if let Some(problem) = tls.and_then(unusable) {
-            return problem;
-        }
-        if let Some(reason) = tls.and_then(about_certificates) {
-            return Problem::Untrusted { host, reason };
-        }
-        foreign |= inner.downcast_ref().is_some_and(hyper::Error::is_parse);
-        cause = inner.source();
-    }
-    let connecting = error.is_connect();
-    let what = if connecting || what != "cannot reach" { what } else { "no answer from" };
-    Problem::Transport { what, host, reason: chain(&error), connecting, foreign }
-}
-
-/// What input and output errors are made of, which is not among their causes.
-fn peel<'e>(mut error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
-    while let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-        error = inner;
-    }
-    error
-}
-
-/// The innermost two causes: the outer ones are layers of the client. The first of them is left out
-/// where it says nothing that the second one does not.
-fn chain(error: &reqwest::Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let text = plain(&inner.to_string()).to_owned();
-        if texts.last() != Some(&text) {
-            texts.push(text);
-        }
-        cause = inner.source();
-    }
-    let inner = texts.len().saturating_sub(2).max(usize::from(texts.len() > 1));
-    let text = texts[inner..].join(": ");
-    let said =
-        ["tcp connect error: ", "error resolving DNS: ", "dns error: ", "failed to lookup address information: "];
-    shorten(said.iter().fold(text.as_str(), |text, said| text.strip_prefix(said).unwrap_or(text)))
-}
-
-/// Where a redirect leads, if it may be followed.
-fn follow(from: &Url, location: &str) -> Result<Url, Problem> {
-    let refused = |to: String, reason: &str| Problem::Redirect { host: place(from), to, reason: reason.to_owned() };
-    let to = from.join(location).map_err(|error| refused(shown_text(location), &error.to_string()))?;
-    if !matches!(to.scheme(), "http" | "https") {
-        return Err(refused(shown(&to), "expected http or https"));
-    }
-    if from.scheme() == "https" && to.scheme() != "https" {
-        return Err(refused(shown(&to), "it leads from https to http"));
-    }
-    if has_user(&to) {
-        return Err(refused(shown(&to), "it contains a user name"));
-    }
-    Ok(to)
-}
-
-/// Whether a URL says who somebody is, as nobody should to whom we say that ourselves.
-pub(super) fn has_user(url: &Url) -> bool {
-    !url.username().is_empty() || url.password().is_some()
-}
-
-/// The host and port of a URL, to be shown.
-pub(super) fn place(url: &Url) -> String {
-    let host = shorten(url.host_str().unwrap_or_default());
-    url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
-}
-
-/// A URL without what may be secret or long.
-pub(super) fn shown(url: &Url) -> String {
-    shorten(&format!("{}://{}{}", url.scheme(), place(url), url.path()))
-}
-
-/// The same of a text that should be a URL and is none.
-pub(super) fn shown_text(text: &str) -> String {
-    let text = text.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = text.find("//").map_or(("", text), |slashes| text.split_at(slashes + 2));
-    shorten(&format!("{scheme}{}", rest.rsplit('@').next().unwrap_or_default()))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        /// Wherever a redirect leads, TLS stays, no password comes along, and what is refused is
-        /// told in short.
-        #[test]
-        fn wherever_redirects_lead(any in "\\PC{0,400}", url in "(https?|ftp|file)?:?/{0,2}[a-z0-9@:.%?#/\\[\\]]{0,300}") {
-            let from = Url::parse("https://a.example/v2/x").unwrap();
-            for location in [any, url] {
-                match follow(&from, &location) {
-                    Ok(to) => {
-                        prop_assert!(to.scheme() == "https" && to.host_str().is_some(), "{:?}: {}", location, to);
-                        prop_assert!(to.username().is_empty() && to.password().is_none(), "{:?}: {}", location, to);
-                    }
-                    Err(problem) => prop_assert!(problem.line().len() < 4000, "{:?}", location),
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn redirects() {
-        let https = Url::parse("https://a.example/v2/x").unwrap();
-        let http = Url::parse("http://localhost:5000/v2/x").unwrap();
-        assert_eq!(follow(&https, "/b?c").unwrap().as_str(), "https://a.example/b?c");
-        assert_eq!(follow(&http, "https://b.example/").unwrap().as_str(), "https://b.example/");
-        for (from, to) in [
-            (&https, "http://a.example/v2/x"),
-            (&https, "file:///etc/passwd"),
-            (&http, "ftp://a.example/"),
-            (&https, "https://user:pw@a.example/"),
-            (&https, "https://[/"),
-        ] {
-            assert!(matches!(follow(from, to), Err(Problem::Redirect { .. })), "{to}");
-        }
-    }
-
-    #[test]
-    fn what_is_secret_of_a_url_is_not_shown() {
-        let from = Url::parse("https://a.example/v2/x").unwrap();
-        for (location, expected) in [
-            ("https://[/x?sig=SECRET", "https://[/x"),
-            ("https://a b/x#SECRET", "https://a b/x"),
-            ("https://me:SECRET@[/", "https://[/"),
-            ("//me:SEC/RET@[/?x", "//[/"),
-            ("http://b.example/?SECRET", "http://b.example/"),
-        ] {
-            let Err(Problem::Redirect { to, reason, .. }) = follow(&from, location) else { panic!("{location}") };
-            assert_eq!(to, expected);
-            assert!(!reason.contains("SECRET"), "{reason}");
         }
     }
 }

@@ -1,22 +1,25 @@
 //! An image in a registry, or what the store has of it.
 
+mod blobs;
+
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cvbake_store::{Blob as KeptBlob, Origin, Partial, Patience, Pin, Reference as Stored, Store};
-use cvbake_verify::{Blobs, Candidate, CheckedReader, Descriptor, Digest, Hasher, Layer, Root, json};
-use oci_spec::distribution::Reference;
+use cvbake_store::{Origin, Pin, Reference as Stored, Store};
+use cvbake_verify::{Blobs, Candidate, CheckedReader, Descriptor, Digest, Layer, Root, json};
 
 use super::config::Registries;
-use super::download::{Download, store as store_problem};
+use super::download::store as store_problem;
 use super::endpoints::Endpoints;
 use super::manifest::{check_claim, own_media_type};
 use super::options::{Options, Pull};
 use super::problem::Problem;
 use super::session::Session;
-use super::{Place, nearby, retry::Attempts};
-use crate::{Error, Event};
+use super::{Repository, nearby, retry::Attempts};
+use crate::{Error, Event, Observer, Reference};
+
+use self::blobs::Blob;
 
 /// The media types of manifests and indexes, OCI's and Docker's.
 pub(super) const MANIFESTS: [&str; 4] = [
@@ -29,7 +32,7 @@ pub(super) const MANIFESTS: [&str; 4] = [
 /// An image in a registry, or what the store has of it.
 pub(super) struct Image<'s> {
     reference: String,
-    place: Place,
+    repository: Repository,
     wanted: Wanted,
     pull: Pull,
     /// How long nothing may come of what is waited for.
@@ -41,7 +44,7 @@ pub(super) struct Image<'s> {
     store: Option<&'s Store>,
     /// What of the store nobody may remove meanwhile: the documents that were asked for.
     pin: Option<Pin<'s>>,
-    on: &'s (dyn Fn(Event) + Sync),
+    on: Observer<'s>,
 }
 
 /// What is asked for.
@@ -53,12 +56,12 @@ enum Wanted {
 
 impl Wanted {
     /// A digest decides, even if there is a tag too.
-    fn of(reference: &Reference, place: &Place) -> Result<Wanted, Error> {
+    fn new(reference: &Reference, repository: &Repository) -> Result<Wanted, Error> {
         let Some(digest) = reference.digest() else {
             return Ok(Wanted::Tag(reference.tag().unwrap_or("latest").to_owned()));
         };
         digest.parse().map(Wanted::Digest).map_err(|error: cvbake_verify::DigestError| {
-            place.error("manifest", Problem::Malformed { what: "the digest", reason: error.to_string() })
+            repository.error("manifest", Problem::Malformed { what: "the digest", reason: error.to_string() })
         })
     }
 
@@ -75,9 +78,9 @@ impl Wanted {
     }
 
     /// What the store calls it.
-    fn stored(&self, place: &Place) -> String {
+    fn stored(&self, repository: &Repository) -> String {
         let separator = if let Wanted::Tag(_) = self { ':' } else { '@' };
-        format!("{}/{}{separator}{}", place.registry, place.repository, self.shown())
+        format!("{repository}{separator}{}", self.shown())
     }
 }
 
@@ -90,13 +93,13 @@ impl<'s> Image<'s> {
         registries: &Registries,
         options: &Options,
         store: Option<&'s Store>,
-        on: &'s (dyn Fn(Event) + Sync),
+        on: Observer<'s>,
     ) -> Result<Image<'s>, Error> {
-        let place = Place { registry: reference.registry().to_owned(), repository: reference.repository().to_owned() };
-        let wanted = Wanted::of(reference, &place)?;
-        let all = registries.plan(reference).map_err(|problem| place.error(&wanted.object(), problem))?;
+        let repository = Repository::new(reference);
+        let wanted = Wanted::new(reference, &repository)?;
+        let all = registries.plan(reference).map_err(|problem| repository.error(&wanted.object(), problem))?;
         let pin = store.map(|store| store.pin([])).transpose();
-        let pin = pin.map_err(|error| place.error(&wanted.object(), store_problem(error)))?;
+        let pin = pin.map_err(|error| repository.error(&wanted.object(), store_problem(error)))?;
         Ok(Image {
             reference: reference.whole(),
             pin,
@@ -105,8 +108,8 @@ impl<'s> Image<'s> {
             stall: options.stall,
             root: Root::Candidates(Vec::new()),
             top: (Digest::sha256(b""), Vec::new()),
-            endpoints: Arc::new(Endpoints::new(place.clone(), all, options, on)),
-            place,
+            endpoints: Arc::new(Endpoints::new(repository.clone(), all, options, on)),
+            repository,
             store,
             on,
         })
@@ -114,7 +117,7 @@ impl<'s> Image<'s> {
 
     /// Finds out what the name points to.
     pub(super) fn resolve(&mut self) -> Result<(), Error> {
-        let found = self.manifest().map_err(|problem| self.place.error(&self.wanted.object(), problem))?;
+        let found = self.manifest().map_err(|problem| self.repository.error(&self.wanted.object(), problem))?;
         self.set_top(found);
         Ok(())
     }
@@ -132,7 +135,7 @@ impl<'s> Image<'s> {
 
     /// Whether the store knows what the name points to; then it is that.
     pub(super) fn find_stored(&mut self) -> Result<bool, Error> {
-        let found = self.stored_manifest().map_err(|problem| self.place.error(&self.wanted.object(), problem))?;
+        let found = self.stored_manifest().map_err(|problem| self.repository.error(&self.wanted.object(), problem))?;
         Ok(found.map(|found| self.set_top(found)).is_some())
     }
 
@@ -156,7 +159,7 @@ impl<'s> Image<'s> {
             self.keep(descriptor.digest, &bytes)?;
             let Descriptor { media_type, digest, size } = descriptor.clone();
             let on = |event| (self.on)(Event::Store(event));
-            let name = self.wanted.stored(&self.place);
+            let name = self.wanted.stored(&self.repository);
             let stored = Stored { digest, media_type, size };
             store.names().set([name.as_str()], &stored, Origin::Registry, &on).map_err(store_problem)?;
         }
@@ -171,7 +174,7 @@ impl<'s> Image<'s> {
     fn stored_manifest(&self) -> Result<Option<Manifest>, Problem> {
         let Some(store) = self.store else { return Ok(None) };
         let on = |event| (self.on)(Event::Store(event));
-        let found = store.names().get(&self.wanted.stored(&self.place), &on).map_err(store_problem)?;
+        let found = store.names().get(&self.wanted.stored(&self.repository), &on).map_err(store_problem)?;
         let Some(Stored { digest, media_type, size }) = found else { return Ok(None) };
         if matches!(self.wanted, Wanted::Digest(wanted) if wanted != digest) || size > json::MAX_BYTES as u64 {
             return Ok(None);
@@ -180,55 +183,21 @@ impl<'s> Image<'s> {
         let Some(blob) = self.stored_blob(digest, size)? else { return Ok(None) };
         let mut bytes = Vec::new();
         blob.file().read_to_end(&mut bytes).map_err(|error| store_problem(blob.unreadable(error)))?;
-        store.names().touch(&self.wanted.stored(&self.place));
+        store.names().touch(&self.wanted.stored(&self.repository));
         Ok(Some((Descriptor { media_type, digest, size }, bytes)))
-    }
-
-    /// A blob of the store, whole and right; a damaged one is removed, and one that can't be read
-    /// is passed over if it may be fetched again.
-    fn stored_blob(&self, digest: Digest, size: u64) -> Result<Option<KeptBlob>, Problem> {
-        let Some(store) = self.store else { return Ok(None) };
-        let on = |event| (self.on)(Event::Store(event));
-        if self.endpoints.is_given_up(&digest) {
-            return Ok(None);
-        }
-        let Some(blob) = store.blobs().open(&digest, Some(size), &on).map_err(store_problem)? else { return Ok(None) };
-        tracing::debug!("{digest} is in the store");
-        let mut hasher = Hasher::new(digest.algorithm());
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match blob.file().read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => hasher.update(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if self.pull == Pull::Never => return Err(store_problem(blob.unreadable(error))),
-                Err(error) => {
-                    blob.give_up(error, &on).map_err(store_problem)?;
-                    self.endpoints.give_up(digest);
-                    return Ok(None);
-                }
-            }
-        }
-        if hasher.finish() != digest {
-            store.blobs().remove(&digest).map_err(store_problem)?;
-            (self.on)(Event::Damaged { digest, again: self.pull != Pull::Never });
-            return Ok(None);
-        }
-        io::Seek::rewind(&mut blob.file()).map_err(|error| store_problem(blob.unreadable(error)))?;
-        Ok(Some(blob))
     }
 
     /// A manifest by tag or digest, from the first registry that has it.
     fn fetch_manifest(&self, name: &Wanted) -> Result<Manifest, Problem> {
-        let mut turns = self.endpoints.turns(None);
+        let mut order = self.endpoints.order(None);
         loop {
-            let session = self.endpoints.session(&turns);
-            match self.fetch_manifest_from(session, name, turns.attempts()) {
+            let session = self.endpoints.session(&order);
+            match self.fetch_manifest_from(session, name, order.attempts()) {
                 Ok(found) => {
-                    self.endpoints.prefer(&turns);
+                    self.endpoints.prefer(&order);
                     return Ok(found);
                 }
-                Err(problem) => self.endpoints.next(&mut turns, problem)?,
+                Err(problem) => self.endpoints.next(&mut order, problem)?,
             }
         }
     }
@@ -279,109 +248,6 @@ impl<'s> Image<'s> {
         }
     }
 
-    fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Problem> {
-        let Some(store) = self.store else { return Ok(()) };
-        if self.stored_blob(digest, bytes.len() as u64)?.is_some() {
-            return Ok(());
-        }
-        let mut partial = self.partial(store, digest, bytes.len() as u64)?;
-        partial.restart().and_then(|()| partial.append(bytes)).map_err(store_problem)?;
-        partial.commit().map_err(store_problem)?;
-        self.endpoints.arrived(&digest);
-        Ok(())
-    }
-
-    /// Where a blob is kept while it arrives.
-    fn partial(&self, store: &Store, digest: Digest, size: u64) -> Result<Partial, Problem> {
-        let patience = Patience::new(Some(size)).stall(self.stall);
-        store.blobs().partial(&digest, patience, &|event| (self.on)(Event::Store(event))).map_err(store_problem)
-    }
-
-    fn blob(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
-        Ok(match self.find_blob(digest, size, &|| self.stored_blob(digest, size))? {
-            Blob::Stored(file) => Box::new(file),
-            Blob::Arriving(download) => download,
-        })
-    }
-
-    /// A blob of the store, as `stored` looks it up there, or one that comes from a registry.
-    fn find_blob(
-        &self,
-        digest: Digest,
-        size: u64,
-        stored: &dyn Fn() -> Result<Option<KeptBlob>, Problem>,
-    ) -> Result<Blob<'s>, Problem> {
-        if let Some(file) = stored()? {
-            return Ok(Blob::Stored(file));
-        }
-        if self.pull == Pull::Never {
-            return Err(Problem::NotStored);
-        }
-        // Before the blob is locked: who waits for a slot keeps the blob from nobody, in this
-        // process or in another. The lock of a layer that is unpacked is older; nobody who has a
-        // slot waits for one of those.
-        let slot = self.endpoints.slots().take();
-        let endpoints = Arc::clone(&self.endpoints);
-        let download = |kept| Blob::Arriving(Box::new(Download::new(endpoints, digest, size, kept, slot)));
-        let Some(store) = self.store else { return Ok(download(None)) };
-        let mut partial = self.partial(store, digest, size)?;
-        // Whoever we waited for may have finished it.
-        if let Some(file) = stored()? {
-            return Ok(Blob::Stored(file));
-        }
-        if self.endpoints.is_suspect(&digest) {
-            partial.restart().map_err(store_problem)?;
-        }
-        if !partial.is_empty() {
-            (self.on)(Event::Resumed { digest, from: partial.len(), size });
-        }
-        Ok(download(Some(partial)))
-    }
-
-    /// A layer, with its digest and size. One of the store is checked while it is read: whoever
-    /// reads it comes back when it is not right.
-    fn find_layer(&self, layer: &Layer) -> io::Result<(Blob<'s>, Digest, u64)> {
-        let Some((digest, size)) = layer.digest().zip(layer.size()) else {
-            return Err(Error::NoLayer { place: self.reference.clone(), number: layer.number() }.into_io());
-        };
-        let found = self.find_blob(digest, size, &|| self.unchecked_blob(digest, size));
-        let found = found.map_err(|problem| self.place.error(&format!("layer {}", layer.number()), problem).into_io());
-        Ok((found?, digest, size))
-    }
-
-    fn unchecked_blob(&self, digest: Digest, size: u64) -> Result<Option<KeptBlob>, Problem> {
-        let Some(store) = self.store.filter(|_| !self.endpoints.is_given_up(&digest)) else { return Ok(None) };
-        let found =
-            store.blobs().open(&digest, Some(size), &|event| (self.on)(Event::Store(event))).map_err(store_problem)?;
-        if found.is_some() {
-            tracing::debug!("{digest} is in the store");
-        }
-        Ok(found)
-    }
-
-    /// Whether the store had something else under this name, or what can't be read. It is not
-    /// handed out any more.
-    fn was_damaged(&self, digest: Digest, size: u64) -> bool {
-        matches!(self.unchecked_blob(digest, size), Ok(Some(_))) && matches!(self.stored_blob(digest, size), Ok(None))
-    }
-
-    /// A blob that is read as a whole, so that another registry can be asked for it if this one has
-    /// something else.
-    fn small_blob(&self, digest: Digest, size: u64) -> Result<Box<dyn Read + Send + '_>, Problem> {
-        let mut reader = self.blob(digest, size)?;
-        if size > json::MAX_BYTES as u64 {
-            return Ok(reader);
-        }
-        loop {
-            let mut bytes = Vec::new();
-            match reader.read_to_end(&mut bytes) {
-                Ok(_) => return Ok(Box::new(Cursor::new(bytes))),
-                Err(_) if self.endpoints.has_alternative(&digest) => reader = self.blob(digest, size)?,
-                Err(error) => return Ok(Box::new(Broken(Some(error)))),
-            }
-        }
-    }
-
     fn document(&self, wanted: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Problem> {
         let Descriptor { media_type, digest, size } = wanted;
         if *digest == self.top.0 {
@@ -403,23 +269,6 @@ impl<'s> Image<'s> {
     }
 }
 
-/// Where a blob comes from.
-enum Blob<'s> {
-    /// The store has it, and nobody has looked at it.
-    Stored(KeptBlob),
-    /// It arrives, and is checked on the way.
-    Arriving(Box<Download<'s>>),
-}
-
-/// What could not be read.
-struct Broken(Option<io::Error>);
-
-impl Read for Broken {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Err(self.0.take().unwrap_or_else(|| io::Error::other("it was broken before")))
-    }
-}
-
 impl Blobs for Image<'_> {
     fn reference(&self) -> &str {
         &self.reference
@@ -431,7 +280,7 @@ impl Blobs for Image<'_> {
 
     fn open(&self, blob: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
         let kind = if MANIFESTS.contains(&blob.media_type.as_str()) { "manifest" } else { "blob" };
-        let error = |problem| self.place.error(&format!("{kind} {}", blob.digest), problem).into_io();
+        let error = |problem| self.repository.error(&format!("{kind} {}", blob.digest), problem).into_io();
         self.document(blob).map_err(error)
     }
 

@@ -27,7 +27,7 @@ use super::push::endpoint;
 use super::retry::Attempts;
 use super::session::{Answer, Call, Session, To};
 use super::{Credentials, Options};
-use crate::{Error, Event, reference};
+use crate::{Error, Observer, reference};
 
 /// A registry, or a part of one, that one can be known to: `quay.io`, `localhost:5000`,
 /// `quay.io/team`.
@@ -107,12 +107,7 @@ impl Account {
     ///
     /// # Errors
     /// When it does not, or can't be asked.
-    pub fn check(
-        &self,
-        credentials: &Credentials,
-        options: &Options,
-        on: &(dyn Fn(Event) + Sync),
-    ) -> Result<Checked, Error> {
+    pub fn check(&self, credentials: &Credentials, options: &Options, on: Observer<'_>) -> Result<Checked, Error> {
         let failed = |problem| Error::Login { registry: self.registry.clone(), source: Box::new(problem) };
         let options = Options { credentials: Some(credentials.clone()), ..options.clone() };
         let name = reference::parse(&format!("{}/any", self.registry))

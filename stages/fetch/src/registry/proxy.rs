@@ -76,7 +76,7 @@ impl Rules {
     }
 
     /// The proxy for a request, if it is to go through one.
-    pub(super) fn of(&self, url: &Url) -> Option<&Url> {
+    pub(super) fn proxy_for(&self, url: &Url) -> Option<&Url> {
         let host = bare(url.host_str()?);
         let proxy = if url.scheme() == "https" { &self.https } else { &self.http };
         let port = url.port_or_known_default();
@@ -193,13 +193,13 @@ mod tests {
             ("https://port.example/", Some("all.example")),
         ];
         for (url, expected) in table {
-            let found = rules.of(&Url::parse(url).unwrap()).and_then(Url::host_str);
+            let found = rules.proxy_for(&Url::parse(url).unwrap()).and_then(Url::host_str);
             assert_eq!(found, expected, "{url}");
         }
         assert!(!format!("{proxies:?}").contains("u:p"));
         let none = Rules::new(&Proxies { exceptions: "*".to_owned(), ..proxies }).unwrap();
-        assert_eq!(none.of(&Url::parse("http://a.example/").unwrap()), None);
-        assert!(Rules::default().of(&Url::parse("http://a.example/").unwrap()).is_none());
+        assert_eq!(none.proxy_for(&Url::parse("http://a.example/").unwrap()), None);
+        assert!(Rules::default().proxy_for(&Url::parse("http://a.example/").unwrap()).is_none());
         for bits in [0, 1, 32, 33, 128, 255] {
             let within = within("10.0.0.1".parse().unwrap(), "11.0.0.1".parse().unwrap(), bits);
             assert_eq!(within, bits < 8, "{bits}");

@@ -23,7 +23,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use cvbake_verify::{Blobs, Digest};
-use oci_spec::distribution::Reference;
 use reqwest::Method;
 
 pub use self::mounts::Mounts;
@@ -35,9 +34,9 @@ use super::image::MANIFESTS;
 use super::problem::{Problem, shorten};
 use super::retry::{Attempts, Failure};
 use super::session::{Answer, Call, Session, To};
-use super::{Options, Place};
+use super::{Options, Repository};
 use crate::shipment::{Blob, Manifest};
-use crate::{Error, Event};
+use crate::{Error, Event, Observer, Reference};
 
 /// How a blob or manifest got where it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,9 +52,9 @@ pub enum Put {
     Present,
 }
 
-/// A place in a registry that an image is pushed to.
+/// A repository that an image is pushed to.
 pub struct Target<'s> {
-    place: Place,
+    repository: Repository,
     session: Session<'s>,
     mounts: Mounts,
     chunk: Option<NonZeroU64>,
@@ -73,16 +72,16 @@ impl<'s> Target<'s> {
         options: &Options,
         mounts: Mounts,
         chunk: Option<NonZeroU64>,
-        on: &'s (dyn Fn(Event) + Sync),
+        on: Observer<'s>,
     ) -> Result<Target<'s>, Error> {
-        let place = Place { registry: reference.registry().to_owned(), repository: reference.repository().to_owned() };
+        let repository = Repository::new(reference);
         let endpoint = endpoint(reference, options, on)?
-            .map_err(|problem| place.push_error(&format!("anything of {}", reference.repository()), problem))?;
-        let own = format!("repository:{}:pull,push", place.repository);
+            .map_err(|problem| repository.push_error(&format!("anything of {}", reference.repository()), problem))?;
+        let own = format!("repository:{}:pull,push", repository.path);
         let others = mounts.repositories().into_iter().map(|other| format!("repository:{other}:pull"));
         let scopes = std::iter::once(own).chain(others).collect();
         let session = Session::with_scopes(endpoint, options.clone(), scopes, on);
-        Ok(Target { place, session, mounts, chunk })
+        Ok(Target { repository, session, mounts, chunk })
     }
 
     /// Sees to it that the repository has a blob.
@@ -95,7 +94,7 @@ impl<'s> Target<'s> {
         let put = self.try_put_blob(blob, blobs, on).map_err(|problem| match problem {
             // Wherever it was to go.
             Problem::Local { source } => Error::Blob { digest: blob.digest(), source },
-            problem => self.place.push_error(&blob.object(), problem),
+            problem => self.repository.push_error(&blob.object(), problem),
         })?;
         self.tell(&blob.digest().to_string(), blob.size(), &put, begun);
         Ok(put)
@@ -103,7 +102,7 @@ impl<'s> Target<'s> {
 
     /// Tells what became of something that was to go to the registry.
     fn tell(&self, what: &str, size: u64, put: &Put, begun: Instant) {
-        let Place { registry, repository } = &self.place;
+        let Repository { registry, path: repository } = &self.repository;
         match put {
             Put::Present => tracing::debug!("{what} is in {repository} of {registry}"),
             Put::Mounted { from } => tracing::debug!("{what}: mounted from {from} of {registry}"),
@@ -121,7 +120,7 @@ impl<'s> Target<'s> {
         }
         let open = || blob.open(blobs).map_err(|source| Problem::Local { source });
         let upload = Upload::new(&self.session, blob.digest(), blob.size(), &open, self.chunk, on);
-        upload.run(self.mounts.of(&blob.digest()))
+        upload.run(self.mounts.repository_with(&blob.digest()))
     }
 
     /// Whether the repository has a manifest.
@@ -132,7 +131,7 @@ impl<'s> Target<'s> {
         let found = self.head(&format!("manifests/{digest}"), &MANIFESTS.join(", "), &mut Attempts::new());
         found
             .map(|head| head.is_some())
-            .map_err(|problem| self.place.push_error(&format!("manifest {digest}"), problem))
+            .map_err(|problem| self.repository.push_error(&format!("manifest {digest}"), problem))
     }
 
     /// Gives the repository a manifest, under a tag or under its digest.
@@ -144,7 +143,7 @@ impl<'s> Target<'s> {
         let begun = Instant::now();
         let put = self
             .try_put_manifest(manifest, &name)
-            .map_err(|problem| self.place.push_error(&format!("manifest {name}"), problem))?;
+            .map_err(|problem| self.repository.push_error(&format!("manifest {name}"), problem))?;
         self.tell(&format!("manifest {name}"), manifest.bytes().len() as u64, &put, begun);
         Ok(put)
     }
@@ -199,13 +198,13 @@ impl<'s> Target<'s> {
         let Some(text) = reference.digest() else { return Ok(()) };
         let object = format!("manifest {text}");
         let expected: Digest = text.parse().map_err(|error: cvbake_verify::DigestError| {
-            self.place.push_error(&object, Problem::Malformed { what: "the digest", reason: error.to_string() })
+            self.repository.push_error(&object, Problem::Malformed { what: "the digest", reason: error.to_string() })
         })?;
         if expected == *found {
             return Ok(());
         }
         let problem = Problem::OtherDigest { expected: Box::new(expected), found: Box::new(*found) };
-        Err(self.place.push_error(&object, problem))
+        Err(self.repository.push_error(&object, problem))
     }
 }
 
@@ -223,7 +222,7 @@ fn check_digest(header: Option<&str>, digest: &Digest) -> Result<(), Problem> {
 pub(super) fn endpoint(
     reference: &Reference,
     options: &Options,
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Result<Result<Endpoint, Problem>, Error> {
     let registries = Registries::load(&options.registries.for_full_names(), on)?;
     let registry = reference.registry().to_owned();
@@ -235,9 +234,9 @@ pub(super) fn endpoint(
     }))
 }
 
-impl Place {
+impl Repository {
     fn push_error(&self, object: &str, problem: Problem) -> Error {
-        let Place { registry, repository } = self.clone();
-        Error::Push { registry, repository, object: object.to_owned(), source: Box::new(problem) }
+        let Repository { registry, path } = self.clone();
+        Error::Push { registry, repository: path, object: object.to_owned(), source: Box::new(problem) }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::options::Options;
 use super::problem::Problem;
-use crate::Event;
+use crate::{Event, Observer};
 
 /// How often a server is tried that never answered: a name may be wrong, and nobody likes to wait
 /// to be told so.
@@ -50,7 +50,7 @@ impl Attempts {
         options: &Options,
         host: &str,
         failure: Failure,
-        on: &(dyn Fn(Event) + Sync),
+        on: Observer<'_>,
     ) -> Result<(), Problem> {
         let Failure { problem, wait } = failure;
         if !problem.is_passing() {

@@ -1,7 +1,8 @@
 //! One repository of one registry: which scheme it speaks, who we are to it, and requests that
 //! survive its bad days.
 
-mod exchange;
+mod authorization;
+mod call;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,27 +10,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Url};
 
-use super::auth::{Challenge, TokenServer, basic, bearer, unexpected};
+use super::auth::unexpected;
 use super::config::Endpoint;
 use super::credentials::Credentials;
 use super::guard::{bare, is_loopback};
-use super::http::{Http, Reply, Request, shown_text};
+use super::http::{Content, Exchange, Http, Reply, Request};
 use super::options::Options;
 use super::problem::Problem;
 use super::retry::{Attempts, Failure};
-use crate::Event;
+use crate::Observer;
 
-pub(super) use self::exchange::{Answer, Call, To};
+pub(super) use self::call::{Answer, Call, To};
 
 pub(super) struct Session<'s> {
-    place: Endpoint,
+    endpoint: Endpoint,
     options: Options,
     /// What a token is to be good for; the first is what it must be good for.
     scopes: Vec<String>,
     state: Mutex<State>,
     /// Whether the registry has ever answered.
     answered: AtomicBool,
-    on: &'s (dyn Fn(Event) + Sync),
+    on: Observer<'s>,
 }
 
 #[derive(Debug, Default)]
@@ -51,34 +52,34 @@ struct Connection {
 }
 
 impl<'s> Session<'s> {
-    pub(super) fn new(place: Endpoint, options: Options, on: &'s (dyn Fn(Event) + Sync)) -> Session<'s> {
-        let scopes = vec![format!("repository:{}:pull", place.repository)];
-        Session::with_scopes(place, options, scopes, on)
+    pub(super) fn new(endpoint: Endpoint, options: Options, on: Observer<'s>) -> Session<'s> {
+        let scopes = vec![format!("repository:{}:pull", endpoint.repository)];
+        Session::with_scopes(endpoint, options, scopes, on)
     }
 
     /// One whose tokens are good for something else.
     pub(super) fn with_scopes(
-        place: Endpoint,
+        endpoint: Endpoint,
         options: Options,
         scopes: Vec<String>,
-        on: &'s (dyn Fn(Event) + Sync),
+        on: Observer<'s>,
     ) -> Session<'s> {
-        Session { place, options, scopes, state: Mutex::default(), answered: AtomicBool::new(false), on }
+        Session { endpoint, options, scopes, state: Mutex::default(), answered: AtomicBool::new(false), on }
     }
 
     /// The registry.
     pub(super) fn host(&self) -> &str {
-        &self.place.registry
+        &self.endpoint.registry
     }
 
     /// The registry with the path in it.
     pub(super) fn repository(&self) -> String {
-        format!("{}/{}", self.place.registry, self.place.repository)
+        format!("{}/{}", self.endpoint.registry, self.endpoint.repository)
     }
 
     /// The tag that an image has there.
     pub(super) fn tag(&self) -> Option<&str> {
-        self.place.tag.as_deref()
+        self.endpoint.tag.as_deref()
     }
 
     /// Waits before the next attempt, or says that there should be none.
@@ -124,7 +125,7 @@ impl<'s> Session<'s> {
     /// Where something of the repository is.
     pub(super) fn url(&self, path: &str) -> Result<Url, Problem> {
         let Connection { base, .. } = self.connection()?;
-        let url = base.join(&format!("/v2/{}/{path}", self.place.repository));
+        let url = base.join(&format!("/v2/{}/{path}", self.endpoint.repository));
         url.map_err(|error| Problem::Malformed { what: "the reference", reason: error.to_string() })
     }
 
@@ -170,94 +171,60 @@ impl<'s> Session<'s> {
         Ok(reply.expect("what has no content can be sent again"))
     }
 
-    /// Sends something, and once more with fresh authorization if the registry asks for it. `None`
-    /// if it can't be sent twice: then there is fresh authorization now.
-    fn authorized(
-        &self,
-        send: &mut dyn FnMut(Option<HeaderValue>) -> Option<Result<Reply, Problem>>,
-    ) -> Result<Option<Reply>, Failure> {
-        let (authorization, generation) = self.authorization();
-        let reply = send(authorization).expect("it can be sent once")?;
-        self.answered.store(true, Ordering::Relaxed);
-        if reply.status() != 401 || !reply.own {
-            return Ok(Some(reply));
+    /// Asks once, and once more with fresh authorization if the registry wants that and the content
+    /// is still there.
+    pub(super) fn exchange(&self, call: Call<'_>) -> Result<Answer, Failure> {
+        let Connection { http, base } = self.connection()?;
+        let Call { method, to, headers, content } = call;
+        let url = match to {
+            To::Url(url) => url,
+            To::Registry => base.join("/v2/").expect("a plain path"),
+            To::Path(path) => self.url(&path)?,
+        };
+        let own = url.origin() == base.origin();
+        let mut left = Some(content);
+        let reply = self.authorized(&mut |authorization| {
+            let content = left.take()?;
+            if let Content::Bytes(bytes) = &content {
+                left = Some(Content::Bytes(bytes.clone()));
+            }
+            let (method, url, headers) = (method.clone(), url.clone(), headers.clone());
+            Some(http.exchange(Exchange { method, url, headers, authorization, own, content }))
+        })?;
+        Ok(match reply {
+            Some(reply) => Answer::Reply { reply: Box::new(reply), url },
+            None => Answer::Renewed,
+        })
+    }
+
+    /// Whether the repository has something, by a request for its head; `None` if it can't be asked
+    /// so.
+    pub(super) fn head(&self, path: &str, accept: &str) -> Result<Option<Reply>, Failure> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_str(accept).expect("media types are header values"));
+        let mut reply = self.request(Method::HEAD, self.url(path)?, headers)?;
+        match reply.status() {
+            200 => Ok(Some(reply)),
+            404 | 405 | 501 => Ok(None),
+            _ => Err(self.refusal(&mut reply, "200 or 404")),
         }
-        let Some(fresh) = self.authorize(&Challenge::of(&reply)?, generation)? else { return Ok(Some(reply)) };
-        drop(reply);
-        Ok(send(Some(fresh)).transpose()?)
+    }
+
+    /// What an answer with another status than wanted means for a push.
+    pub(super) fn refusal(&self, reply: &mut Reply, expected: &'static str) -> Failure {
+        let host = reply.host.clone();
+        match reply.status() {
+            status @ (401 | 403) if reply.own => self.denied(status, reply.message()).into(),
+            404 => Problem::NotFound { expected, message: reply.message() }.into(),
+            status @ (405 | 501) => Problem::ReadOnly { host, status, message: reply.message() }.into(),
+            413 => Problem::Oversize { host, message: reply.message() }.into(),
+            _ => unexpected(reply, expected),
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // What is in it is whole at any time.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn authorization(&self) -> (Option<HeaderValue>, u64) {
-        let state = self.state();
-        (state.authorization.clone(), state.generation)
-    }
-
-    fn presented(&self) -> String {
-        let state = self.state();
-        let credentials = state.credentials.as_ref().and_then(Option::as_ref);
-        match (credentials, &state.authorization) {
-            (None, Some(_)) => "an anonymous token".to_owned(),
-            _ => Credentials::describe(credentials),
-        }
-    }
-
-    /// Meets a challenge; `None` if there is nothing to meet it with.
-    fn authorize(&self, challenge: &Challenge, generation: u64) -> Result<Option<HeaderValue>, Problem> {
-        // One thread does it; the others wait, and find it done.
-        let state = &mut *self.state();
-        if state.generation != generation {
-            return Ok(state.authorization.clone());
-        }
-        let Some(Connection { http, base }) = state.connection.clone() else { return Ok(None) };
-        if state.credentials.is_none() {
-            let found = match &self.options.credentials {
-                Some(given) => Some(given.clone()),
-                None => Credentials::find(&self.options, &self.place.registry, &self.place.repository)?,
-            };
-            if self.options.credentials.is_some() {
-                tracing::debug!("{}: using the credentials that were given", self.host());
-            } else if found.is_none() {
-                tracing::debug!("{}: there are no credentials for it", self.host());
-            }
-            state.credentials = Some(found);
-        }
-        let credentials = state.credentials.as_ref().and_then(Option::as_ref);
-        let fresh = match (challenge, credentials) {
-            (_, Some(Credentials::Registry(token))) => bearer(token)?,
-            (Challenge::Basic, Some(Credentials::User { name, password })) => basic(name, password)?,
-            (Challenge::Basic, _) => return Ok(None),
-            (Challenge::Bearer { realm, service }, credentials) => {
-                let (registry, options, service, on) = (&base, &self.options, service.as_deref(), self.on);
-                // Who has given a token before.
-                let known = state.generation > 0;
-                let server = |scopes| TokenServer { http: &http, options, registry, scopes, realm, service, on, known };
-                match server(&self.scopes).token(credentials) {
-                    // Some want to know nothing of repositories that one can't read.
-                    Err(problem) if problem.is_denied() && self.scopes.len() > 1 => {
-                        server(&self.scopes[..1]).token(credentials)?
-                    }
-                    token => token?,
-                }
-            }
-        };
-        match challenge {
-            Challenge::Basic => tracing::debug!("{} wants a password", self.host()),
-            Challenge::Bearer { realm, .. } => {
-                tracing::debug!("{} wants a token, which {} gives", self.host(), shown_text(realm));
-            }
-        }
-        // The same again would be refused again.
-        if state.authorization.as_ref() == Some(&fresh) {
-            return Ok(None);
-        }
-        state.authorization = Some(fresh.clone());
-        state.generation += 1;
-        Ok(Some(fresh))
     }
 
     /// The connection, made when first needed: what is complete in the store needs none.
@@ -266,16 +233,16 @@ impl<'s> Session<'s> {
         if let Some(connection) = &state.connection {
             return Ok(connection.clone());
         }
-        let host = self.place.host();
+        let host = self.endpoint.host();
         let malformed = |reason: String| Problem::Malformed { what: "the name of the registry", reason };
         let url = |scheme: &str| Url::parse(&format!("{scheme}://{host}/")).map_err(|e| malformed(e.to_string()));
         let secure = url("https")?;
         let name = secure.host_str().unwrap_or_default().to_owned();
-        let (registry, insecure) = (&self.place.registry, self.place.insecure);
+        let (registry, insecure) = (&self.endpoint.registry, self.endpoint.insecure);
         let http = Arc::new(Http::new(secure.clone(), registry, insecure, &self.options)?);
         let base = if is_loopback(bare(&name)) {
             choose(&http, url("http")?, secure)?
-        } else if self.place.insecure {
+        } else if self.endpoint.insecure {
             choose(&http, secure, url("http")?)?
         } else {
             secure

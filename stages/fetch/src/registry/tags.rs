@@ -8,7 +8,7 @@ use reqwest::Url;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::Place;
+use super::Repository;
 use super::config::Registries;
 use super::endpoints::Endpoints;
 use super::http::Reply;
@@ -17,7 +17,7 @@ use super::options::Options;
 use super::problem::Problem;
 use super::retry::Attempts;
 use super::session::Session;
-use crate::{Error, Event, Name};
+use crate::{Error, Event, Name, Observer};
 
 /// How many tags are asked for at once: as many as most registries give.
 const PAGE: &str = "tags/list?n=1000";
@@ -52,7 +52,7 @@ pub struct Tags {
 ///
 /// # Errors
 /// When there is no such repository, or its tags can't be had.
-pub fn tags(name: &Name, options: &Options, on: &(dyn Fn(Event) + Sync)) -> Result<Tags, Error> {
+pub fn tags(name: &Name, options: &Options, on: Observer<'_>) -> Result<Tags, Error> {
     // As for an image: an alias can't change what is named in full.
     let registries = match name.short() {
         Some(_) => Registries::load(&options.registries, on)?,
@@ -61,16 +61,16 @@ pub fn tags(name: &Name, options: &Options, on: &(dyn Fn(Event) + Sync)) -> Resu
     let names = registries.resolve(name)?;
     let mut names = names.iter().peekable();
     while let Some(reference) = names.next() {
-        let place = Place { registry: reference.registry().to_owned(), repository: reference.repository().to_owned() };
-        let wrong = |problem| place.error("the tags", problem);
+        let repository = Repository::new(reference);
+        let wrong = |problem| repository.error("the tags", problem);
         let all = registries.plan(reference).map_err(wrong)?;
-        let endpoints = Endpoints::new(place.clone(), all, options, on);
+        let endpoints = Endpoints::new(repository.clone(), all, options, on);
         match (all_tags(&endpoints), names.peek()) {
             (Ok(tags), _) => {
-                return Ok(Tags { repository: format!("{}/{}", place.registry, place.repository), tags });
+                return Ok(Tags { repository: repository.to_string(), tags });
             }
             (Err(problem), Some(next)) if problem.is_absence() => {
-                let (host, next) = (place.registry, next.registry().to_owned());
+                let (host, next) = (repository.registry, next.registry().to_owned());
                 on(Event::Elsewhere { host, next, problem: problem.line(), missing: true });
             }
             (Err(problem), _) => return Err(wrong(problem)),
@@ -81,16 +81,16 @@ pub fn tags(name: &Name, options: &Options, on: &(dyn Fn(Event) + Sync)) -> Resu
 
 /// The tags that the first registry has which answers: not a few of one and a few of another.
 fn all_tags(endpoints: &Endpoints<'_>) -> Result<Vec<String>, Problem> {
-    let mut turns = endpoints.turns(None);
+    let mut order = endpoints.order(None);
     loop {
-        match of_session(endpoints.session(&turns), turns.attempts()) {
+        match tags_of(endpoints.session(&order), order.attempts()) {
             Ok(tags) => return Ok(tags),
-            Err(problem) => endpoints.next(&mut turns, problem)?,
+            Err(problem) => endpoints.next(&mut order, problem)?,
         }
     }
 }
 
-fn of_session(session: &Session<'_>, mut attempts: Attempts) -> Result<Vec<String>, Problem> {
+fn tags_of(session: &Session<'_>, mut attempts: Attempts) -> Result<Vec<String>, Problem> {
     let mut list = List::default();
     let mut next = None;
     loop {

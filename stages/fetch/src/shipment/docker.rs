@@ -146,7 +146,7 @@ impl Shipment {
     ///
     /// # Errors
     /// When it has no configuration either.
-    pub fn of_packed(image: &Image, mut layers: Vec<Packed>) -> Result<Shipment, Error> {
+    pub fn for_packed(image: &Image, mut layers: Vec<Packed>) -> Result<Shipment, Error> {
         let Some(config) = image.config() else {
             let (place, problem) = (image.reference().to_owned(), "it has no configuration".to_owned());
             return Err(Error::NotPushable { place, problem });

@@ -18,7 +18,7 @@ fn index(files: &mut Files, entries: &[&str]) -> String {
 }
 
 fn everything(blobs: &dyn Blobs) -> Result<Contents, String> {
-    Contents::of_everything(blobs).map(Option::unwrap).map_err(|error| chain(&error))
+    Contents::for_everything(blobs).map(Option::unwrap).map_err(|error| chain(&error))
 }
 
 fn has(contents: &Contents, content: &str) -> bool {

@@ -20,7 +20,7 @@ mod tls;
 use std::io::Read;
 use std::time::Duration;
 
-use cvbake_fetch::{Event, Options, open_registry};
+use cvbake_fetch::{Event, Observer, Options, Reference, open_registry};
 use cvbake_store::Store;
 use cvbake_verify::{Digest, Image, Want};
 
@@ -129,7 +129,7 @@ fn quick() -> Options {
     }
 }
 
-fn reference(server: &Server, name: &str) -> oci_spec::distribution::Reference {
+fn reference(server: &Server, name: &str) -> Reference {
     format!("{}/{name}", server.address).parse().unwrap()
 }
 
@@ -144,7 +144,7 @@ fn pull_from(
 }
 
 fn pull_reference(
-    name: &oci_spec::distribution::Reference,
+    name: &Reference,
     options: &Options,
     store: Option<&Store>,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
@@ -152,10 +152,10 @@ fn pull_reference(
 }
 
 fn pull_telling(
-    name: &oci_spec::distribution::Reference,
+    name: &Reference,
     options: &Options,
     store: Option<&Store>,
-    on: &(dyn Fn(Event) + Sync),
+    on: Observer<'_>,
 ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let blobs = open_registry(name, options, store, on)?;
     let want = Want { platform: "linux/amd64".parse()?, explicit: true };

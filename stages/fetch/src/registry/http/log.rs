@@ -7,7 +7,8 @@
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, StatusCode, Url};
 
-use super::{place, shorten};
+use super::place;
+use crate::registry::problem::shorten;
 
 /// Parameters of the distribution protocol and of token servers, where we have put them.
 const HARMLESS: [&str; 7] = ["digest", "from", "last", "mount", "n", "scope", "service"];

@@ -14,7 +14,8 @@ use reqwest::{RequestBuilder, Response};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Http, Pace, explain};
+use super::failure::explain;
+use super::{Http, Pace};
 use crate::registry::problem::Problem;
 
 /// How much is read at once.

@@ -5,10 +5,9 @@ use std::io::Read as _;
 
 use cvbake_store::{Named, Reference as Stored, Store};
 use cvbake_verify::{Digest, json};
-use oci_spec::distribution::Reference;
 
-use crate::Event;
 use crate::shipment::links;
+use crate::{Event, Observer, Reference};
 
 /// How many documents are read to find out. A store with more has enough to offer with these.
 const MAX_DOCUMENTS: usize = 1000;
@@ -34,7 +33,7 @@ impl Mounts {
         target: &Reference,
         source: Option<&Reference>,
         wanted: &BTreeSet<Digest>,
-        on: &(dyn Fn(Event) + Sync),
+        on: Observer<'_>,
     ) -> Mounts {
         let mut from = BTreeMap::new();
         let source = source.filter(|source| source.registry() == target.registry());
@@ -63,7 +62,8 @@ impl Mounts {
         Mounts { from }
     }
 
-    pub(super) fn of(&self, digest: &Digest) -> Option<&str> {
+    /// A repository that is believed to have a blob.
+    pub(super) fn repository_with(&self, digest: &Digest) -> Option<&str> {
         self.from.get(digest).map(String::as_str)
     }
 

@@ -186,7 +186,7 @@ impl Pusher {
         let want = Want { platform: "linux/amd64".parse()?, explicit: true };
         let image = Image::verify(blobs, &want)?;
         let on = |event| self.events.lock().unwrap().push(event);
-        let shipment = Shipment::of(&image, self.keep_private, &on)?;
+        let shipment = Shipment::for_image(&image, self.keep_private, &on)?;
         let chunk = self.chunk.and_then(NonZeroU64::new);
         let target = Target::new(&reference(server, "a/b:v1"), &self.options, self.mounts.clone(), chunk, &|_| {})?;
         let mut put = Vec::new();
