@@ -1,6 +1,8 @@
 //! The pipeline: the only file that knows the order of the stages.
 
 mod job;
+#[cfg(feature = "mkfs")]
+mod mkfs;
 mod plan;
 mod write;
 
@@ -85,6 +87,7 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let writing = Writing { recipe: &recipe, output, tree: &tree, options: &options, draft: &draft, window, on };
     let written = match job.engine() {
         Engine::Native => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
+        #[cfg(feature = "mkfs")]
         Engine::Mkfs(programs) => writing.read(&layers, &place, programs, &mut clock)?,
     };
     let Written { numbers, placed } = written;

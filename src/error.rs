@@ -77,6 +77,7 @@ pub enum Error {
     #[error(transparent)]
     Ext4(#[from] cvbake_ext4::Error),
     /// The other engine failed.
+    #[cfg(feature = "mkfs")]
     #[error(transparent)]
     Mkfs(#[from] cvbake_ext4::mkfs::Error),
     /// The format that was asked for can't hold the filesystem.

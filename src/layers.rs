@@ -263,6 +263,7 @@ impl<'a> Layers<'a> {
         let error = error.into();
         let place = match &error {
             Error::Ext4(error) => error.place(),
+            #[cfg(feature = "mkfs")]
             Error::Mkfs(error) => error.place(),
             _ => None,
         };

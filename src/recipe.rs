@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use cvbake_disk::{Container, Subformat};
-use cvbake_ext4::{Inodes, Options, Size, mkfs};
+use cvbake_ext4::{Inodes, Options, Size};
 use cvbake_verify::{Algorithm, Digest};
 use cvbake_vhdx::Identity;
 use serde::Serialize;
@@ -72,7 +72,8 @@ pub enum Engine {
     #[default]
     Native,
     /// The programs of e2fsprogs.
-    Mkfs(mkfs::Programs),
+    #[cfg(feature = "mkfs")]
+    Mkfs(cvbake_ext4::mkfs::Programs),
 }
 
 /// What a bake makes.
@@ -129,6 +130,7 @@ impl Recipe<'_> {
             engine: match engine {
                 Engine::Native => "native",
                 // The bytes are another program's, of whichever version.
+                #[cfg(feature = "mkfs")]
                 Engine::Mkfs(_) => "mkfs",
             },
             size: format!("{size:?}"),

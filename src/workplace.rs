@@ -1,6 +1,6 @@
 //! Where a bake works: the store, if there is one, and a directory for temporary files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use cvbake_disk::Draft;
@@ -52,7 +52,8 @@ impl Workplace {
     }
 
     /// A new directory in it.
-    pub(crate) fn subdirectory(&self, name: &str) -> Result<PathBuf, Error> {
+    #[cfg(feature = "mkfs")]
+    pub(crate) fn subdirectory(&self, name: &str) -> Result<std::path::PathBuf, Error> {
         let path = self.path().join(name);
         std::fs::create_dir(&path).map_err(|source| Error::scratch(&path, source))?;
         Ok(path)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cvbake_ext4::{Layout, mkfs};
+use cvbake_ext4::Layout;
 use cvbake_tree::{Inode, Kind, Tree};
 use cvbake_verify::{Config, Digest, Image};
 
@@ -87,10 +87,11 @@ impl Numbers {
     }
 }
 
-impl From<mkfs::Made> for Numbers {
-    fn from(made: mkfs::Made) -> Numbers {
+#[cfg(feature = "mkfs")]
+impl From<cvbake_ext4::mkfs::Made> for Numbers {
+    fn from(made: cvbake_ext4::mkfs::Made) -> Numbers {
         let used_bytes = (made.blocks - made.free_blocks) * u64::from(cvbake_tree::BLOCK_SIZE);
-        let mkfs::Made { len_bytes: disk_bytes, inodes, free_inodes, .. } = made;
+        let cvbake_ext4::mkfs::Made { len_bytes: disk_bytes, inodes, free_inodes, .. } = made;
         Numbers { disk_bytes, used_bytes, content_bytes: used_bytes, inodes, free_inodes }
     }
 }

@@ -7,11 +7,8 @@
 //! * A **reading** writer is given the tree and the packs, reads what it needs, and says afterwards
 //!   what it has made. It can be anybody's: e2fsprogs is one, and so is a tar.
 
-use std::fs::File;
-use std::ops::Range;
-
-use cvbake_disk::{Draft, Sink as _, Window, content};
-use cvbake_ext4::{Layout, Options, mkfs};
+use cvbake_disk::{Draft, Window};
+use cvbake_ext4::{Layout, Options};
 use cvbake_tree::Tree;
 
 use super::job::Output;
@@ -23,7 +20,6 @@ use crate::layers::Layers;
 use crate::recipe::Recipe;
 use crate::reuse::content::Disks;
 use crate::reuse::{PlacedContent, Reuse};
-use crate::workplace::Workplace;
 
 /// What is written, and where.
 pub(super) struct Writing<'a> {
@@ -70,40 +66,5 @@ impl Writing<'_> {
         let noted = window.filter(|_| reuse.is_some() && output.sync);
         let placed = noted.map(|window| layers.placed_content(layout.placements(), window.base()));
         Ok(Written { numbers, placed: placed.unwrap_or_default() })
-    }
-
-    /// By the programs of e2fsprogs.
-    pub(super) fn read(
-        &self,
-        layers: &Layers<'_>,
-        place: &Workplace,
-        programs: &mkfs::Programs,
-        clock: &mut Clock<'_>,
-    ) -> Result<Written, Error> {
-        let &Writing { recipe, tree, options, draft, .. } = self;
-        draft.check_room(content_bytes(tree))?;
-        clock.next(Stage::Write);
-        let scratch = place.subdirectory("mkfs")?;
-        let packs = layers.packs()?;
-        let write = |disk| mkfs::write(tree, &packs, options, programs, &scratch, disk);
-        if self.window.is_some_and(|window| window.base() == 0) {
-            let made = write(mkfs::Disk { file: draft.file(), path: draft.path() });
-            let numbers = made.map_err(|error| layers.blame(error))?;
-            // What is around a filesystem that begins where the file does is behind it.
-            recipe.container(numbers.len_bytes, std::iter::empty())?.begin(draft)?.finish()?;
-            return Ok(Written { numbers: numbers.into(), placed: PlacedContent::default() });
-        }
-        // The programs want a file of their own; what they have written of it is copied.
-        let path = scratch.with_extension("ext4");
-        let raw = File::options().read(true).write(true).create_new(true).open(&path);
-        let raw = raw.map_err(|source| Error::scratch(&path, source))?;
-        let made = write(mkfs::Disk { file: &raw, path: &path }).map_err(|error| layers.blame(error))?;
-        let written: Vec<Range<u64>> = content(&raw, made.len_bytes).collect();
-        let container = recipe.container(made.len_bytes, written.iter().cloned())?;
-        let disk = container.begin(draft)?;
-        written.iter().try_for_each(|range| disk.copy_at(range.start, &raw, range.start, range.end - range.start))?;
-        disk.finish()?;
-        let numbers = made.into();
-        Ok(Written { numbers, placed: PlacedContent::default() })
     }
 }

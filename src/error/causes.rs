@@ -31,6 +31,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Unpack(error) => Some(error),
             Error::Read(error) => Some(peel(&error.0)),
             Error::Ext4(error) => Some(error),
+            #[cfg(feature = "mkfs")]
             Error::Mkfs(error) => Some(error),
             Error::Rootfs(error) => Some(error),
             Error::Disk(error) => Some(error),
@@ -56,6 +57,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::Cancelled => None,
         };
     }
+    #[cfg(feature = "mkfs")]
     if let Some(cvbake_ext4::mkfs::Error::Plan(error)) = cause.downcast_ref() {
         return Some(error);
     }

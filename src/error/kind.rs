@@ -51,9 +51,12 @@ pub(super) fn of(error: &Error) -> Kind {
 
 /// Whether there was no room left, on the device or within a quota.
 pub(super) fn is_full(cause: Cause<'_>) -> bool {
+    #[cfg(feature = "mkfs")]
+    if matches!(cause.downcast_ref(), Some(cvbake_ext4::mkfs::Error::Failed { output, .. }) if says_full(output)) {
+        return true;
+    }
     let kind = cause.downcast_ref::<IoError>().map(IoError::kind);
     matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
-        || matches!(cause.downcast_ref(), Some(cvbake_ext4::mkfs::Error::Failed { output, .. }) if says_full(output))
 }
 
 /// Whether it was the store that had no room.
@@ -88,6 +91,7 @@ pub(super) fn written(cause: Cause<'_>) -> Option<&Path> {
         Some(cvbake_fetch::Error::Write { place, .. }) => return Some(Path::new(place)),
         _ => {}
     }
+    #[cfg(feature = "mkfs")]
     if let Some(cvbake_ext4::mkfs::Error::Io { path, .. }) = cause.downcast_ref() {
         return Some(path);
     }
@@ -103,6 +107,7 @@ pub(super) fn is_unreadable_store(cause: Cause<'_>) -> bool {
 }
 
 /// Whether a program said so.
+#[cfg(feature = "mkfs")]
 fn says_full(output: &str) -> bool {
     ["No space left on device", "Disk quota exceeded"].iter().any(|text| output.contains(text))
 }
@@ -143,6 +148,7 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
             _ => Some(Kind::Output),
         };
     }
+    #[cfg(feature = "mkfs")]
     if let Some(error) = cause.downcast_ref::<cvbake_ext4::mkfs::Error>() {
         return of_mkfs(error);
     }
@@ -257,6 +263,7 @@ fn of_store(error: &cvbake_store::Error) -> Kind {
     }
 }
 
+#[cfg(feature = "mkfs")]
 fn of_mkfs(error: &cvbake_ext4::mkfs::Error) -> Option<Kind> {
     use cvbake_ext4::mkfs::Error as E;
     match error {
