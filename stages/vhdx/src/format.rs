@@ -111,7 +111,9 @@ pub(crate) struct MetadataTableEntry {
 
 const _: () = assert!(size_of::<MetadataTableHeader>() == 32 && size_of::<MetadataTableEntry>() == 32);
 
-/// Flags of a metadata entry: it is about the disk, not the file; a reader must know it.
+/// Flags of a metadata entry: it is the user's and nothing of the format; it is about the disk, not
+/// the file; a reader must know it.
+pub(crate) const IS_USER: u32 = 1;
 pub(crate) const IS_VIRTUAL_DISK: u32 = 1 << 1;
 pub(crate) const IS_REQUIRED: u32 = 1 << 2;
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use zerocopy::FromBytes as _;
 
 use crate::format::*;
-use crate::locator::Locator;
+use crate::locator::{Locator, braced};
 
 /// What a VHDX file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,12 @@ pub enum ReadError {
     Unknown {
         /// A region or a metadata item.
         what: &'static str,
+        /// Its identification.
+        guid: String,
+    },
+    /// Something that may be there once.
+    #[error("it has the metadata item {guid} twice")]
+    Twice {
         /// Its identification.
         guid: String,
     },
@@ -199,17 +205,22 @@ impl Metadata<'_, '_> {
         for _ in 0..entries {
             let (entry, after) = MetadataTableEntry::read_from_prefix(rest).expect("the table has room for all");
             rest = after;
-            let wanted = match entry.item_id {
-                FILE_PARAMETERS => &mut parameters,
-                VIRTUAL_DISK_SIZE => &mut size,
-                VIRTUAL_DISK_ID => &mut disk,
-                LOGICAL_SECTOR_SIZE => &mut logical,
-                PHYSICAL_SECTOR_SIZE => &mut physical,
-                PARENT_LOCATOR => &mut locator,
-                guid if entry.flags.get() & IS_REQUIRED != 0 => return Err(unknown("metadata item", guid)),
+            let flags = entry.flags.get();
+            // A user's item may have the identification of one of the format, and is another one.
+            let wanted = match (flags & IS_USER == 0).then_some(entry.item_id) {
+                Some(FILE_PARAMETERS) => &mut parameters,
+                Some(VIRTUAL_DISK_SIZE) => &mut size,
+                Some(VIRTUAL_DISK_ID) => &mut disk,
+                Some(LOGICAL_SECTOR_SIZE) => &mut logical,
+                Some(PHYSICAL_SECTOR_SIZE) => &mut physical,
+                Some(PARENT_LOCATOR) => &mut locator,
+                _ if flags & IS_REQUIRED != 0 => return Err(unknown("metadata item", entry.item_id)),
                 _ => continue,
             };
-            *wanted = Some(self.item(&entry)?);
+            // Which of two counts is anybody's guess, and reading thousands takes its time.
+            if wanted.replace(self.item(&entry)?).is_some() {
+                return Err(ReadError::Twice { guid: braced(swapped(entry.item_id)) });
+            }
         }
         let parameters = exactly::<8>(parameters, "file parameters")?;
         let [block_size, flags] = [&parameters[..4], &parameters[4..]].map(number);
@@ -281,7 +292,7 @@ fn limited(what: &'static str, found: u32) -> Result<u32, ReadError> {
 }
 
 fn unknown(what: &'static str, guid: Guid) -> ReadError {
-    ReadError::Unknown { what, guid: crate::locator::braced(swapped(guid)) }
+    ReadError::Unknown { what, guid: braced(swapped(guid)) }
 }
 
 /// Whether the checksum of a structure, behind its signature, is right.

@@ -94,4 +94,12 @@ fn what_is_wrong_is_said() {
         says(0, &[0, 0, 0, 3], &[(2 << 20) + (64 << 10)]),
         "the block size is 50331648, expected a power of two from 1 MiB to 256 MiB"
     );
+    // The second item's identification, and its flags.
+    let parameters = [0x37, 0x67, 0xA1, 0xCA, 0x36, 0xFA, 0x43, 0x4D, 0xB3, 0xB6, 0x33, 0xF0, 0xAA, 0x44, 0xE7, 0x6B];
+    assert_eq!(
+        says(64, &parameters, &[2 << 20]),
+        "it has the metadata item {caa16737-fa36-4d43-b3b6-33f0aa44e76b} twice"
+    );
+    assert!(says(64 + 24, &[7], &[2 << 20]).starts_with("an unknown metadata item that readers must know: {2fa54224"));
+    assert_eq!(says(64 + 24, &[1], &[2 << 20]), "it has no size of the disk");
 }
