@@ -155,9 +155,9 @@ impl Container {
 }
 
 fn checked(len_bytes: u64) -> Result<u64, TooLarge> {
-    match len_bytes.next_multiple_of(SECTOR) {
-        size if size <= MAX => Ok(size),
-        _ => Err(TooLarge { format: "VHD", len_bytes, max: MAX }),
+    match len_bytes <= MAX {
+        true => Ok(len_bytes.next_multiple_of(SECTOR)),
+        false => Err(TooLarge { format: "VHD", len_bytes, max: MAX }),
     }
 }
 
@@ -255,6 +255,8 @@ mod tests {
     #[test]
     fn a_disk_may_be_too_large() {
         assert!(Container::fixed_vhd(MAX, [0; 16]).is_ok());
-        assert!(Container::dynamic_vhd(MAX + 1, [], [0; 16]).is_err());
+        for len_bytes in [MAX + 1, u64::MAX] {
+            assert!(Container::dynamic_vhd(len_bytes, [], [0; 16]).is_err());
+        }
     }
 }
