@@ -150,7 +150,8 @@ impl Recipe<'_> {
     }
 
     /// A UUID that is a function of everything that the bytes of the disk are a function of: where
-    /// two disks have the same, nobody can tell them apart.
+    /// two disks have the same, nobody can tell them apart. Those of a reading writer are named by
+    /// what it has made.
     pub(crate) fn named(&self, purpose: &str) -> [u8; 16] {
         uuid(purpose, &self.written("any"))
     }

@@ -2,16 +2,22 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
-use cvbake_disk::{Sink as _, content};
+use cvbake_disk::{Sink as _, content, units};
 use cvbake_ext4::mkfs;
+use cvbake_verify::{Algorithm, Hasher};
 
 use super::plan::content_bytes;
+use super::unreadable;
 use super::write::{Writing, Written};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::event::Stage;
+use crate::format::Format;
 use crate::layers::Layers;
+use crate::recipe::Recipe;
 use crate::reuse::PlacedContent;
 use crate::workplace::Workplace;
 
@@ -34,6 +40,7 @@ impl Writing<'_> {
             let made = write(mkfs::Disk { file: draft.file(), path: draft.path() });
             let numbers = made.map_err(|error| layers.blame(error))?;
             // What is around a filesystem that begins where the file does is behind it.
+            let recipe = named_by(recipe, draft.file(), draft.path(), numbers.len_bytes)?;
             recipe.container(numbers.len_bytes, std::iter::empty())?.begin(draft)?.finish()?;
             return Ok(Written { numbers: numbers.into(), placed: PlacedContent::default() });
         }
@@ -43,6 +50,7 @@ impl Writing<'_> {
         let raw = raw.map_err(|source| Error::scratch(&path, source))?;
         let made = write(mkfs::Disk { file: &raw, path: &path }).map_err(|error| layers.blame(error))?;
         let written: Vec<Range<u64>> = content(&raw, made.len_bytes).collect();
+        let recipe = named_by(recipe, &raw, &path, made.len_bytes)?;
         let container = recipe.container(made.len_bytes, written.iter().cloned())?;
         let disk = container.begin(draft)?;
         written.iter().try_for_each(|range| disk.copy_at(range.start, &raw, range.start, range.end - range.start))?;
@@ -50,4 +58,32 @@ impl Writing<'_> {
         let numbers = made.into();
         Ok(Written { numbers, placed: PlacedContent::default() })
     }
+}
+
+/// The recipe, as far as identities follow from it, of a filesystem that the programs have made.
+///
+/// What they write is not a function of the image: other versions of them write other bytes. So it
+/// is the filesystem itself that names the disk; or a differencing disk could be taken for the child
+/// of another one than its parent.
+fn named_by<'r>(recipe: &Recipe<'r>, filesystem: &File, path: &Path, len_bytes: u64) -> Result<Recipe<'r>, Error> {
+    const PIECE: u64 = 1 << 16;
+    let mut recipe = recipe.clone();
+    if matches!(recipe.format, Format::Raw | Format::Qcow2) {
+        return Ok(recipe);
+    }
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(recipe.content.to_string().as_bytes());
+    let mut buffer = vec![0; PIECE as usize];
+    for piece in units(content(filesystem, len_bytes), PIECE).into_iter().flatten() {
+        let (offset, end) = (piece * PIECE, ((piece + 1) * PIECE).min(len_bytes));
+        let bytes = &mut buffer[..(end - offset) as usize];
+        filesystem.read_exact_at(bytes, offset).map_err(|source| unreadable(path, source))?;
+        // What is a hole differs from one filesystem to the next.
+        if bytes.iter().any(|&byte| byte != 0) {
+            hasher.update(&offset.to_le_bytes());
+            hasher.update(bytes);
+        }
+    }
+    recipe.content = hasher.finish();
+    Ok(recipe)
 }

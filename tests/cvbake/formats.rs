@@ -5,12 +5,13 @@ use std::path::Path;
 
 use cvbake::control::Control;
 use cvbake::disk::Subformat;
+use cvbake::ext4::mkfs::Programs;
 use cvbake::fetch::Source;
 use cvbake::vhdx::Options;
 use cvbake::{Engine, Ext4, Filesystem, Format, Job, Output};
 
 use crate::base_pack;
-use crate::support::bake::Place;
+use crate::support::bake::{Place, mode};
 use crate::support::image::Images;
 use crate::support::tools::{needs_disk, succeed, tool};
 use crate::support::{ext4, sample};
@@ -108,7 +109,7 @@ fn every_format_holds_the_same_large_disk() {
 
 #[test]
 fn every_format_holds_what_e2fsprogs_made() {
-    let programs = cvbake::ext4::mkfs::Programs::find(&std::env::var_os("PATH").unwrap()).unwrap();
+    let programs = Programs::find(&std::env::var_os("PATH").unwrap()).unwrap();
     // Its disks differ from one bake to the next, so each is compared with itself.
     let place = Place::with(&sample::varied());
     let filesystem = Ext4 { engine: Engine::Mkfs(programs), ..Ext4::default() };
@@ -119,6 +120,33 @@ fn every_format_holds_what_e2fsprogs_made() {
             by_qemu(&file, name);
             assert_eq!(ext4::listing(&file.with_extension("by-qemu")), expected, "{format:?}");
         }
+    }
+}
+
+/// Two disks of one recipe that e2fsprogs made otherwise, as two versions of it do: a child of one is
+/// not taken for a child of the other.
+#[test]
+fn what_e2fsprogs_made_names_the_disk() {
+    let place = Place::with(&sample::small("content"));
+    let path = std::env::var_os("PATH").unwrap();
+    let dir = place.writable("programs");
+    let script = "#!/bin/sh\nPATH=/usr/sbin:/sbin:/usr/bin:/bin\nmke2fs \"$@\" && exec tune2fs -e panic disk\n";
+    std::fs::write(dir.join("mke2fs"), script).unwrap();
+    mode(&dir.join("mke2fs"), 0o755);
+    let other = std::env::join_paths([dir].into_iter().chain(std::env::split_paths(&path))).unwrap();
+    let [real, other] = [path, other].map(|path| Programs::find(&path).unwrap());
+    for format in [Format::Vhdx(Options::default()), Format::Vhd(Subformat::Fixed), Format::Vhd(Subformat::Dynamic)] {
+        let identity = |programs: &Programs, name: &str| {
+            let filesystem = Ext4 { engine: Engine::Mkfs(programs.clone()), ..Ext4::default() };
+            let bytes = std::fs::read(bake(&place, format, &filesystem, name)).unwrap();
+            match format {
+                Format::Vhd(_) => bytes[bytes.len() - 512 + 68..][..16].to_vec(),
+                _ => bytes[(64 << 10) + 32..][..16].to_vec(),
+            }
+        };
+        let first = identity(&real, "disk");
+        assert_eq!(identity(&real, "again"), first, "{format:?}");
+        assert_ne!(identity(&other, "other"), first, "{format:?}");
     }
 }
 
