@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -64,14 +64,20 @@ pub struct Child {
 /// How many disks a chain may have. Each costs every read that it does not have itself.
 const MAX_CHAIN: usize = 64;
 
+/// How long a path is that Windows has, in UTF-16.
+const MAX_PATH: usize = 32767;
+
 /// Makes a differencing VHDX.
 ///
 /// # Errors
 /// When the parent or one of its own parents is not as it should be, or the disk can't be written.
 pub fn child(job: &ChildJob, control: &Control) -> Result<Child, Error> {
     let draft = control.during(|| Draft::create(&job.path, job.replace), |draft| Some(draft.temporary()))?;
-    let parent = chain(&job.parent)?;
+    let parent = chain(job)?;
     let relative_path = relative_path(&job.path, &job.parent)?;
+    if let Some(path) = job.absolute_win32_path.as_ref().filter(|path| path.encode_utf16().count() > MAX_PATH) {
+        return Err(Error::WindowsName { path: path.into() });
+    }
     let locator = Locator {
         parent_linkage: parent.data_write,
         relative_path: Some(relative_path.clone()),
@@ -113,18 +119,31 @@ fn named(purpose: &str, parent: &Info, path: &Path) -> [u8; 16] {
     uuid
 }
 
-/// The disk at a path, when all its parents are there and as they were.
-fn chain(path: &Path) -> Result<Info, Error> {
-    let (first, mut seen) = (open(path)?, BTreeSet::new());
-    let (mut info, mut at) = (first.info.clone(), path.to_owned());
+/// The parent, when all its own parents are there and as they were, and none of them is where the
+/// child goes.
+fn chain(job: &ChildJob) -> Result<Info, Error> {
+    let replaced = std::fs::metadata(&job.path).ok().map(|metadata| identity(&metadata));
+    let replaces = |path: &Path| Error::ReplacesParent { path: job.path.clone(), parent: path.to_owned() };
+    let (first, mut seen) = (open(&job.parent)?, BTreeSet::new());
+    if replaced == Some(first.identity) {
+        return Err(replaces(&job.parent));
+    }
+    let (mut info, mut at) = (first.info.clone(), job.parent.clone());
     seen.insert(first.identity);
     while let Some(locator) = &info.parent {
         let wrong = |problem: String| Error::Chain { path: at.clone(), problem };
         let relative = locator.relative_path.as_deref();
         let relative = relative.ok_or_else(|| wrong("it does not say where its parent is from here".to_owned()))?;
+        // To Windows, both are no part of a name; here, a name with a slash could be any file.
+        if relative.contains(['/', '\0']) {
+            return Err(wrong(format!("it says that its parent is at {relative:?}, which is no path of Windows")));
+        }
         let names = relative.split('\\').filter(|name| !name.is_empty());
         let parent = names.fold(at.parent().unwrap_or(Path::new("")).to_owned(), |path, name| path.join(name));
         let opened = open(&parent)?;
+        if replaced == Some(opened.identity) {
+            return Err(replaces(&parent));
+        }
         if !seen.insert(opened.identity) {
             return Err(wrong(format!("its parent {} is one of its own children", parent.display())));
         }
@@ -145,15 +164,22 @@ struct Opened {
     identity: (u64, u64),
 }
 
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
 fn open(path: &Path) -> Result<Opened, Error> {
     let wrong = |source| Error::ReadDisk { path: path.to_owned(), source };
     let failed = |source| wrong(ReadError::Open { source });
-    // What is no file must not keep us waiting.
+    // Opening a device can set something off; a pipe that comes between must not keep us waiting.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(wrong(ReadError::NotVhdx));
+    }
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).expect("a flag of open(2)");
     let file = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let info = Info::read(&file).map_err(wrong)?;
-    Ok(Opened { info, identity: (metadata.dev(), metadata.ino()) })
+    Ok(Opened { info, identity: identity(&metadata) })
 }
 
 /// The way from a disk to another one, as Windows writes it.
@@ -179,7 +205,7 @@ fn relative_path(from: &Path, to: &Path) -> Result<String, Error> {
     let dot = if names.first() == Some(&"..") { "" } else { ".\\" };
     let path = format!("{dot}{}", names.join("\\"));
     match path.encode_utf16().count() {
-        0..=32767 => Ok(path),
+        0..=MAX_PATH => Ok(path),
         _ => Err(Error::WindowsName { path: to }),
     }
 }

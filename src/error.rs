@@ -102,6 +102,14 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A differencing disk that would stand where a disk is that it reads from.
+    #[error("{} is {}, which the child reads from: it would replace it", path.display(), parent.display())]
+    ReplacesParent {
+        /// Where it would be.
+        path: PathBuf,
+        /// The parent, or a parent of that.
+        parent: PathBuf,
+    },
     /// A path that Windows can't have.
     #[error("{} cannot be written as a path of Windows", path.display())]
     WindowsName {

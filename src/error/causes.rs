@@ -44,6 +44,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::NoTarget { .. }
             | Error::Chain { .. }
             | Error::WindowsName { .. }
+            | Error::ReplacesParent { .. }
             | Error::NoSuchImage { .. }
             | Error::AmbiguousImage { .. }
             | Error::NoManifest { .. }

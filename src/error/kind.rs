@@ -164,6 +164,7 @@ fn of_ours(error: &Error) -> Option<Kind> {
         Error::ReadDisk { .. } | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
+        | Error::ReplacesParent { .. }
         | Error::NotInRegistry
         | Error::NoTarget { .. }
         | Error::SeveralNames { .. }

@@ -110,7 +110,46 @@ fn parents_that_are_not_as_they_should_be() {
         fails("parent.vhdx", &["--absolute-path", path], 2, "no whole path of Windows");
     }
     fails("parent.vhdx", &["--vhdx-block-size", "3M"], 2, "expected a power of two from 1M to 256M");
-    // The parent is not replaced by its child.
-    let outcome = child(&at("parent.vhdx"), &at("parent.vhdx"), &["--force"]);
-    assert_eq!(outcome.code, Some(2), "{}", outcome.describe());
+    // Neither the parent nor a parent of that is replaced by a child.
+    fs::hard_link(at("parent.vhdx"), at("same.vhdx")).unwrap();
+    for (of, path) in [
+        ("parent.vhdx", "parent.vhdx"),
+        ("parent.vhdx", "same.vhdx"),
+        ("child.vhdx", "parent.vhdx"),
+        ("grandchild.vhdx", "same.vhdx"),
+    ] {
+        let before = fs::read(at(path)).unwrap();
+        let outcome = child(&at(of), &at(path), &["--force"]);
+        assert!(outcome.error(&[2]).contains("which the child reads from: it would replace it"), "{of} {path}");
+        assert!(fs::read(at(path)).unwrap() == before, "{of} {path}");
+    }
+}
+
+/// A parent's path is the word of a file that anybody may have made.
+#[test]
+fn paths_that_lead_elsewhere() {
+    let place = Place::with(&sample::small("content"));
+    let dir = place.writable("disks");
+    let at = |name: &str| dir.join(name);
+    place.bake().arg("-o").arg(at("parent.vhdx")).ok();
+    assert_eq!(child(&at("parent.vhdx"), &at("child.vhdx"), &[]).code, Some(0));
+    let whole = fs::read(at("child.vhdx")).unwrap();
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let path = utf16(r".\parent.vhdx");
+    let position = whole.windows(path.len()).position(|bytes| bytes == path).unwrap();
+    succeed(tool("mkfifo", "coreutils").arg(at("pipe.vhdx")));
+    // Each as long as the path that it takes the place of.
+    for (other, says) in [
+        ("/dev/zero/xyz", "child.vhdx: it says that its parent is at \"/dev/zero/xyz\", which is no path of Windows"),
+        (r".\.\.\.\.\.\.", "as a VHDX: not a VHDX file"),
+        (r".\.\pipe.vhdx", "pipe.vhdx as a VHDX: not a VHDX file"),
+        (r".\\child.vhdx", "is one of its own children"),
+    ] {
+        let mut bytes = whole.clone();
+        bytes[position..position + path.len()].copy_from_slice(&utf16(other));
+        fs::write(at("child.vhdx"), bytes).unwrap();
+        let outcome = child(&at("child.vhdx"), &at("new.vhdx"), &[]);
+        assert!(outcome.error(&[3]).contains(says), "{other}: {}", outcome.describe());
+        assert!(!at("new.vhdx").exists());
+    }
 }

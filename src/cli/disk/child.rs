@@ -1,7 +1,6 @@
 //! `cvbake disk child`: a disk that has only what differs from another.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueHint;
@@ -55,13 +54,6 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         return Err(Failure::Usage {
             problem: format!("{}: a differencing disk is a VHDX", args.output.display()),
             hint: Some("name it child.vhdx: programs choose by the ending how to read a disk".to_owned()),
-        });
-    }
-    let file = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
-    if file(&args.output).is_some_and(|output| Some(output) == file(&args.parent)) {
-        return Err(Failure::Usage {
-            problem: format!("{} is the parent: its child would replace it", args.output.display()),
-            hint: Some("write the differencing disk to another file".to_owned()),
         });
     }
     let mut job = ChildJob::new(&args.parent, &args.output);
