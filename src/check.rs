@@ -54,14 +54,20 @@ impl Checked {
 ///
 /// # Errors
 /// When the store can't be read, or not repaired.
-pub fn check(store: &Store, repair: bool, jobs: NonZeroUsize, on: Observer<'_>) -> Result<Checked, Error> {
+pub fn check(
+    store: &Store,
+    repair: bool,
+    jobs: NonZeroUsize,
+    control: &Control,
+    on: Observer<'_>,
+) -> Result<Checked, Error> {
     let mut objects = store.maintenance().objects()?;
     objects.sort_by_key(|(object, bytes)| (std::cmp::Reverse(*bytes), *object));
     let bytes = objects.iter().map(|(_, bytes)| bytes).sum();
     on(Event::Amount { bytes });
     on(Event::Stage(Stage::Check));
     let damaged_blobs = Mutex::new(BTreeSet::new());
-    let found = in_parallel(&Control::new(), jobs.get(), &objects, &|(object, bytes), _| match object {
+    let found = in_parallel(control, jobs.get(), &objects, &|(object, bytes), _| match object {
         Object::Blob(digest) => {
             let tell = |bytes| on(Event::Checked { bytes });
             let found = damage(store.blobs().check(digest, repair, &tell)?);

@@ -424,3 +424,37 @@ fn every_dependency_is_explained() {
     let gone: Vec<_> = explained.difference(&foreign).filter(|name| !parts.contains(name)).collect();
     assert!(missing.is_empty() && gone.is_empty(), "docs/dependencies.md lacks {missing:?}, and has {gone:?} too many");
 }
+
+/// The Rust files below a directory.
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let (dirs, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let below = dirs.iter().filter(|dir| !dir.ends_with("target")).flat_map(|dir| sources(dir));
+    below.chain(files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs")).cloned()).collect()
+}
+
+/// Prose is read more easily in narrow columns than code; drawings, tables and examples may be
+/// wider.
+#[test]
+fn comments_have_at_most_100_columns() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wide = Vec::new();
+    for dir in ["src", "stages", "tests", "examples", "benches", "fuzz"] {
+        for file in sources(&root.join(dir)) {
+            let text = fs::read_to_string(&file).unwrap();
+            let mut is_drawing = false;
+            for (number, line) in (1..).zip(text.lines()) {
+                let Some(comment) = line.trim_start().strip_prefix("//") else {
+                    is_drawing = false;
+                    continue;
+                };
+                let comment = comment.trim_start_matches(['/', '!']).trim_start();
+                is_drawing ^= comment.starts_with("```");
+                if line.chars().count() > 100 && !is_drawing && !comment.starts_with('|') {
+                    wide.push(format!("{}:{number}: {line}", file.display()));
+                }
+            }
+        }
+    }
+    assert_eq!(wide, [""; 0]);
+}

@@ -3,8 +3,8 @@
 use cvbake_verify::{Descriptor, Digest, Platform};
 use serde::Serialize;
 
-/// How a root filesystem is run, as an image's configuration says it. There will be more fields: end
-/// it with `..RunConfig::default()`.
+/// How a root filesystem is run, as an image's configuration says it. There will be more fields:
+/// end it with `..RunConfig::default()`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunConfig {
     /// The program, and what always stands behind it.

@@ -69,7 +69,8 @@ fn docker_archives() {
     }
 }
 
-/// Equal layers are one file and symbolic links to it, in what `docker save` wrote before version 25.
+/// Equal layers are one file and symbolic links to it, in what `docker save` wrote before version
+/// 25.
 #[test]
 fn docker_archives_with_equal_layers() {
     let layer = |text: &str| sample::layer(text, Compression::Gzip);

@@ -29,8 +29,8 @@ pub(in crate::cli) struct FormatArgs {
 
     /// Set the size of the blocks of a vhdx file, a power of two from 1M to 256M [default: 1M]
     ///
-    /// Blocks of 1 MiB are what Microsoft advises for Linux. Hyper-V itself makes blocks of 32M: with
-    /// them, a dynamic disk grows faster than its files.
+    /// Blocks of 1 MiB are what Microsoft advises for Linux. Hyper-V itself makes blocks of 32M:
+    /// with them, a dynamic disk grows faster than its files.
     #[arg(long, value_name = "SIZE", value_parser = values::block_size)]
     vhdx_block_size: Option<u32>,
 

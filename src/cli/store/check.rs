@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cvbake::Checked;
+use cvbake::control::Control;
 use cvbake::event::Event;
 use cvbake::images::{Incomplete, Lack};
 use cvbake::text::line;
@@ -54,7 +55,7 @@ impl Args {
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let on = |event| ui.on(&event);
     let store = args.store.open(&on)?;
-    let checked = cvbake::check(&store, args.repair, allowed_jobs(args.jobs), &on)?;
+    let checked = cvbake::check(&store, args.repair, allowed_jobs(args.jobs), &Control::new(), &on)?;
     ui.finish();
     match args.telling.json {
         true => output::json(&json(&checked, args.repair, ui))?,

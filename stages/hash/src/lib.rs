@@ -1,6 +1,6 @@
 //! Streams → their SHA-256: with AVX-512 and without SHA instructions (Skylake-SP to Cooper Lake)
-//! several at once, and elsewhere each by ring; on threads of their own, while other threads use the
-//! same bytes.
+//! several at once, and elsewhere each by ring; on threads of their own, while other threads use
+//! the same bytes.
 //!
 //! ```
 //! use cvbake_hash::Stream;

@@ -5,11 +5,13 @@
 //! dynamic   headers │ log │ metadata │ block allocation table │ the blocks that are written
 //! ```
 //!
-//! [`Info::read`] reads what a file says of itself, and [`Options::plan_child`] plans a differencing
-//! disk, which has nothing but what is written to it later, and names the file that has the rest.
+//! [`Info::read`] reads what a file says of itself, and [`Options::plan_child`] plans a
+//! differencing disk, which has nothing but what is written to it later, and names the file that
+//! has the rest.
 //!
-//! [`Options::plan`] makes a [`Container`](cvbake_disk::Container): a value that says where in the file each block of the
-//! disk is, and which bytes the format adds. Nothing is read or written here.
+//! [`Options::plan`] makes a [`Container`](cvbake_disk::Container): a value that says where in the
+//! file each block of the disk is, and which bytes the format adds. Nothing is read or written
+//! here.
 //!
 //! * **In a fixed disk, the table is behind the disk**, so the disk begins at a place that is known
 //!   before its length is ([`Options::base`]), and can be filled before it is planned. The format

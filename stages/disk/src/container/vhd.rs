@@ -9,8 +9,8 @@
 //!   instead, which can't say every length: QEMU does so for writers that it does not know. It
 //!   knows Hyper-V, by the `creator_application` that is written here, and takes `current_size`, as
 //!   Azure does.
-//! * **A block of a dynamic disk begins at a multiple of 4096 bytes**, and its bitmap right in front
-//!   of it. The format demands multiples of 512 only; but filesystems share their blocks, and
+//! * **A block of a dynamic disk begins at a multiple of 4096 bytes**, and its bitmap right in
+//!   front of it. The format demands multiples of 512 only; but filesystems share their blocks, and
 //!   kernels copy without memory, only between such positions.
 //! * **A bitmap says that all sectors of its block are written.** What no one wrote is zeros there,
 //!   too.

@@ -177,7 +177,8 @@ impl Writer<'_> {
         placed.space.blocks_from(placed.xattr_blocks[rest]).nth(copy)
     }
 
-    /// Its name, its ".", and the ".." of each directory in it. More than ext4 counts are said as 1.
+    /// Its name, its ".", and the ".." of each directory in it. More than ext4 counts are said as
+    /// 1.
     fn dir_links(&self, dir: Inode<'_>) -> u16 {
         let ours = dir.ino() == Ino::ROOT && self.layout.content.numbers.lost_found().is_some();
         let links = 2 + dir.children().filter(|(_, child)| child.is_dir()).count() + usize::from(ours);

@@ -14,8 +14,9 @@
 //! ```
 //!
 //! An error leads from each of them to `Failed`. Whose digest is wrong begins again only as long as
-//! nothing was handed out: who has read a part of it must begin again too. A phase is taken out, and
-//! the next one put in its place, so a connection and the lock of the blob end with their phase.
+//! nothing was handed out: who has read a part of it must begin again too. A phase is taken out,
+//! and the next one put in its place, so a connection and the lock of the blob end with their
+//! phase.
 
 use std::io::{self, Read};
 use std::mem;
@@ -263,8 +264,8 @@ impl<'s> Download<'s> {
         Ok(Phase::Complete)
     }
 
-    /// The digest was wrong: because of what an earlier run has left, if there was anything, or else
-    /// because of what a registry sent, and the next one is asked.
+    /// The digest was wrong: because of what an earlier run has left, if there was anything, or
+    /// else because of what a registry sent, and the next one is asked.
     fn begin_again(&mut self, intake: Intake, problem: Problem) -> Result<Phase, Problem> {
         let is_resumed = self.origin == Some(Origin::Store);
         if is_resumed {

@@ -105,7 +105,8 @@ fn inode(text: &str) -> String {
     };
     let mut xattrs: Vec<String> = Vec::new();
     if let Some(list) = after("Extended attributes:") {
-        // `  name (size) = value`, one line each; only plain names are printed so that they can be told from values.
+        // `  name (size) = value`, one line each; only plain names are printed so that they can be
+        // told from values.
         for line in list.split("\nInode checksum").next().unwrap_or("").lines() {
             if let Some((name, size)) = line.trim_start().split_once(" (").filter(|(name, _)| plain(name)) {
                 xattrs.push(xattr(name, size.split(')').next().unwrap_or("").parse().expect("a size")));
