@@ -66,17 +66,18 @@ impl Writing<'_> {
 /// is the filesystem itself that names the disk; or a differencing disk could be taken for the child
 /// of another one than its parent.
 fn named_by<'r>(recipe: &Recipe<'r>, filesystem: &File, path: &Path, len_bytes: u64) -> Result<Recipe<'r>, Error> {
-    const PIECE: u64 = 1 << 16;
+    const PIECE: usize = 1 << 16;
+    let piece_bytes = PIECE as u64;
     let mut recipe = recipe.clone();
     if matches!(recipe.format, Format::Raw | Format::Qcow2) {
         return Ok(recipe);
     }
     let mut hasher = Hasher::new(Algorithm::Sha256);
     hasher.update(recipe.content.to_string().as_bytes());
-    let mut buffer = vec![0; PIECE as usize];
-    for piece in units(content(filesystem, len_bytes), PIECE).into_iter().flatten() {
-        let (offset, end) = (piece * PIECE, ((piece + 1) * PIECE).min(len_bytes));
-        let bytes = &mut buffer[..(end - offset) as usize];
+    let mut buffer = vec![0; PIECE];
+    for piece in units(content(filesystem, len_bytes), piece_bytes).into_iter().flatten() {
+        let (offset, end) = (piece * piece_bytes, ((piece + 1) * piece_bytes).min(len_bytes));
+        let bytes = &mut buffer[..usize::try_from(end - offset).expect("at most a piece")];
         filesystem.read_exact_at(bytes, offset).map_err(|source| unreadable(path, source))?;
         // What is a hole differs from one filesystem to the next.
         if bytes.iter().any(|&byte| byte != 0) {
