@@ -21,8 +21,8 @@
 //! | placement | a piece of a pack, and where in the filesystem it goes |
 //! | base pack | the largest pack, which is unpacked onto the disk itself |
 //! | draft | an output that has no name yet |
-//! | container | what a format (qcow2, VHD, VHDX) puts around a filesystem, and where in the file each part of it is; never a running image |
-//! | recipe | the digest of what the layers unpack to, and everything else that the bytes of the disk follow from |
+//! | container | what a format puts around a filesystem, and where in the file each part of it is |
+//! | recipe | what the layers unpack to, and all else that the bytes of the disk follow from |
 //! | pin | a note in the store that a running process uses something |
 //!
 //! # Crates
