@@ -15,7 +15,7 @@ use cvbake_verify::{Algorithm, Digest};
 use cvbake_vhdx::{Identity, Info, Locator, Options, ReadError};
 
 use crate::control::Control;
-use crate::error::Error;
+use crate::error::{ChainProblem, Error};
 
 /// A differencing disk to make.
 #[derive(Debug, Clone)]
@@ -115,24 +115,23 @@ fn named(purpose: &str, parent: &Info, path: &Path) -> [u8; 16] {
 
 /// The disk at a path, when all its parents are there and as they were.
 fn chain(path: &Path) -> Result<Info, Error> {
-    let (first, mut seen) = (open(path)?, BTreeSet::new());
+    let (first, mut seen) = (open(path, None)?, BTreeSet::new());
     let (mut info, mut at) = (first.info.clone(), path.to_owned());
     seen.insert(first.identity);
     while let Some(locator) = &info.parent {
-        let wrong = |problem: String| Error::Chain { path: at.clone(), problem };
-        let relative = locator.relative_path.as_deref();
-        let relative = relative.ok_or_else(|| wrong("it does not say where its parent is from here".to_owned()))?;
-        let names = relative.split('\\').filter(|name| !name.is_empty());
+        let wrong = |problem| Error::Chain { path: at.clone(), problem };
+        let relative = locator.relative_path.as_deref().ok_or_else(|| wrong(ChainProblem::NoRelativePath))?;
+        let names = relative.split('\\').filter(|name| !name.is_empty() && *name != ".");
         let parent = names.fold(at.parent().unwrap_or(Path::new("")).to_owned(), |path, name| path.join(name));
-        let opened = open(&parent)?;
+        let opened = open(&parent, Some(&at))?;
         if !seen.insert(opened.identity) {
-            return Err(wrong(format!("its parent {} is one of its own children", parent.display())));
+            return Err(wrong(ChainProblem::Circle { parent }));
         }
         if seen.len() > MAX_CHAIN {
-            return Err(wrong(format!("more than {MAX_CHAIN} disks, one the parent of the next")));
+            return Err(Error::Chain { path: parent, problem: ChainProblem::TooLong { max: MAX_CHAIN } });
         }
         if opened.info.data_write != locator.parent_linkage {
-            return Err(wrong(format!("its parent {} was changed since", parent.display())));
+            return Err(wrong(ChainProblem::Changed { parent }));
         }
         (info, at) = (opened.info, parent);
     }
@@ -145,8 +144,9 @@ struct Opened {
     identity: (u64, u64),
 }
 
-fn open(path: &Path) -> Result<Opened, Error> {
-    let wrong = |source| Error::ReadDisk { path: path.to_owned(), source };
+/// Opens a disk: one that somebody has named, or that a child says is its parent.
+fn open(path: &Path, child: Option<&Path>) -> Result<Opened, Error> {
+    let wrong = |source| Error::ReadDisk { path: path.to_owned(), child: child.map(Path::to_owned), source };
     let failed = |source| wrong(ReadError::Open { source });
     // What is no file must not keep us waiting.
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).expect("a flag of open(2)");
