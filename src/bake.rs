@@ -172,6 +172,8 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
     let recipe = job.recipe(layers.chain_id());
     let options = recipe.ext4_options(layers.base_pack());
     let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
+    // Whether the format holds it.
+    recipe.container(layout.len_bytes(), layout.used_ranges())?;
     Ok(plan_of(&image, &layers, &tree, &recipe, Numbers::planned(&layout)))
 }
 

@@ -15,7 +15,7 @@ use cvbake_verify::{Algorithm, Digest};
 use cvbake_vhdx::{Identity, Info, Locator, Options, ReadError};
 
 use crate::control::Control;
-use crate::error::Error;
+use crate::error::{ChainProblem, Error};
 
 /// A differencing disk to make.
 #[derive(Debug, Clone)]
@@ -124,34 +124,33 @@ fn named(purpose: &str, parent: &Info, path: &Path) -> [u8; 16] {
 fn chain(job: &ChildJob) -> Result<Info, Error> {
     let replaced = std::fs::metadata(&job.path).ok().map(|metadata| identity(&metadata));
     let replaces = |path: &Path| Error::ReplacesParent { path: job.path.clone(), parent: path.to_owned() };
-    let (first, mut seen) = (open(&job.parent)?, BTreeSet::new());
+    let (first, mut seen) = (open(&job.parent, None)?, BTreeSet::new());
     if replaced == Some(first.identity) {
         return Err(replaces(&job.parent));
     }
     let (mut info, mut at) = (first.info.clone(), job.parent.clone());
     seen.insert(first.identity);
     while let Some(locator) = &info.parent {
-        let wrong = |problem: String| Error::Chain { path: at.clone(), problem };
-        let relative = locator.relative_path.as_deref();
-        let relative = relative.ok_or_else(|| wrong("it does not say where its parent is from here".to_owned()))?;
+        let wrong = |problem| Error::Chain { path: at.clone(), problem };
+        let relative = locator.relative_path.as_deref().ok_or_else(|| wrong(ChainProblem::NoRelativePath))?;
         // To Windows, both are no part of a name; here, a name with a slash could be any file.
         if relative.contains(['/', '\0']) {
-            return Err(wrong(format!("it says that its parent is at {relative:?}, which is no path of Windows")));
+            return Err(wrong(ChainProblem::NoPath { relative: relative.to_owned() }));
         }
-        let names = relative.split('\\').filter(|name| !name.is_empty());
+        let names = relative.split('\\').filter(|name| !name.is_empty() && *name != ".");
         let parent = names.fold(at.parent().unwrap_or(Path::new("")).to_owned(), |path, name| path.join(name));
-        let opened = open(&parent)?;
+        let opened = open(&parent, Some(&at))?;
         if replaced == Some(opened.identity) {
             return Err(replaces(&parent));
         }
         if !seen.insert(opened.identity) {
-            return Err(wrong(format!("its parent {} is one of its own children", parent.display())));
+            return Err(wrong(ChainProblem::Circle { parent }));
         }
         if seen.len() > MAX_CHAIN {
-            return Err(wrong(format!("more than {MAX_CHAIN} disks, one the parent of the next")));
+            return Err(Error::Chain { path: parent, problem: ChainProblem::TooLong { max: MAX_CHAIN } });
         }
         if opened.info.data_write != locator.parent_linkage {
-            return Err(wrong(format!("its parent {} was changed since", parent.display())));
+            return Err(wrong(ChainProblem::Changed { parent }));
         }
         (info, at) = (opened.info, parent);
     }
@@ -168,12 +167,13 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-fn open(path: &Path) -> Result<Opened, Error> {
-    let wrong = |source| Error::ReadDisk { path: path.to_owned(), source };
+/// Opens a disk: one that somebody has named, or that a child says is its parent.
+fn open(path: &Path, child: Option<&Path>) -> Result<Opened, Error> {
+    let wrong = |source| Error::ReadDisk { path: path.to_owned(), child: child.map(Path::to_owned), source };
     let failed = |source| wrong(ReadError::Open { source });
     // Opening a device can set something off; a pipe that comes between must not keep us waiting.
     if !path.metadata().map_err(failed)?.is_file() {
-        return Err(wrong(ReadError::NotVhdx));
+        return Err(failed(std::io::Error::other("it is not a regular file")));
     }
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).expect("a flag of open(2)");
     let file = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;

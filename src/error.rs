@@ -87,10 +87,12 @@ pub enum Error {
     #[error(transparent)]
     Vhdx(#[from] cvbake_vhdx::Error),
     /// A file that is to be read as a disk, and is none.
-    #[error("cannot read {} as a VHDX", path.display())]
+    #[error("cannot read {}{} as a VHDX", path.display(), child.as_ref().map(|child| format!(", the parent of {},", child.display())).unwrap_or_default())]
     ReadDisk {
         /// The file.
         path: PathBuf,
+        /// The disk that says that this is its parent; none if somebody has named the file.
+        child: Option<PathBuf>,
         /// Why.
         source: cvbake_vhdx::ReadError,
     },
@@ -100,7 +102,7 @@ pub enum Error {
         /// The disk.
         path: PathBuf,
         /// What is wrong.
-        problem: String,
+        problem: ChainProblem,
     },
     /// A differencing disk that would stand where a disk is that it reads from.
     #[error("{} is {}, which the child reads from: it would replace it", path.display(), parent.display())]
@@ -111,7 +113,7 @@ pub enum Error {
         parent: PathBuf,
     },
     /// A path that Windows can't have.
-    #[error("{} cannot be written as a path of Windows", path.display())]
+    #[error("{} is no path of Windows, expected UTF-8 without backslashes, and no more than 32767 characters", path.display())]
     WindowsName {
         /// The path.
         path: PathBuf,
@@ -235,6 +237,39 @@ pub enum Error {
     Tell {
         /// Why.
         source: io::Error,
+    },
+}
+
+/// What is wrong with a differencing disk and its parents.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainProblem {
+    /// It names its parent by no path that Windows has.
+    #[error("it says that its parent is at {relative:?}, which is no path of Windows")]
+    NoPath {
+        /// What it says.
+        relative: String,
+    },
+    /// The parent is named by an absolute path of Windows only, or not at all.
+    #[error("it has no relative path to its parent")]
+    NoRelativePath,
+    /// The parent has other content than when the child was made.
+    #[error("its parent {} was changed after the child was made", parent.display())]
+    Changed {
+        /// The parent.
+        parent: PathBuf,
+    },
+    /// The parent reads from the child.
+    #[error("its parent {} is one of its own children", parent.display())]
+    Circle {
+        /// The parent.
+        parent: PathBuf,
+    },
+    /// Too many disks, one the parent of the next.
+    #[error("it is disk {} of a chain, expected at most {max}", max + 1)]
+    TooLong {
+        /// How many there may be.
+        max: usize,
     },
 }
 

@@ -4,6 +4,7 @@
 //! command line leaves out those about options that its command does not have.
 
 mod finding;
+mod format;
 mod registry;
 mod source;
 mod space;
@@ -125,8 +126,8 @@ const TAGS: &str = "the tags";
 
 const NO_REPOSITORY: &str = "check the name of the repository; some registries list no tags";
 const BROKEN: &str =
-    "the disk that holds it, or the connection to it, may be failing: `dmesg` shows what the kernel says";
-const BROKEN_STORE: &str = "the disk that holds the store may be failing: `dmesg` shows what the kernel says; `cvbake store check --repair` \
+    "the device that holds it, or the connection to it, may be failing: `dmesg` shows what the kernel says";
+const BROKEN_STORE: &str = "the device that holds the store may be failing: `dmesg` shows what the kernel says; `cvbake store check --repair` \
      removes what cannot be read, so that it is fetched again; --store DIR keeps the store elsewhere";
 const NOT_STORED: &str = "`cvbake pull` fetches it into the store; --pull missing fetches what is not there; an image that was imported has to be \
      imported again";
@@ -220,6 +221,11 @@ fn of_ours(error: &Error) -> Option<String> {
             }
             _ => "give it a name after the source, such as team/app:v1".to_owned(),
         }),
+        Error::TooLarge(_)
+        | Error::Vhdx(_)
+        | Error::ReadDisk { .. }
+        | Error::Chain { .. }
+        | Error::WindowsName { .. } => format::of(error).map(str::to_owned),
         Error::NoManifest { .. } => Some("`cvbake image import` makes it an image with a manifest".to_owned()),
         _ => None,
     }

@@ -1,4 +1,5 @@
-//! A reference to an OCI image → an ext4 root disk, in userspace and without root.
+//! A reference to an OCI image → an ext4 root disk, raw or in another format, in userspace and
+//! without root.
 //!
 //! ```text
 //! reference ─fetch→ blobs ─verify→ image ─unpack→ packs + indexes ─merge→ tree ─ext4→ blocks → disk
@@ -20,8 +21,8 @@
 //! | placement | a piece of a pack, and where in the filesystem it goes |
 //! | base pack | the largest pack, which is unpacked onto the disk itself |
 //! | draft | an output that has no name yet |
-//! | container | what is around a filesystem in a file, and where in the file each part of it is |
-//! | recipe | the content of a bake, and everything else that the bytes of the disk follow from |
+//! | container | what a format puts around a filesystem, and where in the file each part of it is |
+//! | recipe | what the layers unpack to, and all else that the bytes of the disk follow from |
 //! | pin | a note in the store that a running process uses something |
 //!
 //! # Crates

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// Work with disks
+/// Make disks from existing disks
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

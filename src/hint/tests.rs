@@ -1,5 +1,6 @@
 //! What each error advises, by its kind.
 
+mod format;
 mod image;
 mod registry;
 mod source;

@@ -192,6 +192,19 @@ fn the_program_writes_what_the_name_says() {
     }
 }
 
+/// A plan is held to the limits of the format, as a bake is.
+#[test]
+fn a_disk_that_the_format_cannot_hold() {
+    let place = Place::with(&sample::varied());
+    let file = place.writable("formats").join("disk.vhd");
+    for args in [&[][..], &["--dry-run"]] {
+        let outcome = place.bake().args(args).args(["--size", "3T", "-o"]).arg(&file).run();
+        let error = outcome.error(&[5]);
+        assert!(error.contains("a disk of 3072 GiB is too large for VHD, expected at most 2040 GiB"), "{error}");
+        assert!(outcome.stderr.contains("-o disk.vhdx writes a VHDX"), "{}", outcome.describe());
+    }
+}
+
 /// A disk of one format is not taken for one of another, and is copied for one of the same.
 #[test]
 fn formats_are_told_apart_when_disks_are_reused() {

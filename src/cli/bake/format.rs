@@ -16,14 +16,14 @@ use crate::failure::Failure;
 #[command(next_help_heading = "Disk format")]
 pub(in crate::cli) struct FormatArgs {
     /// Set the format of the disk [default: by the ending of DISK, or raw]
-    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, long_help = help::format())]
+    #[arg(long, value_enum, value_name = "FORMAT", ignore_case = true, hide_possible_values = true, long_help = help::format())]
     format: Option<Name>,
 
-    /// Choose whether a vhd or vhdx file has all its blocks [default: dynamic]
+    /// Choose which blocks of the disk a vhd or vhdx file has [default: dynamic]
     ///
-    /// A dynamic file has the blocks that were written and grows with the others. A fixed file has
-    /// all of them, as Azure demands of a vhd; where the filesystem has holes, it takes no more
-    /// space. A fixed file is baked faster, because layers are unpacked to their place in it.
+    /// A dynamic file grows when a new block is written. Azure takes only fixed files of the format
+    /// vhd. A fixed file is sparse, so blocks that hold nothing take no room on the host. It is
+    /// baked faster, because cvbake unpacks layers to their place in it.
     #[arg(long, value_enum, value_name = "KIND")]
     subformat: Option<SubformatName>,
 
@@ -57,14 +57,14 @@ enum Name {
 /// Whether a file has all blocks of its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SubformatName {
-    /// Those that were written
+    /// Store only the blocks that were written
     Dynamic,
-    /// All of them
+    /// Store every block
     Fixed,
 }
 
-/// Formats that cvbake does not write, by their endings.
-const OTHERS: [&str; 3] = ["qcow", "vmdk", "vdi"];
+/// Formats that cvbake does not bake, by their endings; Hyper-V calls differencing disks `.avhdx`.
+const OTHERS: [&str; 6] = ["qcow", "vmdk", "vdi", "avhd", "avhdx", "vhds"];
 
 impl FormatArgs {
     /// The format of a disk at a path, if it has one.
@@ -170,6 +170,10 @@ mod tests {
         assert_eq!(says(None, fixed, "d.qcow2"), "--subformat is for vhd and vhdx, and this disk is qcow2");
         let blocks =
             FormatArgs { format: None, subformat: None, vhdx_block_size: Some(1 << 20), vhdx_sector_size: None };
+        assert_eq!(
+            says(None, None, "d.avhdx"),
+            "d.avhdx: the format avhdx is not supported; expected raw, qcow2, vhd or vhdx"
+        );
         let error = blocks.format(Some(Path::new("d.vhd"))).unwrap_err().line();
         assert_eq!(error, "--vhdx-block-size is for vhdx, and this disk is vhd");
     }

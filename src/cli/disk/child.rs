@@ -13,19 +13,20 @@ use crate::cli::{output, work};
 use crate::failure::Failure;
 use crate::ui::Ui;
 
-/// Make a differencing VHDX of a VHDX
+/// Make a differencing VHDX, the child of another VHDX
 ///
-/// A differencing disk has only what is written to it; everything else is read from its parent,
-/// which must not change any more. It says where the parent is, seen from itself, so both can be
-/// moved together. The parent may be a differencing disk, too.
+/// The child stores only what is written to it. Everything else is read from the parent, which must
+/// not change any more: readers refuse the child of a parent that was changed. The child has a
+/// relative path to its parent, so both can be moved together. The parent may be a differencing
+/// disk itself.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake disk child [OPTIONS] <PARENT> -o <CHILD>")]
 pub(super) struct Args {
-    /// Disk that has everything, a .vhdx
+    /// Parent disk: a VHDX, dynamic, fixed or differencing
     #[arg(value_name = "PARENT", value_hint = ValueHint::FilePath)]
     parent: PathBuf,
 
-    /// Write the differencing disk to this file
+    /// Write the child to this file, NAME.vhdx or NAME.avhdx
     #[arg(short, long, value_name = "CHILD", value_hint = ValueHint::FilePath)]
     output: PathBuf,
 
@@ -33,13 +34,13 @@ pub(super) struct Args {
     #[arg(short, long)]
     force: bool,
 
-    /// Say where the parent is on a machine with Windows, such as \\?\C:\disks\parent.vhdx
+    /// Store this path of the parent on Windows, too, such as \\?\C:\disks\parent.vhdx
     ///
-    /// It is looked for there when it is not where the child says that it is from itself.
+    /// Windows looks there when the parent is not where the relative path leads.
     #[arg(long, value_name = "PATH", value_parser = values::win32_path)]
     absolute_path: Option<String>,
 
-    /// Set the size of the blocks, a power of two from 1M to 256M [default: the parent's]
+    /// Set the size of the blocks of the child, a power of two from 1M to 256M [default: the parent's]
     #[arg(long, value_name = "SIZE", value_parser = values::block_size)]
     vhdx_block_size: Option<u32>,
 
@@ -52,8 +53,11 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let ending = args.output.extension().unwrap_or_default();
     if !ending.eq_ignore_ascii_case("vhdx") && !ending.eq_ignore_ascii_case("avhdx") {
         return Err(Failure::Usage {
-            problem: format!("{}: a differencing disk is a VHDX", args.output.display()),
-            hint: Some("name it child.vhdx: programs choose by the ending how to read a disk".to_owned()),
+            problem: format!("{}: expected a name that ends in .vhdx or .avhdx", args.output.display()),
+            hint: Some(
+                "name it child.vhdx: a differencing disk is a VHDX, and programs choose by the ending how to read it"
+                    .to_owned(),
+            ),
         });
     }
     let mut job = ChildJob::new(&args.parent, &args.output);

@@ -233,6 +233,11 @@ const ROWS: &[Row] = &[
     ("--dryrun --simulate --just-print --what-if --plan", &[], "--dry-run shows what would be done, and does nothing"),
     // What is said.
     ("--format --output -o --out", &["image inspect"], "leave it out: the result is always JSON"),
+    (
+        "--format --subformat --type --file-format --output-format -t",
+        &["disk child"],
+        "leave it out: a differencing disk is always a VHDX",
+    ),
     ("--format --output -o --output-format --as-json", &[], "--json prints the result as JSON"),
     (
         "--debug --log-level --loglevel --trace -D -d -V",

@@ -64,7 +64,7 @@ pub enum Subformat {
 
 /// A filesystem that is longer than a format can say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the disk has {len_bytes} bytes, expected at most {max} in {format}")]
+#[error("a disk of {} GiB is too large for {format}, expected at most {} GiB", len_bytes.div_ceil(1 << 30), max >> 30)]
 pub struct TooLarge {
     /// The format.
     pub format: &'static str,

@@ -52,8 +52,19 @@ pub enum ReadError {
         source: io::Error,
     },
     /// It is something else.
-    #[error("not a VHDX file: it does not begin with \"vhdxfile\"")]
-    NotVhdx,
+    #[error("expected \"vhdxfile\" at its beginning, found {}", shown(found))]
+    NotVhdx {
+        /// Its first bytes.
+        found: Vec<u8>,
+    },
+    /// It ends before something that it says it has.
+    #[error("the file has {found} bytes, expected at least {expected}")]
+    CutOff {
+        /// How many bytes it has.
+        found: u64,
+        /// How many it says that it has.
+        expected: u64,
+    },
     /// Neither copy of a structure is whole.
     #[error("both copies of the {what} are damaged")]
     Damaged {
@@ -114,8 +125,9 @@ impl Info {
     pub fn read(file: &File) -> Result<Info, ReadError> {
         let len = file.metadata().map_err(|source| ReadError::Open { source })?.len();
         let reader = Reader { file, len };
-        if len < 8 || reader.bytes(0, 8)? != b"vhdxfile" {
-            return Err(ReadError::NotVhdx);
+        let found = reader.bytes(0, usize::try_from(len.min(8)).expect("at most 8"))?;
+        if found != b"vhdxfile" {
+            return Err(ReadError::NotVhdx { found });
         }
         let header = reader.header()?;
         if header.version.get() != 1 {
@@ -169,9 +181,14 @@ impl Reader<'_> {
             rest = after;
             let (offset, len) = (entry.file_offset.get(), u64::from(entry.length.get()));
             let is_aligned = offset.is_multiple_of(MIB) && offset >= MIB && len.is_multiple_of(MIB) && len > 0;
-            if !is_aligned || offset.checked_add(len).is_none_or(|end| end > self.len) {
-                let expected = "a multiple of 1 MiB, with all of the region in the file";
-                return Err(ReadError::Field { what: "the offset of a region", found: offset, expected });
+            let end = offset.checked_add(len).filter(|_| is_aligned);
+            let end = end.ok_or(ReadError::Field {
+                what: "the offset or the length of a region",
+                found: if offset.is_multiple_of(MIB) && offset > 0 { len } else { offset },
+                expected: "a multiple of 1 MiB",
+            })?;
+            if end > self.len {
+                return Err(ReadError::CutOff { found: self.len, expected: end });
             }
             match entry.guid {
                 BAT_REGION if bat.is_none() => bat = Some((offset, len)),
@@ -269,6 +286,11 @@ impl Metadata<'_, '_> {
         }
         self.reader.bytes(self.offset + u64::from(offset), len as usize)
     }
+}
+
+/// The beginning of a file, for people.
+fn shown(found: &[u8]) -> String {
+    if found.is_empty() { "nothing".to_owned() } else { format!("\"{}\"", found.escape_ascii()) }
 }
 
 fn exactly<const LEN: usize>(item: Option<Vec<u8>>, what: &'static str) -> Result<[u8; LEN], ReadError> {

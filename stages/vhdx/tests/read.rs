@@ -84,7 +84,7 @@ fn what_is_wrong_is_said() {
         copies.iter().for_each(|copy| file.write_all_at(bytes, copy + at).unwrap());
         Info::read(&file).unwrap_err().to_string()
     };
-    assert_eq!(says(0, b"vhdxfilf", &[0]), "not a VHDX file: it does not begin with \"vhdxfile\"");
+    assert_eq!(says(0, b"vhdxfilf", &[0]), "expected \"vhdxfile\" at its beginning, found \"vhdxfilf\"");
     assert_eq!(says(20, &[7], &[64 << 10, 128 << 10]), "both copies of the header are damaged");
     assert_eq!(says(20, &[7], &[192 << 10, 256 << 10]), "both copies of the region table are damaged");
     // The number of metadata items; the first item's identification; the block size.

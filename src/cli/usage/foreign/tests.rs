@@ -105,6 +105,7 @@ fn answers() {
         ),
         ("image inspect", "--format", "leave it out: the result is always JSON"),
         ("store stats", "--format", "--json prints the result as JSON"),
+        ("disk child", "--format", "leave it out: a differencing disk is always a VHDX"),
         ("bake", "--overwrite", "--force replaces what exists"),
         ("store prune", "--force", "leave it out: cvbake asks for no confirmation"),
         ("tags", "--debug", "-v says what is done, -vv also what registries are asked"),

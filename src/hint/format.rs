@@ -1,0 +1,50 @@
+//! What to do about a format that cannot hold a disk, and about a disk that is to be a parent.
+
+use std::io::ErrorKind;
+
+use cvbake::error::{ChainProblem, Error};
+use cvbake::vhdx::{Error as VhdxError, ReadError};
+
+const SMALLER: &str = "choose a smaller --size";
+const NOT_VHDX: &str =
+    "`cvbake bake SOURCE -o parent.vhdx` makes a parent; `qemu-img convert -O vhdx` makes one of another disk";
+const IN_USE: &str =
+    "end the machine that uses it; after a crash, `qemu-img check -r all` carries out what the log says";
+const RESTORE: &str = "restore the parent as it was, or make its children again";
+
+pub(super) fn of(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::TooLarge(error) | Error::Vhdx(VhdxError::TooLarge(error)) => Some(match error.format {
+            "VHD" => "choose a smaller --size; -o disk.vhdx writes a VHDX, which may have 64 TiB",
+            _ => SMALLER,
+        }),
+        Error::Vhdx(VhdxError::BlockSize { .. }) => Some("choose --vhdx-block-size 1M or a larger power of two"),
+        Error::Vhdx(VhdxError::SectorSize { .. }) => Some("choose --vhdx-sector-size 512, which every reader knows"),
+        Error::ReadDisk { child, source, .. } => of_unread(source, child.is_some()),
+        Error::Chain { problem, .. } => Some(match problem {
+            ChainProblem::Changed { .. } | ChainProblem::Circle { .. } => RESTORE,
+            ChainProblem::TooLong { .. } => "make the child of a disk further up, or of one that has everything",
+            ChainProblem::NoRelativePath => "make it again with `cvbake disk child`, which writes a relative path",
+            _ => return None,
+        }),
+        Error::WindowsName { .. } => Some("rename it, or move both disks into one directory"),
+        _ => None,
+    }
+}
+
+/// What to do about a file that is no VHDX, or none that is whole.
+fn of_unread(error: &ReadError, is_named_by_child: bool) -> Option<&'static str> {
+    match error {
+        ReadError::Open { source } if source.kind() == ErrorKind::NotFound && is_named_by_child => {
+            Some("put the parent back where the child says that it is; parent and child can be moved together")
+        }
+        ReadError::Open { source } if source.kind() == ErrorKind::NotFound => Some("check the path of the parent"),
+        ReadError::NotVhdx { .. } if is_named_by_child => Some(RESTORE),
+        ReadError::NotVhdx { .. } => Some(NOT_VHDX),
+        ReadError::Log => Some(IN_USE),
+        ReadError::CutOff { .. } | ReadError::Damaged { .. } | ReadError::Missing { .. } | ReadError::Field { .. } => {
+            Some("the file is damaged or incomplete: copy it or bake it again")
+        }
+        _ => None,
+    }
+}
