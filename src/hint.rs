@@ -194,9 +194,6 @@ fn is_this_machine(host: &str) -> bool {
 
 fn of_ours(error: &Error) -> Option<String> {
     match error {
-        Error::TooLarge(_) | Error::Vhdx(cvbake::vhdx::Error::TooLarge(_)) => {
-            Some("choose a smaller --size, or another --format".to_owned())
-        }
         Error::ReplacesParent { .. } => Some("write the differencing disk to another file".to_owned()),
         Error::NotInRegistry => Some("`cvbake image import` brings images from files into the store".to_owned()),
         Error::NoTarget { image } => Some(format!("add one: `cvbake push {image} REGISTRY/NAME:TAG`")),
