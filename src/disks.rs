@@ -198,7 +198,7 @@ fn relative_path(from: &Path, to: &Path) -> Result<String, Error> {
     let mut names = Vec::new();
     for name in up.into_iter().chain(down) {
         match name.to_str() {
-            Some(name) if !name.contains(['\\', '\0']) => names.push(name),
+            Some(name) if !name.contains(is_no_windows_character) => names.push(name),
             _ => return Err(Error::WindowsName { path: to.clone() }),
         }
     }
@@ -208,6 +208,11 @@ fn relative_path(from: &Path, to: &Path) -> Result<String, Error> {
         0..=MAX_PATH => Ok(path),
         _ => Err(Error::WindowsName { path: to }),
     }
+}
+
+/// Whether no name of Windows has it.
+fn is_no_windows_character(character: char) -> bool {
+    character.is_control() || r#"\/:*?"<>|"#.contains(character)
 }
 
 #[cfg(test)]
@@ -225,6 +230,8 @@ mod tests {
         assert_eq!(way(&a.join("x.vhdx"), &b.join("y.vhdx")), r"..\b\c\y.vhdx");
         assert_eq!(way(&dir.path().join("x.vhdx"), &b.join("y.vhdx")), r".\b\c\y.vhdx");
         assert_eq!(way(&b.join("x.vhdx"), &dir.path().join("y.vhdx")), r"..\..\y.vhdx");
-        assert!(relative_path(&a.join("x"), &a.join(r"back\slash")).is_err());
+        for name in [r"back\slash", "con:", "what?", "a*", "tab\t", "<x>", "\"x\"", "a|b"] {
+            assert!(relative_path(&a.join("x"), &a.join(name)).is_err(), "{name}");
+        }
     }
 }

@@ -18,6 +18,27 @@ pub enum Format {
 }
 
 impl Format {
+    /// What it is called: the ending of its files, too.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Raw => "raw",
+            Format::Qcow2 => "qcow2",
+            Format::Vhd(_) => "vhd",
+            Format::Vhdx(_) => "vhdx",
+        }
+    }
+
+    /// Whether a file has all blocks of its disk, where the format leaves the choice.
+    #[must_use]
+    pub fn subformat(self) -> Option<Subformat> {
+        match self {
+            Format::Raw | Format::Qcow2 => None,
+            Format::Vhd(subformat) => Some(subformat),
+            Format::Vhdx(options) => Some(options.subformat),
+        }
+    }
+
     /// Where in the file the filesystem begins, if it is stored in one piece; known before the
     /// filesystem is planned, so that a layer can be unpacked to its place meanwhile.
     pub(crate) fn base(self) -> Option<u64> {

@@ -427,7 +427,7 @@ fn every_dependency_is_explained() {
 
 /// The Rust files below a directory.
 fn sources(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
     let (dirs, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
     let below = dirs.iter().filter(|dir| !dir.ends_with("target")).flat_map(|dir| sources(dir));
     below.chain(files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs")).cloned()).collect()
@@ -441,7 +441,7 @@ fn comments_have_at_most_100_columns() {
     let mut wide = Vec::new();
     for dir in ["src", "stages", "tests", "examples", "benches", "fuzz"] {
         for file in sources(&root.join(dir)) {
-            let text = fs::read_to_string(&file).unwrap();
+            let text = fs::read_to_string(&file).expect("a source");
             let mut is_drawing = false;
             for (number, line) in (1..).zip(text.lines()) {
                 let Some(comment) = line.trim_start().strip_prefix("//") else {

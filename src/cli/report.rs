@@ -196,16 +196,11 @@ impl Layer {
 
 /// The words for a format and its subformat.
 fn words(format: Format) -> (&'static str, Option<&'static str>) {
-    let word = |subformat| match subformat {
+    let subformat = format.subformat().map(|subformat| match subformat {
         Subformat::Dynamic => "dynamic",
         Subformat::Fixed => "fixed",
-    };
-    match format {
-        Format::Qcow2 => ("qcow2", None),
-        Format::Vhd(subformat) => ("vhd", Some(word(subformat))),
-        Format::Vhdx(options) => ("vhdx", Some(word(options.subformat))),
-        _ => ("raw", None),
-    }
+    });
+    (format.name(), subformat)
 }
 
 /// Milliseconds to three places.
