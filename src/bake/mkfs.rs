@@ -63,8 +63,8 @@ impl Writing<'_> {
 /// The recipe, as far as identities follow from it, of a filesystem that the programs have made.
 ///
 /// What they write is not a function of the image: other versions of them write other bytes. So it
-/// is the filesystem itself that names the disk; or a differencing disk could be taken for the child
-/// of another one than its parent.
+/// is the filesystem itself that names the disk; or a differencing disk could be taken for the
+/// child of another one than its parent.
 fn named_by<'r>(recipe: &Recipe<'r>, filesystem: &File, path: &Path, len_bytes: u64) -> Result<Recipe<'r>, Error> {
     const PIECE: usize = 1 << 16;
     let piece_bytes = PIECE as u64;

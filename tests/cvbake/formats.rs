@@ -123,8 +123,8 @@ fn every_format_holds_what_e2fsprogs_made() {
     }
 }
 
-/// Two disks of one recipe that e2fsprogs made otherwise, as two versions of it do: a child of one is
-/// not taken for a child of the other.
+/// Two disks of one recipe that e2fsprogs made otherwise, as two versions of it do: a child of one
+/// is not taken for a child of the other.
 #[test]
 fn what_e2fsprogs_made_names_the_disk() {
     let place = Place::with(&sample::small("content"));

@@ -40,7 +40,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "PATH", value_parser = values::win32_path)]
     absolute_path: Option<String>,
 
-    /// Set the size of the blocks of the child, a power of two from 1M to 256M [default: the parent's]
+    /// Set the size of the blocks of the child, a power of two from 1M to 256M
+    /// [default: the parent's]
     #[arg(long, value_name = "SIZE", value_parser = values::block_size)]
     vhdx_block_size: Option<u32>,
 
