@@ -345,6 +345,6 @@ mod tests {
         assert!(fails(Options { block_size: 3 << 20, ..plain }, 1).contains("3145728 bytes: expected a power of two"));
         assert!(fails(Options { block_size: 1 << 19, ..plain }, 1).contains("expected a power of two"));
         assert!(fails(Options { logical_sector_size: 1024, ..plain }, 1).contains("1024 bytes: expected 512 or 4096"));
-        assert!(fails(plain, (64 << 40) + 1).contains("expected at most 70368744177664 in VHDX"));
+        assert!(fails(plain, (64 << 40) + 1).contains("is too large for VHDX, expected at most 65536 GiB"));
     }
 }

@@ -224,9 +224,6 @@ mod tests {
     fn a_disk_may_be_too_large() {
         assert!(Container::qcow2(2 << 50, []).is_ok());
         let error = Container::qcow2((2 << 50) + 1, []).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the disk has 2251799813685249 bytes, expected at most 2251799813685248 in qcow2"
-        );
+        assert_eq!(error.to_string(), "a disk of 2097153 GiB is too large for qcow2, expected at most 2097152 GiB");
     }
 }
