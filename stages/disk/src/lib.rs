@@ -11,6 +11,7 @@
 //!   the target's name only when it is whole and on stable storage. Whatever happens before that
 //!   leaves no file that looks finished, and the next run for the same target removes what a killed
 //!   one left.
+//! * [`ReadAt`] is where the bytes of a disk come from when one is read.
 //!
 //! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most
 //! that are too large.
@@ -22,6 +23,7 @@ mod directory;
 mod draft;
 mod error;
 mod raw;
+mod read;
 mod room;
 mod sink;
 pub mod system;
@@ -31,6 +33,7 @@ pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
 pub use draft::{Draft, check, content};
 pub use error::Error;
 pub use raw::Raw;
+pub use read::{Part, RawDisk, ReadAt};
 pub use room::free_bytes;
 pub use sink::Sink;
 pub use window::Window;
