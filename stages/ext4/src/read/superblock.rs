@@ -153,17 +153,13 @@ impl Superblock {
         features.extend(names(&INCOMPAT, incompat));
         features.extend(names(&RO_COMPAT, ro_compat));
         let label = raw.s_volume_name.iter().copied().take_while(|&byte| byte != 0).collect();
-        let free_clusters = wide(raw.s_free_blocks_count_lo.get(), raw.s_free_blocks_count_hi.get());
-        let cluster = match ro_compat & format::RO_COMPAT_BIGALLOC {
-            0 => 1,
-            _ => 1 << raw.s_log_cluster_size.get().saturating_sub(log).min(31),
-        };
+        let free_blocks = wide(raw.s_free_blocks_count_lo.get(), raw.s_free_blocks_count_hi.get());
         let old_checksums = seed.is_none() && ro_compat & format::RO_COMPAT_GDT_CSUM != 0;
         Ok(Superblock {
             info: Info {
                 block_size,
                 blocks,
-                free_blocks: free_clusters.saturating_mul(cluster).min(blocks),
+                free_blocks: free_blocks.min(blocks),
                 inodes,
                 free_inodes: raw.s_free_inodes_count.get(),
                 inode_size,
