@@ -27,6 +27,7 @@
 //!   the target's name only when it is whole and on stable storage. Whatever happens before that
 //!   leaves no file that looks finished, and the next run for the same target removes what a killed
 //!   one left.
+//! * [`gpt`] has the partitions of a disk, planned or read.
 //! * [`ReadAt`] is where the bytes of a disk come from when one is read.
 //!
 //! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most
@@ -38,6 +39,7 @@ mod container;
 mod directory;
 mod draft;
 mod error;
+pub mod gpt;
 mod raw;
 mod read;
 mod room;
