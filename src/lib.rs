@@ -81,6 +81,7 @@
 mod bake;
 mod check;
 mod clock;
+pub mod compare;
 pub mod control;
 pub mod disks;
 pub mod error;
@@ -88,6 +89,7 @@ pub mod event;
 mod everything;
 mod format;
 pub mod images;
+pub mod inside;
 mod known;
 mod layers;
 mod parallel;

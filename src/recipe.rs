@@ -159,7 +159,7 @@ impl Recipe<'_> {
     /// The filesystem's identity.
     pub(crate) fn uuid(&self) -> [u8; 16] {
         let Filesystem::Ext4(ext4) = self.filesystem;
-        ext4.uuid.unwrap_or_else(|| self.derived("filesystem"))
+        ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content))
     }
 
     /// The file for a filesystem of this length, of which these ranges are written.
@@ -194,6 +194,11 @@ impl Recipe<'_> {
             base_pack,
         }
     }
+}
+
+/// The identity that a filesystem has where none is given: by what the layers unpack to.
+pub(crate) fn filesystem_uuid(content: &Digest) -> [u8; 16] {
+    uuid("filesystem", content)
 }
 
 /// A UUID (version 8 of RFC 9562) that is a function of a digest, and of what it is for.

@@ -38,6 +38,9 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Store(error) => Some(error),
             Error::ReadDisk { source, .. } => Some(source),
             Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
+            Error::Inside { problem, .. } => Some(problem),
+            Error::Extract(error) => Some(error),
+            Error::Compare { problem, .. } => Some(problem),
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
             Error::NotInRegistry
@@ -54,6 +57,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::InUse { .. }
             | Error::ImageName { .. }
             | Error::Unnamed { .. }
+            | Error::NotProven { .. }
             | Error::Unread
             | Error::Cancelled => None,
         };
