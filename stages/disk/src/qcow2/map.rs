@@ -93,7 +93,9 @@ impl Info {
         let offset = entry & L2E_OFFSET_MASK;
         if entry & QCOW_OFLAG_ZERO != 0 {
             return match self.version {
-                2 => Err(FormatError::Field { what: "an L2 entry", found: entry, expected: "no zero flag in version 2" }),
+                2 => {
+                    Err(FormatError::Field { what: "an L2 entry", found: entry, expected: "no zero flag in version 2" })
+                }
                 _ => Ok(Cluster::Zeros),
             };
         }
@@ -112,7 +114,12 @@ impl Info {
         let sectors = (entry & !(QCOW_OFLAG_COPIED | QCOW_OFLAG_COMPRESSED)) >> offset_bits;
         let what = "compressed cluster";
         if offset < self.cluster_size || offset >= self.header.file_len {
-            return Err(FormatError::Place { what, at, offset, expected: "a place within the file, behind the header" });
+            return Err(FormatError::Place {
+                what,
+                at,
+                offset,
+                expected: "a place within the file, behind the header",
+            });
         }
         let end = (offset / 512 + sectors + 1) * 512;
         Ok(offset..end.min(self.header.file_len))

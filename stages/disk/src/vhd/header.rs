@@ -134,7 +134,9 @@ impl Info {
             layout: Layout { end, header: 0, table: 0, entries: 0 },
         };
         match kind {
-            Kind::Fixed if virtual_size > end => Err(FormatError::CutOff { found: len, expected: virtual_size + FOOTER }),
+            Kind::Fixed if virtual_size > end => {
+                Err(FormatError::CutOff { found: len, expected: virtual_size + FOOTER })
+            }
             Kind::Fixed => Ok(info),
             Kind::Dynamic | Kind::Differencing => {
                 info.read_header(file, footer.data_offset.get())?;
@@ -155,7 +157,10 @@ impl Info {
         let mut raw = bytes(file, offset, HEADER)?;
         let header = DynamicDiskHeader::read_from_bytes(&raw).expect("1024 bytes");
         if header.cookie != *b"cxsparse" {
-            return Err(FormatError::NotIt { expected: "\"cxsparse\" in the dynamic header", found: header.cookie.into() });
+            return Err(FormatError::NotIt {
+                expected: "\"cxsparse\" in the dynamic header",
+                found: header.cookie.into(),
+            });
         }
         raw[36..40].fill(0);
         if checksum(&raw) != header.checksum.get() {
