@@ -27,9 +27,9 @@
 //!   the target's name only when it is whole and on stable storage. Whatever happens before that
 //!   leaves no file that looks finished, and the next run for the same target removes what a killed
 //!   one left.
-//! * [`ReadAt`] is where the bytes of a disk come from when one is read: [`RawDisk`] is a plain file,
-//!   [`qcow2`] and [`vhd`] read these formats, and [`Mapped`] is what a format needs for that: a
-//!   [`Map`] that says what is where, and a parent that has the rest.
+//! * [`ReadAt`] is where the bytes of a disk come from when one is read: [`RawDisk`] is a plain
+//!   file, [`qcow2`] and [`vhd`] read these formats, and [`Mapped`] is what a format needs for that:
+//!   a [`Map`] that says what is where, and a parent that has the rest.
 //!
 //! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most
 //! that are too large.

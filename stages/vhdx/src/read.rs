@@ -202,8 +202,8 @@ impl Reader<'_> {
         headers.max_by_key(|header| header.sequence_number.get()).ok_or(ReadError::Damaged { what: "header" })
     }
 
-    /// Where the block allocation table and the metadata are. Of the two copies of the region table,
-    /// one must be whole.
+    /// Where the block allocation table and the metadata are. Of the two copies of the region
+    /// table, one must be whole.
     fn regions(&self) -> Result<(Region, Region), ReadError> {
         let whole = |offset: &u64| {
             let bytes = self.bytes(*offset, REGION_TABLE_LEN).ok()?;
