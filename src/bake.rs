@@ -21,6 +21,7 @@ use self::write::{Writing, Written};
 use crate::clock::Clock;
 use crate::compare::{Differing, image_and_disk};
 use crate::control::Control;
+use crate::disks::open_made;
 use crate::error::Error;
 use crate::event::{Event, Observer, Stage};
 use crate::inside::Disk;
@@ -156,7 +157,7 @@ fn prove(
     }
     clock.next(Stage::Compare);
     let file = draft.file().try_clone().map_err(|source| unreadable(draft.path(), source))?;
-    let disk = Disk::of(&output.path, file)?;
+    let disk = Disk::of(open_made(&output.path, file, job.format.of_file())?)?;
     let files = disk.files(&disk.filesystem(None)?)?;
     let mut first = None;
     let each = &mut |differing: Differing| {

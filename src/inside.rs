@@ -2,21 +2,20 @@
 
 pub mod extract;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cvbake_disk::gpt::{Placed, Table, kind};
-use cvbake_disk::{Part, RawDisk, ReadAt};
+use cvbake_disk::{Part, ReadAt};
 use cvbake_ext4::read::{Error as Ext4Error, Files, Filesystem};
 
+use crate::disks::{ChainFile, OpenDisk, OpenOptions, open};
 use crate::error::{Error, InsideProblem};
 
 /// A disk that is there, opened.
 pub struct Disk {
     path: PathBuf,
-    file_bytes: u64,
-    formats: Vec<String>,
+    chain: Vec<ChainFile>,
     whole: Arc<dyn ReadAt>,
     partitions: Vec<Placed>,
     damage: Option<String>,
@@ -28,29 +27,21 @@ impl Disk {
     /// # Errors
     /// When it can't be read.
     pub fn open(path: &Path) -> Result<Disk, Error> {
-        let file = File::open(path).map_err(|source| inside(path, InsideProblem::Read { source }))?;
-        Disk::of(path, file)
+        Disk::of(open(path, &OpenOptions::default())?)
     }
 
-    /// The same of a file that is open already; errors call it by `path`.
+    /// The same of one that is open already.
     ///
     /// # Errors
-    /// When it can't be read.
-    pub fn of(path: &Path, file: File) -> Result<Disk, Error> {
-        let failed = |source| inside(path, InsideProblem::Read { source });
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_dir() {
-            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
-        }
-        let whole: Arc<dyn ReadAt> = Arc::new(RawDisk::new(file).map_err(failed)?);
-        let formats = vec!["raw".to_owned()];
-        let found = Table::read(&*whole);
-        let (partitions, damage) = match found {
+    /// When its partition table can't be read.
+    pub fn of(disk: OpenDisk) -> Result<Disk, Error> {
+        let path = disk.file().path.clone();
+        let (partitions, damage) = match Table::read(&*disk.disk) {
             Ok(None) => (Vec::new(), None),
             Ok(Some(found)) => (found.table.partitions, found.damage.map(|fault| fault.to_string())),
-            Err(error) => return Err(inside(path, InsideProblem::Table(error))),
+            Err(error) => return Err(inside(&path, InsideProblem::Table(error))),
         };
-        Ok(Disk { path: path.to_owned(), file_bytes: metadata.len(), formats, whole, partitions, damage })
+        Ok(Disk { path, chain: disk.chain, whole: disk.disk, partitions, damage })
     }
 
     /// The path by which it was opened.
@@ -59,16 +50,10 @@ impl Disk {
         &self.path
     }
 
-    /// How long its file is.
+    /// The files that it is made of: itself first.
     #[must_use]
-    pub fn file_bytes(&self) -> u64 {
-        self.file_bytes
-    }
-
-    /// The formats of its file and of those that it reads from: itself first.
-    #[must_use]
-    pub fn formats(&self) -> &[String] {
-        &self.formats
+    pub fn chain(&self) -> &[ChainFile] {
+        &self.chain
     }
 
     /// How long it is, as a machine sees it.

@@ -88,6 +88,7 @@ pub mod error;
 pub mod event;
 mod everything;
 mod format;
+mod identity;
 pub mod images;
 pub mod inside;
 mod known;

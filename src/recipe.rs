@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use cvbake_disk::{Container, Subformat};
 use cvbake_ext4::{Inodes, Options, Size};
-use cvbake_verify::{Algorithm, Digest};
+use cvbake_verify::Digest;
 use cvbake_vhdx::Identity;
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::format::Format;
+use crate::identity::uuid;
 
 /// Changes whenever the same layers and options give other bytes than they did.
 const GENERATION: u32 = 3;
@@ -146,14 +147,14 @@ impl Recipe<'_> {
 
     /// A UUID that is a function of the content, and of what it is for.
     fn derived(&self, purpose: &str) -> [u8; 16] {
-        uuid(purpose, &self.content)
+        uuid(purpose, self.content.to_string().as_bytes())
     }
 
     /// A UUID that is a function of everything that the bytes of the disk are a function of: where
     /// two disks have the same, nobody can tell them apart. Those of a reading writer are named by
     /// what it has made.
     pub(crate) fn named(&self, purpose: &str) -> [u8; 16] {
-        uuid(purpose, &self.written("any"))
+        uuid(purpose, self.written("any").to_string().as_bytes())
     }
 
     /// The filesystem's identity.
@@ -198,17 +199,7 @@ impl Recipe<'_> {
 
 /// The identity that a filesystem has where none is given: by what the layers unpack to.
 pub(crate) fn filesystem_uuid(content: &Digest) -> [u8; 16] {
-    uuid("filesystem", content)
-}
-
-/// A UUID (version 8 of RFC 9562) that is a function of a digest, and of what it is for.
-fn uuid(purpose: &str, digest: &Digest) -> [u8; 16] {
-    let hash = Digest::for_bytes(Algorithm::Sha256, format!("cvbake {purpose} {digest}").as_bytes());
-    let mut uuid = [0; 16];
-    uuid.copy_from_slice(&hash.bytes()[..16]);
-    uuid[6] = 0x80 | uuid[6] & 0x0f;
-    uuid[8] = 0x80 | uuid[8] & 0x3f;
-    uuid
+    uuid("filesystem", content.to_string().as_bytes())
 }
 
 #[cfg(test)]

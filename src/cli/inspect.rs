@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use cvbake::disk::gpt::{Placed, kind};
+use cvbake::disks::ChainFile;
 use cvbake::ext4::read::{Filesystem, Info};
 use cvbake::inside::Disk;
 use cvbake::text::{line, rfc3339};
@@ -37,11 +38,19 @@ pub(super) struct Args {
 #[derive(Debug, Serialize)]
 struct Report {
     path: String,
-    file_bytes: u64,
-    formats: Vec<String>,
+    chain: Vec<Link>,
     bytes: u64,
     partitions: Vec<Partition>,
     filesystem: Option<Shown>,
+}
+
+/// A file of the chain.
+#[derive(Debug, Serialize)]
+struct Link {
+    path: String,
+    format: &'static str,
+    file_bytes: u64,
+    allocated_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,8 +100,7 @@ pub(super) fn run(args: &Args, _ui: &Arc<Ui>) -> Result<(), Failure> {
     };
     let report = Report {
         path: place.disk.display().to_string(),
-        file_bytes: disk.file_bytes(),
-        formats: disk.formats().to_vec(),
+        chain: disk.chain().iter().map(link).collect(),
         bytes: disk.len_bytes(),
         partitions: (1..).zip(disk.partitions()).map(|(number, placed)| partition(&disk, number, placed)).collect(),
         filesystem: filesystem.map(|filesystem| shown(number, filesystem.info())),
@@ -100,6 +108,15 @@ pub(super) fn run(args: &Args, _ui: &Arc<Ui>) -> Result<(), Failure> {
     match args.json {
         true => output::json(&format!("{}\n", serde_json::to_string(&report).expect("texts and numbers"))),
         false => output::lines(&text(&report)),
+    }
+}
+
+fn link(file: &ChainFile) -> Link {
+    Link {
+        path: file.path.display().to_string(),
+        format: file.info.format().name(),
+        file_bytes: file.file_bytes,
+        allocated_bytes: file.allocated_bytes,
     }
 }
 
@@ -144,8 +161,13 @@ fn text(report: &Report) -> String {
         writeln!(text, "{key:<12}{}", line(&value)).expect("a string takes everything");
     };
     put("disk", report.path.clone());
-    put("format", report.formats.join(" → "));
-    put("size", format!("{}, in a file of {}", BinaryBytes(report.bytes), BinaryBytes(report.file_bytes)));
+    for (at, Link { path, format, file_bytes, allocated_bytes }) in report.chain.iter().enumerate() {
+        let key = if at == 0 { "format" } else { "parent" };
+        let path = if at == 0 { String::new() } else { format!("{path}, ") };
+        let sizes = format!("{}, {} on the host", BinaryBytes(*file_bytes), BinaryBytes(*allocated_bytes));
+        put(key, format!("{path}{format}, a file of {sizes}"));
+    }
+    put("size", BinaryBytes(report.bytes).to_string());
     for part in &report.partitions {
         let Partition { number, kind, type_name, name, bytes, filesystem, .. } = part;
         let kind = type_name.unwrap_or(kind);

@@ -10,13 +10,6 @@ use cvbake_ext4::read::Error as Ext4Error;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InsideProblem {
-    /// The disk can't be read.
-    #[error("cannot read the disk")]
-    Read {
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
     /// Its partition table is damaged.
     #[error(transparent)]
     Table(ReadError),

@@ -163,10 +163,15 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
         Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
-        Error::ReadDisk { .. } | Error::Chain { .. } | Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
+        Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
         Error::Extract(ExtractError::Disk(_)) => Some(Kind::Source),
         Error::Extract(_) => Some(Kind::Output),
         Error::NotProven { .. } => Some(Kind::Differs),
+        Error::ReadDisk { .. }
+        | Error::ReadFormat { .. }
+        | Error::OpenDisk { .. }
+        | Error::DiskContent(_)
+        | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
         | Error::ReplacesParent { .. }
