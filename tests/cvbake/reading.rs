@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use cvbake_cases::image::Images;
 use serde_json::Value;
 
 use crate::support::bake::{Bake, Place, names};
@@ -75,7 +74,7 @@ fn what_was_changed_is_found_and_named() {
         &changed(&disk, "xattr.ext4", &[&format!("ea_set {path} user.new value")]),
         &[&format!("~ {path} xattr: - → user.new=76616c7565")],
     );
-    differs(&changed(&disk, "added.ext4", &["mknod /added p"]), &["+ /added fifo "]);
+    differs(&changed(&disk, "added.ext4", &["mknod added p"]), &["+ /added fifo "]);
     if !listing.contains(" link:") || !listing.lines().any(|line| line.starts_with(&path) && line.contains(" link:")) {
         differs(&changed(&disk, "removed.ext4", &[&format!("rm {path}")]), &[&format!("- {path} file ")]);
     }
@@ -201,7 +200,6 @@ fn links_of_a_disk_lead_nowhere_on_the_host() {
     assert_eq!(fs::read_link(out.join("h/link")).unwrap(), target);
     // Now files where the links are: the links are replaced, and what they lead to is not touched.
     let files = changed(&disk, "files.ext4", &["mkdir /h", "write /etc/hostname h/link", "mkdir /h/dir"]);
-    let _ = succeed(tool("debugfs", "e2fsprogs").args(["-R", "ls /h"]).arg(&files));
     let outcome = cvbake(&["disk", "cp", "--force"], &[&on(&files, "/h"), &out]).run();
     outcome.error(&[6]);
     assert_eq!(fs::read_to_string(&target).unwrap(), "untouched");
@@ -287,5 +285,4 @@ fn a_bake_proves_itself() {
     let plain = fs::read(place.disk()).unwrap();
     place.bake().arg("--force").ok();
     assert!(fs::read(place.disk()).unwrap() == plain, "reading back changes nothing");
-    let _: &Images = &sample::varied();
 }
