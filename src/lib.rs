@@ -53,6 +53,7 @@
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk`, `durable` |
 //! | [`vhdx`] | the length of a disk, and which of it is written → a VHDX file, planned | `disk` |
+//! | [`verity`] | a disk → the hash tree that dm-verity checks it by, and its root hash | `disk` |
 //! | this one | wiring: the order ([`bake()`]), errors ([`error`]), events, and the program around it | all |
 //!
 //! # Decisions that hold everywhere
@@ -114,6 +115,7 @@ pub use cvbake_store as store;
 pub use cvbake_tree as tree;
 pub use cvbake_unpack as unpack;
 pub use cvbake_verify as verify;
+pub use cvbake_verity as verity;
 pub use cvbake_vhdx as vhdx;
 pub use format::Format;
 pub use layers::KeepPacks;

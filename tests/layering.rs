@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cvbake-rootfs", &["cvbake-tree"]),
     ("cvbake-ext4", &["cvbake-disk", "cvbake-durable", "cvbake-tree"]),
     ("cvbake-vhdx", &["cvbake-disk"]),
+    ("cvbake-verity", &["cvbake-disk"]),
     (
         "cvbake",
         &[
@@ -35,6 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cvbake-tree",
             "cvbake-unpack",
             "cvbake-verify",
+            "cvbake-verity",
             "cvbake-vhdx",
         ],
     ),

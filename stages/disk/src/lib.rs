@@ -45,6 +45,7 @@ mod sink;
 pub mod system;
 mod window;
 
+pub use container::read_back::ReadBack;
 pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
 pub use draft::{Draft, check, content};
 pub use error::Error;
