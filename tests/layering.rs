@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cvbake-ext4", &["cvbake-disk", "cvbake-durable", "cvbake-tree"]),
     ("cvbake-vhdx", &["cvbake-disk"]),
     ("cvbake-verity", &["cvbake-disk"]),
+    ("cvbake-measure", &[]),
     (
         "cvbake",
         &[
@@ -31,6 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cvbake-ext4",
             "cvbake-fetch",
             "cvbake-hash",
+            "cvbake-measure",
             "cvbake-rootfs",
             "cvbake-store",
             "cvbake-tree",

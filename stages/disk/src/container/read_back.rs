@@ -73,7 +73,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let draft = Draft::create(&dir.path().join("disk"), false).unwrap();
         let run = |from: u64, to: u64, len: u64| Run { from: from * UNIT, to: to * UNIT, len: len * UNIT };
-        // The second run is in front of the first in the file, and the last is longer than the disk.
+        // The second run is in front of the first in the file; the last is longer than the disk.
         let container = Container::new(20 * UNIT, vec![run(1, 8, 4), run(7, 2, 2), run(30, 12, 2)], Vec::new());
         let filling = container.begin(&draft).unwrap();
         filling.write_at(UNIT + 10, &[1; 20]).unwrap();
