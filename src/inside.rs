@@ -92,16 +92,14 @@ impl Disk {
             return Ok(None);
         }
         let numbers = 1..=self.partitions.len();
-        let is_root = |number: &usize| {
-            matches!(self.partitions[number - 1].partition.kind, kind::ROOT_X86_64 | kind::ROOT_ARM64)
-        };
+        let is_root =
+            |number: &usize| matches!(self.partitions[number - 1].partition.kind, kind::ROOT_X86_64 | kind::ROOT_ARM64);
         let roots: Vec<usize> = numbers.clone().filter(is_root).collect();
         if let [root] = roots[..] {
             return Ok(Some(root));
         }
-        let is_ext4 = |number: &usize| {
-            self.partition(*number).is_some_and(|part| Filesystem::is_on(&*part).unwrap_or_default())
-        };
+        let is_ext4 =
+            |number: &usize| self.partition(*number).is_some_and(|part| Filesystem::is_on(&*part).unwrap_or_default());
         let found: Vec<usize> = numbers.filter(is_ext4).collect();
         match found[..] {
             [one] => Ok(Some(one)),

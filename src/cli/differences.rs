@@ -48,7 +48,8 @@ pub(super) fn put_line(text: &mut String, differing: &Differing) {
         How::Removed(line) => writeln!(text, "- {line}"),
         How::Added(line) => writeln!(text, "+ {line}"),
         How::Changed(changes) => {
-            let changes = changes.iter().map(|change| format!(" {}: {} → {}", change.field.name(), change.old, change.new));
+            let changes =
+                changes.iter().map(|change| format!(" {}: {} → {}", change.field.name(), change.old, change.new));
             writeln!(text, "~ {path}{}", changes.collect::<Vec<_>>().join(","))
         }
     }

@@ -62,7 +62,9 @@ pub fn extract(
     match name {
         Some(name) => {
             path.push(name);
-            open.extend(work.one(handle.as_fd(), name, node, &path)?.map(|handle| (handle, path.clone(), node.clone())));
+            open.extend(
+                work.one(handle.as_fd(), name, node, &path)?.map(|handle| (handle, path.clone(), node.clone())),
+            );
         }
         None => open.push((handle, path, node.clone())),
     }

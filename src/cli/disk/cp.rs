@@ -76,7 +76,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let mut options = Options::default();
     (options.replace, options.preserve, options.owners) = (args.force, args.preserve, args.owners);
     let (dir, name) = destination(Path::new(&args.dest), place.path());
-    let done = extract(&opened.filesystem, &node, &dir, name.as_deref(), options).map_err(cvbake::error::Error::from)?;
+    let done =
+        extract(&opened.filesystem, &node, &dir, name.as_deref(), options).map_err(cvbake::error::Error::from)?;
     for path in &done.left_out {
         let text = format!("{} is left out: it is neither a file, a directory nor a link", path.display());
         ui.on(&Event::Warning(line(&text)));

@@ -57,7 +57,8 @@ impl DiskPath {
                     Some(at) => (&rest[..at], Some(&rest[at + 1..])),
                     None => (rest, None),
                 };
-                let digits = std::str::from_utf8(number).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+                let digits =
+                    std::str::from_utf8(number).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
                 match digits.and_then(|digits| digits.parse().ok()) {
                     Some(number) => (Some(number), path.map(<[u8]>::to_vec)),
                     None => (None, Some(rest.to_vec())),
