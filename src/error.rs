@@ -176,6 +176,17 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// The hash tree of a disk can't be planned or written.
+    #[error(transparent)]
+    Verity(#[from] cvbake_verity::Error),
+    /// The image lacks what the place that the disk is for wants.
+    #[error("the image has neither {}, and {place} takes only images that do", one_of.join(" nor "))]
+    Lacks {
+        /// The place.
+        place: &'static str,
+        /// The paths of which one must be there.
+        one_of: &'static [&'static str],
+    },
     /// The files don't fit an archive, or it can't be written.
     #[error(transparent)]
     Rootfs(#[from] cvbake_rootfs::Error),

@@ -47,8 +47,10 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             }
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
+            Error::Verity(error) => Some(error),
             Error::NotInRegistry
             | Error::NoTarget { .. }
+            | Error::Lacks { .. }
             | Error::Chain { .. }
             | Error::WindowsName { .. }
             | Error::ReplacesParent { .. }
@@ -68,6 +70,9 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
     }
     #[cfg(feature = "mkfs")]
     if let Some(cvbake_ext4::mkfs::Error::Plan(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(cvbake_verity::Error::Write(error)) = cause.downcast_ref() {
         return Some(error);
     }
     if let Some(cvbake_unpack::Error::Archive(error)) = cause.downcast_ref() {

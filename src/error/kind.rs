@@ -154,7 +154,7 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
     if let Some(error) = cause.downcast_ref::<cvbake_ext4::mkfs::Error>() {
         return of_mkfs(error);
     }
-    if cause.is::<cvbake_disk::Error>() {
+    if cause.is::<cvbake_disk::Error>() || cause.is::<cvbake_verity::Error>() {
         return Some(Kind::Output);
     }
     cause.downcast_ref().map(of_store)
@@ -162,7 +162,7 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::Lacks { .. } | Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
         Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
         Error::Extract(ExtractError::Disk(_)) => Some(Kind::Source),
         Error::Extract(_) => Some(Kind::Output),

@@ -55,6 +55,7 @@ pub mod system;
 pub mod vhd;
 mod window;
 
+pub use container::read_back::ReadBack;
 pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
 pub use draft::{Draft, check, content};
 pub use error::Error;
