@@ -20,9 +20,10 @@ use crate::ui::Ui;
 
 /// Show what a disk is: its partitions, and the filesystem on it
 ///
-/// cvbake writes nothing about the image to the disk, so that equal files give equal disks, whatever
-/// their image is called. The UUID of the filesystem is derived from the files:
-/// cvbake verify DISK --against SOURCE says whether a disk is the bake of an image.
+/// cvbake writes nothing about the image to the disk, so that equal files give equal disks,
+/// whatever their image is called. The UUID of the filesystem is derived from the files:
+/// cvbake verify DISK --against SOURCE says whether a disk is the bake of an image. Images
+/// themselves are shown by cvbake image inspect.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Disk to show; DISK:2 shows the filesystem of partition 2
