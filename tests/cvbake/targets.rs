@@ -44,7 +44,9 @@ fn every_target_gets_its_format() {
             }
             if target == "wsl" {
                 let raw = file.with_extension("by-qemu");
-                succeed(tool("qemu-img", "qemu-utils").args(["convert", "-f", "vhdx", "-O", "raw"]).args([&file, &raw]));
+                succeed(
+                    tool("qemu-img", "qemu-utils").args(["convert", "-f", "vhdx", "-O", "raw"]).args([&file, &raw]),
+                );
                 let stats = succeed(tool("debugfs", "e2fsprogs").args(["-R", "stats"]).arg(&raw));
                 let options = stats.lines().find(|line| line.starts_with("Default mount options:")).unwrap();
                 assert!(options.contains("journal_data_ordered"), "{options}");
