@@ -90,6 +90,7 @@ pub mod error;
 pub mod event;
 mod everything;
 mod format;
+mod identity;
 pub mod images;
 mod known;
 mod layers;

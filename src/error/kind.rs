@@ -161,7 +161,11 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
         Error::Lacks { .. } | Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
-        Error::ReadDisk { .. } | Error::Chain { .. } => Some(Kind::Source),
+        Error::ReadDisk { .. }
+        | Error::ReadFormat { .. }
+        | Error::OpenDisk { .. }
+        | Error::DiskContent(_)
+        | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
         | Error::ReplacesParent { .. }
