@@ -14,15 +14,18 @@ use cvbake_disk::Draft;
 use cvbake_ext4::{Layout, LeftOut};
 use cvbake_store::Store;
 use cvbake_tree::Tree;
-use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer, chain_id};
+use cvbake_verify::{Algorithm, Blobs, Digest, Hasher, Image, Layer, chain_id};
 use cvbake_verity::RootHash;
 
 use self::plan::{Numbers, plan_of};
 use self::write::{Writing, Written};
 use crate::clock::Clock;
+use crate::compare::{Differing, image_and_disk};
 use crate::control::Control;
+use crate::disks::open_made;
 use crate::error::Error;
 use crate::event::{Event, Observer, Stage};
+use crate::inside::Disk;
 use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
 use crate::recipe::Engine;
@@ -72,12 +75,14 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let findable = reuse.as_ref().filter(|_| beside.is_none());
     let made = findable.map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
     if let Some(made) = made {
-        if output.replace && made.is_at(&output.path) {
+        if output.replace && made.is_at(&output.path) && !output.verify {
             store.iter().try_for_each(Store::flush)?;
             return keep_existing(made, output, clock);
         }
         clock.next(Stage::Write);
         if made.copy_to(&draft, on)? {
+            let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
+            prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
             let placed = made.placed_content();
             let (plan, root_hash, reused) = made.into_parts();
             let finished =
@@ -113,6 +118,8 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let Written { numbers, placed, root_hash } = written;
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
     drop((tree, layers));
+    let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
+    prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
     let store = store.as_ref();
     let finished = Finished { plan, root_hash, reused: None, placed, draft, beside, store, reuse, clock };
     finish(finished, output, control, on)
@@ -161,6 +168,35 @@ fn finish(finished: Finished<'_>, output: &Output, control: &Control, on: Observ
         unchanged: false,
         times: clock.stop(),
     })
+}
+
+/// Reads a finished disk back before it has its name, if that is wanted, and compares it with what
+/// the layers unpack to when they are unpacked once more.
+fn prove(
+    job: &Job,
+    output: &Output,
+    draft: &Draft,
+    image: &Image,
+    blobs: &dyn Blobs,
+    cx: UnpackContext<'_>,
+    clock: &mut Clock<'_>,
+) -> Result<(), Error> {
+    if !output.verify {
+        return Ok(());
+    }
+    clock.next(Stage::Compare);
+    let file = draft.file().try_clone().map_err(|source| unreadable(draft.path(), source))?;
+    let disk = Disk::of(open_made(&output.path, file, job.format.of_file())?)?;
+    let files = disk.files(&disk.filesystem(None)?)?;
+    let mut first = None;
+    let each = &mut |differing: Differing| {
+        first.get_or_insert(differing.path);
+    };
+    let (compared, _) = image_and_disk(image, blobs, cx, job.epoch, &files, &|_| true, each)?;
+    match first {
+        None => Ok(()),
+        Some(first) => Err(Error::NotProven { count: compared.differing, first }),
+    }
 }
 
 /// The disk that is to be replaced is the one that would replace it.

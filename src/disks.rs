@@ -10,4 +10,5 @@ mod place;
 
 pub use crate::format::FileFormat;
 pub use child::{Child, ChildJob, child};
+pub(crate) use open::open_made;
 pub use open::{ChainFile, FileInfo, OpenDisk, OpenOptions, open};

@@ -5,6 +5,7 @@
 //! know: that, and the exit status, is the program's matter.
 
 mod causes;
+mod inside;
 mod kind;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use cvbake_verify::{Digest, Layer, shorten};
 use crate::format::FileFormat;
 
 pub use causes::Cause;
+pub use inside::{ExtractError, InsideProblem};
 pub use kind::Kind;
 
 /// Why a bake failed.
@@ -138,6 +140,35 @@ pub enum Error {
         path: PathBuf,
         /// The parent, or a parent of that.
         parent: PathBuf,
+    },
+    /// What is inside of a disk can't be had.
+    #[error("{}", disk.display())]
+    Inside {
+        /// The disk.
+        disk: PathBuf,
+        /// Why.
+        #[source]
+        problem: InsideProblem,
+    },
+    /// Files of a disk can't be copied out of it.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    /// The content of a file can't be compared.
+    #[error("{of}")]
+    Compare {
+        /// The disk or the image that it is of.
+        of: String,
+        /// Which file, and why.
+        #[source]
+        problem: cvbake_tree::Uncompared,
+    },
+    /// A disk that was just made is not what it should be.
+    #[error("the disk is not what it should be: {count} {} differ, the first of them {first}", if *count == 1 { "path" } else { "paths" })]
+    NotProven {
+        /// How many paths differ.
+        count: u64,
+        /// The first.
+        first: String,
     },
     /// A path that Windows can't have.
     #[error("{} is no path of Windows, expected UTF-8 without backslashes, and no more than 32767 characters", path.display())]

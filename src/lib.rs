@@ -83,6 +83,7 @@
 mod bake;
 mod check;
 mod clock;
+pub mod compare;
 pub mod control;
 mod demands;
 pub mod disks;
@@ -92,6 +93,7 @@ mod everything;
 mod format;
 mod identity;
 pub mod images;
+pub mod inside;
 mod known;
 mod layers;
 mod parallel;

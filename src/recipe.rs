@@ -174,7 +174,7 @@ impl Recipe<'_> {
     /// The filesystem's identity.
     pub(crate) fn uuid(&self) -> [u8; 16] {
         let Filesystem::Ext4(ext4) = self.filesystem;
-        ext4.uuid.unwrap_or_else(|| self.derived("filesystem"))
+        ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content))
     }
 
     /// The hash tree of a filesystem of this length, if there is to be one. Salt and UUID are the
@@ -234,6 +234,11 @@ impl Recipe<'_> {
             base_pack,
         }
     }
+}
+
+/// The identity that a filesystem has where none is given: by what the layers unpack to.
+pub(crate) fn filesystem_uuid(content: &Digest) -> [u8; 16] {
+    uuid("filesystem", content.to_string().as_bytes())
 }
 
 #[cfg(test)]

@@ -57,6 +57,9 @@ pub struct Output {
     pub replace: bool,
     /// Whether to hash the finished disk.
     pub digest: bool,
+    /// Whether the finished disk is read back and compared with the image before it gets its name.
+    /// The layers are unpacked a second time for that.
+    pub verify: bool,
     /// Whether the disk is on stable storage before it gets its name, and what came into the store
     /// as well.
     pub sync: bool,
@@ -66,7 +69,7 @@ impl Output {
     /// A disk in this file, where there must be none, brought to stable storage.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Output {
-        Output { path: path.into(), replace: false, digest: false, sync: true }
+        Output { path: path.into(), replace: false, digest: false, verify: false, sync: true }
     }
 }
 

@@ -174,6 +174,13 @@ pub(super) struct Args {
     #[arg(long, help_heading = work::OUTPUT)]
     digest: bool,
 
+    /// Read the finished disk back and compare it with the image before it gets its name
+    ///
+    /// Every path, attribute and byte is compared, as by cvbake verify. The layers are unpacked once
+    /// more for that, so the bake takes about twice as long.
+    #[arg(long, help_heading = work::OUTPUT)]
+    verify: bool,
+
     #[command(flatten)]
     telling: Telling,
 }
@@ -276,6 +283,7 @@ impl Args {
         let output = output.map(|path| {
             let mut output = Output::new(path);
             (output.replace, output.digest, output.sync) = (self.force, self.digest, sync);
+            output.verify = self.verify;
             output
         });
         match output {

@@ -37,6 +37,9 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Disk(error) => Some(error),
             Error::Store(error) => Some(error),
             Error::ReadDisk { source, .. } => Some(source),
+            Error::Inside { problem, .. } => Some(problem),
+            Error::Extract(error) => Some(error),
+            Error::Compare { problem, .. } => Some(problem),
             Error::ReadFormat { source, .. } => Some(source),
             Error::DiskContent(error) => Some(error),
             Error::Scratch { source, .. } | Error::Tell { source } | Error::OpenDisk { source, .. } => {
@@ -60,6 +63,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::InUse { .. }
             | Error::ImageName { .. }
             | Error::Unnamed { .. }
+            | Error::NotProven { .. }
             | Error::Unread
             | Error::Cancelled => None,
         };

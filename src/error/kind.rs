@@ -5,8 +5,8 @@ use std::path::Path;
 
 use cvbake_fetch::Problem;
 
-use super::Error;
 use super::causes::Cause;
+use super::{Error, ExtractError};
 
 /// What went wrong, roughly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Kind {
     Program,
     /// A registry can't be reached, or does not do what registries do.
     Network,
+    /// A disk is not what it was compared with.
+    Differs,
     /// Nobody reads the stream that is the result.
     Unread,
 }
@@ -161,6 +163,10 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
         Error::Lacks { .. } | Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
+        Error::Extract(ExtractError::Disk(_)) => Some(Kind::Source),
+        Error::Extract(_) => Some(Kind::Output),
+        Error::NotProven { .. } => Some(Kind::Differs),
         Error::ReadDisk { .. }
         | Error::ReadFormat { .. }
         | Error::OpenDisk { .. }
