@@ -10,6 +10,7 @@ pub mod auth_file;
 pub mod challenge;
 pub mod compression;
 pub mod documents;
+pub mod hash_tree;
 pub mod index;
 pub mod inflate;
 pub mod merge;
@@ -19,6 +20,7 @@ pub mod seeds;
 pub mod source;
 pub mod tar;
 pub mod text;
+pub mod uki;
 
 use std::io::{self, Read, Write};
 
@@ -35,6 +37,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("challenge", challenge::check),
     ("compression", compression::check),
     ("documents", documents::check),
+    ("hash_tree", hash_tree::check),
     ("index", index::check),
     ("inflate", inflate::check),
     ("merge", merge::check),
@@ -43,6 +46,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("source", source::check),
     ("tar", tar::check),
     ("text", text::check),
+    ("uki", uki::check),
 ];
 
 /// A reader that gives its bytes in pieces of at most `step`: what comes over a pipe or a network.
