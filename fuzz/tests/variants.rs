@@ -113,4 +113,7 @@ macro_rules! targets {
     };
 }
 
-targets! { archives auth_file challenge compression documents hash_tree index inflate merge netrc registries source tar text uki }
+targets! {
+    archives auth_file challenge compression disk documents hash_tree index inflate merge netrc registries source tar text
+    uki
+}

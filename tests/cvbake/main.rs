@@ -53,6 +53,7 @@ mod platforms;
 mod properties;
 mod pulls;
 mod push;
+mod reading;
 mod registry;
 mod reuse;
 mod scale;
