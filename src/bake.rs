@@ -252,7 +252,7 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
     let recipe = job.recipe(layers.chain_id());
     let options = recipe.ext4_options(layers.base_pack());
     let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
-    let protection = recipe.protection(layout.len_bytes())?;
+    let protection = recipe.protection(layout.block_count())?;
     // Whether the format holds it.
     recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
     let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;

@@ -36,6 +36,11 @@ pub fn seeds(fixtures: &Path) -> Vec<Seed> {
     let mut seeds: Vec<Seed> = texts
         .map(|&(target, name, text)| Seed { target, name: name.to_owned(), bytes: text.as_bytes().to_owned() })
         .collect();
+    for blocks in [1, 2, 3] {
+        let bytes = crate::hash_tree::seed(blocks);
+        seeds.push(Seed { target: "hash_tree", name: format!("{blocks}-blocks"), bytes });
+    }
+    seeds.push(Seed { target: "uki", name: "small".to_owned(), bytes: crate::uki::seed() });
     let mut files: Vec<PathBuf> =
         fs::read_dir(fixtures).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
     files.sort();

@@ -13,7 +13,7 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::disk::place::DiskPath;
-use super::values::uuid_text;
+use super::values::{hex, uuid_text};
 use super::{output, work};
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -43,6 +43,17 @@ struct Report {
     bytes: u64,
     partitions: Vec<Partition>,
     filesystem: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash_tree: Option<HashTree>,
+}
+
+/// A hash tree behind the filesystem, as it says.
+#[derive(Debug, Serialize)]
+struct HashTree {
+    offset: u64,
+    bytes: u64,
+    uuid: String,
+    root_hash: Option<String>,
 }
 
 /// A file of the chain.
@@ -99,12 +110,19 @@ pub(super) fn run(args: &Args, _ui: &Arc<Ui>) -> Result<(), Failure> {
         true => Some(disk.filesystem(number)?),
         false => None,
     };
+    let tree = filesystem.as_ref().and_then(|filesystem| disk.hash_tree(number, filesystem));
     let report = Report {
         path: place.disk.display().to_string(),
         chain: disk.chain().iter().map(link).collect(),
         bytes: disk.len_bytes(),
         partitions: (1..).zip(disk.partitions()).map(|(number, placed)| partition(&disk, number, placed)).collect(),
         filesystem: filesystem.map(|filesystem| shown(number, filesystem.info())),
+        hash_tree: tree.map(|(offset, found)| HashTree {
+            offset,
+            bytes: found.bytes,
+            uuid: uuid_text(found.uuid),
+            root_hash: found.root_hash.as_ref().map(hex),
+        }),
     };
     match args.json {
         true => output::json(&format!("{}\n", serde_json::to_string(&report).expect("texts and numbers"))),
@@ -190,6 +208,10 @@ fn text(report: &Report) -> String {
     }
     if shown.has_errors {
         put("  state", "Linux has found errors".to_owned());
+    }
+    if let Some(HashTree { offset, bytes, root_hash, .. }) = &report.hash_tree {
+        put("hash tree", format!("dm-verity, {} at offset {offset}, not checked", BinaryBytes(*bytes)));
+        root_hash.iter().for_each(|hash| put("  root hash", hash.clone()));
     }
     text
 }
