@@ -4,12 +4,15 @@
 //! Here the environment is read and flags have names; beside it, only hints speak of these.
 
 mod advice;
+mod ask;
 mod bake;
 mod completions;
 mod config;
 mod disk;
 mod environment;
+mod explain;
 mod image;
+mod inspect;
 mod login;
 mod logout;
 mod man;
@@ -24,6 +27,7 @@ mod report;
 mod source;
 mod store;
 mod tags;
+mod tree;
 mod usage;
 mod values;
 mod work;
@@ -68,6 +72,9 @@ enum Command {
     #[command(mut_arg("source", |arg| arg.value_name("REF").help(NAME).long_help(NAME)))]
     PullAndBuild(Box<bake::Args>),
     Bake(Box<bake::Args>),
+    Tree(Box<tree::Args>),
+    Explain(Box<explain::Args>),
+    Inspect(Box<inspect::Args>),
     Pull(Box<pull::Args>),
     Push(Box<push::Args>),
     Tags(Box<tags::Args>),
@@ -96,6 +103,9 @@ pub(crate) fn main() -> ExitCode {
     let result = match command {
         Command::PullAndBuild(args) => bake::run_registry(&args, &ui),
         Command::Bake(args) => bake::run(&args, &ui),
+        Command::Tree(args) => tree::run(&args, &ui),
+        Command::Explain(args) => explain::run(&args, &ui),
+        Command::Inspect(args) => inspect::run(&args, &ui),
         Command::Pull(args) => pull::run(&args, &ui),
         Command::Push(args) => push::run(&args, &ui),
         Command::Tags(args) => tags::run(&args, &ui),
@@ -185,6 +195,7 @@ impl Command {
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
             Command::Image(args) => args.mode(),
+            Command::Tree(_) | Command::Explain(_) | Command::Inspect(_) => ask::mode(),
             Command::Disk(_)
             | Command::Tags(_)
             | Command::Login(_)

@@ -14,6 +14,7 @@ mod names;
 mod stream;
 mod time;
 
+pub(crate) use details::commands;
 pub use details::{Details, ImageDetails, LayerDetails, Step};
 pub use documents::RunConfig;
 pub use export::{ExportJob, Exported, Target, export};

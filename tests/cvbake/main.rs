@@ -53,6 +53,7 @@ mod platforms;
 mod properties;
 mod pulls;
 mod push;
+mod questions;
 mod registry;
 mod reuse;
 mod scale;
