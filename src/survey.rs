@@ -3,6 +3,20 @@
 //!
 //! Nothing is written: layers that the store has unpacked are not even read, and of the others only
 //! the attributes of files are kept. The merge and the layout are those of [`bake`](crate::bake()).
+//!
+//! ```no_run
+//! use cvbake::Job;
+//! use cvbake::control::Control;
+//! use cvbake::fetch::Source;
+//! use cvbake::survey::{Found, survey};
+//!
+//! let source: Source = "oci:image".parse()?;
+//! let survey = survey(&Job::new(source), &Control::new(), &|_| {})?;
+//! let found = Found::find(&survey.tree, b"/etc/passwd")?;
+//! let layer = found.ino.and_then(|ino| survey.layer_of(ino));
+//! println!("by {:?}", layer.map(|at| &survey.layers[at].created_by));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod explain;
 mod find;

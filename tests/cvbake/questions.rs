@@ -2,14 +2,17 @@
 //! to the disk that the bake then makes.
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::bake::{Bake, Place, names};
+use crate::cases::{bake, files, group_of};
+use crate::support::bake::{Bake, Place, binary, names};
+use crate::support::case::Case;
 use crate::support::image::{Compression, Edit, Image, Images, Layer};
 use crate::support::run::Outcome;
 use crate::support::tar::{Member, Tar};
-use crate::support::tools::{succeed, tool};
+use crate::support::tools::{is_root, succeed, tool};
 use crate::support::{ext4, sample};
 
 /// Three layers, each with a command, that add, replace and remove.
@@ -124,50 +127,117 @@ fn listed(entry: &Value, key: &str) -> String {
     }
 }
 
+/// The lines of a listing, as far as a tree says the same.
+fn briefly(listing: &str) -> BTreeSet<String> {
+    let is_kept = |word: &&str| ["target=", "size=", "device="].iter().any(|start| word.starts_with(start));
+    let brief = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        [&words[..4], &words[4..].iter().copied().filter(is_kept).collect::<Vec<_>>()].concat().join(" ")
+    };
+    listing.lines().map(brief).collect()
+}
+
+/// The same of a tree.
+fn brief_tree(outcome: &Outcome) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in json(outcome)["entries"].as_array().unwrap() {
+        if entry.get("same_as").is_some() {
+            continue;
+        }
+        let number = |key: &str| entry[key].as_u64().unwrap();
+        let mut line = format!(
+            "{} {} {} {}:{}",
+            listed(entry, "path"),
+            entry["kind"].as_str().unwrap(),
+            entry["mode"].as_str().unwrap(),
+            number("uid"),
+            number("gid")
+        );
+        for (key, name) in [("bytes", "size"), ("device", "device")] {
+            if let Some(value) = entry.get(key) {
+                line += &format!(" {name}={}", value.to_string().trim_matches('"'));
+            }
+        }
+        if entry.get("target").is_some() {
+            line += &format!(" target={}", listed(entry, "target"));
+        }
+        assert!(found.insert(line), "twice: {entry}");
+    }
+    found
+}
+
 #[test]
 fn a_tree_says_what_the_disk_has() {
     for place in [Place::with(&sample::varied()), layered()] {
         let cold = ask(&place, &["tree"], &["--json"]).ok();
         assert!(!place.store().exists(), "a question keeps nothing");
-        let answer = json(&cold);
-        let mut found = BTreeSet::new();
-        for entry in answer["entries"].as_array().unwrap() {
-            if entry.get("same_as").is_some() {
-                continue;
-            }
-            let number = |key: &str| entry[key].as_u64().unwrap();
-            let mut line = format!(
-                "{} {} {} {}:{}",
-                listed(entry, "path"),
-                entry["kind"].as_str().unwrap(),
-                entry["mode"].as_str().unwrap(),
-                number("uid"),
-                number("gid")
-            );
-            if entry.get("target").is_some() {
-                line += &format!(" target={}", listed(entry, "target"));
-            }
-            for (key, name) in [("bytes", "size"), ("device", "device")] {
-                if let Some(value) = entry.get(key) {
-                    line += &format!(" {name}={}", value.to_string().trim_matches('"'));
-                }
-            }
-            assert!(found.insert(line));
-        }
         place.bake().ok();
-        let is_kept = |word: &&str| ["target=", "size=", "device="].iter().any(|start| word.starts_with(start));
-        let brief = |line: &str| {
-            let words: Vec<&str> = line.split(' ').collect();
-            [&words[..4], &words[4..].iter().copied().filter(is_kept).collect::<Vec<_>>()].concat().join(" ")
-        };
-        let listing = ext4::listing(&place.disk());
-        let expected: BTreeSet<String> = listing.lines().map(brief).collect();
-        assert_eq!(found, expected);
+        assert_eq!(brief_tree(&cold), briefly(&ext4::listing(&place.disk())));
         let warm = ask(&place, &["tree"], &["--json"]).ok();
         assert_eq!(warm.stdout, cold.stdout, "warm and cold");
         assert_eq!(ask(&place, &["tree"], &["--json", "--no-cache"]).ok().stdout, cold.stdout);
         place.assert_no_leftovers(&["disk.ext4"]);
     }
+}
+
+/// Every rule of the merge holds for what is told before: the fixtures that are about it.
+#[test]
+fn fixtures_are_told_as_they_are_baked() {
+    const GROUPS: [&str; 7] = ["whiteouts", "hardlinks", "symlinks", "directories", "duplicates", "parents", "hostile"];
+    let mut told = 0;
+    for file in files().into_iter().filter(|file| GROUPS.contains(&group_of(file).as_str())) {
+        let case = Case::read(&file);
+        let place = Place::with(&case.images);
+        let mut asked = ask(&place, &["tree"], &["--json", "--no-cache"]);
+        if let Some(platform) = &case.platform {
+            asked = asked.platform(platform);
+        }
+        for (name, value) in &case.env {
+            asked = asked.env(name, value);
+        }
+        let (asked, baked) = (asked.run(), bake(&case, &place).run());
+        match (asked.code, baked.code) {
+            (Some(0), Some(0)) => {
+                let on_disk = ext4::listing(&place.disk());
+                assert_eq!(brief_tree(&asked), briefly(&on_disk), "{}", case.name);
+                told += 1;
+            }
+            // What only a filesystem refuses is no fault of the image.
+            (Some(0), Some(5)) => {}
+            (asked_code, baked_code) => {
+                assert_eq!(asked_code, baked_code, "{}: {}", case.name, asked.describe());
+                assert_eq!(asked.error(&[4]), baked.error(&[4]), "{}", case.name);
+            }
+        }
+    }
+    assert!(told > 60, "{told} fixtures were told and baked");
+}
+
+#[test]
+fn maps_on_a_terminal() {
+    let place = layered();
+    let shown = |setup: &str, columns: u32| {
+        let (cvbake, user) = (binary().display(), "setpriv --reuid 65534 --regid 65534 --clear-groups");
+        let user = if is_root() { user } else { "" };
+        let line = format!(
+            "stty cols {columns}; {setup} exec {user} {cvbake} inspect {} --map --no-cache --platform linux/amd64",
+            source(&place)
+        );
+        let mut command = tool("script", "bsdutils");
+        command.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR").stdin(Stdio::null());
+        succeed(command.env("HOME", place.path().join("home"))).replace('\r', "")
+    };
+    let map = |text: &str| -> Vec<String> {
+        let start = text.find("       0 B  ").unwrap_or_else(|| panic!("{text}"));
+        text[start..].lines().take_while(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+    };
+    let (coloured, plain) = (shown("", 60), shown("NO_COLOR=1", 60));
+    assert!(coloured.contains("\u{1b}[32m1"), "{coloured:?}");
+    let plain = map(&plain);
+    assert!(!plain.concat().contains('\u{1b}'), "{plain:?}");
+    assert_eq!(plain.iter().map(|line| line.len()).max(), Some(60), "{plain:?}");
+    let wide = map(&shown("NO_COLOR=1", 120));
+    assert_eq!(wide.iter().map(|line| line.len()).max(), Some(120), "{wide:?}");
 }
 
 #[test]

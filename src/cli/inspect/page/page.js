@@ -59,6 +59,10 @@
   for (const all of [directories, [layers, ...copies.values()]])
     for (const node of all) node.inside.sort((one, other) => other.bytes - one.bytes);
 
+  // What a directory has the most of, for where there is no room to draw what is in it.
+  for (const node of [...directories].reverse())
+    node.most = node.layer === DIRECTORY ? (node.inside.length ? node.inside[0].most : SEVERAL) : node.layer;
+
   const label = (node) => node.name || node.files + " smaller file" + (node.files === 1 ? "" : "s");
   const path = (node) => {
     const names = [];
@@ -117,7 +121,8 @@
       const tile = make("div", undefined, isFolder ? "tile folder" : "tile");
       const { style } = tile;
       style.left = x + "px"; style.top = y + "px"; style.width = width + "px"; style.height = height + "px";
-      if (!isFolder) style.background = colour(node.layer);
+      const isOpen = isFolder && depth < DEPTH && width > 30 && height > 30;
+      if (!isOpen) style.background = colour(isFolder ? node.of ?? node.most : node.layer);
       if (width > 24 && height > HEAD) {
         const number = node.layer >= 0 ? " " + (node.layer + 1) : "";
         tile.append(make("span", label(node) + number));
@@ -133,7 +138,7 @@
         tile.addEventListener("focus", () => { focused = number; details(node); });
       }
       into.append(tile);
-      if (isFolder && depth < DEPTH && width > 30 && height > 30)
+      if (isOpen)
         draw(tile, node.inside, [1, HEAD, width - 4, height - HEAD - 3], depth + 1, above);
     }
   };
