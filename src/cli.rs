@@ -8,6 +8,8 @@ mod ask;
 mod bake;
 mod completions;
 mod config;
+mod diff;
+mod differences;
 mod disk;
 mod environment;
 mod explain;
@@ -30,6 +32,7 @@ mod tags;
 mod tree;
 mod usage;
 mod values;
+mod verify;
 mod work;
 
 use std::ffi::OsString;
@@ -74,12 +77,14 @@ enum Command {
     Bake(Box<bake::Args>),
     Tree(Box<tree::Args>),
     Explain(Box<explain::Args>),
-    Inspect(Box<inspect::Args>),
     Pull(Box<pull::Args>),
     Push(Box<push::Args>),
     Tags(Box<tags::Args>),
     Login(Box<login::Args>),
     Logout(logout::Args),
+    Verify(Box<verify::Args>),
+    Diff(diff::Args),
+    Inspect(Box<inspect::Args>),
     Disk(disk::Args),
     Image(image::Args),
     Store(store::Args),
@@ -105,12 +110,14 @@ pub(crate) fn main() -> ExitCode {
         Command::Bake(args) => bake::run(&args, &ui),
         Command::Tree(args) => tree::run(&args, &ui),
         Command::Explain(args) => explain::run(&args, &ui),
-        Command::Inspect(args) => inspect::run(&args, &ui),
         Command::Pull(args) => pull::run(&args, &ui),
         Command::Push(args) => push::run(&args, &ui),
         Command::Tags(args) => tags::run(&args, &ui),
         Command::Login(args) => login::run(&args, &ui),
         Command::Logout(args) => logout::run(&args),
+        Command::Verify(args) => verify::run(&args, &ui),
+        Command::Diff(args) => diff::run(&args, &ui),
+        Command::Inspect(args) => inspect::run(&args, &ui),
         Command::Disk(args) => disk::run(&args, &ui),
         Command::Image(args) => image::run(&args, &ui),
         Command::Store(args) => store::run(&args, &ui),
@@ -195,8 +202,11 @@ impl Command {
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
             Command::Image(args) => args.mode(),
-            Command::Tree(_) | Command::Explain(_) | Command::Inspect(_) => ask::mode(),
+            Command::Tree(_) | Command::Explain(_) => ask::mode(),
+            Command::Inspect(args) => args.mode(),
+            Command::Verify(args) => args.mode(),
             Command::Disk(_)
+            | Command::Diff(_)
             | Command::Tags(_)
             | Command::Login(_)
             | Command::Logout(_)

@@ -221,6 +221,8 @@ fn of_ours(error: &Error) -> Option<String> {
         Error::TooLarge(_)
         | Error::Vhdx(_)
         | Error::ReadDisk { .. }
+        | Error::ReadFormat { .. }
+        | Error::OpenDisk { .. }
         | Error::Chain { .. }
         | Error::WindowsName { .. } => format::of(error).map(str::to_owned),
         Error::NoSuchPath { layers, .. } => Some(match layers {

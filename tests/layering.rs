@@ -20,6 +20,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cvbake-rootfs", &["cvbake-tree"]),
     ("cvbake-ext4", &["cvbake-disk", "cvbake-durable", "cvbake-tree"]),
     ("cvbake-vhdx", &["cvbake-disk"]),
+    ("cvbake-verity", &["cvbake-disk"]),
+    ("cvbake-measure", &[]),
     (
         "cvbake",
         &[
@@ -30,11 +32,13 @@ const EDGES: &[(&str, &[&str])] = &[
             "cvbake-ext4",
             "cvbake-fetch",
             "cvbake-hash",
+            "cvbake-measure",
             "cvbake-rootfs",
             "cvbake-store",
             "cvbake-tree",
             "cvbake-unpack",
             "cvbake-verify",
+            "cvbake-verity",
             "cvbake-vhdx",
         ],
     ),

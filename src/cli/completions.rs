@@ -118,7 +118,7 @@ const VALUES: [(&[&str], &str, Kind); 19] = [
     (&["bake"], "source", Kind::Source),
     (&["tree"], "source", Kind::Source),
     (&["explain"], "source", Kind::Source),
-    (&["inspect"], "source", Kind::Source),
+    (&["inspect"], "disk", Kind::Source),
     (&["pull"], "reference", Kind::Name),
     (&["push"], "source", Kind::Source),
     (&["push"], "target", Kind::Name),

@@ -63,6 +63,8 @@ mod store;
 mod stress;
 mod support;
 mod tags;
+mod targets;
 mod terminal;
 mod unreadable;
 mod verbose;
+mod verity;

@@ -213,6 +213,20 @@ fn fixtures_are_told_as_they_are_baked() {
     assert!(told > 60, "{told} fixtures were told and baked");
 }
 
+/// What the argument is decides what is shown of it.
+#[test]
+fn disks_and_images() {
+    let place = layered();
+    place.bake().ok();
+    let disk = place.disk().display().to_string();
+    let shown = Bake::of(&["inspect", &disk]).ok();
+    assert!(shown.stdout.contains("filesystem  ext4"), "{}", shown.describe());
+    let refused = Bake::of(&["inspect", &disk, "--map"]).run();
+    assert!(refused.error(&[2]).contains("is a file, expected an image"), "{}", refused.describe());
+    assert!(refused.stderr.contains("`cvbake inspect "), "{}", refused.describe());
+    Bake::of(&["inspect", &source(&place), "--map", "--json"]).run().error(&[2]);
+}
+
 #[test]
 fn maps_on_a_terminal() {
     let place = layered();

@@ -1,12 +1,13 @@
 //! The pictures that there are, and how they are asked for.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueHint;
 use cvbake::ext4::{Inodes, Size};
 use cvbake::survey::draw;
+use cvbake::text::line;
 use cvbake::{Ext4, Filesystem, Job, write_whole};
 
 use super::map::Map;
@@ -52,20 +53,25 @@ pub(super) struct Args {
     no_journal: bool,
 }
 
+/// Refuses a disk, which looks like the name of an image in a registry otherwise.
+pub(super) fn check_source(source: &OsStr) -> Result<(), Failure> {
+    if !Path::new(source).is_file() {
+        return Ok(());
+    }
+    let source = line(&source.to_string_lossy());
+    Err(Failure::Usage {
+        problem: format!("{source} is a file, expected an image: pictures are of disks that are to be baked"),
+        hint: Some(format!(
+            "`cvbake inspect {source}` shows what is on a disk; tar:{source}, oci-archive:{source} or \
+             docker-archive:{source} is an image in an archive"
+        )),
+    })
+}
+
 impl Args {
     /// Whether a picture is asked for.
-    pub(super) fn check(&self, source: &OsStr) -> Result<(), Failure> {
-        if self.map || self.html.is_some() {
-            return Ok(());
-        }
-        let source = cvbake::text::line(&source.to_string_lossy());
-        Err(Failure::Usage {
-            problem: "no picture is asked for: expected --map or --html".to_owned(),
-            hint: Some(format!(
-                "`cvbake inspect {source} --map` draws the disk; --html FILE writes a page; `cvbake image inspect {source}` shows \
-                 the documents of the image"
-            )),
-        })
+    pub(super) fn is_asked(&self) -> bool {
+        self.map || self.html.is_some()
     }
 
     /// Draws the disk that a bake makes of an image.

@@ -60,6 +60,7 @@ mod layout;
 #[cfg(feature = "mkfs")]
 pub mod mkfs;
 mod options;
+pub mod read;
 mod readable;
 mod write;
 
