@@ -168,7 +168,7 @@ pub(crate) fn image_and_disk(
     as_kept(&mut tree);
     (cx.on)(Event::Stage(Stage::Compare));
     let of_image = (image.reference().to_owned(), &tree, &packs as &dyn Packs);
-    let compared = sides(of_image, ("the disk".to_owned(), disk.tree(), disk), looks_at, each)?;
+    let compared = sides(of_image, ("the disk".to_owned(), disk.tree(), disk), false, looks_at, each)?;
     Ok((compared, layers.chain_id()))
 }
 
@@ -182,20 +182,28 @@ pub fn diff(
     looks_at: &dyn Fn(Field) -> bool,
     each: &mut dyn FnMut(Differing),
 ) -> Result<Compared, Error> {
-    sides((old.0.to_owned(), old.1.tree(), old.1), (new.0.to_owned(), new.1.tree(), new.1), looks_at, each)
+    sides((old.0.to_owned(), old.1.tree(), old.1), (new.0.to_owned(), new.1.tree(), new.1), true, looks_at, each)
 }
 
 fn sides(
     old: (String, &Tree, &dyn Packs),
     new: (String, &Tree, &dyn Packs),
+    both_are_disks: bool,
     looks_at: &dyn Fn(Field) -> bool,
     each: &mut dyn FnMut(Differing),
 ) -> Result<Compared, Error> {
     let mut compared = Compared { files: old.1.inode_count(), differing: 0 };
     let mut tell = |path: &[u8], difference: Difference<'_>| {
         let how = match difference {
-            // Every ext4 filesystem has one; e2fsck makes it again.
-            Difference::Removed(inode) | Difference::Added(inode) if is_lost_found(path, inode) => return,
+            // Every ext4 filesystem has one, and whoever made it gave it attributes; an image's own
+            // is a directory like others.
+            Difference::Added(inode) if is_lost_found(path, inode) => return,
+            Difference::Removed(inode) if both_are_disks && is_lost_found(path, inode) => return,
+            Difference::Changed { old, new, .. }
+                if both_are_disks && is_lost_found(path, old) && is_lost_found(path, new) =>
+            {
+                return;
+            }
             Difference::Removed(inode) => How::Removed(inode.line(path)),
             Difference::Added(inode) => How::Added(inode.line(path)),
             Difference::Changed { changes, .. } => How::Changed(changes),

@@ -51,7 +51,7 @@
 //! | [`fetch`] | where images come from and go to | `verify`, `hash`, `store`, `archive`, `durable` |
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
-//! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk`, `durable` |
+//! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs; blocks → tree | `tree`, `disk`, `durable` |
 //! | [`vhdx`] | the length of a disk, and which of it is written → a VHDX file, planned | `disk` |
 //! | [`verity`] | a disk → the hash tree that dm-verity checks it by, and its root hash | `disk` |
 //! | [`measure`] | a unified kernel image → what booting it leaves in a TPM | |

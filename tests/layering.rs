@@ -49,6 +49,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "cvbake",
             "cvbake-archive",
             "cvbake-cases",
+            "cvbake-disk",
+            "cvbake-ext4",
             "cvbake-fetch",
             "cvbake-inflate",
             "cvbake-tree",

@@ -54,6 +54,7 @@ mod properties;
 mod pulls;
 mod push;
 mod questions;
+mod reading;
 mod registry;
 mod reuse;
 mod scale;

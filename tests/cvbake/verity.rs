@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::base_pack;
 use crate::support::bake::{Place, names};
-use crate::support::tools::{needs_disk, run, succeed, tool};
+use crate::support::oracle::Mount;
+use crate::support::tools::{needs_disk, needs_mounts, run, succeed, tool};
 use crate::support::{ext4, oracle, sample};
 
 /// The disk in a file as a raw one, by QEMU.
@@ -115,27 +116,44 @@ fn a_changed_byte_is_found() {
 fn the_same_tree_again() {
     let place = Place::with(&base_pack::images(&[base_pack::LARGE, base_pack::SMALL]));
     let dir = place.writable("disks");
-    let first = told(&place, &dir.join("first"), &["--verity", "-j", "1", "--reuse", "never"]);
+    let first = told(&place, &dir.join("first"), &["--verity", "-j", "1"]);
     let bytes = ext4::bytes_of(&dir.join("first"));
-    let again = told(&place, &dir.join("again"), &["--verity", "-j", "8"]);
+    let again = told(&place, &dir.join("again"), &["--verity", "-j", "8", "--reuse", "auto"]);
     assert_eq!(again["verity"], first["verity"]);
     assert_eq!(ext4::bytes_of(&dir.join("again")), bytes);
     if needs_disk("disks that are used again") {
         assert!(again["reused"].is_string(), "{again}");
-        let kept = told(&place, &dir.join("first"), &["--verity"]);
+        let kept = told(&place, &dir.join("first"), &["--verity", "--reuse", "auto"]);
         assert_eq!((&kept["unchanged"], &kept["verity"]), (&Value::Bool(true), &first["verity"]));
     }
     // A disk without a tree is another one, and so is one that has its tree elsewhere.
     let plain = told(&place, &dir.join("plain"), &["--size", "min", "--no-journal"]);
     assert_eq!(plain["verity"], Value::Null);
     assert_eq!(plain["disk"]["bytes"], first["verity"]["data_bytes"]);
-    let beside = told(&place, &dir.join("beside"), &["--verity=beside"]);
+    let beside = told(&place, &dir.join("beside"), &["--verity=beside", "--reuse", "auto"]);
     assert_eq!(beside["reused"], Value::Null);
     assert_eq!(ext4::bytes_of(&dir.join("beside")), ext4::bytes_of(&dir.join("plain")));
     assert_eq!(beside["verity"]["root_hash"], first["verity"]["root_hash"]);
-    let once_more = told(&place, &dir.join("beside"), &["--verity=beside"]);
+    let once_more = told(&place, &dir.join("beside"), &["--verity=beside", "--reuse", "auto"]);
     assert_eq!(once_more["verity"], beside["verity"]);
     assert!(verified(&dir.join("beside"), &dir.join("beside.verity"), &once_more));
+}
+
+/// Linux mounts it read-only, with a journal and without, and what it reads leaves the tree valid.
+#[test]
+fn mounted_read_only() {
+    if !needs_mounts("a disk with a hash tree, mounted read-only") {
+        return;
+    }
+    let place = Place::with(&sample::varied());
+    let file = place.writable("disks").join("disk.ext4");
+    for journal in ["--journal", "--no-journal"] {
+        let told = told(&place, &file, &["--verity", journal]);
+        let mount = Mount::read_only(&file);
+        assert_eq!(std::fs::read(mount.root.join("etc/conf100")).unwrap(), b"replaced");
+        mount.unmount();
+        assert!(verified(&file, &file, &told), "{journal}");
+    }
 }
 
 /// A plan says where the tree would be, and nobody's file is replaced unasked.

@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use cvbake::error::Error;
-use cvbake::ext4::read::{Content, Follow};
+use cvbake::ext4::read::{Content, Error as ReadError, Follow, Node, NodeKind};
+use cvbake::tree::escape;
 
 use super::place::{DiskPath, Opened, SYNTAX};
 use crate::failure::Failure;
@@ -27,10 +28,18 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         let place = DiskPath::parse(place);
         let opened = place.open(ui)?;
         let node = opened.lookup(place.path(), Follow::All)?;
-        let content = opened.filesystem.content(&node).map_err(|error| opened.wrong(error))?;
-        print(&opened, &content)?;
+        print(&opened, &content(&opened, &place, &node)?)?;
     }
     Ok(())
+}
+
+/// The content of what must be a file.
+pub(super) fn content(opened: &Opened, place: &DiskPath, node: &Node) -> Result<Content, Failure> {
+    if node.kind != NodeKind::File {
+        let (path, found) = (escape(place.path()), node.kind.words());
+        return Err(opened.wrong(ReadError::NotA { path, expected: "a regular file", found }));
+    }
+    opened.filesystem.content(node).map_err(|error| opened.wrong(error))
 }
 
 /// Writes content to standard output, which somebody may stop to read.

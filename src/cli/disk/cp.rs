@@ -70,8 +70,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
                 hint: Some("copy it to a directory".to_owned()),
             });
         }
-        let content = opened.filesystem.content(&node).map_err(|error| opened.wrong(error))?;
-        return cat::print(&opened, &content);
+        return cat::print(&opened, &cat::content(&opened, &place, &node)?);
     }
     let mut options = Options::default();
     (options.replace, options.preserve, options.owners) = (args.force, args.preserve, args.owners);

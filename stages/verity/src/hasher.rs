@@ -2,7 +2,7 @@
 
 use ring::digest::{Context, SHA256};
 
-use crate::layout::BLOCK;
+use crate::layout::BLOCK_LEN;
 
 /// What a tree comes to: the hash of its top block.
 pub type RootHash = [u8; 32];
@@ -17,10 +17,10 @@ pub fn partition_uuids(root: &RootHash) -> ([u8; 16], [u8; 16]) {
 }
 
 /// One block.
-pub(crate) type Bytes = [u8; BLOCK as usize];
+pub(crate) type Bytes = [u8; BLOCK_LEN];
 
 /// A block of zeros.
-pub(crate) static ZEROS: Bytes = [0; BLOCK as usize];
+pub(crate) static ZEROS: Bytes = [0; BLOCK_LEN];
 
 /// What has seen the salt, and goes on from there for each block.
 #[derive(Clone)]

@@ -6,7 +6,10 @@ use crate::Error;
 
 /// The unit of both data and hashes, in bytes: what `veritysetup` takes, and the page size of most
 /// machines, beyond which the kernel takes none.
-pub const BLOCK: u64 = 4096;
+pub const BLOCK: u64 = BLOCK_LEN as u64;
+
+/// The same as the length of an array.
+pub(crate) const BLOCK_LEN: usize = 4096;
 
 /// How many hashes a block has.
 pub(crate) const FANOUT: u64 = BLOCK / 32;

@@ -10,7 +10,7 @@ use zerocopy::IntoBytes as _;
 
 use crate::error::{Error, Part};
 use crate::hasher::{Bytes, RootHash, Salt, ZEROS};
-use crate::layout::{BLOCK, FANOUT, Layout};
+use crate::layout::{BLOCK, BLOCK_LEN, FANOUT, Layout};
 use crate::parallel::in_parallel;
 use crate::superblock::{Identity, LEN, VeritySb};
 
@@ -102,7 +102,7 @@ impl Builder<'_> {
         self.hash_data(data.clone(), &mut hashes)?;
         self.sink.write_at(self.offset + level.offset(blocks.start), &hashes)?;
         let mut last = None::<(Bytes, RootHash)>;
-        for (number, block) in blocks.zip(hashes.as_chunks::<{ BLOCK as usize }>().0) {
+        for (number, block) in blocks.zip(hashes.as_chunks::<BLOCK_LEN>().0) {
             // In a hole, one is as the other.
             let hash = match &last {
                 Some((same, hash)) if same == block => *hash,

@@ -83,6 +83,12 @@ pub(super) const RULES: &[Rule] = &[
         Demand::NoVerity,
         "WSL writes to the filesystem and enlarges it, and no hash tree would match it any more",
     ),
+    rule(
+        Target::Wsl,
+        "file",
+        Demand::ToDo("fsutil sparse setflag FILE 0, once it is on Windows"),
+        "Windows opens no virtual disk in a file that is marked as sparse",
+    ),
     rule(Target::Azure, "format", Demand::Format(&[Name::Vhd]), "Azure does not support VHDX"),
     rule(Target::Azure, "subformat", Demand::Subformat(SubformatName::Fixed), "Azure supports only fixed VHD"),
     rule(
