@@ -107,7 +107,9 @@ mod report;
 mod reuse;
 mod seats;
 mod source;
+pub mod survey;
 pub mod text;
+mod whole;
 mod workplace;
 
 pub use bake::{Baked, Job, Output, bake, plan};
@@ -133,3 +135,4 @@ pub use push::{PushJob, PushSelect, Pushed, push};
 pub use recipe::{Engine, Ext4, Filesystem};
 pub use report::{LayerReport, Plan};
 pub use source::ImageSource;
+pub use whole::write_whole;

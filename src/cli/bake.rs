@@ -386,7 +386,7 @@ impl Args {
 }
 
 /// Whether a store can't be there for this user.
-fn is_no_place(error: &StoreError) -> bool {
+pub(super) fn is_no_place(error: &StoreError) -> bool {
     use std::io::ErrorKind as Io;
     match error {
         StoreError::Foreign { .. } => true,
