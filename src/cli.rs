@@ -185,8 +185,8 @@ impl Command {
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
             Command::Image(args) => args.mode(),
-            Command::Disk(_)
-            | Command::Tags(_)
+            Command::Disk(args) => args.mode(),
+            Command::Tags(_)
             | Command::Login(_)
             | Command::Logout(_)
             | Command::Config(_)

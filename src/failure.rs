@@ -39,6 +39,14 @@ pub(crate) enum Failure {
         /// How many.
         count: usize,
     },
+    /// A disk is not as its format has it.
+    #[error("{} has {count} {}", path.display(), if *count == 1 { "fault" } else { "faults" })]
+    DamagedDisk {
+        /// The disk.
+        path: PathBuf,
+        /// How many faults.
+        count: u64,
+    },
     /// What the library says.
     #[error(transparent)]
     Library(Error),
@@ -57,6 +65,7 @@ impl Failure {
             Failure::Usage { .. } => Kind::Usage,
             Failure::NotInStore { .. } => Kind::Source,
             Failure::NoStore { .. } | Failure::DamagedStore { .. } => Kind::Store,
+            Failure::DamagedDisk { .. } => Kind::Image,
             Failure::Library(error) => error.kind(),
         }
     }
@@ -88,6 +97,10 @@ impl Failure {
                 Some("--store DIR names another one; `cvbake pull` and the first bake make one".to_owned())
             }
             Failure::DamagedStore { .. } => Some(hint::REPAIR.to_owned()),
+            Failure::DamagedDisk { .. } => Some(
+                "`cvbake disk convert` makes a new disk of what can be read; copy the file again if it was copied"
+                    .to_owned(),
+            ),
             Failure::Library(error) => hint::of(error),
         }
     }
@@ -98,7 +111,10 @@ pub(crate) const KINDS: [(Kind, &str); 9] = [
     (Kind::Other, "any other error"),
     (Kind::Usage, "invalid arguments"),
     (Kind::Source, "the source does not exist, cannot be read, or is not supported"),
-    (Kind::Image, "the image is malformed, hostile, does not match its digests, or is not for the platform"),
+    (
+        Kind::Image,
+        "the image is malformed, hostile, does not match its digests, or is not for the platform; a disk has faults",
+    ),
     (Kind::Fit, "the image does not fit the requested filesystem"),
     (Kind::Output, "the disk cannot be written"),
     (Kind::Store, "the store cannot be used"),
@@ -146,6 +162,7 @@ mod tests {
             ),
             (Failure::NoStore { path: "/p".into() }, Kind::Store, "--store DIR names"),
             (Failure::DamagedStore { count: 2 }, Kind::Store, "check --repair"),
+            (Failure::DamagedDisk { path: "/p".into(), count: 2 }, Kind::Image, "cvbake disk convert"),
             (Error::NotInRegistry.into(), Kind::Usage, "cvbake image import"),
         ];
         for (failure, kind, hint) in table {

@@ -81,6 +81,7 @@
 mod bake;
 mod check;
 mod clock;
+mod container;
 pub mod control;
 pub mod disks;
 pub mod error;

@@ -3,12 +3,12 @@
 
 use std::ops::Range;
 
-use cvbake_disk::{Container, Subformat};
+use cvbake_disk::Container;
 use cvbake_ext4::{Inodes, Options, Size};
 use cvbake_verify::Digest;
-use cvbake_vhdx::Identity;
 use serde::Serialize;
 
+use crate::container::container;
 use crate::error::Error;
 use crate::format::Format;
 use crate::identity::uuid;
@@ -165,20 +165,7 @@ impl Recipe<'_> {
 
     /// The file for a filesystem of this length, of which these ranges are written.
     pub(crate) fn container(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
-        Ok(match self.format {
-            Format::Raw => Container::raw(len_bytes),
-            Format::Qcow2 => Container::qcow2(len_bytes, used)?,
-            Format::Vhd(Subformat::Fixed) => Container::fixed_vhd(len_bytes, self.named("VHD"))?,
-            Format::Vhd(Subformat::Dynamic) => Container::dynamic_vhd(len_bytes, used, self.named("VHD"))?,
-            Format::Vhdx(options) => {
-                let identity = Identity {
-                    file_write: self.named("VHDX file"),
-                    data_write: self.named("VHDX content"),
-                    virtual_disk: self.named("VHDX disk"),
-                };
-                options.plan(len_bytes, used, &identity)?
-            }
-        })
+        container(self.format, len_bytes, used, &|purpose| self.named(purpose))
     }
 
     /// What an ext4 filesystem is planned by; `base_pack` is the one that is left as it is.

@@ -1,8 +1,8 @@
 //! `cvbake bake`: one image becomes one disk.
 
-mod format;
+pub(super) mod format;
 pub(super) mod help;
-mod output;
+pub(super) mod output;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;

@@ -160,15 +160,22 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::CutsContent { .. } | Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => {
+            Some(Kind::Fit)
+        }
         Error::ReadDisk { .. }
         | Error::ReadFormat { .. }
         | Error::OpenDisk { .. }
         | Error::DiskContent(_)
+        | Error::Overlaps { .. }
         | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
         | Error::ReplacesParent { .. }
+        | Error::ReplacesInput { .. }
+        | Error::Shrinks { .. }
+        | Error::TooLong { .. }
+        | Error::Loses { .. }
         | Error::NotInRegistry
         | Error::NoTarget { .. }
         | Error::SeveralNames { .. }
