@@ -19,5 +19,6 @@ pub use crate::format::FileFormat;
 pub use check::{CheckedDisk, CheckedFile, check};
 pub use child::{Child, ChildJob, child};
 pub use convert::{ConvertJob, Converted, convert};
+pub(crate) use open::open_made;
 pub use open::{ChainFile, FileInfo, OpenDisk, OpenOptions, open};
 pub use resize::{NewSize, ResizeJob, Resized, resize};

@@ -5,6 +5,7 @@
 //! know: that, and the exit status, is the program's matter.
 
 mod causes;
+mod inside;
 mod kind;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use cvbake_verify::{Digest, Layer, shorten};
 use crate::format::FileFormat;
 
 pub use causes::Cause;
+pub use inside::{ExtractError, InsideProblem};
 pub use kind::Kind;
 
 /// Why a bake failed.
@@ -183,11 +185,51 @@ pub enum Error {
         /// What would be lost.
         what: &'static str,
     },
+    /// What is inside of a disk can't be had.
+    #[error("{}", disk.display())]
+    Inside {
+        /// The disk.
+        disk: PathBuf,
+        /// Why.
+        #[source]
+        problem: InsideProblem,
+    },
+    /// Files of a disk can't be copied out of it.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    /// The content of a file can't be compared.
+    #[error("{of}")]
+    Compare {
+        /// The disk or the image that it is of.
+        of: String,
+        /// Which file, and why.
+        #[source]
+        problem: cvbake_tree::Uncompared,
+    },
+    /// A disk that was just made is not what it should be.
+    #[error("the disk is not what it should be: {count} {} differ, the first of them {first}", if *count == 1 { "path" } else { "paths" })]
+    NotProven {
+        /// How many paths differ.
+        count: u64,
+        /// The first.
+        first: String,
+    },
     /// A path that Windows can't have.
     #[error("{} is no path of Windows, expected UTF-8 without backslashes, and no more than 32767 characters", path.display())]
     WindowsName {
         /// The path.
         path: PathBuf,
+    },
+    /// The hash tree of a disk can't be planned or written.
+    #[error(transparent)]
+    Verity(#[from] cvbake_verity::Error),
+    /// The image lacks what the place that the disk is for wants.
+    #[error("the image has neither {}, and {place} takes only images that do", one_of.join(" nor "))]
+    Lacks {
+        /// The place.
+        place: &'static str,
+        /// The paths of which one must be there.
+        one_of: &'static [&'static str],
     },
     /// The files don't fit an archive, or it can't be written.
     #[error(transparent)]

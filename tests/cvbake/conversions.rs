@@ -207,7 +207,7 @@ fn children_become_whole() {
     let outcome = convert(&at("child.vhdx"), &at("new.raw"), &[]);
     assert!(outcome.error(&[3]).contains("was changed after the child was made"), "{}", outcome.describe());
     let outcome = disk("check", &["--json"], &[&at("child.vhdx")]);
-    outcome.error(&[4]);
+    outcome.error(&[10]);
     let told: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(told["sound"], false);
     assert!(told["problem"].as_str().unwrap().contains("was changed"), "{told}");
@@ -263,7 +263,7 @@ fn damaged_files() {
         for outcome in [convert(&bad, &new, &[]), disk("check", &[], &[&bad])] {
             assert!(outcome.signal.is_none() && !outcome.stderr.contains("panicked"), "{what}: {}", outcome.describe());
             if outcome.code != Some(0) {
-                outcome.error(&[3, 4, 6]);
+                outcome.error(&[3, 6, 10]);
             }
         }
     };
@@ -298,7 +298,7 @@ fn damaged_files() {
         bytes.copy_within(first..first + len, second);
         fs::write(&bad, bytes).unwrap();
         let outcome = disk("check", &[], &[&bad]);
-        outcome.error(&[4]);
+        outcome.error(&[10]);
         assert!(outcome.stdout.contains(rule), "{}", outcome.describe());
     }
 }

@@ -59,7 +59,7 @@ impl Args {
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let path = output::check(&args.output)?;
-    let mut job = ConvertJob::new(&args.disk, path, args.format.format(Some(path))?);
+    let mut job = ConvertJob::new(&args.disk, path, args.format.format(Some(path), None)?);
     job.options = args.source.options();
     job.replace = args.force;
     job.jobs = work::allowed_jobs(args.jobs);

@@ -27,6 +27,7 @@
 //!   the target's name only when it is whole and on stable storage. Whatever happens before that
 //!   leaves no file that looks finished, and the next run for the same target removes what a killed
 //!   one left.
+//! * [`gpt`] has the partitions of a disk, planned or read.
 //! * [`ReadAt`] is where the bytes of a disk come from when one is read: [`RawDisk`] is a plain
 //!   file, [`qcow2`] and [`vhd`] read these formats, and [`Mapped`] is what a format needs for that:
 //!   a [`Map`] that says what is where, and a parent that has the rest.
@@ -43,6 +44,7 @@ mod error;
 mod fault;
 mod format;
 mod format_error;
+pub mod gpt;
 mod mapped;
 mod pages;
 pub mod qcow2;
@@ -54,6 +56,7 @@ pub mod system;
 pub mod vhd;
 mod window;
 
+pub use container::read_back::ReadBack;
 pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
 pub use draft::{Draft, check, content};
 pub use error::Error;
