@@ -205,8 +205,8 @@ impl Command {
             Command::Tree(_) | Command::Explain(_) => ask::mode(),
             Command::Inspect(args) => args.mode(),
             Command::Verify(args) => args.mode(),
-            Command::Disk(_)
-            | Command::Diff(_)
+            Command::Disk(args) => args.mode(),
+            Command::Diff(_)
             | Command::Tags(_)
             | Command::Login(_)
             | Command::Logout(_)

@@ -195,6 +195,13 @@ fn is_this_machine(host: &str) -> bool {
 fn of_ours(error: &Error) -> Option<String> {
     match error {
         Error::ReplacesParent { .. } => Some("write the differencing disk to another file".to_owned()),
+        Error::ReplacesInput { .. } => Some("write the new disk to another file".to_owned()),
+        Error::Overlaps { .. } => Some("`cvbake disk check` says which".to_owned()),
+        Error::Shrinks { .. } => Some(
+            "make the filesystem smaller first, with `resize2fs`; --shrink then cuts off what is behind it".to_owned(),
+        ),
+        Error::CutsContent { .. } => Some("make the filesystem smaller first, with `resize2fs`".to_owned()),
+        Error::Loses { .. } => Some("`cvbake disk convert` makes a new disk of what it is now".to_owned()),
         Error::NotInRegistry => Some("`cvbake image import` brings images from files into the store".to_owned()),
         Error::NoTarget { image } => Some(format!("add one: `cvbake push {image} REGISTRY/NAME:TAG`")),
         Error::PlatformNotStored { registry_name: Some(name), wanted, .. } => Some(format!(

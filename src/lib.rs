@@ -84,6 +84,7 @@ mod bake;
 mod check;
 mod clock;
 pub mod compare;
+mod container;
 pub mod control;
 mod demands;
 pub mod disks;

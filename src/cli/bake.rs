@@ -1,8 +1,8 @@
 //! `cvbake bake`: one image becomes one disk.
 
-mod format;
+pub(super) mod format;
 pub(super) mod help;
-mod output;
+pub(super) mod output;
 pub(super) mod target;
 
 use std::ffi::OsString;

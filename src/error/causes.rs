@@ -54,6 +54,12 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::Chain { .. }
             | Error::WindowsName { .. }
             | Error::ReplacesParent { .. }
+            | Error::ReplacesInput { .. }
+            | Error::Overlaps { .. }
+            | Error::Shrinks { .. }
+            | Error::CutsContent { .. }
+            | Error::TooLong { .. }
+            | Error::Loses { .. }
             | Error::NoSuchImage { .. }
             | Error::AmbiguousImage { .. }
             | Error::NoManifest { .. }

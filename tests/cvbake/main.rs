@@ -21,6 +21,7 @@ mod command;
 mod completion;
 mod config;
 mod connections;
+mod conversions;
 mod dead_data;
 mod debian;
 mod determinism;
