@@ -11,6 +11,7 @@
 //!   the target's name only when it is whole and on stable storage. Whatever happens before that
 //!   leaves no file that looks finished, and the next run for the same target removes what a killed
 //!   one left.
+//! * [`fat`] is the filesystem that firmware reads, planned.
 //! * [`gpt`] has the partitions of a disk, planned or read.
 //! * [`ReadAt`] is where the bytes of a disk come from when one is read.
 //!
@@ -23,6 +24,7 @@ mod container;
 mod directory;
 mod draft;
 mod error;
+pub mod fat;
 pub mod gpt;
 mod raw;
 mod read;
