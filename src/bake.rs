@@ -18,13 +18,14 @@ use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer, chain_id};
 
 use self::plan::{Numbers, plan_of};
 use self::write::{Writing, Written};
+use crate::boot::{Beside, BootBy, Prepared, Trees, prepare};
 use crate::clock::Clock;
 use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, Observer, Stage};
 use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
-use crate::recipe::Engine;
+use crate::recipe::{Engine, Recipe};
 use crate::report::Plan;
 use crate::reuse::{ExistingDisk, PlacedContent, Reuse};
 use crate::workplace::{Workplace, open_existing_store, open_store};
@@ -49,7 +50,9 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     store.iter().for_each(|store| store.set_durable(output.sync));
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, control)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
-    let window = job.format.base().map(|base| draft.window(base));
+    let booting = Booting::prepare(job, Some(output), store.as_ref(), &place, control, on)?;
+    let boot = booting.prepared.as_ref();
+    let window = job.base().map(|base| draft.window(base));
     let disk = window.filter(|_| *job.engine() == Engine::Native);
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
@@ -58,23 +61,29 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
     let Admitted { image, pin: _pin } = admit(&*blobs, &job.want, Layer::diff_id, store.as_ref(), on)?;
+    boot.map_or(Ok(()), |boot| boot.check(&image))?;
     let known = content(&image).zip(store.as_ref().filter(|_| *job.engine() == Engine::Native));
     let reuse = known.map(|(content, store)| {
         let wanted = job.reuse && job.keep_packs != KeepPacks::Always;
-        Reuse::new(&job.recipe(content), &image, store, wanted, located.is_in_registry())
+        Reuse::new(&job.recipe(content, boot), &image, store, wanted, located.is_in_registry())
     });
     let made = reuse.as_ref().map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
     if let Some(made) = made {
         if output.replace && made.is_at(&output.path) {
             store.iter().try_for_each(Store::flush)?;
-            return keep_existing(made, output, clock);
+            let content = content(&image).expect("what is known has one");
+            booting.write(&job.recipe(content, boot), control)?;
+            let mut baked = keep_existing(made, output, clock)?;
+            booting.tell(&mut baked.plan, &job.recipe(content, boot))?;
+            return Ok(baked);
         }
         clock.next(Stage::Write);
         if made.copy_to(&draft, on)? {
             let placed = made.placed_content();
             let (plan, reused) = made.into_parts();
+            let recipe = job.recipe(content(&image).expect("what is known has one"), boot);
             let finished = Finished { plan, reused, placed, draft, store: store.as_ref(), reuse, clock };
-            return finish(finished, output, control, on);
+            return finish(finished, output, &booting, &recipe, control, on);
         }
     }
     clock.next(Stage::Unpack);
@@ -82,7 +91,7 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     clock.next(Stage::Merge);
     let tree = readable(layers.merge(job.epoch)?, on);
     clock.next(Stage::Plan);
-    let recipe = job.recipe(layers.chain_id());
+    let recipe = job.recipe(layers.chain_id(), boot);
     let options = recipe.ext4_options(layers.base_pack());
     let writing = Writing { recipe: &recipe, output, tree: &tree, options: &options, draft: &draft, window, on };
     let written = match job.engine() {
@@ -94,7 +103,50 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
     drop((tree, layers));
     let finished = Finished { plan, reused: None, placed, draft, store: store.as_ref(), reuse, clock };
-    finish(finished, output, control, on)
+    finish(finished, output, &booting, &recipe, control, on)
+}
+
+/// What a disk is booted by, if it is to be booted.
+struct Booting {
+    prepared: Option<Prepared>,
+    /// Where that goes if it is not on the disk.
+    beside: Option<Beside>,
+}
+
+impl Booting {
+    fn prepare(
+        job: &Job,
+        output: Option<&Output>,
+        store: Option<&Store>,
+        place: &Workplace,
+        control: &Control,
+        on: Observer<'_>,
+    ) -> Result<Booting, Error> {
+        let Some(boot) = &job.boot else { return Ok(Booting { prepared: None, beside: None }) };
+        let is_direct = boot.by == BootBy::Direct;
+        let beside = output.filter(|_| is_direct).map(Beside::check).transpose()?;
+        let Job { source, registry, want, epoch, jobs, .. } = job;
+        let trees = Trees { source, registry, want, epoch: *epoch, jobs: *jobs, store, place, control, on };
+        let prepared = prepare(boot, job.format, &trees, on)?;
+        Ok(Booting { prepared: Some(prepared), beside })
+    }
+
+    /// Writes what goes beside the disk.
+    fn write(&self, recipe: &Recipe<'_>, control: &Control) -> Result<(), Error> {
+        match self.beside.as_ref().zip(self.prepared.as_ref()) {
+            Some((beside, boot)) => beside.write(boot, &recipe.command_line(boot), control),
+            None => Ok(()),
+        }
+    }
+
+    /// Says in a plan how the disk is booted, and that it is longer than its filesystem then.
+    fn tell(&self, plan: &mut Plan, recipe: &Recipe<'_>) -> Result<(), Error> {
+        if let Some((mut report, disk_bytes)) = recipe.booted(plan.disk_bytes)? {
+            report.directory = self.beside.as_ref().map(|beside| beside.path.clone());
+            (plan.boot, plan.disk_bytes) = (Some(report), disk_bytes);
+        }
+        Ok(())
+    }
 }
 
 /// A disk that is whole, and has no name yet.
@@ -110,19 +162,29 @@ struct Finished<'a> {
 }
 
 /// Gives a disk its name.
-fn finish(finished: Finished<'_>, output: &Output, control: &Control, on: Observer<'_>) -> Result<Baked, Error> {
-    let Finished { plan, reused, placed, draft, store, reuse, mut clock } = finished;
+fn finish(
+    finished: Finished<'_>,
+    output: &Output,
+    booting: &Booting,
+    recipe: &Recipe<'_>,
+    control: &Control,
+    on: Observer<'_>,
+) -> Result<Baked, Error> {
+    let Finished { mut plan, reused, placed, draft, store, reuse, mut clock } = finished;
     clock.next(Stage::Commit);
     let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
     let allocated_bytes = allocated(draft.file(), draft.path())?;
     draft.sync()?;
     store.iter().try_for_each(|store| store.flush())?;
     let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
+    // Whoever finds the disk finds what it is booted by.
+    booting.write(recipe, control)?;
     control.commit(|| draft.commit())?;
     // What is not on stable storage may be anything after a crash, and look as it should.
     if let Some(reuse) = reuse.filter(|_| output.sync) {
         reuse.remember(&plan, &made, &output.path, &placed, on);
     }
+    booting.tell(&mut plan, recipe)?;
     Ok(Baked {
         plan,
         path: output.path.clone(),
@@ -169,12 +231,17 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
     clock.next(Stage::Merge);
     let tree = readable(layers.merge(job.epoch)?, on);
     clock.next(Stage::Plan);
-    let recipe = job.recipe(layers.chain_id());
+    let booting = Booting::prepare(job, output, store.as_ref(), &place, control, on)?;
+    let boot = booting.prepared.as_ref();
+    boot.map_or(Ok(()), |boot| boot.check(&image))?;
+    let recipe = job.recipe(layers.chain_id(), boot);
     let options = recipe.ext4_options(layers.base_pack());
     let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
     // Whether the format holds it.
     recipe.container(layout.len_bytes(), layout.used_ranges())?;
-    Ok(plan_of(&image, &layers, &tree, &recipe, Numbers::planned(&layout)))
+    let mut plan = plan_of(&image, &layers, &tree, &recipe, Numbers::planned(&layout));
+    booting.tell(&mut plan, &recipe)?;
+    Ok(plan)
 }
 
 /// What all layers unpack to, if the image says of each what that is.

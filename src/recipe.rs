@@ -1,6 +1,8 @@
 //! What a bake makes, in one value: the content and everything else that the bytes of the disk are
 //! a function of. What names a bake, what is derived and what is planned comes from it.
 
+mod partitions;
+
 use std::ops::Range;
 
 use cvbake_disk::{Container, Subformat};
@@ -9,6 +11,7 @@ use cvbake_verify::{Algorithm, Digest};
 use cvbake_vhdx::Identity;
 use serde::Serialize;
 
+use crate::boot::Prepared;
 use crate::error::Error;
 use crate::format::Format;
 
@@ -77,7 +80,7 @@ pub enum Engine {
 }
 
 /// What a bake makes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Recipe<'j> {
     /// What the layers unpack to, all together: the ChainID of the image specification.
     ///
@@ -85,8 +88,11 @@ pub(crate) struct Recipe<'j> {
     /// were compressed, and an image that is imported, pushed or compressed in another way stays
     /// the same files.
     pub(crate) content: Digest,
+    /// The filesystem itself, where it is no function of the content.
+    pub(crate) made: Option<Digest>,
     pub(crate) filesystem: &'j Filesystem,
     pub(crate) format: Format,
+    pub(crate) boot: Option<&'j Prepared>,
     /// The time of what the image gives no time, in seconds since 1970.
     pub(crate) epoch: i64,
 }
@@ -108,9 +114,11 @@ struct Written<'a> {
     uuid: &'a Option<[u8; 16]>,
     hash_seed: &'a Option<[u8; 16]>,
     journal: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
 }
 
-impl Recipe<'_> {
+impl<'j> Recipe<'j> {
     /// What names the bake.
     pub(crate) fn key(&self) -> Digest {
         self.written(env!("CARGO_PKG_VERSION"))
@@ -118,12 +126,12 @@ impl Recipe<'_> {
 
     /// The digest of all of it, as a version of the program writes it.
     fn written(&self, version: &'static str) -> Digest {
-        let Recipe { content, filesystem: Filesystem::Ext4(ext4), format, epoch } = self;
+        let Recipe { content, made, filesystem: Filesystem::Ext4(ext4), format, boot, epoch } = self;
         let Ext4 { engine, size, inodes, label, uuid, hash_seed, journal } = ext4;
         let written = Written {
             version,
             generation: GENERATION,
-            content: content.to_string(),
+            content: made.unwrap_or(*content).to_string(),
             epoch: *epoch,
             format: format!("{format:?}"),
             filesystem: "ext4",
@@ -139,13 +147,14 @@ impl Recipe<'_> {
             uuid,
             hash_seed,
             journal: *journal,
+            boot: boot.map(|boot| boot.key.to_string()),
         };
         let text = serde_json::to_vec(&written).expect("texts and numbers");
         Digest::sha256(&text)
     }
 
     /// A UUID that is a function of the content, and of what it is for.
-    fn derived(&self, purpose: &str) -> [u8; 16] {
+    pub(crate) fn derived(&self, purpose: &str) -> [u8; 16] {
         uuid(purpose, &self.content)
     }
 
@@ -164,6 +173,17 @@ impl Recipe<'_> {
 
     /// The file for a filesystem of this length, of which these ranges are written.
     pub(crate) fn container(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
+        match self.table(len_bytes)? {
+            None => self.file(len_bytes, used),
+            Some((boot, table)) => {
+                let disk = self.partitioned(boot, &table, len_bytes)?;
+                Ok(self.file(disk.len_bytes(), disk.used(used).into_iter())?.around(disk))
+            }
+        }
+    }
+
+    /// The file for a disk of this length, of which these ranges are written.
+    fn file(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
         Ok(match self.format {
             Format::Raw => Container::raw(len_bytes),
             Format::Qcow2 => Container::qcow2(len_bytes, used)?,
@@ -232,11 +252,11 @@ mod tests {
             .iter()
             .map(|ext4| {
                 let filesystem = &Filesystem::Ext4(ext4.clone());
-                Recipe { content, filesystem, format: Format::Raw, epoch: 0 }.key()
+                Recipe { content, made: None, filesystem, format: Format::Raw, boot: None, epoch: 0 }.key()
             })
             .collect();
         let filesystem = Filesystem::default();
-        let same = Recipe { content, filesystem: &filesystem, format: Format::Raw, epoch: 0 };
+        let same = Recipe { content, made: None, filesystem: &filesystem, format: Format::Raw, boot: None, epoch: 0 };
         keys.push(Recipe { epoch: 1, ..same.clone() }.key());
         keys.push(Recipe { format: Format::Qcow2, ..same.clone() }.key());
         keys.push(Recipe { content: Digest::sha256(b"other"), ..same.clone() }.key());

@@ -1,7 +1,10 @@
 //! What is told of a bake.
 
+use std::path::PathBuf;
+
 use cvbake_verify::Digest;
 
+use crate::boot::BootBy;
 use crate::event::Found;
 
 /// What a bake makes of an image.
@@ -32,6 +35,42 @@ pub struct Plan {
     pub free_inodes: u64,
     /// The filesystem's identity.
     pub uuid: [u8; 16],
+    /// How it is booted, if it is.
+    pub boot: Option<BootReport>,
+}
+
+/// What is told of a disk that can be booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BootReport {
+    /// What starts it.
+    pub by: BootBy,
+    /// The kernel's version, if its file says one.
+    pub kernel: Option<String>,
+    /// The modules in the initramfs, in the order in which they are loaded.
+    pub modules: Vec<String>,
+    /// What the kernel is told.
+    pub command_line: String,
+    /// The partitions of the disk; none where it is a filesystem.
+    pub partitions: Vec<PartitionReport>,
+    /// Where kernel, initramfs and command line are, if they are beside the disk.
+    pub directory: Option<PathBuf>,
+}
+
+/// What is told of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionReport {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub kind: [u8; 16],
+    /// Its identity.
+    pub guid: [u8; 16],
+    /// Where on the disk it begins, in bytes.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
 }
 
 /// What a bake tells of a layer in the end.

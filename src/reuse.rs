@@ -156,6 +156,7 @@ impl<'a> Reuse<'a> {
             inodes: note.inodes,
             free_inodes: note.free_inodes,
             uuid: self.uuid,
+            boot: None,
         };
         Ok(Some(ExistingDisk { plan, file, noted }))
     }

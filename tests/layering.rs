@@ -20,10 +20,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cvbake-rootfs", &["cvbake-tree"]),
     ("cvbake-ext4", &["cvbake-disk", "cvbake-durable", "cvbake-tree"]),
     ("cvbake-vhdx", &["cvbake-disk"]),
+    ("cvbake-init", &[]),
+    ("cvbake-boot", &["cvbake-disk", "cvbake-init"]),
     (
         "cvbake",
         &[
             "cvbake-archive",
+            "cvbake-boot",
             "cvbake-cases",
             "cvbake-disk",
             "cvbake-durable",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use cvbake_verify::{Digest, Image, Want};
 
+use crate::boot::{Boot, Prepared};
 use crate::format::Format;
 use crate::layers::{KeepPacks, Layers};
 use crate::recipe::{Engine, Filesystem, Recipe};
@@ -24,6 +25,8 @@ pub struct Job {
     pub filesystem: Filesystem,
     /// What it is stored as.
     pub format: Format,
+    /// How it is booted, if it is to be.
+    pub boot: Option<Boot>,
     /// The time of what the image gives no time, in seconds since 1970.
     pub epoch: i64,
     /// Where to keep what other bakes can use; nothing is kept, nor anything kept used, if there is
@@ -75,6 +78,7 @@ impl Job {
             want: Want::host(),
             filesystem: Filesystem::default(),
             format: Format::default(),
+            boot: None,
             epoch: 0,
             store: None,
             temporary: std::env::temp_dir(),
@@ -86,7 +90,7 @@ impl Job {
 
     /// What it makes of content. What is not named here decides where that is had from and kept,
     /// and not what becomes of it.
-    pub(super) fn recipe(&self, content: Digest) -> Recipe<'_> {
+    pub(super) fn recipe<'j>(&'j self, content: Digest, boot: Option<&'j Prepared>) -> Recipe<'j> {
         let Job {
             filesystem,
             format,
@@ -99,8 +103,15 @@ impl Job {
             keep_packs: _,
             reuse: _,
             jobs: _,
+            boot: _,
         } = self;
-        Recipe { content, filesystem, format: *format, epoch: *epoch }
+        Recipe { content, made: None, filesystem, format: *format, boot, epoch: *epoch }
+    }
+
+    /// Where in the file the root filesystem begins, if it is stored in one piece.
+    pub(super) fn base(&self) -> Option<u64> {
+        let offset = self.boot.as_ref().map_or(0, |boot| boot.root_offset(self.format));
+        self.format.base().map(|base| base + offset)
     }
 
     pub(super) fn engine(&self) -> &Engine {

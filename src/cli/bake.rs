@@ -1,5 +1,6 @@
 //! `cvbake bake`: one image becomes one disk.
 
+mod boot;
 mod format;
 pub(super) mod help;
 mod output;
@@ -27,8 +28,8 @@ use crate::ui::{Mode, Ui};
 
 /// Bake an image into a disk
 ///
-/// The disk is a file with a single ext4 filesystem and no partition table, raw or in another
-/// format. It keeps everything in the image: owners, modes, times to the nanosecond, devices, hard
+/// The disk is a file with a single ext4 filesystem and, without --boot uefi, no partition table,
+/// raw or in another format. It keeps everything in the image: owners, modes, times to the nanosecond, devices, hard
 /// links, extended attributes, capabilities and access control lists.
 /// This takes no root, no mount and no daemon. The same image and options give the same bytes, on
 /// any machine and at any time.
@@ -140,6 +141,9 @@ pub(super) struct Args {
     dry_run: bool,
 
     #[command(flatten)]
+    boot: boot::BootArgs,
+
+    #[command(flatten)]
     format: format::FormatArgs,
 
     #[command(flatten)]
@@ -225,6 +229,7 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
     job.format = args.format.format(output)?;
+    job.boot = args.boot.boot(&job.source)?;
     let outcome = output.filter(|_| !args.dry_run).map(nothing_written);
     let report = args.bake(&job, output, watch(ui, outcome), &|event| ui.on(&event))?;
     ui.finish();

@@ -40,10 +40,15 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
+            Error::Boot(error) => Some(error),
+            Error::Esp(error) => Some(error),
+            Error::Partitions(error) => Some(error),
             Error::NotInRegistry
             | Error::NoTarget { .. }
             | Error::Chain { .. }
             | Error::WindowsName { .. }
+            | Error::StubMissing { .. }
+            | Error::KernelArchitecture { .. }
             | Error::ReplacesParent { .. }
             | Error::NoSuchImage { .. }
             | Error::AmbiguousImage { .. }

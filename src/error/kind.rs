@@ -160,7 +160,13 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::Partitions(_)
+        | Error::Esp(cvbake_disk::fat::Error::NoRoom { .. })
+        | Error::TooLarge(_)
+        | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::Boot(cvbake_boot::Error::CommandLine { .. }) | Error::Esp(_) => Some(Kind::Usage),
+        Error::Boot(cvbake_boot::Error::NoInit { .. }) => Some(Kind::Program),
+        Error::Boot(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => Some(Kind::Source),
         Error::ReadDisk { .. } | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }

@@ -10,6 +10,7 @@ pub(crate) struct Errno(pub(crate) u32);
 
 impl Errno {
     pub(crate) const NOENT: Errno = Errno(2);
+    pub(crate) const NODEV: Errno = Errno(19);
     pub(crate) const EXIST: Errno = Errno(17);
     pub(crate) const INVAL: Errno = Errno(22);
 }
