@@ -7,13 +7,14 @@ use std::ops::Range;
 
 use cvbake_disk::{Container, Subformat};
 use cvbake_ext4::{Inodes, Options, Size};
-use cvbake_verify::{Algorithm, Digest};
+use cvbake_verify::Digest;
 use cvbake_vhdx::Identity;
 use serde::Serialize;
 
 use crate::boot::Prepared;
 use crate::error::Error;
 use crate::format::Format;
+use crate::identity::uuid;
 
 /// Changes whenever the same layers and options give other bytes than they did.
 const GENERATION: u32 = 3;
@@ -155,14 +156,14 @@ impl<'j> Recipe<'j> {
 
     /// A UUID that is a function of the content, and of what it is for.
     pub(crate) fn derived(&self, purpose: &str) -> [u8; 16] {
-        uuid(purpose, &self.content)
+        uuid(purpose, self.content.to_string().as_bytes())
     }
 
     /// A UUID that is a function of everything that the bytes of the disk are a function of: where
     /// two disks have the same, nobody can tell them apart. Those of a reading writer are named by
     /// what it has made.
     pub(crate) fn named(&self, purpose: &str) -> [u8; 16] {
-        uuid(purpose, &self.written("any"))
+        uuid(purpose, self.written("any").to_string().as_bytes())
     }
 
     /// The filesystem's identity.
@@ -214,16 +215,6 @@ impl<'j> Recipe<'j> {
             base_pack,
         }
     }
-}
-
-/// A UUID (version 8 of RFC 9562) that is a function of a digest, and of what it is for.
-fn uuid(purpose: &str, digest: &Digest) -> [u8; 16] {
-    let hash = Digest::for_bytes(Algorithm::Sha256, format!("cvbake {purpose} {digest}").as_bytes());
-    let mut uuid = [0; 16];
-    uuid.copy_from_slice(&hash.bytes()[..16]);
-    uuid[6] = 0x80 | uuid[6] & 0x0f;
-    uuid[8] = 0x80 | uuid[8] & 0x3f;
-    uuid
 }
 
 #[cfg(test)]

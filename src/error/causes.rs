@@ -37,7 +37,11 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Disk(error) => Some(error),
             Error::Store(error) => Some(error),
             Error::ReadDisk { source, .. } => Some(source),
-            Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
+            Error::ReadFormat { source, .. } => Some(source),
+            Error::DiskContent(error) => Some(error),
+            Error::Scratch { source, .. } | Error::Tell { source } | Error::OpenDisk { source, .. } => {
+                Some(peel(source))
+            }
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
             Error::Boot(error) => Some(error),

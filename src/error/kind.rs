@@ -167,7 +167,11 @@ fn of_ours(error: &Error) -> Option<Kind> {
         Error::Boot(cvbake_boot::Error::CommandLine { .. }) | Error::Esp(_) => Some(Kind::Usage),
         Error::Boot(cvbake_boot::Error::NoInit { .. }) => Some(Kind::Program),
         Error::Boot(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => Some(Kind::Source),
-        Error::ReadDisk { .. } | Error::Chain { .. } => Some(Kind::Source),
+        Error::ReadDisk { .. }
+        | Error::ReadFormat { .. }
+        | Error::OpenDisk { .. }
+        | Error::DiskContent(_)
+        | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
         | Error::ReplacesParent { .. }

@@ -1,5 +1,21 @@
 //! Blocks in → one finished file out, or none.
 //!
+//! ```
+//! use cvbake_disk::{Container, Draft, Sink as _};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let target = dir.path().join("disk");
+//! let draft = Draft::create(&target, false)?;
+//! let container = Container::raw(1 << 20);
+//! let disk = container.begin(&draft)?;
+//! disk.write_at(4096, b"a block")?;
+//! disk.finish()?;
+//! assert!(!target.exists(), "nothing half-made is ever visible");
+//! draft.commit()?;
+//! assert_eq!(target.metadata()?.len(), 1 << 20);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! * [`Sink`] is where a format's writer puts its bytes: positioned writes, no order, no state, any
 //!   number of threads.
 //! * [`Raw`] is the sink that is a plain file.
@@ -13,7 +29,9 @@
 //!   one left.
 //! * [`fat`] is the filesystem that firmware reads, planned.
 //! * [`gpt`] has the partitions of a disk, planned or read.
-//! * [`ReadAt`] is where the bytes of a disk come from when one is read.
+//! * [`ReadAt`] is where the bytes of a disk come from when one is read: [`RawDisk`] is a plain
+//!   file, [`qcow2`] and [`vhd`] read these formats, and [`Mapped`] is what a format needs for that:
+//!   a [`Map`] that says what is where, and a parent that has the rest.
 //!
 //! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most
 //! that are too large.
@@ -25,17 +43,26 @@ mod directory;
 mod draft;
 mod error;
 pub mod fat;
+mod format;
+mod format_error;
 pub mod gpt;
+mod mapped;
+mod pages;
+pub mod qcow2;
 mod raw;
 mod read;
 mod room;
 mod sink;
 pub mod system;
+pub mod vhd;
 mod window;
 
 pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
 pub use draft::{Draft, check, content};
 pub use error::Error;
+pub use format_error::FormatError;
+pub use mapped::{Extent, Map, Mapped, Place};
+pub use pages::Pages;
 pub use raw::Raw;
 pub use read::{Part, RawDisk, ReadAt};
 pub use room::free_bytes;
