@@ -10,14 +10,18 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 
-use cvbake_boot::{Architecture, Directory, Drivers, Files, Initramfs, Kernel, Stub, initramfs};
+use cvbake_boot::{
+    Architecture, Directory, Drivers, Files, Initramfs, Kernel, Stub, check_command_line, esp_files, initramfs,
+};
 use cvbake_disk::gpt::{self, ALIGNMENT};
+use cvbake_disk::{Piece, fat};
 use cvbake_verify::{Digest, Image};
 
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::format::Format;
 use crate::source::ImageSource;
+use crate::text::uuid;
 
 pub(crate) use beside::Beside;
 pub(crate) use tree::Trees;
@@ -147,7 +151,13 @@ pub(crate) fn prepare(boot: &Boot, format: Format, trees: &Trees<'_>, on: Observ
     let stub_digest = stub.as_ref().map(|stub| digest(stub.content()));
     let parts = (digest(&kernel.content), digest(&initramfs.archive), stub_digest, &boot.append, esp_bytes);
     let key = Digest::sha256(format!("{:?} {parts:?}", boot.by).as_bytes());
-    Ok(Prepared { by: boot.by, kernel, initramfs, stub, append: boot.append.clone(), esp_bytes, key })
+    let prepared = Prepared { by: boot.by, kernel, initramfs, stub, append: boot.append.clone(), esp_bytes, key };
+    // Identities come later, and are as long as these.
+    check_command_line(&prepared.command_line([0; 16]))?;
+    if boot.by == BootBy::Uefi {
+        prepared.esp([0; 16], [0; 16], format.sector_size(), 0)?;
+    }
+    Ok(prepared)
 }
 
 /// The modules of a kernel, where distributions have them: `/boot/vmlinuz-VERSION` and
@@ -179,6 +189,40 @@ fn find_stub(boot: &Boot, architecture: Architecture, tree: Option<&tree::ImageF
 }
 
 impl Prepared {
+    /// What the kernel is told: where the root filesystem is, wherever the disk is, and what the
+    /// user adds, which counts more because it comes later. `root` is the identity of the partition,
+    /// or of the filesystem where there are none.
+    pub(crate) fn command_line(&self, root: [u8; 16]) -> String {
+        let name = match self.by {
+            BootBy::Uefi => "PARTUUID",
+            BootBy::Direct => "UUID",
+        };
+        let space = if self.append.is_empty() { "" } else { " " };
+        format!("root={name}={} rootfstype=ext4 rw{space}{}", uuid(root), self.append)
+    }
+
+    /// The boot partition, planned; offsets are its own.
+    pub(crate) fn esp(
+        &self,
+        root: [u8; 16],
+        identity: [u8; 16],
+        sector_size: u32,
+        epoch: i64,
+    ) -> Result<Vec<Piece>, Error> {
+        let stub = self.stub.as_ref().expect("UEFI has a stub");
+        let files = esp_files(&self.kernel, &self.initramfs, stub, &self.command_line(root))?;
+        let [a, b, c, d, ..] = identity;
+        let options = fat::Options {
+            len_bytes: self.esp_bytes,
+            sector_size,
+            offset: ALIGNMENT,
+            volume_id: u32::from_be_bytes([a, b, c, d]),
+            label: "ESP",
+            epoch,
+        };
+        Ok(fat::plan(&files, &options)?)
+    }
+
     /// Whether an image is for the processors that the kernel is for; one that says nothing is.
     pub(crate) fn check(&self, image: &Image) -> Result<(), Error> {
         let platform = image.config().and_then(|config| config.platform());

@@ -28,7 +28,10 @@ fn of_boot(error: &BootError) -> Option<&'static str> {
     Some(match error {
         BootError::NoKernel { .. } | BootError::KernelMissing { .. } => A_KERNEL,
         BootError::KernelAmbiguous { .. } => "--kernel FILE names one of them, copied out of the image",
-        BootError::NoModules { .. } | BootError::ModuleMissing { .. } | BootError::ModuleVersion { .. } => MODULES,
+        BootError::NoModules { .. }
+        | BootError::ModuleMissing { .. }
+        | BootError::ModuleVersion { .. }
+        | BootError::Dependency { .. } => MODULES,
         BootError::NoInit { .. } => "run a cvbake for that processor, or under an emulator of it",
         BootError::NoEfi { .. } => "choose a bzImage, or --boot direct",
         BootError::CommandLine { .. } => "choose a shorter --append",

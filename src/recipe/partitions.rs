@@ -1,15 +1,13 @@
 //! The disk around the root filesystem: its partitions, what is on the boot partition, and what
 //! the kernel is told.
 
-use cvbake_boot::{check_command_line, esp_files};
 use cvbake_disk::gpt::{self, Partition, Placed, Table};
-use cvbake_disk::{Container, Run, fat};
+use cvbake_disk::{Container, Run};
 
 use super::Recipe;
 use crate::boot::{BootBy, Prepared};
 use crate::error::Error;
 use crate::report::{BootReport, PartitionReport};
-use crate::text::uuid;
 
 /// Which partition is the boot partition, and which the root filesystem. The latter is last, so
 /// that it can grow.
@@ -36,33 +34,20 @@ impl<'j> Recipe<'j> {
     /// The disk with these partitions.
     pub(super) fn partitioned(&self, boot: &Prepared, table: &Table, len_bytes: u64) -> Result<Container, Error> {
         let (esp, root) = (&table.partitions[ESP], &table.partitions[ROOT]);
-        let stub = boot.stub.as_ref().expect("UEFI has a stub");
-        let files = esp_files(&boot.kernel, &boot.initramfs, stub, &self.command_line(boot))?;
-        let [a, b, c, d, ..] = self.derived("ESP filesystem");
-        let options = fat::Options {
-            len_bytes: esp.range.end - esp.range.start,
-            sector_size: table.sector_size,
-            offset: esp.range.start,
-            volume_id: u32::from_be_bytes([a, b, c, d]),
-            label: "ESP",
-            epoch: self.epoch,
-        };
-        let mut pieces = fat::plan(&files, &options)?;
+        let (guid, identity) = (root.partition.guid, self.derived("ESP filesystem"));
+        let mut pieces = boot.esp(guid, identity, table.sector_size, self.epoch)?;
         pieces.iter_mut().for_each(|piece| piece.offset += esp.range.start);
         pieces.extend(table.pieces());
         let run = Run { from: 0, to: root.range.start, len: len_bytes };
         Ok(Container::new(table.len_bytes, vec![run], pieces))
     }
 
-    /// What the kernel is told: where the root filesystem is, wherever the disk is, and what the
-    /// user adds, which counts more because it comes later.
+    /// What the kernel is told.
     pub(crate) fn command_line(&self, boot: &Prepared) -> String {
-        let root = match boot.by {
-            BootBy::Uefi => format!("root=PARTUUID={}", uuid(self.derived(ROOT_PURPOSE))),
-            BootBy::Direct => format!("root=UUID={}", uuid(self.uuid())),
-        };
-        let space = if boot.append.is_empty() { "" } else { " " };
-        format!("{root} rootfstype=ext4 rw{space}{}", boot.append)
+        boot.command_line(match boot.by {
+            BootBy::Uefi => self.derived(ROOT_PURPOSE),
+            BootBy::Direct => self.uuid(),
+        })
     }
 
     /// What is told of how a disk is booted, and how long it is: around a filesystem of this
@@ -71,7 +56,6 @@ impl<'j> Recipe<'j> {
         let Some(boot) = self.boot else { return Ok(None) };
         let table = self.table(len_bytes)?.map(|(_, table)| table);
         let command_line = self.command_line(boot);
-        check_command_line(&command_line)?;
         let told = |Placed { partition, range }: &Placed| PartitionReport {
             name: partition.name.clone(),
             kind: partition.kind,

@@ -72,6 +72,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A module depends on one that is not there.
+    #[error("module {name}: it depends on {needed}, which is neither there nor built in")]
+    Dependency {
+        /// The module's file.
+        name: String,
+        /// What it depends on.
+        needed: String,
+    },
     /// Modules are those of another kernel.
     #[error("module {name} is for the kernel {found}, expected {expected}")]
     ModuleVersion {

@@ -101,12 +101,21 @@ fn choose(kernel: &Kernel, modules: &Modules<'_>, drivers: Drivers) -> Result<Ve
         place: modules.place(),
     };
     let mut has_disk = false;
+    let mut incomplete = None;
     for name in CONTROLLERS {
-        let is_there = choice.add(name)?;
+        // Of one that can't be loaded, the others may do.
+        let is_there = match choice.add(name) {
+            Err(error @ Error::Dependency { .. }) => {
+                incomplete = incomplete.or(Some(error));
+                false
+            }
+            other => other?,
+        };
         has_disk |= is_there && DISKS.contains(&name);
     }
     if !has_disk {
-        return Err(missing(format!("driver of a disk ({})", DISKS.join(", "))));
+        let none = || missing(format!("driver of a disk ({})", DISKS.join(", ")));
+        return Err(incomplete.unwrap_or_else(none));
     }
     let mut needed = vec![drivers.filesystem];
     needed.extend(drivers.overlay.then_some("overlay"));
@@ -147,7 +156,8 @@ impl Choice<'_> {
         self.seen.insert(name.to_owned());
         for needed in &module.depends {
             if !self.add_below(needed, depth + 1)? {
-                return Err(wrong(format!("it depends on {needed}, which is neither there nor built in")));
+                self.seen.remove(name);
+                return Err(Error::Dependency { name: module.path.clone(), needed: needed.clone() });
             }
         }
         for wanted in &module.wants {
