@@ -124,7 +124,8 @@ impl Booting {
     ) -> Result<Booting, Error> {
         let Some(boot) = &job.boot else { return Ok(Booting { prepared: None, beside: None }) };
         let is_direct = boot.by == BootBy::Direct;
-        let beside = output.filter(|_| is_direct).map(Beside::check).transpose()?;
+        let check = |output: &Output| Beside::check(&output.path, output.replace, output.sync);
+        let beside = output.filter(|_| is_direct).map(check).transpose()?;
         let Job { source, registry, want, epoch, jobs, .. } = job;
         let trees = Trees { source, registry, want, epoch: *epoch, jobs: *jobs, store, place, control, on };
         let prepared = prepare(boot, job.format, &trees, on)?;

@@ -11,7 +11,7 @@ use cvbake_verify::Digest;
 use cvbake_vhdx::Identity;
 use serde::Serialize;
 
-use crate::boot::Prepared;
+use crate::boot::prepared::Prepared;
 use crate::error::Error;
 use crate::format::Format;
 use crate::identity::uuid;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cvbake_verify::Digest;
 
-use crate::boot::BootBy;
+use crate::boot::by::BootBy;
 use crate::event::Found;
 
 /// What a bake makes of an image.

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cvbake_disk::{Draft, Sink as _};
 
-use super::Prepared;
-use crate::bake::Output;
+use super::prepared::Prepared;
 use crate::control::Control;
 use crate::error::Error;
 
@@ -20,14 +19,14 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    /// That of an output.
+    /// That of a disk.
     ///
     /// # Errors
     /// When it has files that may not be replaced.
-    pub(crate) fn check(output: &Output) -> Result<Beside, Error> {
-        let beside = Beside { path: path(&output.path), replace: output.replace, sync: output.sync };
+    pub(crate) fn check(disk: &Path, replace: bool, sync: bool) -> Result<Beside, Error> {
+        let beside = Beside { path: path(disk), replace, sync };
         if beside.path.is_dir() {
-            NAMES.iter().try_for_each(|name| cvbake_disk::check(&beside.path.join(name), output.replace))?;
+            NAMES.iter().try_for_each(|name| cvbake_disk::check(&beside.path.join(name), replace))?;
         } else if beside.path.symlink_metadata().is_ok() {
             return Err(cvbake_disk::Error::Exists { path: beside.path }.into());
         }

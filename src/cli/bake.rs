@@ -29,8 +29,8 @@ use crate::ui::{Mode, Ui};
 /// Bake an image into a disk
 ///
 /// The disk is a file with a single ext4 filesystem and, without --boot uefi, no partition table,
-/// raw or in another format. It keeps everything in the image: owners, modes, times to the nanosecond, devices, hard
-/// links, extended attributes, capabilities and access control lists.
+/// raw or in another format. It keeps everything in the image: owners, modes, times to the
+/// nanosecond, devices, hard links, extended attributes, capabilities and access control lists.
 /// This takes no root, no mount and no daemon. The same image and options give the same bytes, on
 /// any machine and at any time.
 ///

@@ -5,7 +5,8 @@ use cvbake_disk::gpt::{self, Partition, Placed, Table};
 use cvbake_disk::{Container, Run};
 
 use super::Recipe;
-use crate::boot::{BootBy, Prepared};
+use crate::boot::by::BootBy;
+use crate::boot::prepared::Prepared;
 use crate::error::Error;
 use crate::report::{BootReport, PartitionReport};
 

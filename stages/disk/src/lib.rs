@@ -30,8 +30,8 @@
 //! * [`fat`] is the filesystem that firmware reads, planned.
 //! * [`gpt`] has the partitions of a disk, planned or read.
 //! * [`ReadAt`] is where the bytes of a disk come from when one is read: [`RawDisk`] is a plain
-//!   file, [`qcow2`] and [`vhd`] read these formats, and [`Mapped`] is what a format needs for that:
-//!   a [`Map`] that says what is where, and a parent that has the rest.
+//!   file, [`qcow2`] and [`vhd`] read these formats, and [`Mapped`] is what a format needs for
+//!   that: a [`Map`] that says what is where, and a parent that has the rest.
 //!
 //! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most
 //! that are too large.

@@ -1,6 +1,6 @@
 //! The kernel's command line: what of it is for this program.
 
-use crate::identify::Wanted;
+use super::identify::Wanted;
 
 /// How long to wait for the root filesystem, in seconds: slow firmware takes half of that to let a
 /// disk appear.

@@ -80,12 +80,14 @@ fn mount_device(device: &CStr, to: &CStr, writable: bool, options: &Options<'_>)
     let asked = options.root_type.map(|asked| path(&[asked], &mut kind).ok_or_else(too_long)).transpose()?;
     let flags = path(&[options.root_flags.unwrap_or_default()], &mut flags).ok_or_else(too_long)?;
     let mode = if writable { 0 } else { MS_RDONLY };
-    let mut result = Err(Errno::INVAL);
+    let mut result = Err(Errno::NODEV);
     for kind in asked.map_or([Some(c"ext4"), Some(c"erofs"), Some(c"squashfs")], |asked| [Some(asked), None, None]) {
         let Some(kind) = kind else { break };
-        result = system::mount(device, to, kind, mode, flags);
-        if result.is_ok() {
-            break;
+        match system::mount(device, to, kind, mode, flags) {
+            Ok(()) => return Ok(()),
+            // What the kernel knows says more than what it does not.
+            Err(error) if result == Err(Errno::NODEV) => result = Err(error),
+            Err(_) => {}
         }
     }
     result.map_err(|error| {

@@ -1,6 +1,6 @@
 //! dm-verity: the superblock of a hash tree, and what the kernel is told of it.
 
-use crate::identify::{Wanted, stored, uuid};
+use super::identify::{Wanted, stored, uuid};
 
 /// The superblock of a hash tree, as `veritysetup` writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -51,16 +51,4 @@ pub fn program(architecture: &str) -> Option<&'static [u8]> {
 }
 
 #[cfg(test)]
-#[path = "../program/identify.rs"]
-mod identify;
-
-#[cfg(test)]
-#[path = "../program/options.rs"]
-mod options;
-
-#[cfg(test)]
-#[path = "../program/verity.rs"]
-mod verity;
-
-#[cfg(test)]
 mod tests;

@@ -1,6 +1,15 @@
-use crate::identify::{ENTRY, Entries, Wanted, uuid};
-use crate::options::{Options, number};
-use crate::verity::{Superblock, partitions};
+//! The parts of the program that parse what others say, which need no system.
+
+#[path = "../program/identify.rs"]
+mod identify;
+#[path = "../program/options.rs"]
+mod options;
+#[path = "../program/verity.rs"]
+mod verity;
+
+use identify::{ENTRY, Entries, Wanted, uuid};
+use options::{Options, number};
+use verity::{Superblock, partitions};
 
 #[test]
 fn a_program_without_a_library() {

@@ -35,7 +35,10 @@ impl Stamp {
         }
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         let narrow = |number: i64| u16::try_from(number).expect("limited above");
-        Stamp { date: narrow(year << 9 | month << 5 | (days + 1)), time: narrow(hour << 11 | minute << 5 | second / 2) }
+        Stamp {
+            date: narrow(year << 9 | month << 5 | (days + 1)),
+            time: narrow(hour << 11 | minute << 5 | (second / 2)),
+        }
     }
 }
 
