@@ -1,5 +1,7 @@
 //! The pipeline: the only file that knows the order of the stages.
 
+mod ask;
+mod booting;
 mod job;
 #[cfg(feature = "mkfs")]
 mod mkfs;
@@ -14,22 +16,28 @@ use cvbake_disk::Draft;
 use cvbake_ext4::{Layout, LeftOut};
 use cvbake_store::Store;
 use cvbake_tree::Tree;
-use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer, chain_id};
+use cvbake_verify::{Algorithm, Blobs, Digest, Hasher, Image, Layer, chain_id};
+use cvbake_verity::RootHash;
 
+use self::booting::Booting;
 use self::plan::{Numbers, plan_of};
 use self::write::{Writing, Written};
-use crate::boot::{Beside, BootBy, Prepared, Trees, prepare};
 use crate::clock::Clock;
+use crate::compare::{Differing, image_and_disk};
 use crate::control::Control;
+use crate::disks::open_made;
 use crate::error::Error;
 use crate::event::{Event, Observer, Stage};
+use crate::inside::Disk;
 use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
 use crate::recipe::{Engine, Recipe};
 use crate::report::Plan;
 use crate::reuse::{ExistingDisk, PlacedContent, Reuse};
-use crate::workplace::{Workplace, open_existing_store, open_store};
+use crate::workplace::{Workplace, open_store};
 
+pub(crate) use self::ask::{Asked, ask};
+pub(crate) use self::job::named_by;
 pub use self::job::{Job, Output};
 pub use self::plan::Baked;
 
@@ -46,12 +54,16 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let mut clock = Clock::start(Stage::Resolve, on);
     let mut draft = control.during(|| Draft::create(&output.path, output.replace), |draft| Some(draft.temporary()))?;
     draft.set_durable(output.sync);
+    let beside = job.verity.and_then(|verity| verity.path(&output.path));
+    let make = |path: PathBuf| control.during(|| Draft::create(&path, output.replace), |draft| Some(draft.temporary()));
+    let mut beside = beside.map(make).transpose()?;
+    beside.iter_mut().for_each(|beside| beside.set_durable(output.sync));
     let store = open_store(job.store.as_deref(), on)?;
     store.iter().for_each(|store| store.set_durable(output.sync));
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, control)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
     let booting = Booting::prepare(job, Some(output), store.as_ref(), &place, control, on)?;
-    let boot = booting.prepared.as_ref();
+    let boot = booting.prepared();
     let window = job.base().map(|base| draft.window(base));
     let disk = window.filter(|_| *job.engine() == Engine::Native);
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
@@ -61,15 +73,17 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
     let Admitted { image, pin: _pin } = admit(&*blobs, &job.want, Layer::diff_id, store.as_ref(), on)?;
-    boot.map_or(Ok(()), |boot| boot.check(&image))?;
+    booting.check(&image)?;
     let known = content(&image).zip(store.as_ref().filter(|_| *job.engine() == Engine::Native));
     let reuse = known.map(|(content, store)| {
         let wanted = job.reuse && job.keep_packs != KeepPacks::Always;
         Reuse::new(&job.recipe(content, boot), &image, store, wanted, located.is_in_registry())
     });
-    let made = reuse.as_ref().map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
+    // The hash tree in another file may be anywhere, and anything.
+    let findable = reuse.as_ref().filter(|_| beside.is_none());
+    let made = findable.map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
     if let Some(made) = made {
-        if output.replace && made.is_at(&output.path) {
+        if output.replace && made.is_at(&output.path) && !output.verify {
             store.iter().try_for_each(Store::flush)?;
             let content = content(&image).expect("what is known has one");
             booting.write(&job.recipe(content, boot), control)?;
@@ -79,10 +93,13 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
         }
         clock.next(Stage::Write);
         if made.copy_to(&draft, on)? {
+            let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
+            prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
             let placed = made.placed_content();
-            let (plan, reused) = made.into_parts();
+            let (plan, root_hash, reused) = made.into_parts();
             let recipe = job.recipe(content(&image).expect("what is known has one"), boot);
-            let finished = Finished { plan, reused, placed, draft, store: store.as_ref(), reuse, clock };
+            let finished =
+                Finished { plan, root_hash, reused, placed, draft, beside, store: store.as_ref(), reuse, clock };
             return finish(finished, output, &booting, &recipe, control, on);
         }
     }
@@ -90,73 +107,47 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Content)?;
     clock.next(Stage::Merge);
     let tree = readable(layers.merge(job.epoch)?, on);
+    job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id(), boot);
     let options = recipe.ext4_options(layers.base_pack());
-    let writing = Writing { recipe: &recipe, output, tree: &tree, options: &options, draft: &draft, window, on };
+    let writing = Writing {
+        recipe: &recipe,
+        output,
+        tree: &tree,
+        options: &options,
+        draft: &draft,
+        beside: beside.as_ref(),
+        jobs: job.jobs,
+        control,
+        window,
+        on,
+    };
     let written = match job.engine() {
         Engine::Native => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
         #[cfg(feature = "mkfs")]
         Engine::Mkfs(programs) => writing.read(&layers, &place, programs, &mut clock)?,
     };
-    let Written { numbers, placed } = written;
+    let Written { numbers, placed, root_hash } = written;
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
     drop((tree, layers));
-    let finished = Finished { plan, reused: None, placed, draft, store: store.as_ref(), reuse, clock };
+    let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
+    prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
+    let store = store.as_ref();
+    let finished = Finished { plan, root_hash, reused: None, placed, draft, beside, store, reuse, clock };
     finish(finished, output, &booting, &recipe, control, on)
-}
-
-/// What a disk is booted by, if it is to be booted.
-struct Booting {
-    prepared: Option<Prepared>,
-    /// Where that goes if it is not on the disk.
-    beside: Option<Beside>,
-}
-
-impl Booting {
-    fn prepare(
-        job: &Job,
-        output: Option<&Output>,
-        store: Option<&Store>,
-        place: &Workplace,
-        control: &Control,
-        on: Observer<'_>,
-    ) -> Result<Booting, Error> {
-        let Some(boot) = &job.boot else { return Ok(Booting { prepared: None, beside: None }) };
-        let is_direct = boot.by == BootBy::Direct;
-        let check = |output: &Output| Beside::check(&output.path, output.replace, output.sync);
-        let beside = output.filter(|_| is_direct).map(check).transpose()?;
-        let Job { source, registry, want, epoch, jobs, .. } = job;
-        let trees = Trees { source, registry, want, epoch: *epoch, jobs: *jobs, store, place, control, on };
-        let prepared = prepare(boot, job.format, &trees, on)?;
-        Ok(Booting { prepared: Some(prepared), beside })
-    }
-
-    /// Writes what goes beside the disk.
-    fn write(&self, recipe: &Recipe<'_>, control: &Control) -> Result<(), Error> {
-        match self.beside.as_ref().zip(self.prepared.as_ref()) {
-            Some((beside, boot)) => beside.write(boot, &recipe.command_line(boot), control),
-            None => Ok(()),
-        }
-    }
-
-    /// Says in a plan how the disk is booted, and that it is longer than its filesystem then.
-    fn tell(&self, plan: &mut Plan, recipe: &Recipe<'_>) -> Result<(), Error> {
-        if let Some((mut report, disk_bytes)) = recipe.booted(plan.disk_bytes)? {
-            report.directory = self.beside.as_ref().map(|beside| beside.path.clone());
-            (plan.boot, plan.disk_bytes) = (Some(report), disk_bytes);
-        }
-        Ok(())
-    }
 }
 
 /// A disk that is whole, and has no name yet.
 struct Finished<'a> {
     plan: Plan,
+    root_hash: Option<RootHash>,
     reused: Option<PathBuf>,
     /// Where it has content that is worth a note.
     placed: PlacedContent,
     draft: Draft,
+    /// Its hash tree, if that is in another file.
+    beside: Option<Draft>,
     store: Option<&'a Store>,
     reuse: Option<Reuse<'a>>,
     clock: Clock<'a>,
@@ -171,19 +162,21 @@ fn finish(
     control: &Control,
     on: Observer<'_>,
 ) -> Result<Baked, Error> {
-    let Finished { mut plan, reused, placed, draft, store, reuse, mut clock } = finished;
+    let Finished { mut plan, root_hash, reused, placed, draft, beside, store, reuse, mut clock } = finished;
     clock.next(Stage::Commit);
     let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
     let allocated_bytes = allocated(draft.file(), draft.path())?;
     draft.sync()?;
+    beside.iter().try_for_each(Draft::sync)?;
+    let hashes = beside.as_ref().map(|beside| beside.target().to_owned());
     store.iter().try_for_each(|store| store.flush())?;
     let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
-    // Whoever finds the disk finds what it is booted by.
+    // The disk last: with it, everything is there.
     booting.write(recipe, control)?;
-    control.commit(|| draft.commit())?;
+    control.commit(|| beside.map_or(Ok(()), Draft::commit).and_then(|()| draft.commit()))?;
     // What is not on stable storage may be anything after a crash, and look as it should.
     if let Some(reuse) = reuse.filter(|_| output.sync) {
-        reuse.remember(&plan, &made, &output.path, &placed, on);
+        reuse.remember(&plan, root_hash, &made, &output.path, &placed, on);
     }
     booting.tell(&mut plan, recipe)?;
     Ok(Baked {
@@ -191,10 +184,41 @@ fn finish(
         path: output.path.clone(),
         allocated_bytes,
         digest,
+        root_hash,
+        hashes,
         reused,
         unchanged: false,
         times: clock.stop(),
     })
+}
+
+/// Reads a finished disk back before it has its name, if that is wanted, and compares it with what
+/// the layers unpack to when they are unpacked once more.
+fn prove(
+    job: &Job,
+    output: &Output,
+    draft: &Draft,
+    image: &Image,
+    blobs: &dyn Blobs,
+    cx: UnpackContext<'_>,
+    clock: &mut Clock<'_>,
+) -> Result<(), Error> {
+    if !output.verify {
+        return Ok(());
+    }
+    clock.next(Stage::Compare);
+    let file = draft.file().try_clone().map_err(|source| unreadable(draft.path(), source))?;
+    let disk = Disk::of(open_made(&output.path, file, job.format.of_file())?)?;
+    let files = disk.files(&disk.filesystem(None)?)?;
+    let mut first = None;
+    let each = &mut |differing: Differing| {
+        first.get_or_insert(differing.path);
+    };
+    let (compared, _) = image_and_disk(image, blobs, cx, job.epoch, &files, &|_| true, each)?;
+    match first {
+        None => Ok(()),
+        Some(first) => Err(Error::NotProven { count: compared.differing, first }),
+    }
 }
 
 /// The disk that is to be replaced is the one that would replace it.
@@ -202,8 +226,18 @@ fn keep_existing(made: ExistingDisk, output: &Output, clock: Clock<'_>) -> Resul
     let (file, path) = (made.file(), &output.path);
     let digest = output.digest.then(|| hash(file, path)).transpose()?;
     let allocated_bytes = allocated(file, path)?;
-    let (plan, reused) = made.into_parts();
-    Ok(Baked { plan, path: path.clone(), allocated_bytes, digest, reused, unchanged: true, times: clock.stop() })
+    let (plan, root_hash, reused) = made.into_parts();
+    Ok(Baked {
+        plan,
+        path: path.clone(),
+        allocated_bytes,
+        digest,
+        root_hash,
+        hashes: None,
+        reused,
+        unchanged: true,
+        times: clock.stop(),
+    })
 }
 
 /// Says what the native engine would make of an image, without making anything; `output` is where
@@ -216,33 +250,33 @@ pub fn plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
 }
 
 fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<'_>) -> Result<Plan, Error> {
-    output.map_or(Ok(()), |output| cvbake_disk::check(&output.path, output.replace))?;
-    let store = open_existing_store(job.store.as_deref(), on)?;
-    let place = Workplace::open(store.as_ref(), None, &job.temporary, control)?;
-    let located = job.source.locate(&job.registry, store.as_ref(), on)?;
-    let way = located.way(&job.registry, job.jobs);
-    let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
+    if let Some(output) = output {
+        cvbake_disk::check(&output.path, output.replace)?;
+        let beside = job.verity.and_then(|verity| verity.path(&output.path));
+        beside.map_or(Ok(()), |path| cvbake_disk::check(&path, output.replace))?;
+    }
+    let booting = Booting::planned(job, output, control, on)?;
+    ask(job, control, on, |Asked { image, mut layers, mut clock, on }| {
+        booting.check(image)?;
+        let tree = readable(layers.merge(job.epoch)?, on);
+        job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
+        clock.next(Stage::Plan);
+        let recipe = job.recipe(layers.chain_id(), booting.prepared());
+        let layout = planned(&recipe, &layers, &tree)?;
+        let protection = recipe.protection(layout.block_count())?;
+        // Whether the format holds it.
+        recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
+        let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;
+        let mut plan = plan_of(image, &layers, &tree, &recipe, numbers);
+        booting.tell(&mut plan, &recipe)?;
+        Ok(plan)
+    })
+}
 
-    let mut clock = Clock::start(Stage::Resolve, on);
-    let tell = |event: cvbake_fetch::Event| on(event.into());
-    let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
-    let Admitted { image, pin: _pin } = admit(&*blobs, &job.want, Layer::diff_id, store.as_ref(), on)?;
-    clock.next(Stage::Unpack);
-    let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Plan)?;
-    clock.next(Stage::Merge);
-    let tree = readable(layers.merge(job.epoch)?, on);
-    clock.next(Stage::Plan);
-    let booting = Booting::prepare(job, output, store.as_ref(), &place, control, on)?;
-    let boot = booting.prepared.as_ref();
-    boot.map_or(Ok(()), |boot| boot.check(&image))?;
-    let recipe = job.recipe(layers.chain_id(), boot);
+/// The filesystem that a bake makes of a tree.
+pub(crate) fn planned(recipe: &Recipe<'_>, layers: &Layers<'_>, tree: &Tree) -> Result<Layout, Error> {
     let options = recipe.ext4_options(layers.base_pack());
-    let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
-    // Whether the format holds it.
-    recipe.container(layout.len_bytes(), layout.used_ranges())?;
-    let mut plan = plan_of(&image, &layers, &tree, &recipe, Numbers::planned(&layout));
-    booting.tell(&mut plan, &recipe)?;
-    Ok(plan)
+    Layout::plan(tree, &options).map_err(|error| layers.blame(error))
 }
 
 /// What all layers unpack to, if the image says of each what that is.
@@ -251,7 +285,7 @@ fn content(image: &Image) -> Option<Digest> {
 }
 
 /// The tree without the extended attributes that nobody could read on the disk.
-fn readable(mut tree: Tree, on: Observer<'_>) -> Tree {
+pub(crate) fn readable(mut tree: Tree, on: Observer<'_>) -> Tree {
     if let Some(LeftOut { first, kind, name, inodes }) = cvbake_ext4::leave_out_unreadable(&mut tree) {
         let others = match inodes - 1 {
             0 => String::new(),

@@ -4,12 +4,17 @@
 //! Here the environment is read and flags have names; beside it, only hints speak of these.
 
 mod advice;
+mod ask;
 mod bake;
 mod completions;
 mod config;
+mod diff;
+mod differences;
 mod disk;
 mod environment;
+mod explain;
 mod image;
+mod inspect;
 mod login;
 mod logout;
 mod man;
@@ -24,8 +29,10 @@ mod report;
 mod source;
 mod store;
 mod tags;
+mod tree;
 mod usage;
 mod values;
+mod verify;
 mod work;
 
 use std::ffi::OsString;
@@ -68,11 +75,16 @@ enum Command {
     #[command(mut_arg("source", |arg| arg.value_name("REF").help(NAME).long_help(NAME)))]
     PullAndBuild(Box<bake::Args>),
     Bake(Box<bake::Args>),
+    Tree(Box<tree::Args>),
+    Explain(Box<explain::Args>),
     Pull(Box<pull::Args>),
     Push(Box<push::Args>),
     Tags(Box<tags::Args>),
     Login(Box<login::Args>),
     Logout(logout::Args),
+    Verify(Box<verify::Args>),
+    Diff(diff::Args),
+    Inspect(Box<inspect::Args>),
     Disk(disk::Args),
     Image(image::Args),
     Store(store::Args),
@@ -96,11 +108,16 @@ pub(crate) fn main() -> ExitCode {
     let result = match command {
         Command::PullAndBuild(args) => bake::run_registry(&args, &ui),
         Command::Bake(args) => bake::run(&args, &ui),
+        Command::Tree(args) => tree::run(&args, &ui),
+        Command::Explain(args) => explain::run(&args, &ui),
         Command::Pull(args) => pull::run(&args, &ui),
         Command::Push(args) => push::run(&args, &ui),
         Command::Tags(args) => tags::run(&args, &ui),
         Command::Login(args) => login::run(&args, &ui),
         Command::Logout(args) => logout::run(&args),
+        Command::Verify(args) => verify::run(&args, &ui),
+        Command::Diff(args) => diff::run(&args, &ui),
+        Command::Inspect(args) => inspect::run(&args, &ui),
         Command::Disk(args) => disk::run(&args, &ui),
         Command::Image(args) => image::run(&args, &ui),
         Command::Store(args) => store::run(&args, &ui),
@@ -185,7 +202,11 @@ impl Command {
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
             Command::Image(args) => args.mode(),
-            Command::Disk(_)
+            Command::Tree(_) | Command::Explain(_) => ask::mode(),
+            Command::Inspect(args) => args.mode(),
+            Command::Verify(args) => args.mode(),
+            Command::Disk(args) => args.mode(),
+            Command::Diff(_)
             | Command::Tags(_)
             | Command::Login(_)
             | Command::Logout(_)

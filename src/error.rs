@@ -5,6 +5,7 @@
 //! know: that, and the exit status, is the program's matter.
 
 mod causes;
+mod inside;
 mod kind;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use cvbake_verify::{Digest, Layer, shorten};
 use crate::format::FileFormat;
 
 pub use causes::Cause;
+pub use inside::{ExtractError, InsideProblem};
 pub use kind::Kind;
 
 /// Why a bake failed.
@@ -82,6 +84,22 @@ pub enum Error {
     #[cfg(feature = "mkfs")]
     #[error(transparent)]
     Mkfs(#[from] cvbake_ext4::mkfs::Error),
+    /// A path that is not on the disk.
+    #[error("{path}: expected a file of the image, and there is none{}", layers.map(|layers| format!(", nor was there one in any of {layers} layers")).unwrap_or_default())]
+    NoSuchPath {
+        /// The path, escaped.
+        path: String,
+        /// How many layers were looked through, if they were.
+        layers: Option<usize>,
+    },
+    /// A path that leads in a circle.
+    #[error("{path}: more than {limit} symbolic links on the way")]
+    Loop {
+        /// The path, escaped.
+        path: String,
+        /// How many are followed.
+        limit: usize,
+    },
     /// The format that was asked for can't hold the filesystem.
     #[error(transparent)]
     TooLarge(#[from] cvbake_disk::TooLarge),
@@ -164,11 +182,95 @@ pub enum Error {
         /// The parent, or a parent of that.
         parent: PathBuf,
     },
+    /// A disk that would stand where one is that it is made of.
+    #[error("{} is {}, which is read: the new disk would replace it", path.display(), input.display())]
+    ReplacesInput {
+        /// Where it would be.
+        path: PathBuf,
+        /// The disk, or a parent of it.
+        input: PathBuf,
+    },
+    /// Tables that give more content than their files can have.
+    #[error("{}: its tables have more content than its files, so parts of it overlap", path.display())]
+    Overlaps {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// A disk that would become smaller, which nobody asked for.
+    #[error("{} has {len_bytes} bytes, and would become smaller", path.display())]
+    Shrinks {
+        /// The disk.
+        path: PathBuf,
+        /// How long it is.
+        len_bytes: u64,
+    },
+    /// A disk that has content behind its new end.
+    #[error("{} has content behind its new end, at offset {offset}", path.display())]
+    CutsContent {
+        /// The disk.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+    },
+    /// A length that no disk has.
+    #[error("{}: the new length is more than 2^63 bytes", path.display())]
+    TooLong {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// A disk that can't be made anew, because that would lose something.
+    #[error("{} has {what}, which a resized disk would not have", path.display())]
+    Loses {
+        /// The disk.
+        path: PathBuf,
+        /// What would be lost.
+        what: &'static str,
+    },
+    /// What is inside of a disk can't be had.
+    #[error("{}", disk.display())]
+    Inside {
+        /// The disk.
+        disk: PathBuf,
+        /// Why.
+        #[source]
+        problem: InsideProblem,
+    },
+    /// Files of a disk can't be copied out of it.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    /// The content of a file can't be compared.
+    #[error("{of}")]
+    Compare {
+        /// The disk or the image that it is of.
+        of: String,
+        /// Which file, and why.
+        #[source]
+        problem: cvbake_tree::Uncompared,
+    },
+    /// A disk that was just made is not what it should be.
+    #[error("the disk is not what it should be: {count} {} differ, the first of them {first}", if *count == 1 { "path" } else { "paths" })]
+    NotProven {
+        /// How many paths differ.
+        count: u64,
+        /// The first.
+        first: String,
+    },
     /// A path that Windows can't have.
     #[error("{} is no path of Windows, expected UTF-8 without backslashes, and no more than 32767 characters", path.display())]
     WindowsName {
         /// The path.
         path: PathBuf,
+    },
+    /// The hash tree of a disk can't be planned or written.
+    #[error(transparent)]
+    Verity(#[from] cvbake_verity::Error),
+    /// The image lacks what the place that the disk is for wants.
+    #[error("the image has neither {}, and {place} takes only images that do", one_of.join(" nor "))]
+    Lacks {
+        /// The place.
+        place: &'static str,
+        /// The paths of which one must be there.
+        one_of: &'static [&'static str],
     },
     /// The files don't fit an archive, or it can't be written.
     #[error(transparent)]

@@ -31,6 +31,16 @@ impl Format {
         }
     }
 
+    /// What a file of it is.
+    pub(crate) fn of_file(self) -> FileFormat {
+        match self {
+            Format::Raw => FileFormat::Raw,
+            Format::Qcow2 => FileFormat::Qcow2,
+            Format::Vhd(_) => FileFormat::Vhd,
+            Format::Vhdx(_) => FileFormat::Vhdx,
+        }
+    }
+
     /// Whether a file has all blocks of its disk, where the format leaves the choice.
     #[must_use]
     pub fn subformat(self) -> Option<Subformat> {

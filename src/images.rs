@@ -12,8 +12,8 @@ mod list;
 mod look;
 mod names;
 mod stream;
-mod time;
 
+pub(crate) use details::commands;
 pub use details::{Details, ImageDetails, LayerDetails, Step};
 pub use documents::RunConfig;
 pub use export::{ExportJob, Exported, Target, export};

@@ -51,10 +51,12 @@
 //! | [`fetch`] | where images come from and go to | `verify`, `hash`, `store`, `archive`, `durable` |
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
-//! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk`, `durable` |
+//! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs; blocks → tree | `tree`, `disk`, `durable` |
 //! | [`vhdx`] | the length of a disk, and which of it is written → a VHDX file, planned | `disk` |
 //! | `init` | the first program in a booted disk | |
 //! | [`booting`] | a kernel and its modules → what firmware or a hypervisor starts | `disk`, `init` |
+//! | [`verity`] | a disk → the hash tree that dm-verity checks it by, and its root hash | `disk` |
+//! | [`measure`] | a unified kernel image → what booting it leaves in a TPM | |
 //! | this one | wiring: the order ([`bake()`]), errors ([`error`]), events, and the program around it | all |
 //!
 //! # Decisions that hold everywhere
@@ -84,7 +86,10 @@ mod bake;
 mod boot;
 mod check;
 mod clock;
+pub mod compare;
+mod container;
 pub mod control;
+mod demands;
 pub mod disks;
 pub mod error;
 pub mod event;
@@ -92,10 +97,12 @@ mod everything;
 mod format;
 mod identity;
 pub mod images;
+pub mod inside;
 mod known;
 mod layers;
 mod parallel;
 mod proof;
+mod protection;
 mod pull;
 mod push;
 mod readahead;
@@ -104,7 +111,9 @@ mod report;
 mod reuse;
 mod seats;
 mod source;
+pub mod survey;
 pub mod text;
+mod whole;
 mod workplace;
 
 pub use bake::{Baked, Job, Output, bake, plan};
@@ -115,16 +124,21 @@ pub use cvbake_boot as booting;
 pub use cvbake_disk as disk;
 pub use cvbake_ext4 as ext4;
 pub use cvbake_fetch as fetch;
+pub use cvbake_measure as measure;
 pub use cvbake_rootfs as rootfs;
 pub use cvbake_store as store;
 pub use cvbake_tree as tree;
 pub use cvbake_unpack as unpack;
 pub use cvbake_verify as verify;
+pub use cvbake_verity as verity;
 pub use cvbake_vhdx as vhdx;
+pub use demands::Demands;
 pub use format::Format;
 pub use layers::KeepPacks;
+pub use protection::{HashTree, Verity};
 pub use pull::{PullJob, Pulled, pull};
 pub use push::{PushJob, PushSelect, Pushed, push};
 pub use recipe::{Engine, Ext4, Filesystem};
 pub use report::{BootReport, LayerReport, PartitionReport, Plan};
 pub use source::ImageSource;
+pub use whole::write_whole;

@@ -5,16 +5,19 @@ mod partitions;
 
 use std::ops::Range;
 
-use cvbake_disk::{Container, Subformat};
+use cvbake_disk::Container;
 use cvbake_ext4::{Inodes, Options, Size};
-use cvbake_verify::Digest;
-use cvbake_vhdx::Identity;
+use cvbake_verify::{Algorithm, Digest};
+use cvbake_verity::Identity as TreeIdentity;
 use serde::Serialize;
 
 use crate::boot::prepared::Prepared;
+use crate::container::container;
+use crate::demands::Demands;
 use crate::error::Error;
 use crate::format::Format;
 use crate::identity::uuid;
+use crate::protection::{Protection, Verity};
 
 /// Changes whenever the same layers and options give other bytes than they did.
 const GENERATION: u32 = 3;
@@ -94,6 +97,10 @@ pub(crate) struct Recipe<'j> {
     pub(crate) filesystem: &'j Filesystem,
     pub(crate) format: Format,
     pub(crate) boot: Option<&'j Prepared>,
+    /// Where its hash tree goes, if it is to have one.
+    pub(crate) verity: Option<Verity>,
+    /// What the place demands that it is for, if that is known.
+    pub(crate) demands: Option<&'j Demands>,
     /// The time of what the image gives no time, in seconds since 1970.
     pub(crate) epoch: i64,
 }
@@ -107,6 +114,11 @@ struct Written<'a> {
     content: String,
     epoch: i64,
     format: String,
+    /// Left out where there is none, so that other disks are called what they always were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    demands: Option<String>,
     filesystem: &'static str,
     engine: &'static str,
     size: String,
@@ -127,7 +139,7 @@ impl<'j> Recipe<'j> {
 
     /// The digest of all of it, as a version of the program writes it.
     fn written(&self, version: &'static str) -> Digest {
-        let Recipe { content, made, filesystem: Filesystem::Ext4(ext4), format, boot, epoch } = self;
+        let Recipe { content, made, filesystem: Filesystem::Ext4(ext4), format, boot, verity, demands, epoch } = self;
         let Ext4 { engine, size, inodes, label, uuid, hash_seed, journal } = ext4;
         let written = Written {
             version,
@@ -135,6 +147,8 @@ impl<'j> Recipe<'j> {
             content: made.unwrap_or(*content).to_string(),
             epoch: *epoch,
             format: format!("{format:?}"),
+            verity: verity.map(|verity| format!("{verity:?}")),
+            demands: demands.map(|demands| format!("{demands:?}")),
             filesystem: "ext4",
             engine: match engine {
                 Engine::Native => "native",
@@ -169,36 +183,45 @@ impl<'j> Recipe<'j> {
     /// The filesystem's identity.
     pub(crate) fn uuid(&self) -> [u8; 16] {
         let Filesystem::Ext4(ext4) = self.filesystem;
-        ext4.uuid.unwrap_or_else(|| self.derived("filesystem"))
+        ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content))
     }
 
-    /// The file for a filesystem of this length, of which these ranges are written.
-    pub(crate) fn container(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
-        match self.table(len_bytes)? {
-            None => self.file(len_bytes, used),
-            Some((boot, table)) => {
-                let disk = self.partitioned(boot, &table, len_bytes)?;
-                Ok(self.file(disk.len_bytes(), disk.used(used).into_iter())?.around(disk))
-            }
-        }
+    /// The hash tree of a filesystem of so many blocks, if there is to be one. Salt and UUID are
+    /// the content's, so that the same filesystem has the same root hash wherever its tree is.
+    pub(crate) fn protection(&self, blocks: u64) -> Result<Option<Protection>, Error> {
+        let plan = |place| {
+            let salt = Digest::for_bytes(Algorithm::Sha256, format!("cvbake salt {}", self.content).as_bytes());
+            let salt = salt.bytes().try_into().expect("SHA-256 has 32 bytes");
+            Protection::plan(place, blocks, TreeIdentity { uuid: self.derived("hash tree"), salt })
+        };
+        self.verity.map(plan).transpose()
+    }
+
+    /// How long a disk is that is to have at least this length, which may be more than that of the
+    /// filesystem.
+    pub(crate) fn disk_bytes(&self, least_bytes: u64, protection: Option<&Protection>) -> Result<u64, Error> {
+        let len_bytes = protection.map_or(least_bytes, |protection| protection.area().end.max(least_bytes));
+        self.demands.map_or(Ok(len_bytes), |demands| demands.disk_bytes(len_bytes))
+    }
+
+    /// The file for a disk of at least this length, of which the filesystem has written these
+    /// ranges, and with what comes behind it.
+    pub(crate) fn container(
+        &self,
+        least_bytes: u64,
+        protection: Option<&Protection>,
+        used: impl Iterator<Item = Range<u64>>,
+    ) -> Result<Container, Error> {
+        let len_bytes = self.disk_bytes(least_bytes, protection)?;
+        let used = used.chain(protection.map(Protection::area).filter(|area| !area.is_empty()));
+        let Some((boot, table)) = self.table(len_bytes)? else { return self.file(len_bytes, used) };
+        let disk = self.partitioned(boot, &table, len_bytes)?;
+        Ok(self.file(disk.len_bytes(), disk.used(used).into_iter())?.around(disk))
     }
 
     /// The file for a disk of this length, of which these ranges are written.
     fn file(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
-        Ok(match self.format {
-            Format::Raw => Container::raw(len_bytes),
-            Format::Qcow2 => Container::qcow2(len_bytes, used)?,
-            Format::Vhd(Subformat::Fixed) => Container::fixed_vhd(len_bytes, self.named("VHD"))?,
-            Format::Vhd(Subformat::Dynamic) => Container::dynamic_vhd(len_bytes, used, self.named("VHD"))?,
-            Format::Vhdx(options) => {
-                let identity = Identity {
-                    file_write: self.named("VHDX file"),
-                    data_write: self.named("VHDX content"),
-                    virtual_disk: self.named("VHDX disk"),
-                };
-                options.plan(len_bytes, used, &identity)?
-            }
-        })
+        container(self.format, len_bytes, used, &|purpose| self.named(purpose))
     }
 
     /// What an ext4 filesystem is planned by; `base_pack` is the one that is left as it is.
@@ -217,11 +240,29 @@ impl<'j> Recipe<'j> {
     }
 }
 
+/// The identity that a filesystem has where none is given: by what the layers unpack to.
+pub(crate) fn filesystem_uuid(content: &Digest) -> [u8; 16] {
+    uuid("filesystem", content.to_string().as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    fn plain_recipe(content: Digest, filesystem: &Filesystem) -> Recipe<'_> {
+        Recipe {
+            content,
+            made: None,
+            filesystem,
+            format: Format::Raw,
+            boot: None,
+            verity: None,
+            demands: None,
+            epoch: 0,
+        }
+    }
 
     /// Whatever differs in what is asked for is another bake.
     #[test]
@@ -243,13 +284,20 @@ mod tests {
             .iter()
             .map(|ext4| {
                 let filesystem = &Filesystem::Ext4(ext4.clone());
-                Recipe { content, made: None, filesystem, format: Format::Raw, boot: None, epoch: 0 }.key()
+                plain_recipe(content, filesystem).key()
             })
             .collect();
         let filesystem = Filesystem::default();
-        let same = Recipe { content, made: None, filesystem: &filesystem, format: Format::Raw, boot: None, epoch: 0 };
+        let same = plain_recipe(content, &filesystem);
         keys.push(Recipe { epoch: 1, ..same.clone() }.key());
         keys.push(Recipe { format: Format::Qcow2, ..same.clone() }.key());
+        for verity in [Verity::Append, Verity::Beside] {
+            keys.push(Recipe { verity: Some(verity), ..same.clone() }.key());
+        }
+        for multiple_bytes in [512, 1 << 20] {
+            let demands = &Demands { multiple_bytes, ..Demands::none("here") };
+            keys.push(Recipe { demands: Some(demands), ..same.clone() }.key());
+        }
         keys.push(Recipe { content: Digest::sha256(b"other"), ..same.clone() }.key());
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
         assert_eq!(same.key(), keys[0]);

@@ -6,6 +6,7 @@ use cvbake_verify::Digest;
 
 use crate::boot::by::BootBy;
 use crate::event::Found;
+use crate::protection::HashTree;
 
 /// What a bake makes of an image.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct Plan {
     pub free_inodes: u64,
     /// The filesystem's identity.
     pub uuid: [u8; 16],
+    /// Its hash tree, if it has one.
+    pub hash_tree: Option<HashTree>,
     /// How it is booted, if it is.
     pub boot: Option<BootReport>,
 }

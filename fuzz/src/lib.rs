@@ -9,7 +9,9 @@ pub mod archives;
 pub mod auth_file;
 pub mod challenge;
 pub mod compression;
+pub mod disk;
 pub mod documents;
+pub mod hash_tree;
 pub mod index;
 pub mod inflate;
 pub mod merge;
@@ -19,6 +21,7 @@ pub mod seeds;
 pub mod source;
 pub mod tar;
 pub mod text;
+pub mod uki;
 
 use std::io::{self, Read, Write};
 
@@ -34,7 +37,9 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("auth_file", auth_file::check),
     ("challenge", challenge::check),
     ("compression", compression::check),
+    ("disk", disk::check),
     ("documents", documents::check),
+    ("hash_tree", hash_tree::check),
     ("index", index::check),
     ("inflate", inflate::check),
     ("merge", merge::check),
@@ -43,6 +48,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("source", source::check),
     ("tar", tar::check),
     ("text", text::check),
+    ("uki", uki::check),
 ];
 
 /// A reader that gives its bytes in pieces of at most `step`: what comes over a pipe or a network.

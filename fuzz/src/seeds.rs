@@ -14,6 +14,7 @@ use cvbake_unpack::unpack;
 
 use crate::documents::{SEPARATOR, replace};
 
+mod disk;
 mod registry;
 
 /// Longer inputs cost more than they find; libFuzzer cuts them anyway.
@@ -35,6 +36,11 @@ pub fn seeds(fixtures: &Path) -> Vec<Seed> {
     let mut seeds: Vec<Seed> = texts
         .map(|&(target, name, text)| Seed { target, name: name.to_owned(), bytes: text.as_bytes().to_owned() })
         .collect();
+    for blocks in [1, 2, 3] {
+        let bytes = crate::hash_tree::seed(blocks);
+        seeds.push(Seed { target: "hash_tree", name: format!("{blocks}-blocks"), bytes });
+    }
+    seeds.push(Seed { target: "uki", name: "small".to_owned(), bytes: crate::uki::seed() });
     let mut files: Vec<PathBuf> =
         fs::read_dir(fixtures).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
     files.sort();
@@ -45,6 +51,12 @@ pub fn seeds(fixtures: &Path) -> Vec<Seed> {
                 seeds.push(Seed { target, name: format!("{}{name}", case.name), bytes: bytes.to_owned() });
             }
         };
+        for (flags, name) in [(0, ""), (1, "-without-checksums")] {
+            // Larger ones find no more.
+            if let Some(bytes) = disk::disk(&case.images, flags).filter(|bytes| bytes.len() <= 12 * 1024) {
+                seed("disk", name, &bytes);
+            }
+        }
         let mut text = Vec::new();
         for (at, layer) in case.images.images.iter().flat_map(|image| &image.layers).enumerate() {
             let name = format!("-{}", at + 1);

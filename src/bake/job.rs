@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use cvbake_verify::{Digest, Image, Want};
 
 use crate::boot::{Boot, Prepared};
+use crate::demands::Demands;
 use crate::format::Format;
 use crate::layers::{KeepPacks, Layers};
+use crate::protection::Verity;
 use crate::recipe::{Engine, Filesystem, Recipe};
 use crate::source::ImageSource;
 
@@ -27,6 +29,10 @@ pub struct Job {
     pub format: Format,
     /// How it is booted, if it is to be.
     pub boot: Option<Boot>,
+    /// Where its hash tree goes, if it is to have one.
+    pub verity: Option<Verity>,
+    /// What the place demands that it is for, if that is known.
+    pub demands: Option<Demands>,
     /// The time of what the image gives no time, in seconds since 1970.
     pub epoch: i64,
     /// Where to keep what other bakes can use; nothing is kept, nor anything kept used, if there is
@@ -54,6 +60,9 @@ pub struct Output {
     pub replace: bool,
     /// Whether to hash the finished disk.
     pub digest: bool,
+    /// Whether the finished disk is read back and compared with the image before it gets its name.
+    /// The layers are unpacked a second time for that.
+    pub verify: bool,
     /// Whether the disk is on stable storage before it gets its name, and what came into the store
     /// as well.
     pub sync: bool,
@@ -63,7 +72,7 @@ impl Output {
     /// A disk in this file, where there must be none, brought to stable storage.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Output {
-        Output { path: path.into(), replace: false, digest: false, sync: true }
+        Output { path: path.into(), replace: false, digest: false, verify: false, sync: true }
     }
 }
 
@@ -79,6 +88,8 @@ impl Job {
             filesystem: Filesystem::default(),
             format: Format::default(),
             boot: None,
+            verity: None,
+            demands: None,
             epoch: 0,
             store: None,
             temporary: std::env::temp_dir(),
@@ -90,10 +101,12 @@ impl Job {
 
     /// What it makes of content. What is not named here decides where that is had from and kept,
     /// and not what becomes of it.
-    pub(super) fn recipe<'j>(&'j self, content: Digest, boot: Option<&'j Prepared>) -> Recipe<'j> {
+    pub(crate) fn recipe<'j>(&'j self, content: Digest, boot: Option<&'j Prepared>) -> Recipe<'j> {
         let Job {
             filesystem,
             format,
+            verity,
+            demands,
             epoch,
             source: _,
             registry: _,
@@ -105,7 +118,16 @@ impl Job {
             jobs: _,
             boot: _,
         } = self;
-        Recipe { content, made: None, filesystem, format: *format, boot, epoch: *epoch }
+        Recipe {
+            content,
+            made: None,
+            filesystem,
+            format: *format,
+            boot,
+            verity: *verity,
+            demands: demands.as_ref(),
+            epoch: *epoch,
+        }
     }
 
     /// Where in the file the root filesystem begins, if it is stored in one piece.
@@ -122,6 +144,6 @@ impl Job {
 
 /// The digest that names an image; that of an image of nothing but a layer is known when the layer
 /// was read.
-pub(super) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
+pub(crate) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
     image.identity().digest().unwrap_or_else(|| layers.chain_id())
 }

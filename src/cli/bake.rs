@@ -1,9 +1,10 @@
 //! `cvbake bake`: one image becomes one disk.
 
 mod boot;
-mod format;
+pub(super) mod format;
 pub(super) mod help;
-mod output;
+pub(super) mod output;
+pub(super) mod target;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -18,7 +19,7 @@ use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
-use cvbake::{Engine, Ext4, Filesystem, ImageSource, Job, KeepPacks, Output};
+use cvbake::{Engine, Ext4, Filesystem, ImageSource, Job, KeepPacks, Output, Verity};
 
 use super::report::Report;
 use super::work::{self, Telling, allowed_jobs, nothing_written, want, watch};
@@ -140,11 +141,27 @@ pub(super) struct Args {
     #[arg(short = 'n', long, help_heading = WORK)]
     dry_run: bool,
 
+    /// Make the disk as the place takes it where it is to be used
+    ///
+    /// This sets the format and whatever else that place demands, and refuses options that it would
+    /// not take. --dry-run shows what is set; docs/targets.md says why.
+    #[arg(long, value_enum, value_name = "TARGET", help_heading = format::HEADING)]
+    target: Option<target::Target>,
+
     #[command(flatten)]
     boot: boot::BootArgs,
 
     #[command(flatten)]
     format: format::FormatArgs,
+
+    /// Add a hash tree, by which dm-verity checks all that is read: append (the default), beside
+    ///
+    /// With append, the tree is behind the filesystem on the same disk; with beside, in the file
+    /// DISK.verity. The root hash is printed. Nobody can write to such a disk, so without other
+    /// options it is as small as possible and has no journal.
+    #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "append")]
+    #[arg(hide_possible_values = true, help_heading = FILESYSTEM)]
+    verity: Option<VerityName>,
 
     #[command(flatten)]
     registry: registry::Args,
@@ -160,6 +177,13 @@ pub(super) struct Args {
     /// Report the SHA-256 of the disk
     #[arg(long, help_heading = work::OUTPUT)]
     digest: bool,
+
+    /// Read the finished disk back and compare it with the image before it gets its name
+    ///
+    /// Every path, attribute and byte is compared, as by cvbake verify. The layers are unpacked
+    /// once more for that, so the bake takes about twice as long.
+    #[arg(long, help_heading = work::OUTPUT)]
+    verify: bool,
 
     #[command(flatten)]
     telling: Telling,
@@ -186,6 +210,15 @@ enum SyncDisk {
     Always,
     /// Return before the data is on stable storage
     Never,
+}
+
+/// Where a hash tree goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum VerityName {
+    /// Behind the filesystem
+    Append,
+    /// Into another file
+    Beside,
 }
 
 /// What writes the filesystem.
@@ -228,8 +261,14 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         });
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
-    job.format = args.format.format(output)?;
     job.boot = args.boot.boot(&job.source)?;
+    args.boot.check(args.verity.is_some(), args.target)?;
+    job.format = args.format.format(output, args.target)?;
+    if let Some(target) = args.target {
+        target.check_disk(args.size, args.verity.is_some())?;
+        job.demands = Some(target.demands());
+        target.lacking().for_each(|lacking| ui.on(&Event::Warning(format!("the disk has {lacking}"))));
+    }
     let outcome = output.filter(|_| !args.dry_run).map(nothing_written);
     let report = args.bake(&job, output, watch(ui, outcome), &|event| ui.on(&event))?;
     ui.finish();
@@ -250,12 +289,13 @@ impl Args {
         let output = output.map(|path| {
             let mut output = Output::new(path);
             (output.replace, output.digest, output.sync) = (self.force, self.digest, sync);
+            output.verify = self.verify;
             output
         });
         match output {
             Some(output) if !self.dry_run => {
                 let baked = cvbake::bake(job, &output, control, on)?;
-                let mut report = Report::baked(&baked, job.format, engine);
+                let mut report = Report::baked(&baked, job.format, self.target, engine);
                 if let (Some(store), Some(bytes)) = (&job.store, self.max_store_size) {
                     let layers = baked.plan.layers.iter().flat_map(|layer| [layer.digest, Some(layer.diff_id)]);
                     let used = layers.chain([Some(baked.plan.image)]).flatten();
@@ -266,7 +306,8 @@ impl Args {
             }
             output => {
                 let path = output.as_ref().map(|output| output.path.display().to_string());
-                Ok(Report::planned(&cvbake::plan(job, output.as_ref(), control, on)?, path, job.format, engine))
+                let plan = cvbake::plan(job, output.as_ref(), control, on)?;
+                Ok(Report::planned(&plan, path, job.format, self.target, engine))
             }
         }
     }
@@ -277,13 +318,18 @@ impl Args {
         job.want = want(self.platform.as_ref());
         job.filesystem = Filesystem::Ext4(Ext4 {
             engine: self.engine()?,
-            size: self.size,
+            // A disk that nobody writes to needs no room, nor what keeps writing safe.
+            size: if self.verity.is_some() && self.size == Size::Auto { Size::Min } else { self.size },
             inodes: self.inodes,
             label: self.label.clone(),
             uuid: self.uuid,
             hash_seed: self.hash_seed,
             // A file or a variable may have set the one, and an argument the other.
-            journal: self.journal || !self.no_journal,
+            journal: self.journal || !(self.no_journal || self.verity.is_some()),
+        });
+        job.verity = self.verity.map(|name| match name {
+            VerityName::Append => Verity::Append,
+            VerityName::Beside => Verity::Beside,
         });
         job.epoch = environment::epoch()?;
         job.store = self.store(on)?;
@@ -346,7 +392,7 @@ impl Args {
 }
 
 /// Whether a store can't be there for this user.
-fn is_no_place(error: &StoreError) -> bool {
+pub(super) fn is_no_place(error: &StoreError) -> bool {
     use std::io::ErrorKind as Io;
     match error {
         StoreError::Foreign { .. } => true,

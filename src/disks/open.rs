@@ -139,7 +139,15 @@ impl OpenDisk {
 /// # Errors
 /// When one of the files is not as it should be, or is not the parent that it was.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<OpenDisk, Error> {
-    let chain = chain(path, options)?;
+    of_chain(chain(path, options)?)
+}
+
+/// Opens a disk that was just made, and has no parent.
+pub(crate) fn open_made(path: &Path, file: File, format: FileFormat) -> Result<OpenDisk, Error> {
+    of_chain(vec![read_file(path, file, Some(format), None)?])
+}
+
+fn of_chain(chain: Vec<ChainFile>) -> Result<OpenDisk, Error> {
     let mut disk: Option<Arc<dyn ReadAt>> = None;
     for one in chain.iter().rev() {
         let wrong = |source| read_format(one, None, source);
@@ -266,14 +274,27 @@ fn parent_place(child: &ChainFile, place: &Place) -> Result<Place, Error> {
     found.map_err(|(path, source)| open_failed(&path, Some(&child.path), source))
 }
 
+/// The file that was named, and what it is: nothing of it was read but what says that.
+pub(super) fn first(path: &Path, options: &OpenOptions) -> Result<(FileFormat, File), Error> {
+    let failed = |source| open_failed(path, None, source);
+    let file = Place::named(path).and_then(|place| place.open()).map_err(failed)?;
+    let format = options.format.map_or_else(|| format_of_content(&file), Ok).map_err(failed)?;
+    Ok((format, file))
+}
+
 /// Opens a file and reads what it says of itself.
 fn read(place: &Place, format: Option<FileFormat>, child: Option<&Path>) -> Result<ChainFile, Error> {
     let failed = |source| open_failed(place.path(), child, source);
-    let file = place.open().map_err(failed)?;
+    read_file(place.path(), place.open().map_err(failed)?, format, child)
+}
+
+/// The same of a file that is open.
+fn read_file(path: &Path, file: File, format: Option<FileFormat>, child: Option<&Path>) -> Result<ChainFile, Error> {
+    let failed = |source| open_failed(path, child, source);
     let metadata = file.metadata().map_err(failed)?;
     let format = format.map_or_else(|| format_of_content(&file), Ok).map_err(failed)?;
     let mut one = ChainFile {
-        path: place.path().to_owned(),
+        path: path.to_owned(),
         info: FileInfo::Raw,
         file_bytes: metadata.len(),
         allocated_bytes: metadata.blocks().saturating_mul(ST_BLOCKS),
@@ -283,13 +304,13 @@ fn read(place: &Place, format: Option<FileFormat>, child: Option<&Path>) -> Resu
     one.info = match format {
         FileFormat::Raw => FileInfo::Raw,
         FileFormat::Qcow2 => {
-            FileInfo::Qcow2(qcow2::Info::read(&one.file).map_err(|source| wrong_format(place, child, format, source))?)
+            FileInfo::Qcow2(qcow2::Info::read(&one.file).map_err(|source| wrong_format(path, child, format, source))?)
         }
         FileFormat::Vhd => {
-            FileInfo::Vhd(vhd::Info::read(&one.file).map_err(|source| wrong_format(place, child, format, source))?)
+            FileInfo::Vhd(vhd::Info::read(&one.file).map_err(|source| wrong_format(path, child, format, source))?)
         }
         FileFormat::Vhdx => FileInfo::Vhdx(vhdx::Info::read(&one.file).map_err(|source| Error::ReadDisk {
-            path: place.path().to_owned(),
+            path: path.to_owned(),
             child: child.map(Path::to_owned),
             source,
         })?),
@@ -297,8 +318,8 @@ fn read(place: &Place, format: Option<FileFormat>, child: Option<&Path>) -> Resu
     Ok(one)
 }
 
-fn wrong_format(place: &Place, child: Option<&Path>, format: FileFormat, source: cvbake_disk::FormatError) -> Error {
-    Error::ReadFormat { path: place.path().to_owned(), child: child.map(Path::to_owned), format, source }
+fn wrong_format(path: &Path, child: Option<&Path>, format: FileFormat, source: cvbake_disk::FormatError) -> Error {
+    Error::ReadFormat { path: path.to_owned(), child: child.map(Path::to_owned), format, source }
 }
 
 fn read_format(one: &ChainFile, child: Option<&Path>, source: cvbake_disk::FormatError) -> Error {

@@ -37,6 +37,9 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Disk(error) => Some(error),
             Error::Store(error) => Some(error),
             Error::ReadDisk { source, .. } => Some(source),
+            Error::Inside { problem, .. } => Some(problem),
+            Error::Extract(error) => Some(error),
+            Error::Compare { problem, .. } => Some(problem),
             Error::ReadFormat { source, .. } => Some(source),
             Error::DiskContent(error) => Some(error),
             Error::Scratch { source, .. } | Error::Tell { source } | Error::OpenDisk { source, .. } => {
@@ -47,28 +50,42 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Boot(error) => Some(error),
             Error::Esp(error) => Some(error),
             Error::Partitions(error) => Some(error),
+            Error::Verity(error) => Some(error),
             Error::NotInRegistry
             | Error::NoTarget { .. }
+            | Error::Lacks { .. }
             | Error::Chain { .. }
             | Error::WindowsName { .. }
             | Error::StubMissing { .. }
             | Error::KernelArchitecture { .. }
             | Error::ReplacesParent { .. }
+            | Error::ReplacesInput { .. }
+            | Error::Overlaps { .. }
+            | Error::Shrinks { .. }
+            | Error::CutsContent { .. }
+            | Error::TooLong { .. }
+            | Error::Loses { .. }
             | Error::NoSuchImage { .. }
             | Error::AmbiguousImage { .. }
             | Error::NoManifest { .. }
+            | Error::NoSuchPath { .. }
+            | Error::Loop { .. }
             | Error::Incomplete { .. }
             | Error::PlatformNotStored { .. }
             | Error::SeveralNames { .. }
             | Error::InUse { .. }
             | Error::ImageName { .. }
             | Error::Unnamed { .. }
+            | Error::NotProven { .. }
             | Error::Unread
             | Error::Cancelled => None,
         };
     }
     #[cfg(feature = "mkfs")]
     if let Some(cvbake_ext4::mkfs::Error::Plan(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(cvbake_verity::Error::Write(error)) = cause.downcast_ref() {
         return Some(error);
     }
     if let Some(cvbake_unpack::Error::Archive(error)) = cause.downcast_ref() {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use cvbake_fetch::Problem;
 
-use super::Error;
 use super::causes::Cause;
+use super::{Error, ExtractError};
 
 /// What went wrong, roughly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Kind {
     Program,
     /// A registry can't be reached, or does not do what registries do.
     Network,
+    /// A disk is not what it was compared with.
+    Differs,
     /// Nobody reads the stream that is the result.
     Unread,
 }
@@ -152,7 +154,7 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
     if let Some(error) = cause.downcast_ref::<cvbake_ext4::mkfs::Error>() {
         return of_mkfs(error);
     }
-    if cause.is::<cvbake_disk::Error>() {
+    if cause.is::<cvbake_disk::Error>() || cause.is::<cvbake_verity::Error>() {
         return Some(Kind::Output);
     }
     cause.downcast_ref().map(of_store)
@@ -160,21 +162,31 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::Partitions(_)
-        | Error::Esp(cvbake_disk::fat::Error::NoRoom { .. })
-        | Error::TooLarge(_)
-        | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::Partitions(_) | Error::Esp(cvbake_disk::fat::Error::NoRoom { .. }) => Some(Kind::Fit),
         Error::Boot(cvbake_boot::Error::CommandLine { .. }) | Error::Esp(_) => Some(Kind::Usage),
         Error::Boot(cvbake_boot::Error::NoInit { .. }) => Some(Kind::Program),
         Error::Boot(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => Some(Kind::Source),
+        Error::CutsContent { .. }
+        | Error::Lacks { .. }
+        | Error::TooLarge(_)
+        | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
+        Error::Extract(ExtractError::Disk(_)) => Some(Kind::Source),
+        Error::Extract(_) => Some(Kind::Output),
+        Error::NotProven { .. } => Some(Kind::Differs),
         Error::ReadDisk { .. }
         | Error::ReadFormat { .. }
         | Error::OpenDisk { .. }
         | Error::DiskContent(_)
+        | Error::Overlaps { .. }
         | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
         | Error::ReplacesParent { .. }
+        | Error::ReplacesInput { .. }
+        | Error::Shrinks { .. }
+        | Error::TooLong { .. }
+        | Error::Loses { .. }
         | Error::NotInRegistry
         | Error::NoTarget { .. }
         | Error::SeveralNames { .. }
@@ -185,7 +197,9 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::AmbiguousImage { .. }
         | Error::Incomplete { .. }
         | Error::PlatformNotStored { .. }
-        | Error::NoManifest { .. } => Some(Kind::Source),
+        | Error::NoManifest { .. }
+        | Error::NoSuchPath { .. }
+        | Error::Loop { .. } => Some(Kind::Source),
         Error::Unread => Some(Kind::Unread),
         Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
         _ => None,

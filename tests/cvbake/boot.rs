@@ -328,6 +328,8 @@ fn what_is_wrong_is_said_and_nothing_is_left() {
     for (args, code, problem, hint) in [
         (&["--kernel", "x"][..], 2, "--kernel is for disks that boot", "add --boot uefi"),
         (&["--boot", "direct", "--stub", "x"], 2, "--stub is for disks that UEFI boots", "choose --boot uefi"),
+        (&["--boot", "direct", "--verity"], 2, "--boot does not set up the hash tree", "leave out"),
+        (&["--boot", "uefi", "--target", "wsl"], 2, "WSL takes a disk without partitions", "leave out --boot"),
         (&["--boot", "direct"], 3, "has no kernel: expected kernel, boot/vmlinuz*", "--kernel FILE"),
         (&["--boot", "direct", "--kernel", &text], 3, "is no kernel: it has no signature of one", "--kernel FILE"),
         (&["--boot", "direct", "--kernel", &nowhere], 3, "cannot read", ""),

@@ -8,6 +8,7 @@ use cvbake::fetch::{Source, TarSource};
 use cvbake::{Boot, BootBy, ImageSource, KernelSource};
 
 use super::help;
+use super::target::Target;
 use crate::cli::{source, values};
 use crate::failure::Failure;
 
@@ -107,6 +108,25 @@ impl BootArgs {
         boot.append = self.append.clone().unwrap_or_default();
         boot.esp_bytes = self.esp_size;
         Ok(Some(boot))
+    }
+
+    /// Refuses what does not go together with other options.
+    pub(super) fn check(&self, has_hash_tree: bool, target: Option<Target>) -> Result<(), Failure> {
+        let wrong = |problem: &str, hint: &str| {
+            Err(Failure::Usage { problem: problem.to_owned(), hint: Some(hint.to_owned()) })
+        };
+        match (self.boot, target) {
+            (How::None, _) => Ok(()),
+            _ if has_hash_tree => wrong(
+                "--boot does not set up the hash tree of --verity: the initramfs looks for one in a partition of its own",
+                "leave out --boot or --verity",
+            ),
+            (How::Uefi, Some(Target::Wsl)) => wrong(
+                "WSL takes a disk without partitions, and --boot uefi makes some",
+                "leave out --boot: WSL has a kernel",
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn kernel(&self, image: &ImageSource) -> Result<KernelSource, Failure> {

@@ -16,6 +16,7 @@
 //! [`Window`](crate::Window), known before anything is planned; one that maps blocks has neither.
 
 mod qcow2;
+pub(crate) mod read_back;
 mod vhd;
 
 use std::fs::File;
