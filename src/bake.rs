@@ -1,6 +1,7 @@
 //! The pipeline: the only file that knows the order of the stages.
 
 mod ask;
+mod booting;
 mod job;
 #[cfg(feature = "mkfs")]
 mod mkfs;
@@ -18,6 +19,7 @@ use cvbake_tree::Tree;
 use cvbake_verify::{Algorithm, Blobs, Digest, Hasher, Image, Layer, chain_id};
 use cvbake_verity::RootHash;
 
+use self::booting::Booting;
 use self::plan::{Numbers, plan_of};
 use self::write::{Writing, Written};
 use crate::clock::Clock;
@@ -60,7 +62,9 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     store.iter().for_each(|store| store.set_durable(output.sync));
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, control)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
-    let window = job.format.base().map(|base| draft.window(base));
+    let booting = Booting::prepare(job, Some(output), store.as_ref(), &place, control, on)?;
+    let boot = booting.prepared();
+    let window = job.base().map(|base| draft.window(base));
     let disk = window.filter(|_| *job.engine() == Engine::Native);
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
@@ -69,10 +73,11 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
     let Admitted { image, pin: _pin } = admit(&*blobs, &job.want, Layer::diff_id, store.as_ref(), on)?;
+    booting.check(&image)?;
     let known = content(&image).zip(store.as_ref().filter(|_| *job.engine() == Engine::Native));
     let reuse = known.map(|(content, store)| {
         let wanted = job.reuse && job.keep_packs != KeepPacks::Always;
-        Reuse::new(&job.recipe(content), &image, store, wanted, located.is_in_registry())
+        Reuse::new(&job.recipe(content, boot), &image, store, wanted, located.is_in_registry())
     });
     // The hash tree in another file may be anywhere, and anything.
     let findable = reuse.as_ref().filter(|_| beside.is_none());
@@ -80,7 +85,11 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     if let Some(made) = made {
         if output.replace && made.is_at(&output.path) && !output.verify {
             store.iter().try_for_each(Store::flush)?;
-            return keep_existing(made, output, clock);
+            let content = content(&image).expect("what is known has one");
+            booting.write(&job.recipe(content, boot), control)?;
+            let mut baked = keep_existing(made, output, clock)?;
+            booting.tell(&mut baked.plan, &job.recipe(content, boot))?;
+            return Ok(baked);
         }
         clock.next(Stage::Write);
         if made.copy_to(&draft, on)? {
@@ -88,9 +97,10 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
             prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
             let placed = made.placed_content();
             let (plan, root_hash, reused) = made.into_parts();
+            let recipe = job.recipe(content(&image).expect("what is known has one"), boot);
             let finished =
                 Finished { plan, root_hash, reused, placed, draft, beside, store: store.as_ref(), reuse, clock };
-            return finish(finished, output, control, on);
+            return finish(finished, output, &booting, &recipe, control, on);
         }
     }
     clock.next(Stage::Unpack);
@@ -99,7 +109,7 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let tree = readable(layers.merge(job.epoch)?, on);
     job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
     clock.next(Stage::Plan);
-    let recipe = job.recipe(layers.chain_id());
+    let recipe = job.recipe(layers.chain_id(), boot);
     let options = recipe.ext4_options(layers.base_pack());
     let writing = Writing {
         recipe: &recipe,
@@ -125,7 +135,7 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
     let store = store.as_ref();
     let finished = Finished { plan, root_hash, reused: None, placed, draft, beside, store, reuse, clock };
-    finish(finished, output, control, on)
+    finish(finished, output, &booting, &recipe, control, on)
 }
 
 /// A disk that is whole, and has no name yet.
@@ -144,8 +154,15 @@ struct Finished<'a> {
 }
 
 /// Gives a disk its name.
-fn finish(finished: Finished<'_>, output: &Output, control: &Control, on: Observer<'_>) -> Result<Baked, Error> {
-    let Finished { plan, root_hash, reused, placed, draft, beside, store, reuse, mut clock } = finished;
+fn finish(
+    finished: Finished<'_>,
+    output: &Output,
+    booting: &Booting,
+    recipe: &Recipe<'_>,
+    control: &Control,
+    on: Observer<'_>,
+) -> Result<Baked, Error> {
+    let Finished { mut plan, root_hash, reused, placed, draft, beside, store, reuse, mut clock } = finished;
     clock.next(Stage::Commit);
     let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
     let allocated_bytes = allocated(draft.file(), draft.path())?;
@@ -155,11 +172,13 @@ fn finish(finished: Finished<'_>, output: &Output, control: &Control, on: Observ
     store.iter().try_for_each(|store| store.flush())?;
     let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
     // The disk last: with it, everything is there.
+    booting.write(recipe, control)?;
     control.commit(|| beside.map_or(Ok(()), Draft::commit).and_then(|()| draft.commit()))?;
     // What is not on stable storage may be anything after a crash, and look as it should.
     if let Some(reuse) = reuse.filter(|_| output.sync) {
         reuse.remember(&plan, root_hash, &made, &output.path, &placed, on);
     }
+    booting.tell(&mut plan, recipe)?;
     Ok(Baked {
         plan,
         path: output.path.clone(),
@@ -236,17 +255,21 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
         let beside = job.verity.and_then(|verity| verity.path(&output.path));
         beside.map_or(Ok(()), |path| cvbake_disk::check(&path, output.replace))?;
     }
+    let booting = Booting::planned(job, output, control, on)?;
     ask(job, control, on, |Asked { image, mut layers, mut clock, on }| {
+        booting.check(image)?;
         let tree = readable(layers.merge(job.epoch)?, on);
         job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
         clock.next(Stage::Plan);
-        let recipe = job.recipe(layers.chain_id());
+        let recipe = job.recipe(layers.chain_id(), booting.prepared());
         let layout = planned(&recipe, &layers, &tree)?;
         let protection = recipe.protection(layout.block_count())?;
         // Whether the format holds it.
         recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
         let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;
-        Ok(plan_of(image, &layers, &tree, &recipe, numbers))
+        let mut plan = plan_of(image, &layers, &tree, &recipe, numbers);
+        booting.tell(&mut plan, &recipe)?;
+        Ok(plan)
     })
 }
 

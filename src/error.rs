@@ -106,6 +106,31 @@ pub enum Error {
     /// The same of a VHDX file.
     #[error(transparent)]
     Vhdx(#[from] cvbake_vhdx::Error),
+    /// There is nothing to boot a disk by, or it can't be used.
+    #[error(transparent)]
+    Boot(#[from] cvbake_boot::Error),
+    /// The boot partition does not hold what it must.
+    #[error("the boot partition")]
+    Esp(#[from] cvbake_disk::fat::Error),
+    /// There is no table for the partitions.
+    #[error(transparent)]
+    Partitions(#[from] cvbake_disk::gpt::Error),
+    /// There is no stub to start a kernel with from UEFI.
+    #[error("there is no stub for UEFI: expected {path} in the image or on this machine")]
+    StubMissing {
+        /// Where it would be.
+        path: String,
+    },
+    /// The kernel and the image are for different processors.
+    #[error("{kernel} is a kernel for {expected}, and the image is for {found}")]
+    KernelArchitecture {
+        /// The kernel's file.
+        kernel: String,
+        /// What it is for.
+        expected: &'static str,
+        /// What the image is for.
+        found: String,
+    },
     /// A file that is to be read as a disk, and is none.
     #[error("cannot read {}{} as a VHDX", path.display(), parent_of(child.as_deref()))]
     ReadDisk {

@@ -3,6 +3,7 @@
 //! The parts of a hint are separated by semicolons, and each makes sense without the others: the
 //! command line leaves out those about options that its command does not have.
 
+mod boot;
 mod finding;
 mod format;
 mod registry;
@@ -225,6 +226,9 @@ fn of_ours(error: &Error) -> Option<String> {
             }
             _ => "give it a name after the source, such as team/app:v1".to_owned(),
         }),
+        Error::Boot(_) | Error::Esp(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => {
+            boot::of(error).map(str::to_owned)
+        }
         Error::TooLarge(_)
         | Error::Vhdx(_)
         | Error::ReadDisk { .. }

@@ -53,6 +53,8 @@
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs; blocks → tree | `tree`, `disk`, `durable` |
 //! | [`vhdx`] | the length of a disk, and which of it is written → a VHDX file, planned | `disk` |
+//! | `init` | the first program in a booted disk | |
+//! | [`booting`] | a kernel and its modules → what firmware or a hypervisor starts | `disk`, `init` |
 //! | [`verity`] | a disk → the hash tree that dm-verity checks it by, and its root hash | `disk` |
 //! | [`measure`] | a unified kernel image → what booting it leaves in a TPM | |
 //! | this one | wiring: the order ([`bake()`]), errors ([`error`]), events, and the program around it | all |
@@ -81,6 +83,7 @@
 #![forbid(unsafe_code)]
 
 mod bake;
+mod boot;
 mod check;
 mod clock;
 pub mod compare;
@@ -114,8 +117,10 @@ mod whole;
 mod workplace;
 
 pub use bake::{Baked, Job, Output, bake, plan};
+pub use boot::{Boot, BootBy, KernelSource};
 pub use check::{Checked, check};
 pub use cvbake_archive as archive;
+pub use cvbake_boot as booting;
 pub use cvbake_disk as disk;
 pub use cvbake_ext4 as ext4;
 pub use cvbake_fetch as fetch;
@@ -134,6 +139,6 @@ pub use protection::{HashTree, Verity};
 pub use pull::{PullJob, Pulled, pull};
 pub use push::{PushJob, PushSelect, Pushed, push};
 pub use recipe::{Engine, Ext4, Filesystem};
-pub use report::{LayerReport, Plan};
+pub use report::{BootReport, LayerReport, PartitionReport, Plan};
 pub use source::ImageSource;
 pub use whole::write_whole;

@@ -1,6 +1,8 @@
 //! What a bake makes, in one value: the content and everything else that the bytes of the disk are
 //! a function of. What names a bake, what is derived and what is planned comes from it.
 
+mod partitions;
+
 use std::ops::Range;
 
 use cvbake_disk::Container;
@@ -9,6 +11,7 @@ use cvbake_verify::{Algorithm, Digest};
 use cvbake_verity::Identity as TreeIdentity;
 use serde::Serialize;
 
+use crate::boot::prepared::Prepared;
 use crate::container::container;
 use crate::demands::Demands;
 use crate::error::Error;
@@ -81,7 +84,7 @@ pub enum Engine {
 }
 
 /// What a bake makes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Recipe<'j> {
     /// What the layers unpack to, all together: the ChainID of the image specification.
     ///
@@ -89,8 +92,11 @@ pub(crate) struct Recipe<'j> {
     /// were compressed, and an image that is imported, pushed or compressed in another way stays
     /// the same files.
     pub(crate) content: Digest,
+    /// The filesystem itself, where it is no function of the content.
+    pub(crate) made: Option<Digest>,
     pub(crate) filesystem: &'j Filesystem,
     pub(crate) format: Format,
+    pub(crate) boot: Option<&'j Prepared>,
     /// Where its hash tree goes, if it is to have one.
     pub(crate) verity: Option<Verity>,
     /// What the place demands that it is for, if that is known.
@@ -121,9 +127,11 @@ struct Written<'a> {
     uuid: &'a Option<[u8; 16]>,
     hash_seed: &'a Option<[u8; 16]>,
     journal: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
 }
 
-impl Recipe<'_> {
+impl<'j> Recipe<'j> {
     /// What names the bake.
     pub(crate) fn key(&self) -> Digest {
         self.written(env!("CARGO_PKG_VERSION"))
@@ -131,12 +139,12 @@ impl Recipe<'_> {
 
     /// The digest of all of it, as a version of the program writes it.
     fn written(&self, version: &'static str) -> Digest {
-        let Recipe { content, filesystem: Filesystem::Ext4(ext4), format, verity, demands, epoch } = self;
+        let Recipe { content, made, filesystem: Filesystem::Ext4(ext4), format, boot, verity, demands, epoch } = self;
         let Ext4 { engine, size, inodes, label, uuid, hash_seed, journal } = ext4;
         let written = Written {
             version,
             generation: GENERATION,
-            content: content.to_string(),
+            content: made.unwrap_or(*content).to_string(),
             epoch: *epoch,
             format: format!("{format:?}"),
             verity: verity.map(|verity| format!("{verity:?}")),
@@ -154,13 +162,14 @@ impl Recipe<'_> {
             uuid,
             hash_seed,
             journal: *journal,
+            boot: boot.map(|boot| boot.key.to_string()),
         };
         let text = serde_json::to_vec(&written).expect("texts and numbers");
         Digest::sha256(&text)
     }
 
     /// A UUID that is a function of the content, and of what it is for.
-    fn derived(&self, purpose: &str) -> [u8; 16] {
+    pub(crate) fn derived(&self, purpose: &str) -> [u8; 16] {
         uuid(purpose, self.content.to_string().as_bytes())
     }
 
@@ -205,6 +214,13 @@ impl Recipe<'_> {
     ) -> Result<Container, Error> {
         let len_bytes = self.disk_bytes(least_bytes, protection)?;
         let used = used.chain(protection.map(Protection::area).filter(|area| !area.is_empty()));
+        let Some((boot, table)) = self.table(len_bytes)? else { return self.file(len_bytes, used) };
+        let disk = self.partitioned(boot, &table, len_bytes)?;
+        Ok(self.file(disk.len_bytes(), disk.used(used).into_iter())?.around(disk))
+    }
+
+    /// The file for a disk of this length, of which these ranges are written.
+    fn file(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
         container(self.format, len_bytes, used, &|purpose| self.named(purpose))
     }
 
@@ -236,7 +252,16 @@ mod tests {
     use super::*;
 
     fn plain_recipe(content: Digest, filesystem: &Filesystem) -> Recipe<'_> {
-        Recipe { content, filesystem, format: Format::Raw, verity: None, demands: None, epoch: 0 }
+        Recipe {
+            content,
+            made: None,
+            filesystem,
+            format: Format::Raw,
+            boot: None,
+            verity: None,
+            demands: None,
+            epoch: 0,
+        }
     }
 
     /// Whatever differs in what is asked for is another bake.

@@ -142,7 +142,7 @@ pub fn draw(job: &Job, control: &Control, on: Observer<'_>) -> Result<Drawn, Err
     let drawn = ask(job, control, on, |mut asked| {
         let survey = Survey::of(job, &asked)?;
         asked.clock.next(Stage::Plan);
-        let recipe = job.recipe(asked.layers.chain_id());
+        let recipe = job.recipe(asked.layers.chain_id(), None);
         let layout = planned(&recipe, &asked.layers, &survey.tree)?;
         Ok(Drawn { regions: layout.regions(), disk_bytes: layout.len_bytes(), survey })
     });

@@ -147,6 +147,13 @@ fn acts(character: char, before: Option<char>) -> bool {
     }
 }
 
+/// A UUID in its usual form.
+#[must_use]
+pub fn uuid(uuid: [u8; 16]) -> String {
+    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -92,6 +92,6 @@ fn named_by<'r>(recipe: &Recipe<'r>, filesystem: &File, path: &Path, len_bytes: 
             hasher.update(bytes);
         }
     }
-    recipe.content = hasher.finish();
+    recipe.made = Some(hasher.finish());
     Ok(recipe)
 }

@@ -1,5 +1,6 @@
 //! `cvbake bake`: one image becomes one disk.
 
+mod boot;
 pub(super) mod format;
 pub(super) mod help;
 pub(super) mod output;
@@ -28,9 +29,9 @@ use crate::ui::{Mode, Ui};
 
 /// Bake an image into a disk
 ///
-/// The disk is a file with a single ext4 filesystem and no partition table, raw or in another
-/// format. It keeps everything in the image: owners, modes, times to the nanosecond, devices, hard
-/// links, extended attributes, capabilities and access control lists.
+/// The disk is a file with a single ext4 filesystem and, without --boot uefi, no partition table,
+/// raw or in another format. It keeps everything in the image: owners, modes, times to the
+/// nanosecond, devices, hard links, extended attributes, capabilities and access control lists.
 /// This takes no root, no mount and no daemon. The same image and options give the same bytes, on
 /// any machine and at any time.
 ///
@@ -148,6 +149,9 @@ pub(super) struct Args {
     target: Option<target::Target>,
 
     #[command(flatten)]
+    boot: boot::BootArgs,
+
+    #[command(flatten)]
     format: format::FormatArgs,
 
     /// Add a hash tree, by which dm-verity checks all that is read: append (the default), beside
@@ -257,6 +261,8 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         });
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
+    job.boot = args.boot.boot(&job.source)?;
+    args.boot.check(args.verity.is_some(), args.target)?;
     job.format = args.format.format(output, args.target)?;
     if let Some(target) = args.target {
         target.check_disk(args.size, args.verity.is_some())?;

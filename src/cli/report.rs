@@ -1,5 +1,7 @@
 //! The result: a JSON object, or a few lines for people.
 
+mod boot;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -38,6 +40,8 @@ pub(super) struct Report {
     pub(super) pruned: Option<Pruned>,
     times_ms: serde_json::Map<String, serde_json::Value>,
     engine: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot: Option<boot::Boot>,
     dry_run: bool,
 }
 
@@ -118,6 +122,7 @@ impl Report {
             pruned: None,
             times_ms: serde_json::Map::new(),
             engine,
+            boot: plan.boot.as_ref().map(boot::Boot::new),
             dry_run: true,
         }
     }
@@ -176,6 +181,7 @@ impl Report {
             put("copied", &format!("from {reused}"));
         }
         put("uuid", &self.disk.uuid);
+        self.boot.iter().for_each(|boot| boot.text(&mut put));
         if let Some(sha256) = &self.disk.sha256 {
             put("sha256", sha256);
         }
@@ -301,6 +307,7 @@ mod tests {
             pruned: None,
             times_ms: [("unpack".to_owned(), milliseconds(Duration::from_micros(1500)))].into_iter().collect(),
             engine: "native",
+            boot: None,
             dry_run,
         }
     }

@@ -58,6 +58,16 @@ pub(super) fn block_size(text: &str) -> Result<u32, String> {
     size.ok_or_else(|| expected(format!("{text:?} is no size of a block")))
 }
 
+/// The size of a partition: `256M`.
+pub(super) fn partition_size(text: &str) -> Result<u64, String> {
+    /// FAT32 has no larger ones.
+    const MAX: u64 = 1 << 40;
+    match bytes(text) {
+        Ok(size) if (1..=MAX).contains(&size) => Ok(size),
+        _ => Err(format!("{text:?} is no size of a partition, expected one such as 256M")),
+    }
+}
+
 /// A path of Windows from the root, in its long form: `\\\\?\\C:\\disks\\parent.vhdx`.
 pub(super) fn win32_path(text: &str) -> Result<String, String> {
     let is_long = text.strip_prefix(r"\\?\").is_some_and(|rest| rest.contains('\\') && !rest.contains('/'));
@@ -199,8 +209,7 @@ pub(super) fn uuid(text: &str) -> Result<[u8; 16], String> {
 
 /// A UUID in its usual form.
 pub(super) fn uuid_text(uuid: [u8; 16]) -> String {
-    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    cvbake::text::uuid(uuid)
 }
 
 /// A filesystem's name, which need not be UTF-8.

@@ -47,12 +47,17 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             }
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
+            Error::Boot(error) => Some(error),
+            Error::Esp(error) => Some(error),
+            Error::Partitions(error) => Some(error),
             Error::Verity(error) => Some(error),
             Error::NotInRegistry
             | Error::NoTarget { .. }
             | Error::Lacks { .. }
             | Error::Chain { .. }
             | Error::WindowsName { .. }
+            | Error::StubMissing { .. }
+            | Error::KernelArchitecture { .. }
             | Error::ReplacesParent { .. }
             | Error::ReplacesInput { .. }
             | Error::Overlaps { .. }

@@ -16,6 +16,7 @@
 mod answers;
 mod archives;
 mod base_pack;
+mod boot;
 mod cases;
 mod command;
 mod completion;

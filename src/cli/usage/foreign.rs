@@ -232,7 +232,12 @@ const ROWS: &[Row] = &[
     ("--type --fs-type --fstype --filesystem --fs -t", BAKES, "leave it out: the filesystem is always ext4"),
     ("--nojournal --without-journal --disable-journal", BAKES, "--no-journal makes no journal"),
     (
-        "--partition --partition-table --mbr --gpt --bootloader --kernel --initrd --init --entrypoint --cmd",
+        "--partition --partition-table --gpt --bootloader --bootable --efi --esp",
+        BAKES,
+        "--boot uefi makes partitions, and a disk that firmware starts",
+    ),
+    (
+        "--mbr --initrd --init --entrypoint --cmd",
         BAKES,
         "leave it out: the disk has the files of the image and nothing else",
     ),
