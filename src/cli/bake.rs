@@ -267,7 +267,9 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     if let Some(target) = args.target {
         target.check_disk(args.size, args.verity.is_some())?;
         job.demands = Some(target.demands());
-        target.lacking().for_each(|lacking| ui.on(&Event::Warning(format!("the disk has {lacking}"))));
+        if let Some(reason) = target.bootable().filter(|_| !args.boot.is_uefi()) {
+            ui.on(&Event::Warning(format!("the disk will not boot: {reason}")));
+        }
     }
     let outcome = output.filter(|_| !args.dry_run).map(nothing_written);
     let report = args.bake(&job, output, watch(ui, outcome), &|event| ui.on(&event))?;
