@@ -84,6 +84,22 @@ pub enum Error {
     #[cfg(feature = "mkfs")]
     #[error(transparent)]
     Mkfs(#[from] cvbake_ext4::mkfs::Error),
+    /// A path that is not on the disk.
+    #[error("{path}: expected a file of the image, and there is none{}", layers.map(|layers| format!(", nor was there one in any of {layers} layers")).unwrap_or_default())]
+    NoSuchPath {
+        /// The path, escaped.
+        path: String,
+        /// How many layers were looked through, if they were.
+        layers: Option<usize>,
+    },
+    /// A path that leads in a circle.
+    #[error("{path}: more than {limit} symbolic links on the way")]
+    Loop {
+        /// The path, escaped.
+        path: String,
+        /// How many are followed.
+        limit: usize,
+    },
     /// The format that was asked for can't hold the filesystem.
     #[error(transparent)]
     TooLarge(#[from] cvbake_disk::TooLarge),
@@ -140,6 +156,50 @@ pub enum Error {
         path: PathBuf,
         /// The parent, or a parent of that.
         parent: PathBuf,
+    },
+    /// A disk that would stand where one is that it is made of.
+    #[error("{} is {}, which is read: the new disk would replace it", path.display(), input.display())]
+    ReplacesInput {
+        /// Where it would be.
+        path: PathBuf,
+        /// The disk, or a parent of it.
+        input: PathBuf,
+    },
+    /// Tables that give more content than their files can have.
+    #[error("{}: its tables have more content than its files, so parts of it overlap", path.display())]
+    Overlaps {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// A disk that would become smaller, which nobody asked for.
+    #[error("{} has {len_bytes} bytes, and would become smaller", path.display())]
+    Shrinks {
+        /// The disk.
+        path: PathBuf,
+        /// How long it is.
+        len_bytes: u64,
+    },
+    /// A disk that has content behind its new end.
+    #[error("{} has content behind its new end, at offset {offset}", path.display())]
+    CutsContent {
+        /// The disk.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+    },
+    /// A length that no disk has.
+    #[error("{}: the new length is more than 2^63 bytes", path.display())]
+    TooLong {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// A disk that can't be made anew, because that would lose something.
+    #[error("{} has {what}, which a resized disk would not have", path.display())]
+    Loses {
+        /// The disk.
+        path: PathBuf,
+        /// What would be lost.
+        what: &'static str,
     },
     /// What is inside of a disk can't be had.
     #[error("{}", disk.display())]

@@ -3,13 +3,13 @@
 
 use std::ops::Range;
 
-use cvbake_disk::{Container, Subformat};
+use cvbake_disk::Container;
 use cvbake_ext4::{Inodes, Options, Size};
 use cvbake_verify::{Algorithm, Digest};
 use cvbake_verity::Identity as TreeIdentity;
-use cvbake_vhdx::Identity;
 use serde::Serialize;
 
+use crate::container::container;
 use crate::demands::Demands;
 use crate::error::Error;
 use crate::format::Format;
@@ -205,20 +205,7 @@ impl Recipe<'_> {
     ) -> Result<Container, Error> {
         let len_bytes = self.disk_bytes(least_bytes, protection)?;
         let used = used.chain(protection.map(Protection::area).filter(|area| !area.is_empty()));
-        Ok(match self.format {
-            Format::Raw => Container::raw(len_bytes),
-            Format::Qcow2 => Container::qcow2(len_bytes, used)?,
-            Format::Vhd(Subformat::Fixed) => Container::fixed_vhd(len_bytes, self.named("VHD"))?,
-            Format::Vhd(Subformat::Dynamic) => Container::dynamic_vhd(len_bytes, used, self.named("VHD"))?,
-            Format::Vhdx(options) => {
-                let identity = Identity {
-                    file_write: self.named("VHDX file"),
-                    data_write: self.named("VHDX content"),
-                    virtual_disk: self.named("VHDX disk"),
-                };
-                options.plan(len_bytes, used, &identity)?
-            }
-        })
+        container(self.format, len_bytes, used, &|purpose| self.named(purpose))
     }
 
     /// What an ext4 filesystem is planned by; `base_pack` is the one that is left as it is.

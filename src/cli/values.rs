@@ -5,6 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
+use cvbake::disks::NewSize;
 use cvbake::ext4::{Inodes, Size};
 
 /// How large the disk becomes: `auto`, `min`, `+512M`, `20G`.
@@ -18,6 +19,15 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
     .map_err(|problem| {
         format!("{problem}, expected auto, min, a size such as 20G, or +512M for that much more than min")
     })
+}
+
+/// How large a disk is to be: `20G`, or `+5G` for so much more than it is.
+pub(super) fn new_size(text: &str) -> Result<NewSize, String> {
+    let size = match text.strip_prefix('+') {
+        Some(extra) => bytes(extra).map(NewSize::Extra),
+        None => bytes(text).map(NewSize::Exact),
+    };
+    size.map_err(|problem| format!("{problem}, expected a size such as 20G, or +5G for that much more"))
 }
 
 /// How many inodes the filesystem has: `auto`, `100000`, `1/16K`.
@@ -254,6 +264,15 @@ mod tests {
             "٣",
         ] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn new_sizes() {
+        assert_eq!(new_size("20G"), Ok(NewSize::Exact(20 << 30)));
+        assert_eq!(new_size("+512"), Ok(NewSize::Extra(512)));
+        for text in ["", "+", "-1G", "min", "+-1", "1.5G"] {
+            assert!(new_size(text).is_err(), "{text}");
         }
     }
 

@@ -54,9 +54,17 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::Chain { .. }
             | Error::WindowsName { .. }
             | Error::ReplacesParent { .. }
+            | Error::ReplacesInput { .. }
+            | Error::Overlaps { .. }
+            | Error::Shrinks { .. }
+            | Error::CutsContent { .. }
+            | Error::TooLong { .. }
+            | Error::Loses { .. }
             | Error::NoSuchImage { .. }
             | Error::AmbiguousImage { .. }
             | Error::NoManifest { .. }
+            | Error::NoSuchPath { .. }
+            | Error::Loop { .. }
             | Error::Incomplete { .. }
             | Error::PlatformNotStored { .. }
             | Error::SeveralNames { .. }
