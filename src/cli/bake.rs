@@ -5,6 +5,7 @@ pub(super) mod format;
 pub(super) mod help;
 pub(super) mod output;
 pub(super) mod target;
+mod verity;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -19,7 +20,7 @@ use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
-use cvbake::{Engine, Ext4, Filesystem, ImageSource, Job, KeepPacks, Output, Verity};
+use cvbake::{Engine, Ext4, Filesystem, ImageSource, Job, KeepPacks, Output};
 
 use super::report::Report;
 use super::work::{self, Telling, allowed_jobs, nothing_written, want, watch};
@@ -161,7 +162,7 @@ pub(super) struct Args {
     /// options it is as small as possible and has no journal.
     #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "append")]
     #[arg(hide_possible_values = true, help_heading = FILESYSTEM)]
-    verity: Option<VerityName>,
+    verity: Option<verity::Name>,
 
     #[command(flatten)]
     registry: registry::Args,
@@ -212,15 +213,6 @@ enum SyncDisk {
     Never,
 }
 
-/// Where a hash tree goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum VerityName {
-    /// Behind the filesystem
-    Append,
-    /// Into another file
-    Beside,
-}
-
 /// What writes the filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum EngineName {
@@ -254,7 +246,9 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
 
 fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let output = args.output.as_deref().map(output::check).transpose()?;
-    if let Some(output) = output.filter(|output| output::is_file_of(&source, output)) {
+    let beside = output.zip(args.verity).and_then(|(output, verity)| verity.place().path(output));
+    let mut outputs = output.map(Path::to_owned).into_iter().chain(beside);
+    if let Some(output) = outputs.find(|output| output::is_file_of(&source, output)) {
         return Err(Failure::Usage {
             problem: format!("{} is the source: the disk would replace it", output.display()),
             hint: Some("write the disk to another file".to_owned()),
@@ -329,10 +323,7 @@ impl Args {
             // A file or a variable may have set the one, and an argument the other.
             journal: self.journal || !(self.no_journal || self.verity.is_some()),
         });
-        job.verity = self.verity.map(|name| match name {
-            VerityName::Append => Verity::Append,
-            VerityName::Beside => Verity::Beside,
-        });
+        job.verity = self.verity.map(verity::Name::place);
         job.epoch = environment::epoch()?;
         job.store = self.store(on)?;
         let is_named = !matches!(job.source, ImageSource::At(ref source) if !matches!(source, Source::Registry(_)));
