@@ -122,7 +122,7 @@ pub enum Error {
         /// Which format.
         format: FileFormat,
         /// Why.
-        source: cvbake_disk::FormatError,
+        source: Box<cvbake_disk::FormatError>,
     },
     /// What is on a disk can't be read.
     #[error(transparent)]
