@@ -1,5 +1,6 @@
 //! The pipeline: the only file that knows the order of the stages.
 
+mod ask;
 mod job;
 #[cfg(feature = "mkfs")]
 mod mkfs;
@@ -28,11 +29,13 @@ use crate::event::{Event, Observer, Stage};
 use crate::inside::Disk;
 use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
-use crate::recipe::Engine;
+use crate::recipe::{Engine, Recipe};
 use crate::report::Plan;
 use crate::reuse::{ExistingDisk, PlacedContent, Reuse};
-use crate::workplace::{Workplace, open_existing_store, open_store};
+use crate::workplace::{Workplace, open_store};
 
+pub(crate) use self::ask::{Asked, ask};
+pub(crate) use self::job::named_by;
 pub use self::job::{Job, Output};
 pub use self::plan::Baked;
 
@@ -233,30 +236,24 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
         let beside = job.verity.and_then(|verity| verity.path(&output.path));
         beside.map_or(Ok(()), |path| cvbake_disk::check(&path, output.replace))?;
     }
-    let store = open_existing_store(job.store.as_deref(), on)?;
-    let place = Workplace::open(store.as_ref(), None, &job.temporary, control)?;
-    let located = job.source.locate(&job.registry, store.as_ref(), on)?;
-    let way = located.way(&job.registry, job.jobs);
-    let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
+    ask(job, control, on, |Asked { image, mut layers, mut clock, on }| {
+        let tree = readable(layers.merge(job.epoch)?, on);
+        job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
+        clock.next(Stage::Plan);
+        let recipe = job.recipe(layers.chain_id());
+        let layout = planned(&recipe, &layers, &tree)?;
+        let protection = recipe.protection(layout.block_count())?;
+        // Whether the format holds it.
+        recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
+        let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;
+        Ok(plan_of(image, &layers, &tree, &recipe, numbers))
+    })
+}
 
-    let mut clock = Clock::start(Stage::Resolve, on);
-    let tell = |event: cvbake_fetch::Event| on(event.into());
-    let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
-    let Admitted { image, pin: _pin } = admit(&*blobs, &job.want, Layer::diff_id, store.as_ref(), on)?;
-    clock.next(Stage::Unpack);
-    let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Plan)?;
-    clock.next(Stage::Merge);
-    let tree = readable(layers.merge(job.epoch)?, on);
-    job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
-    clock.next(Stage::Plan);
-    let recipe = job.recipe(layers.chain_id());
+/// The filesystem that a bake makes of a tree.
+pub(crate) fn planned(recipe: &Recipe<'_>, layers: &Layers<'_>, tree: &Tree) -> Result<Layout, Error> {
     let options = recipe.ext4_options(layers.base_pack());
-    let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
-    let protection = recipe.protection(layout.len_bytes())?;
-    // Whether the format holds it.
-    recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
-    let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;
-    Ok(plan_of(&image, &layers, &tree, &recipe, numbers))
+    Layout::plan(tree, &options).map_err(|error| layers.blame(error))
 }
 
 /// What all layers unpack to, if the image says of each what that is.
@@ -265,7 +262,7 @@ fn content(image: &Image) -> Option<Digest> {
 }
 
 /// The tree without the extended attributes that nobody could read on the disk.
-fn readable(mut tree: Tree, on: Observer<'_>) -> Tree {
+pub(crate) fn readable(mut tree: Tree, on: Observer<'_>) -> Tree {
     if let Some(LeftOut { first, kind, name, inodes }) = cvbake_ext4::leave_out_unreadable(&mut tree) {
         let others = match inodes - 1 {
             0 => String::new(),

@@ -86,6 +86,22 @@ pub enum Error {
     #[cfg(feature = "mkfs")]
     #[error(transparent)]
     Mkfs(#[from] cvbake_ext4::mkfs::Error),
+    /// A path that is not on the disk.
+    #[error("{path}: expected a file of the image, and there is none{}", layers.map(|layers| format!(", nor was there one in any of {layers} layers")).unwrap_or_default())]
+    NoSuchPath {
+        /// The path, escaped.
+        path: String,
+        /// How many layers were looked through, if they were.
+        layers: Option<usize>,
+    },
+    /// A path that leads in a circle.
+    #[error("{path}: more than {limit} symbolic links on the way")]
+    Loop {
+        /// The path, escaped.
+        path: String,
+        /// How many are followed.
+        limit: usize,
+    },
     /// The format that was asked for can't hold the filesystem.
     #[error(transparent)]
     TooLarge(#[from] cvbake_disk::TooLarge),

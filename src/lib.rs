@@ -108,7 +108,9 @@ mod report;
 mod reuse;
 mod seats;
 mod source;
+pub mod survey;
 pub mod text;
+mod whole;
 mod workplace;
 
 pub use bake::{Baked, Job, Output, bake, plan};
@@ -134,3 +136,4 @@ pub use push::{PushJob, PushSelect, Pushed, push};
 pub use recipe::{Engine, Ext4, Filesystem};
 pub use report::{LayerReport, Plan};
 pub use source::ImageSource;
+pub use whole::write_whole;

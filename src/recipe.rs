@@ -177,32 +177,33 @@ impl Recipe<'_> {
         ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content))
     }
 
-    /// The hash tree of a filesystem of this length, if there is to be one. Salt and UUID are the
-    /// content's, so that the same filesystem has the same root hash wherever its tree is.
-    pub(crate) fn protection(&self, filesystem_bytes: u64) -> Result<Option<Protection>, Error> {
+    /// The hash tree of a filesystem of so many blocks, if there is to be one. Salt and UUID are
+    /// the content's, so that the same filesystem has the same root hash wherever its tree is.
+    pub(crate) fn protection(&self, blocks: u64) -> Result<Option<Protection>, Error> {
         let plan = |place| {
             let salt = Digest::for_bytes(Algorithm::Sha256, format!("cvbake salt {}", self.content).as_bytes());
             let salt = salt.bytes().try_into().expect("SHA-256 has 32 bytes");
-            Protection::plan(place, filesystem_bytes, TreeIdentity { uuid: self.derived("hash tree"), salt })
+            Protection::plan(place, blocks, TreeIdentity { uuid: self.derived("hash tree"), salt })
         };
         self.verity.map(plan).transpose()
     }
 
-    /// How long the disk with a filesystem of this length is.
-    pub(crate) fn disk_bytes(&self, filesystem_bytes: u64, protection: Option<&Protection>) -> Result<u64, Error> {
-        let len_bytes = protection.map_or(filesystem_bytes, |protection| protection.area().end);
+    /// How long a disk is that is to have at least this length, which may be more than that of the
+    /// filesystem.
+    pub(crate) fn disk_bytes(&self, least_bytes: u64, protection: Option<&Protection>) -> Result<u64, Error> {
+        let len_bytes = protection.map_or(least_bytes, |protection| protection.area().end.max(least_bytes));
         self.demands.map_or(Ok(len_bytes), |demands| demands.disk_bytes(len_bytes))
     }
 
-    /// The file for a filesystem of this length, of which these ranges are written, and what comes
-    /// behind it on the disk.
+    /// The file for a disk of at least this length, of which the filesystem has written these
+    /// ranges, and with what comes behind it.
     pub(crate) fn container(
         &self,
-        filesystem_bytes: u64,
+        least_bytes: u64,
         protection: Option<&Protection>,
         used: impl Iterator<Item = Range<u64>>,
     ) -> Result<Container, Error> {
-        let len_bytes = self.disk_bytes(filesystem_bytes, protection)?;
+        let len_bytes = self.disk_bytes(least_bytes, protection)?;
         let used = used.chain(protection.map(Protection::area).filter(|area| !area.is_empty()));
         container(self.format, len_bytes, used, &|purpose| self.named(purpose))
     }

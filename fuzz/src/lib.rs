@@ -12,6 +12,7 @@ pub mod compression;
 pub mod disk;
 pub mod documents;
 pub mod formats;
+pub mod hash_tree;
 pub mod index;
 pub mod inflate;
 pub mod merge;
@@ -21,6 +22,7 @@ pub mod seeds;
 pub mod source;
 pub mod tar;
 pub mod text;
+pub mod uki;
 
 use std::io::{self, Read, Write};
 
@@ -38,6 +40,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("compression", compression::check),
     ("disk", disk::check),
     ("documents", documents::check),
+    ("hash_tree", hash_tree::check),
     ("index", index::check),
     ("inflate", inflate::check),
     ("merge", merge::check),
@@ -47,6 +50,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("source", source::check),
     ("tar", tar::check),
     ("text", text::check),
+    ("uki", uki::check),
     ("vhd", formats::vhd),
     ("vhdx", formats::vhdx),
 ];

@@ -97,7 +97,7 @@ impl Job {
 
     /// What it makes of content. What is not named here decides where that is had from and kept,
     /// and not what becomes of it.
-    pub(super) fn recipe(&self, content: Digest) -> Recipe<'_> {
+    pub(crate) fn recipe(&self, content: Digest) -> Recipe<'_> {
         let Job {
             filesystem,
             format,
@@ -124,6 +124,6 @@ impl Job {
 
 /// The digest that names an image; that of an image of nothing but a layer is known when the layer
 /// was read.
-pub(super) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
+pub(crate) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
     image.identity().digest().unwrap_or_else(|| layers.chain_id())
 }

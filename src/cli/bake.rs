@@ -176,8 +176,8 @@ pub(super) struct Args {
 
     /// Read the finished disk back and compare it with the image before it gets its name
     ///
-    /// Every path, attribute and byte is compared, as by cvbake verify. The layers are unpacked once
-    /// more for that, so the bake takes about twice as long.
+    /// Every path, attribute and byte is compared, as by cvbake verify. The layers are unpacked
+    /// once more for that, so the bake takes about twice as long.
     #[arg(long, help_heading = work::OUTPUT)]
     verify: bool,
 
@@ -386,7 +386,7 @@ impl Args {
 }
 
 /// Whether a store can't be there for this user.
-fn is_no_place(error: &StoreError) -> bool {
+pub(super) fn is_no_place(error: &StoreError) -> bool {
     use std::io::ErrorKind as Io;
     match error {
         StoreError::Foreign { .. } => true,

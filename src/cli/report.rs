@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::bake::target::{Target, Told};
 use super::store::Pruned;
-use super::values::uuid_text;
+use super::values::{hex, uuid_text};
 use crate::ui::rounded_up;
 
 /// What is told of a bake, in the form of the JSON object.
@@ -131,8 +131,7 @@ impl Report {
         report.unchanged = baked.unchanged;
         if let Some(tree) = &mut report.verity {
             tree.path = baked.hashes.as_ref().map(|path| path.display().to_string());
-            tree.root_hash =
-                baked.root_hash.as_ref().map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect());
+            tree.root_hash = baked.root_hash.as_ref().map(hex);
         }
         report.times_ms =
             baked.times.iter().map(|(stage, time)| (stage.name().to_owned(), milliseconds(*time))).collect();

@@ -63,6 +63,8 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::NoSuchImage { .. }
             | Error::AmbiguousImage { .. }
             | Error::NoManifest { .. }
+            | Error::NoSuchPath { .. }
+            | Error::Loop { .. }
             | Error::Incomplete { .. }
             | Error::PlatformNotStored { .. }
             | Error::SeveralNames { .. }

@@ -193,7 +193,9 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::AmbiguousImage { .. }
         | Error::Incomplete { .. }
         | Error::PlatformNotStored { .. }
-        | Error::NoManifest { .. } => Some(Kind::Source),
+        | Error::NoManifest { .. }
+        | Error::NoSuchPath { .. }
+        | Error::Loop { .. } => Some(Kind::Source),
         Error::Unread => Some(Kind::Unread),
         Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
         _ => None,

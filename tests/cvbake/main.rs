@@ -54,6 +54,7 @@ mod platforms;
 mod properties;
 mod pulls;
 mod push;
+mod questions;
 mod reading;
 mod registry;
 mod reuse;

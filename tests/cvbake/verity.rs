@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::base_pack;
-use crate::support::bake::{Place, names};
+use crate::support::bake::{Bake, Place, names};
 use crate::support::oracle::Mount;
 use crate::support::tools::{needs_disk, needs_mounts, run, succeed, tool};
 use crate::support::{ext4, oracle, sample};
@@ -59,6 +59,10 @@ fn every_format(place: &Place, more: &[&str]) {
                 assert_eq!(told["verity"]["hash_offset"], told["verity"]["data_bytes"]);
                 assert!(!names(&dir).contains(&format!("{name}.verity")));
             }
+            let found = Bake::of(&["inspect", "--json"]).arg(&file).ok().stdout;
+            let found: Value = serde_json::from_str(&found).unwrap();
+            let root = if is_beside { &Value::Null } else { &told["verity"]["root_hash"] };
+            assert_eq!(&found["hash_tree"]["root_hash"], root, "{found}");
             // The filesystem is clean, and alone where it was.
             oracle::fsck(&disk);
             roots.push(told["verity"]["root_hash"].as_str().unwrap().to_owned());

@@ -79,7 +79,7 @@ class Setup(unittest.TestCase):
         for option in ("-h", "--help"):
             status, error, ran = self.run_setup(option)
             self.assertEqual((status, error, ran), (0, "", []))
-            for word in ("Usage: scripts/setup [check|dev|package|bench|cross]...", "cargo-nextest", "minutes", "MB"):
+            for word in ("Usage: scripts/setup [check|dev|package|bench|cross|pages]...", "cargo-nextest", "minutes", "MB"):
                 self.assertIn(word, self.out)
             self.assertNotIn("set -e", self.out)
 

@@ -13,6 +13,7 @@ pub(crate) mod content;
 pub(crate) mod directory;
 pub(crate) mod extents;
 pub(crate) mod geometry;
+mod map;
 pub(crate) mod numbers;
 pub(crate) mod path;
 pub(crate) mod place;
@@ -23,6 +24,7 @@ pub(crate) mod xattr;
 pub use base_pack::BASE_PACK_BLOCK;
 use content::Content;
 use geometry::Geometry;
+pub use map::{Region, Use};
 pub use path::Place;
 use place::Placed;
 

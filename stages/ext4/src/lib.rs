@@ -67,6 +67,6 @@ mod readable;
 mod write;
 
 pub use error::Error;
-pub use layout::{BASE_PACK_BLOCK, Layout, Place};
+pub use layout::{BASE_PACK_BLOCK, Layout, Place, Region, Use};
 pub use options::{Inodes, Options, Size};
 pub use readable::{LeftOut, leave_out_unreadable};
