@@ -59,6 +59,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cvbake-tree",
             "cvbake-unpack",
             "cvbake-verify",
+            "cvbake-vhdx",
         ],
     ),
     ("cvbake-compare", &[]),

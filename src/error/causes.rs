@@ -40,7 +40,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Inside { problem, .. } => Some(problem),
             Error::Extract(error) => Some(error),
             Error::Compare { problem, .. } => Some(problem),
-            Error::ReadFormat { source, .. } => Some(source),
+            Error::ReadFormat { source, .. } => Some(&**source),
             Error::DiskContent(error) => Some(error),
             Error::Scratch { source, .. } | Error::Tell { source } | Error::OpenDisk { source, .. } => {
                 Some(peel(source))
