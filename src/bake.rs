@@ -11,9 +11,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
-use cvbake_ext4::{Layout, LeftOut};
+use cvbake_ext4::Layout;
 use cvbake_store::Store;
-use cvbake_tree::Tree;
+use cvbake_tree::{LeftOut, Tree};
 use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer, chain_id};
 
 use self::plan::{Numbers, plan_of};
@@ -184,7 +184,7 @@ fn content(image: &Image) -> Option<Digest> {
 
 /// The tree without the extended attributes that nobody could read on the disk.
 fn readable(mut tree: Tree, on: Observer<'_>) -> Tree {
-    if let Some(LeftOut { first, kind, name, inodes }) = cvbake_ext4::leave_out_unreadable(&mut tree) {
+    if let Some(LeftOut { first, kind, name, inodes }) = tree.leave_out_unreadable() {
         let others = match inodes - 1 {
             0 => String::new(),
             1 => ", and so is another one's".to_owned(),

@@ -15,9 +15,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use cvbake_disk::{Draft, Window};
-use cvbake_ext4::Place;
 use cvbake_store::Store;
-use cvbake_tree::{Placement, Time, Tree};
+use cvbake_tree::{Place, Placement, Time, Tree};
 use cvbake_unpack::{Index, PACK_PIECE, Provenance};
 use cvbake_verify::{Blobs, Digest, Image, Layer, chain_id};
 

@@ -14,7 +14,6 @@ pub(crate) mod directory;
 pub(crate) mod extents;
 pub(crate) mod geometry;
 pub(crate) mod numbers;
-pub(crate) mod path;
 pub(crate) mod place;
 mod size;
 pub(crate) mod space;
@@ -23,7 +22,6 @@ pub(crate) mod xattr;
 pub use base_pack::BASE_PACK_BLOCK;
 use content::Content;
 use geometry::Geometry;
-pub use path::Place;
 use place::Placed;
 
 /// The plan of a filesystem: a function of a tree and options, frozen.

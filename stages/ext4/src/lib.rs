@@ -41,10 +41,8 @@ mod layout;
 #[cfg(feature = "mkfs")]
 pub mod mkfs;
 mod options;
-mod readable;
 mod write;
 
 pub use error::Error;
-pub use layout::{BASE_PACK_BLOCK, Layout, Place};
+pub use layout::{BASE_PACK_BLOCK, Layout};
 pub use options::{Inodes, Options, Size};
-pub use readable::{LeftOut, leave_out_unreadable};

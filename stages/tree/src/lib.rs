@@ -24,6 +24,8 @@ mod build;
 mod content;
 mod listing;
 mod meta;
+mod place;
+mod readable;
 mod texts;
 mod xattrs;
 
@@ -31,6 +33,8 @@ pub use build::{BuildError, Builder};
 pub use content::{BLOCK_SIZE, FileData, Packs, Placement, Segment};
 pub use listing::{escape, escape_short, unescape};
 pub use meta::{Device, Kind, Meta, Time, Xattr};
+pub use place::Place;
+pub use readable::LeftOut;
 pub use texts::Texts;
 pub use xattrs::XattrSets;
 
