@@ -40,6 +40,7 @@
 //! | [`fetch`] | where images come from and go to | `verify`, `hash`, `store`, `archive`, `durable` |
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
+//! | [`erofs`] | tree → blocks, read-only | `tree`, `disk` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk`, `durable` |
 //! | [`vhdx`] | the length of a disk, and which of it is written → a VHDX file, planned | `disk` |
 //! | this one | wiring: the order ([`bake()`]), errors ([`error`]), events, and the program around it | all |
@@ -96,6 +97,7 @@ pub use bake::{Baked, Job, Output, bake, plan};
 pub use check::{Checked, check};
 pub use cvbake_archive as archive;
 pub use cvbake_disk as disk;
+pub use cvbake_erofs as erofs;
 pub use cvbake_ext4 as ext4;
 pub use cvbake_fetch as fetch;
 pub use cvbake_rootfs as rootfs;

@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cvbake-fetch", &["cvbake-archive", "cvbake-durable", "cvbake-hash", "cvbake-store", "cvbake-verify"]),
     ("cvbake-unpack", &["cvbake-archive", "cvbake-tree"]),
     ("cvbake-rootfs", &["cvbake-tree"]),
+    ("cvbake-erofs", &["cvbake-disk", "cvbake-tree"]),
     ("cvbake-ext4", &["cvbake-disk", "cvbake-durable", "cvbake-tree"]),
     ("cvbake-vhdx", &["cvbake-disk"]),
     (
@@ -26,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cvbake-archive",
             "cvbake-disk",
             "cvbake-durable",
+            "cvbake-erofs",
             "cvbake-ext4",
             "cvbake-fetch",
             "cvbake-hash",

@@ -91,7 +91,7 @@ impl Xattrs {
                 xattrs.sets.resize(set + 1, Stored::Unseen);
             }
             if xattrs.sets[set] == Stored::Unseen {
-                let rest = split(tree, inode)?.in_block;
+                let rest = split(inode)?.in_block;
                 xattrs.sets[set] = if rest.is_empty() {
                     Stored::InInode
                 } else {
@@ -119,7 +119,7 @@ impl Xattrs {
         let number = *known.entry(hasher.finish()).or_insert(new);
         if number != new {
             let owner = tree.inode(cvbake_tree::Ino::from_index(self.rests[number as usize].owner as usize));
-            if split(tree, owner)?.in_block == rest {
+            if split(owner)?.in_block == rest {
                 return Ok(number);
             }
         }
@@ -141,7 +141,7 @@ impl Xattrs {
 ///
 /// In the order of their names, each goes into the inode if it still fits there. Where that leaves
 /// too much for one block, the large ones are taken first, which wastes less.
-pub(crate) fn split<'t>(tree: &Tree, inode: Inode<'t>) -> Result<Split<'t>, Error> {
+pub(crate) fn split<'t>(inode: Inode<'t>) -> Result<Split<'t>, Error> {
     let attributes = attributes(inode.xattrs()).map_err(|problem| problem.at(Place::of(inode)))?;
     let in_order: Vec<usize> = (0..attributes.len()).collect();
     let mut large_first = in_order.clone();
