@@ -5,6 +5,17 @@
 //! reference ─fetch→ blobs ─verify→ image ─unpack→ packs + indexes ─merge→ tree ─ext4→ blocks → disk
 //! ```
 //!
+//! ```no_run
+//! use cvbake::control::Control;
+//! use cvbake::{Job, Output};
+//!
+//! let source: cvbake::fetch::Source = "docker://alpine:3.20".parse()?;
+//! let job = Job::new(source);
+//! let baked = cvbake::bake(&job, &Output::new("disk.ext4"), &Control::new(), &|_| {})?;
+//! println!("{} files, {} bytes", baked.plan.files, baked.plan.disk_bytes);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Every stage is a crate of its own and does one thing: first a plan without side effects, then
 //! what the plan says. What one stage hands to the next is a value that can be printed, compared
 //! and tested. `docs/architecture.md` has a drawing; `docs/library.md` shows how to call the

@@ -8,16 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cvbake_archive::tar::{Kind, Reader};
+use cvbake_cases::case::Case;
+use cvbake_cases::image::{Images, write_layout};
 use cvbake_unpack::unpack;
 
 use crate::documents::{SEPARATOR, replace};
 
 mod registry;
-#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
-mod support;
-
-use support::case::Case;
-use support::image::{Images, write_layout};
 
 /// Longer inputs cost more than they find; libFuzzer cuts them anyway.
 const MAX_BYTES: usize = 64 * 1024;

@@ -4,43 +4,40 @@
 //! writing, a name is one line, a message is short, and what is shown is shown as it is. For JSON:
 //! it means the same. For text that a terminal only shows: it stays as it is.
 
-#[path = "../../src/text.rs"]
-#[allow(dead_code, reason = "not all forms are used here")]
-mod program;
-
+use cvbake::text;
 use serde_json::Value;
 
 /// A message as the program shows it.
 pub(crate) fn shown(text: &str) -> String {
-    program::message(text)
+    text::message(text)
 }
 
 /// Shows the bytes in every form.
 pub fn check(input: &[u8]) {
-    let document = program::document(input);
+    let document = text::document(input);
     assert_calm(&document);
     // What one parser takes for JSON, it takes for the same afterwards.
     if let Ok(value) = serde_json::from_slice::<Value>(input) {
         assert_eq!(serde_json::from_str::<Value>(&document).expect("still JSON"), value);
     }
-    let text = String::from_utf8_lossy(input);
-    let line = program::line(&text);
+    let given = String::from_utf8_lossy(input);
+    let line = text::line(&given);
     assert_calm(&line);
     assert!(!line.contains(['\n', '\t']), "{line:?}");
-    assert_eq!(program::line(&line), line, "once is enough");
-    let lines = program::lines(&text);
+    assert_eq!(text::line(&line), line, "once is enough");
+    let lines = text::lines(&given);
     assert_calm(&lines);
-    assert_eq!(program::lines(&lines), lines);
-    assert_eq!(lines.matches('\n').count(), text.matches('\n').count(), "lines stay lines");
-    let message = program::message(&text);
+    assert_eq!(text::lines(&lines), lines);
+    assert_eq!(lines.matches('\n').count(), given.matches('\n').count(), "lines stay lines");
+    let message = text::message(&given);
     assert_calm(&message);
     assert!(message.len() <= 2500 * "\\u{e0001}".len(), "{} bytes", message.len());
-    let json = Value::from(&*text).to_string();
-    let escaped = program::json(&json);
+    let json = Value::from(&*given).to_string();
+    let escaped = text::json(&json);
     assert_calm(&escaped);
-    assert_eq!(serde_json::from_str::<Value>(&escaped).expect("still JSON"), *text);
-    if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
-        assert_eq!((&*lines, &*escaped), (&*text, &*json), "plain text stays as it is");
+    assert_eq!(serde_json::from_str::<Value>(&escaped).expect("still JSON"), *given);
+    if given.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
+        assert_eq!((&*lines, &*escaped), (&*given, &*json), "plain text stays as it is");
     }
 }
 

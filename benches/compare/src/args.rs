@@ -53,6 +53,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) scenarios: bool,
 
+    /// Instead of the comparison: the bake into each format of disks, and a raw bake that qemu-img
+    /// converts
+    #[arg(long, conflicts_with_all = ["scenarios", "series"])]
+    pub(crate) formats: bool,
+
     /// Write the results into docs/performance.md, and the plot beside it
     #[arg(long)]
     pub(crate) publish: bool,
@@ -200,6 +205,7 @@ mod tests {
             "--rounds 0",
             "--series time",
             "--scenarios --series files",
+            "--formats --scenarios",
             "--most 4",
         ] {
             assert!(parse(&format!("bench {line}")).is_err(), "{line}");

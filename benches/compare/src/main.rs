@@ -5,14 +5,15 @@
 //! their own → what is wrong with each disk (`e2fsck`, and a tree compared in Python) → Markdown,
 //! JSON, SVG
 //!
-//! One module for each of these; `bench` holds what all need, `compare`, `scenarios` and `series`
-//! are what can be measured.
+//! One module for each of these; `bench` holds what all need, `compare`, `formats`, `scenarios`
+//! and `series` are what can be measured.
 
 mod args;
 mod bench;
 mod compare;
 mod contenders;
 mod filesystem;
+mod formats;
 mod images;
 mod limits;
 mod machine;
@@ -44,6 +45,9 @@ fn main() -> Result<()> {
             let results = series::run(&mut bench, series, args.most.unwrap_or(u64::MAX))?;
             finish(&bench, &args, &format!("series {}", series.name()), &results, &results.markdown())?;
         }
+    } else if args.formats {
+        let results = formats::run(&mut bench, &args.images().iter().map(|image| image.name()).collect::<Vec<_>>())?;
+        finish(&bench, &args, "formats", &results, &results.markdown())?;
     } else if args.scenarios {
         let results = scenarios::run(&mut bench, &args.scenario_images())?;
         finish(&bench, &args, "scenarios", &results, &results.markdown())?;

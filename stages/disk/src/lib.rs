@@ -1,5 +1,21 @@
 //! Blocks in → one finished file out, or none.
 //!
+//! ```
+//! use cvbake_disk::{Container, Draft, Sink as _};
+//!
+//! let dir = tempfile::tempdir()?;
+//! let target = dir.path().join("disk");
+//! let draft = Draft::create(&target, false)?;
+//! let container = Container::raw(1 << 20);
+//! let disk = container.begin(&draft)?;
+//! disk.write_at(4096, b"a block")?;
+//! disk.finish()?;
+//! assert!(!target.exists(), "nothing half-made is ever visible");
+//! draft.commit()?;
+//! assert_eq!(target.metadata()?.len(), 1 << 20);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! * [`Sink`] is where a format's writer puts its bytes: positioned writes, no order, no state, any
 //!   number of threads.
 //! * [`Raw`] is the sink that is a plain file.

@@ -4,6 +4,19 @@
 //! sticky directory such as `/tmp`, or somebody else's. Here all work goes through open
 //! descriptors, and a name counts only after it was compared with the open file:
 //!
+//! ```
+//! use std::path::Path;
+//!
+//! use cvbake_durable::PrivateDir;
+//!
+//! let dir = tempfile::tempdir()?;
+//! let own = PrivateDir::create_in(dir.path(), ".work.")?;
+//! std::fs::write(own.path().join("notes"), "mine")?;
+//! own.remove();
+//! assert_eq!(std::fs::read_dir(dir.path())?.count(), 0);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! * [`remove_dir`] removes a directory with all that is in it, and nothing else, whoever moves
 //!   what meanwhile.
 //! * [`PrivateDir`] is a directory of this process's own, in which nobody else can do anything,

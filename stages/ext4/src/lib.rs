@@ -10,6 +10,25 @@
 //! 3. The caller copies content from packs to the disk as [`Layout::placements`] says: in any
 //!    order, in parallel, by whatever means are fastest.
 //!
+//! ```
+//! use cvbake_disk::Draft;
+//! use cvbake_ext4::{Layout, Options, Size};
+//! use cvbake_tree::{Builder, Ino, Kind, Meta};
+//!
+//! let mut builder = Builder::new(&Meta { mode: 0o755, ..Meta::default() });
+//! builder.add(Ino::ROOT, b"etc", Kind::Directory, &Meta { mode: 0o755, ..Meta::default() })?;
+//! let tree = builder.finish()?;
+//! let layout = Layout::plan(&tree, &Options { size: Size::Extra(16 << 20), ..Options::default() })?;
+//!
+//! let dir = tempfile::tempdir()?;
+//! let draft = Draft::create(&dir.path().join("disk.ext4"), false)?;
+//! draft.set_len(layout.len_bytes())?;
+//! layout.write_metadata(&tree, &draft.raw())?;
+//! assert!(layout.placements().is_empty(), "no file has content to copy");
+//! draft.commit()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # The order on the disk
 //! ```text
 //! superblock, descriptors │ all bitmaps │ all inode tables │ journal │ directories, long links, attributes │ content │ large extent trees

@@ -5,6 +5,22 @@
 //! tree ─→ root, then directory by directory, each file under its first name ─→ PAX headers and content
 //! ```
 //!
+//! ```
+//! use cvbake_rootfs::tar;
+//! use cvbake_tree::{Builder, Device, Ino, Kind, Meta};
+//!
+//! let mut builder = Builder::new(&Meta { mode: 0o755, ..Meta::default() });
+//! let null = Device { major: 1, minor: 3 };
+//! builder.add(Ino::ROOT, b"null", Kind::CharDevice(null), &Meta { mode: 0o666, ..Meta::default() })?;
+//! let tree = builder.finish()?;
+//! let no_packs: Vec<std::fs::File> = Vec::new();
+//! let mut archive = Vec::new();
+//! tar::write(&tree, &no_packs, &mut archive, &|_| {})?;
+//! // The root, the device, and the end of the archive.
+//! assert_eq!(archive.len(), 4 * 512);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Decisions:
 //! - **ustar where that says everything, PAX records for the rest**: what needs no record reads the
 //!   same everywhere, and nothing is cut or rounded. Extended attributes are `SCHILY.xattr.*`

@@ -14,6 +14,22 @@
 //! scratch/<n>.lock, <n>/     a running process's own directory
 //! ```
 //!
+//! ```
+//! use cvbake_store::Store;
+//! use cvbake_verify::Digest;
+//!
+//! let dir = tempfile::tempdir()?;
+//! let store = Store::open(&dir.path().join("store"), &|_| {})?;
+//! let digest = Digest::sha256(b"a blob");
+//! // Until it is dropped, no other process removes what has this digest.
+//! let pin = store.pin([digest.clone()])?;
+//! store.blobs().put(&digest, &b"a blob"[..], &|_| {})?;
+//! assert!(store.blobs().open(&digest, Some(6), &|_| {})?.is_some());
+//! store.flush()?;
+//! # drop(pin);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! * **An entry is either whole or absent.** It is written in a scratch directory and renamed.
 //!   Nobody waits for it to be on stable storage before it has its name, because of the next point;
 //!   but a run that has ended well has waited for all of them ([`Store::flush`]), unless told

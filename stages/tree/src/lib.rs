@@ -1,5 +1,18 @@
 //! Names, metadata and content references in → one frozen, canonical file tree out.
 //!
+//! ```
+//! use cvbake_tree::{Builder, Ino, Kind, Meta};
+//!
+//! let directory = Meta { mode: 0o755, ..Meta::default() };
+//! let mut builder = Builder::new(&directory);
+//! let bin = builder.add(Ino::ROOT, b"bin", Kind::Directory, &directory)?;
+//! builder.add(bin, b"sh", Kind::Symlink(b"busybox"), &Meta { mode: 0o777, ..Meta::default() })?;
+//! let tree = builder.finish()?;
+//! let sh = tree.lookup(b"/bin/sh").expect("it was added");
+//! assert!(matches!(sh.kind(), Kind::Symlink(b"busybox")));
+//! # Ok::<(), cvbake_tree::BuildError>(())
+//! ```
+//!
 //! A [`Tree`] is what a disk will hold, and nothing else: it knows neither archives nor
 //! filesystems. Every later stage reads it, none changes it.
 //!

@@ -6,6 +6,20 @@
 //!                                  └─ layers ─┴─ diff_ids    → Image::layers: what each one must turn out to be
 //! ```
 //!
+//! ```
+//! use std::io::Read as _;
+//!
+//! use cvbake_verify::{CheckedReader, Digest};
+//!
+//! let digest = Digest::sha256(b"a layer");
+//! let mut text = String::new();
+//! CheckedReader::new(&b"a layer"[..], digest.clone(), 7).read_to_string(&mut text)?;
+//! assert_eq!(text, "a layer");
+//! // As long, and something else: an error at its end, before anybody takes it for the layer.
+//! assert!(CheckedReader::new(&b"a liar!"[..], digest, 7).read_to_string(&mut text).is_err());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! [`Image::verify`] follows the pointers and makes the only `Image`s there are. The bytes come
 //! from a [`Blobs`], which is believed nothing: every byte goes through a [`CheckedReader`]. Layers
 //! are read later by whoever unpacks them: [`Layer::open`] gives the checked bytes,

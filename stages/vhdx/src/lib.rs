@@ -5,6 +5,17 @@
 //! dynamic   headers │ log │ metadata │ block allocation table │ the blocks that are written
 //! ```
 //!
+//! ```
+//! use cvbake_vhdx::{Identity, Options};
+//!
+//! let identity = Identity { file_write: [1; 16], data_write: [2; 16], virtual_disk: [3; 16] };
+//! // A disk of 1 GiB, of which the first 10 MiB are written.
+//! let container = Options::default().plan(1 << 30, [0..10 << 20], &identity)?;
+//! assert!(container.len_bytes() < 20 << 20);
+//! assert_eq!(container.runs()[0].len, 10 << 20);
+//! # Ok::<(), cvbake_vhdx::Error>(())
+//! ```
+//!
 //! [`Info::read`] reads what a file says of itself, and [`Options::plan_child`] plans a
 //! differencing disk, which has nothing but what is written to it later, and names the file that
 //! has the rest.

@@ -14,25 +14,25 @@
 
 use std::io::Write as _;
 
-use super::super::tar::Tar;
-use super::super::text::Line;
 use super::digest;
+use crate::tar::Tar;
+use crate::text::Line;
 
 /// A layer as it stands in an image.
 #[derive(Debug, Clone)]
-pub(crate) struct Layer {
-    pub(crate) tar: Vec<u8>,
-    pub(crate) blob: Vec<u8>,
-    pub(crate) compression: Compression,
-    pub(crate) media: Option<String>,
-    pub(crate) digest: String,
-    pub(crate) size: u64,
-    pub(crate) diff_id: String,
+pub struct Layer {
+    pub tar: Vec<u8>,
+    pub blob: Vec<u8>,
+    pub compression: Compression,
+    pub media: Option<String>,
+    pub digest: String,
+    pub size: u64,
+    pub diff_id: String,
 }
 
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Compression {
+pub enum Compression {
     /// Not at all.
     Plain,
     Gzip,
@@ -40,7 +40,7 @@ pub(crate) enum Compression {
 }
 
 impl Compression {
-    pub(crate) fn compress(self, bytes: &[u8]) -> Vec<u8> {
+    pub fn compress(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Compression::Plain => bytes.to_vec(),
             Compression::Gzip => {
@@ -60,12 +60,12 @@ impl Compression {
 
 impl Layer {
     /// A layer that tells the truth.
-    pub(crate) fn new(tar: Tar, compression: Compression) -> Layer {
+    pub fn new(tar: Tar, compression: Compression) -> Layer {
         Layer::from_bytes(tar.finish(), compression)
     }
 
     /// A layer that tells the truth about bytes which may be no archive.
-    pub(crate) fn from_bytes(tar: Vec<u8>, compression: Compression) -> Layer {
+    pub fn from_bytes(tar: Vec<u8>, compression: Compression) -> Layer {
         let blob = compression.compress(&tar);
         Layer {
             compression,
@@ -79,7 +79,7 @@ impl Layer {
     }
 
     /// A layer as a `layer` line of a fixture describes it.
-    pub(crate) fn from_line(line: &Line, tar: Tar) -> Layer {
+    pub fn from_line(line: &Line, tar: Tar) -> Layer {
         let exact = ["members", "skippable", "window", "tarcut", "cut", "append", "flip", "blob"];
         line.only_keys(&[&exact[..], &["media", "digest", "size", "diffid", "alg"]].concat(), &[]);
         let compression = match line.words.first().map(Vec::as_slice) {
@@ -146,8 +146,8 @@ fn raw_frame(bytes: &[u8], window_log: u8) -> Vec<u8> {
 
 #[test]
 fn other_programs_read_it() {
-    let tar = super::super::text::noise(300_000, 1);
-    let lines = super::super::text::lines(
+    let tar = crate::text::noise(300_000, 1);
+    let lines = crate::text::lines(
         "layer gzip members=3\nlayer zstd members=3 skippable=\"skip\"\nlayer zstd window=20\nlayer plain",
     );
     for (line, program) in lines.iter().zip(["gzip", "zstd", "zstd", "cat"]) {

@@ -18,49 +18,49 @@
 
 /// One line: `verb word word key=value`. The arrow in `link a -> b` is decoration and left out.
 #[derive(Debug, Clone)]
-pub(crate) struct Line {
-    pub(crate) number: usize,
-    pub(crate) verb: String,
-    pub(crate) words: Vec<Vec<u8>>,
-    pub(crate) keys: Vec<(Vec<u8>, Vec<u8>)>,
+pub struct Line {
+    pub number: usize,
+    pub verb: String,
+    pub words: Vec<Vec<u8>>,
+    pub keys: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Line {
     /// The word at a position.
-    pub(crate) fn word(&self, at: usize) -> &[u8] {
+    pub fn word(&self, at: usize) -> &[u8] {
         self.words.get(at).unwrap_or_else(|| panic!("line {}: {} needs {} words", self.number, self.verb, at + 1))
     }
 
     /// The word at a position, which must be text.
-    pub(crate) fn text(&self, at: usize) -> String {
+    pub fn text(&self, at: usize) -> String {
         String::from_utf8(self.word(at).to_vec()).expect("a word that is text")
     }
 
     /// The last value of a key.
-    pub(crate) fn key(&self, key: &str) -> Option<&[u8]> {
+    pub fn key(&self, key: &str) -> Option<&[u8]> {
         self.keys.iter().rev().find(|(name, _)| name == key.as_bytes()).map(|(_, value)| value.as_slice())
     }
 
     /// The last value of a key, which must be text.
-    pub(crate) fn key_text(&self, key: &str) -> Option<String> {
+    pub fn key_text(&self, key: &str) -> Option<String> {
         self.key(key).map(|value| String::from_utf8(value.to_vec()).expect("a value that is text"))
     }
 
     /// The value of a key as a number.
-    pub(crate) fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+    pub fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         let text = self.key_text(key)?;
         Some(text.parse().unwrap_or_else(|_| panic!("line {}: {key}={text} is no number", self.number)))
     }
 
     /// All pairs whose key starts with `prefix`, without it.
-    pub(crate) fn prefixed<'l>(&'l self, prefix: &'l str) -> impl Iterator<Item = (&'l [u8], &'l [u8])> {
+    pub fn prefixed<'l>(&'l self, prefix: &'l str) -> impl Iterator<Item = (&'l [u8], &'l [u8])> {
         let pairs = self.keys.iter();
         pairs.filter_map(move |(key, value)| Some((key.strip_prefix(prefix.as_bytes())?, value.as_slice())))
     }
 
     /// Fails on a key that is not among the known ones: a typing error in a fixture must not pass
     /// for a test.
-    pub(crate) fn only_keys(&self, exact: &[&str], prefixes: &[&str]) {
+    pub fn only_keys(&self, exact: &[&str], prefixes: &[&str]) {
         for (key, _) in &self.keys {
             let known = exact.iter().any(|name| name.as_bytes() == key)
                 || prefixes.iter().any(|prefix| key.starts_with(prefix.as_bytes()));
@@ -70,7 +70,7 @@ impl Line {
 }
 
 /// All lines of a text.
-pub(crate) fn lines(text: &str) -> Vec<Line> {
+pub fn lines(text: &str) -> Vec<Line> {
     let mut lines = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -139,7 +139,7 @@ fn position(token: &str, wanted: u8) -> Option<usize> {
 const GENERATORS: [&str; 4] = ["hex:", "zeros:", "rep:", "rand:"];
 
 /// The bytes that a word stands for.
-pub(crate) fn bytes(token: &str) -> Vec<u8> {
+pub fn bytes(token: &str) -> Vec<u8> {
     let joins = |rest: &str| rest.starts_with('"') || GENERATORS.iter().any(|name| rest.starts_with(name));
     let mut from = 0;
     while let Some(at) = position(&token[from..], b'+').map(|at| from + at) {
@@ -201,7 +201,7 @@ fn literal(text: &str) -> Vec<u8> {
 
 /// Bytes that don't compress, the same for the same seed (a 64-bit linear congruential generator,
 /// upper bits used).
-pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
+pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
     let mut bytes = Vec::with_capacity(len + 4);
     while bytes.len() < len {

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::super::tar::{Member, Tar};
 use super::layout::config_json;
 use super::{Image, digest};
+use crate::tar::{Member, Tar};
 
 /// What `docker save` writes: before version 25 (`old`) a folder for every layer, equal layers as
 /// symbolic links to the first; since then an OCI layout with Docker's `manifest.json` beside it.
-pub(crate) fn docker_archive(image: &Image, tags: &[&str], old: bool) -> Vec<u8> {
+pub fn docker_archive(image: &Image, tags: &[&str], old: bool) -> Vec<u8> {
     let config = config_json(image).into_bytes();
     let config_hex = digest("sha256", &config).split_off(7);
     let config_name = if old { format!("{config_hex}.json") } else { format!("blobs/sha256/{config_hex}") };
@@ -47,7 +47,7 @@ pub(crate) fn docker_archive(image: &Image, tags: &[&str], old: bool) -> Vec<u8>
 }
 
 /// A directory of files and directories as a tar, in the order of the names.
-pub(crate) fn tar_directory(dir: &Path) -> Vec<u8> {
+pub fn tar_directory(dir: &Path) -> Vec<u8> {
     let mut members = Vec::new();
     collect(dir, "", &mut members);
     Tar::of(&members).finish()

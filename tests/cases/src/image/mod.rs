@@ -8,59 +8,59 @@ mod archive;
 mod layer;
 mod layout;
 
-pub(crate) use archive::{docker_archive, tar_directory};
-pub(crate) use layer::{Compression, Layer};
-pub(crate) use layout::write_layout;
+pub use archive::{docker_archive, tar_directory};
+pub use layer::{Compression, Layer};
+pub use layout::write_layout;
 
 use sha2::Digest as _;
 
 /// One image: what a manifest describes.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Image {
+pub struct Image {
     /// `os/architecture[/variant]`; `linux/amd64` where nothing is said.
-    pub(crate) platform: Option<String>,
-    pub(crate) layers: Vec<Layer>,
+    pub platform: Option<String>,
+    pub layers: Vec<Layer>,
     /// Changes of the JSON, before it gets its digest.
-    pub(crate) edits: Vec<Edit>,
+    pub edits: Vec<Edit>,
     /// `sha512` where the manifest, the config and their descriptors are to use it.
-    pub(crate) algorithm: Option<String>,
+    pub algorithm: Option<String>,
 }
 
 /// All images of one layout.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Images {
-    pub(crate) images: Vec<Image>,
+pub struct Images {
+    pub images: Vec<Image>,
     /// Docker's media types instead of OCI's.
-    pub(crate) docker: bool,
+    pub docker: bool,
     /// So many indexes inside one another; at least one where there are several images.
-    pub(crate) nested: usize,
+    pub nested: usize,
     /// Changes of the outermost index, and of `index.json`.
-    pub(crate) edits: Vec<Edit>,
+    pub edits: Vec<Edit>,
     /// Changes of files that no digest knows of.
-    pub(crate) tampers: Vec<Tamper>,
+    pub tampers: Vec<Tamper>,
 }
 
 /// A replacement in the text of a JSON document. `{layer1}`, `{diff1}`, `{config}`, `{manifest}`
 /// and `{index}` stand for digests, `{layer1.size}` and its like for sizes. An empty `old` replaces
 /// the whole text.
 #[derive(Debug, Clone)]
-pub(crate) struct Edit {
-    pub(crate) document: String,
-    pub(crate) old: Vec<u8>,
-    pub(crate) new: Vec<u8>,
+pub struct Edit {
+    pub document: String,
+    pub old: Vec<u8>,
+    pub new: Vec<u8>,
 }
 
 /// A change of a file of the layout that its descriptor does not follow.
 #[derive(Debug, Clone)]
-pub(crate) struct Tamper {
+pub struct Tamper {
     /// `manifest`, `config`, `index`, `layerN`, or a path in the layout.
-    pub(crate) file: String,
-    pub(crate) change: Change,
+    pub file: String,
+    pub change: Change,
 }
 
 /// What happens to a file.
 #[derive(Debug, Clone)]
-pub(crate) enum Change {
+pub enum Change {
     /// More bytes at the end.
     Append(Vec<u8>),
     /// So many bytes less.
@@ -75,13 +75,13 @@ pub(crate) enum Change {
 
 impl Images {
     /// One image that tells the truth.
-    pub(crate) fn of(layers: Vec<Layer>) -> Images {
+    pub fn of(layers: Vec<Layer>) -> Images {
         Images { images: vec![Image { layers, ..Image::default() }], ..Images::default() }
     }
 }
 
 /// `sha256:…` or `sha512:…` of bytes.
-pub(crate) fn digest(algorithm: &str, bytes: &[u8]) -> String {
+pub fn digest(algorithm: &str, bytes: &[u8]) -> String {
     match algorithm {
         "sha256" => format!("sha256:{}", hex(&sha2::Sha256::digest(bytes))),
         "sha512" => format!("sha512:{}", hex(&sha2::Sha512::digest(bytes))),
@@ -90,6 +90,6 @@ pub(crate) fn digest(algorithm: &str, bytes: &[u8]) -> String {
 }
 
 /// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -27,27 +27,27 @@
 mod header;
 mod sparse;
 
-use super::text::Line;
+use crate::text::Line;
 use header::Header;
 
 /// One entry, in the form that ordinary tar programs write.
 #[derive(Debug, Clone)]
-pub(crate) struct Member {
-    pub(crate) flag: u8,
-    pub(crate) path: Vec<u8>,
-    pub(crate) link: Vec<u8>,
-    pub(crate) mode: u32,
-    pub(crate) uid: u64,
-    pub(crate) gid: u64,
-    pub(crate) mtime: String,
-    pub(crate) device: Option<(u32, u32)>,
-    pub(crate) content: Vec<u8>,
-    pub(crate) pax: Vec<(Vec<u8>, Vec<u8>)>,
+pub struct Member {
+    pub flag: u8,
+    pub path: Vec<u8>,
+    pub link: Vec<u8>,
+    pub mode: u32,
+    pub uid: u64,
+    pub gid: u64,
+    pub mtime: String,
+    pub device: Option<(u32, u32)>,
+    pub content: Vec<u8>,
+    pub pax: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Member {
     /// An entry of a kind (a tar type flag) with usual attributes.
-    pub(crate) fn new(flag: u8, path: &[u8]) -> Member {
+    pub fn new(flag: u8, path: &[u8]) -> Member {
         let mode = match flag {
             b'5' => 0o755,
             b'2' => 0o777,
@@ -59,17 +59,17 @@ impl Member {
     }
 
     /// A regular file.
-    pub(crate) fn file(path: &[u8], content: &[u8]) -> Member {
+    pub fn file(path: &[u8], content: &[u8]) -> Member {
         Member { content: content.to_vec(), ..Member::new(b'0', path) }
     }
 
     /// A directory.
-    pub(crate) fn dir(path: &[u8]) -> Member {
+    pub fn dir(path: &[u8]) -> Member {
         Member::new(b'5', path)
     }
 
     /// A symbolic (`2`) or hard (`1`) link.
-    pub(crate) fn link(flag: u8, path: &[u8], target: &[u8]) -> Member {
+    pub fn link(flag: u8, path: &[u8], target: &[u8]) -> Member {
         Member { link: target.to_vec(), ..Member::new(flag, path) }
     }
 
@@ -107,7 +107,7 @@ impl Member {
 }
 
 /// `A:B` as two numbers.
-pub(crate) fn pair<T: std::str::FromStr>(text: &str) -> (T, T) {
+pub fn pair<T: std::str::FromStr>(text: &str) -> (T, T) {
     let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("{text} is no number"));
     let (a, b) = text.split_once(':').unwrap_or_else(|| panic!("{text} is no pair A:B"));
     (number(a), number(b))
@@ -115,21 +115,21 @@ pub(crate) fn pair<T: std::str::FromStr>(text: &str) -> (T, T) {
 
 /// A tar archive that grows.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Tar {
+pub struct Tar {
     bytes: Vec<u8>,
     no_end: bool,
 }
 
 impl Tar {
     /// An archive of ordinary entries.
-    pub(crate) fn of(members: &[Member]) -> Tar {
+    pub fn of(members: &[Member]) -> Tar {
         let mut tar = Tar::default();
         members.iter().for_each(|member| tar.member(member));
         tar
     }
 
     /// The archive with its end.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    pub fn finish(mut self) -> Vec<u8> {
         if !self.no_end {
             self.bytes.extend([0; 1024]);
         }
@@ -137,14 +137,14 @@ impl Tar {
     }
 
     /// Adds an ordinary entry.
-    pub(crate) fn member(&mut self, member: &Member) {
+    pub fn member(&mut self, member: &Member) {
         let mut header = Header::new(b"ustar\x0000");
         let records = member.pax.clone();
         self.entry(member, &mut header, records, "pax", &member.content, None);
     }
 
     /// Adds what a line says.
-    pub(crate) fn line(&mut self, line: &Line) {
+    pub fn line(&mut self, line: &Line) {
         match line.verb.as_str() {
             "global" | "pax" => self.extended(if line.verb == "pax" { b'x' } else { b'g' }, &raw_records(line)),
             "long" => self.long(line.word(0)[0], line.word(1)),
@@ -278,7 +278,7 @@ fn raw_records(line: &Line) -> Vec<u8> {
 }
 
 /// A PAX record, whose length counts itself.
-pub(crate) fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
+pub fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let body = [b" ", key, b"=", value, b"\n"].concat();
     let mut len = body.len() + 1;
     while len != body.len() + len.to_string().len() {

@@ -12,7 +12,7 @@ const OCI: &str = "application/vnd.oci.image";
 const DOCKER: &str = "application/vnd.docker";
 
 /// Writes a layout, with the tag `latest` for what stands outermost.
-pub(crate) fn write_layout(images: &Images, dir: &Path) {
+pub fn write_layout(images: &Images, dir: &Path) {
     let mut names = Names::new();
     let blob = |digest: &str, bytes: &[u8]| {
         let (algorithm, hex) = digest.split_once(':').expect("a digest");
@@ -121,7 +121,7 @@ fn index(descriptors: &[String], docker: bool) -> String {
 }
 
 /// The text of an image's config, as `docker save` puts it into an archive, too.
-pub(crate) fn config_json(image: &Image) -> String {
+pub fn config_json(image: &Image) -> String {
     let platform = platform_fields(image.platform.as_deref().unwrap_or("linux/amd64"));
     let diff_ids: Vec<String> = image.layers.iter().map(|layer| format!(r#""{}""#, layer.diff_id)).collect();
     let diff_ids = diff_ids.join(",");

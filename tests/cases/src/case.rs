@@ -1,7 +1,7 @@
 //! A fixture: an image, and what becomes of it.
 //!
 //! ```text
-//! layer [...]                  a layer (support/image/layer.rs), its entries below it (support/tar/mod.rs)
+//! layer [...]                  a layer (image/layer.rs), its entries below it (tar/mod.rs)
 //! image [OS/ARCH[/VARIANT]]    one image of several: what stands below belongs to it; alg=sha512
 //! docker                       Docker's media types
 //! nested N                     so many indexes in front of the manifest
@@ -22,47 +22,51 @@
 
 use std::path::Path;
 
-use super::image::{Change, Edit, Image, Images, Layer, Tamper};
-use super::tar::Tar;
-use super::text::{Line, lines};
+use crate::image::{Change, Edit, Image, Images, Layer, Tamper};
+use crate::tar::Tar;
+use crate::text::{Line, lines};
 
 /// A fixture, parsed.
 #[derive(Debug)]
-pub(crate) struct Case {
-    pub(crate) name: String,
-    pub(crate) images: Images,
-    pub(crate) platform: Option<String>,
-    pub(crate) args: Vec<String>,
-    pub(crate) env: Vec<(String, String)>,
-    pub(crate) expected: Expected,
-    pub(crate) warnings: Vec<String>,
+pub struct Case {
+    pub name: String,
+    pub images: Images,
+    pub platform: Option<String>,
+    pub args: Vec<String>,
+    pub env: Vec<(String, String)>,
+    pub expected: Expected,
+    pub warnings: Vec<String>,
 }
 
 /// What is to become of an image.
 #[derive(Debug)]
-pub(crate) enum Expected {
+pub enum Expected {
     Tree(Vec<Line>),
     Error(Failure),
 }
 
 /// What an error has to say.
 #[derive(Debug, Default)]
-pub(crate) struct Failure {
-    pub(crate) layer: Option<u32>,
-    pub(crate) entry: Option<Vec<u8>>,
-    pub(crate) says: Vec<Vec<String>>,
-    pub(crate) codes: Vec<i32>,
+pub struct Failure {
+    pub layer: Option<u32>,
+    pub entry: Option<Vec<u8>>,
+    pub says: Vec<Vec<String>>,
+    pub codes: Vec<i32>,
 }
 
 impl Case {
-    pub(crate) fn read(path: &Path) -> Case {
+    pub fn read(path: &Path) -> Case {
         let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let name = path.file_stem().expect("a file name").to_string_lossy().into_owned();
         assert!(text.starts_with('#'), "{name}: a case says first which rule it is about");
         Case::parse(&name, &text)
     }
 
-    fn parse(name: &str, text: &str) -> Case {
+    /// Parses a case.
+    ///
+    /// # Panics
+    /// When it is no case: whoever writes one sees which line is wrong.
+    pub fn parse(name: &str, text: &str) -> Case {
         let mut case = Case {
             name: name.to_owned(),
             images: Images::default(),

@@ -29,21 +29,21 @@ const FIELDS: [(&str, usize, usize); 22] = [
 /// A header under construction. What is set first stays: later defaults don't overwrite what a
 /// fixture asked for.
 #[derive(Debug)]
-pub(crate) struct Header {
+pub struct Header {
     bytes: [u8; 512],
     set: Vec<&'static str>,
 }
 
 impl Header {
     /// A header of nothing but its magic and version.
-    pub(crate) fn new(magic: &[u8]) -> Header {
+    pub fn new(magic: &[u8]) -> Header {
         let mut bytes = [0; 512];
         bytes[257..257 + magic.len()].copy_from_slice(magic);
         Header { bytes, set: Vec::new() }
     }
 
     /// Sets a field to these bytes, filled up with NULs.
-    pub(crate) fn raw(&mut self, field: &str, value: &[u8]) {
+    pub fn raw(&mut self, field: &str, value: &[u8]) {
         let &(field, offset, len) =
             FIELDS.iter().find(|(name, ..)| *name == field).unwrap_or_else(|| panic!("a header has no field {field}"));
         assert!(value.len() <= len, "{field} holds {len} bytes, not {}", value.len());
@@ -55,7 +55,7 @@ impl Header {
     }
 
     /// Sets a field to a number in octal digits.
-    pub(crate) fn octal(&mut self, field: &str, value: u64) {
+    pub fn octal(&mut self, field: &str, value: u64) {
         if self.set.contains(&field) {
             return;
         }
@@ -66,7 +66,7 @@ impl Header {
     }
 
     /// Sets a field to a number in GNU's form: two's complement, the first bit set as the mark.
-    pub(crate) fn binary(&mut self, field: &str, value: i128) {
+    pub fn binary(&mut self, field: &str, value: i128) {
         let width = FIELDS.iter().find(|(name, ..)| *name == field).expect("a field with a number").2;
         let mut bytes = value.to_be_bytes()[16 - width..].to_vec();
         bytes[0] |= 0x80;
@@ -74,7 +74,7 @@ impl Header {
     }
 
     /// The header with its checksum.
-    pub(crate) fn seal(&self) -> [u8; 512] {
+    pub fn seal(&self) -> [u8; 512] {
         let mut bytes = self.bytes;
         if !self.set.contains(&"chksum") {
             bytes[148..156].fill(b' ');

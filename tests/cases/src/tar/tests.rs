@@ -1,8 +1,8 @@
 //! GNU tar reads what the writer writes: the fixtures would prove nothing with a writer that is
 //! wrong.
 
-use super::super::text::lines;
 use super::*;
+use crate::text::lines;
 
 fn archive(text: &str) -> Vec<u8> {
     let mut tar = Tar::default();

@@ -1,14 +1,14 @@
 //! GNU's four ways of writing a file with holes. Maps and sizes are taken as they are, so that they
 //! can lie.
 
-use super::super::text::Line;
 use super::{Header, Member};
+use crate::text::Line;
 
 type Records = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Changes an entry to what `sparse=… map=… real=…` asks for, and returns the bytes behind its
 /// header.
-pub(super) fn apply(line: &Line, member: &mut Member, records: &mut Records, header: &mut Header) -> Vec<u8> {
+pub(crate) fn apply(line: &Line, member: &mut Member, records: &mut Records, header: &mut Header) -> Vec<u8> {
     let map = line.key_text("map").expect("sparse has a map");
     let real = line.key_text("real").expect("sparse has a real size");
     let map: Vec<(&str, &str)> =
