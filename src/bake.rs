@@ -1,6 +1,7 @@
 //! The pipeline: the only file that knows the order of the stages.
 
 mod job;
+mod layout;
 #[cfg(feature = "mkfs")]
 mod mkfs;
 mod plan;
@@ -11,11 +12,11 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
-use cvbake_ext4::Layout;
 use cvbake_store::Store;
 use cvbake_tree::{LeftOut, Tree};
 use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer, chain_id};
 
+use self::layout::Layout;
 use self::plan::{Numbers, plan_of};
 use self::write::{Writing, Written};
 use crate::clock::Clock;
@@ -24,7 +25,9 @@ use crate::error::Error;
 use crate::event::{Event, Observer, Stage};
 use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
-use crate::recipe::Engine;
+#[cfg(feature = "mkfs")]
+use crate::recipe::Ext4;
+use crate::recipe::{Engine, Filesystem};
 use crate::report::Plan;
 use crate::reuse::{ExistingDisk, PlacedContent, Reuse};
 use crate::workplace::{Workplace, open_existing_store, open_store};
@@ -80,15 +83,16 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     clock.next(Stage::Unpack);
     let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Content)?;
     clock.next(Stage::Merge);
-    let tree = readable(layers.merge(job.epoch)?, on);
+    let tree = readable(layers.merge(job.epoch)?, &job.filesystem, on);
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id());
-    let options = recipe.ext4_options(layers.base_pack());
-    let writing = Writing { recipe: &recipe, output, tree: &tree, options: &options, draft: &draft, window, on };
-    let written = match job.engine() {
-        Engine::Native => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
+    let writing = Writing { recipe: &recipe, output, tree: &tree, draft: &draft, window, on };
+    let written = match &job.filesystem {
         #[cfg(feature = "mkfs")]
-        Engine::Mkfs(programs) => writing.read(&layers, &place, programs, &mut clock)?,
+        Filesystem::Ext4(ext4 @ Ext4 { engine: Engine::Mkfs(programs), .. }) => {
+            writing.read(&layers, &place, (ext4, programs), &mut clock)?
+        }
+        Filesystem::Ext4(_) | Filesystem::Erofs(_) => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
     };
     let Written { numbers, placed } = written;
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
@@ -167,11 +171,10 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
     clock.next(Stage::Unpack);
     let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Plan)?;
     clock.next(Stage::Merge);
-    let tree = readable(layers.merge(job.epoch)?, on);
+    let tree = readable(layers.merge(job.epoch)?, &job.filesystem, on);
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id());
-    let options = recipe.ext4_options(layers.base_pack());
-    let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
+    let layout = Layout::plan(&recipe, &tree, layers.base_pack()).map_err(|error| layers.blame(error))?;
     // Whether the format holds it.
     recipe.container(layout.len_bytes(), layout.used_ranges())?;
     Ok(plan_of(&image, &layers, &tree, &recipe, Numbers::planned(&layout)))
@@ -183,14 +186,21 @@ fn content(image: &Image) -> Option<Digest> {
 }
 
 /// The tree without the extended attributes that nobody could read on the disk.
-fn readable(mut tree: Tree, on: Observer<'_>) -> Tree {
+fn readable(mut tree: Tree, filesystem: &Filesystem, on: Observer<'_>) -> Tree {
+    let others = |inodes: usize| match inodes - 1 {
+        0 => String::new(),
+        1 => ", and so is another one's".to_owned(),
+        others => format!(", and so are those of {others} others"),
+    };
     if let Some(LeftOut { first, kind, name, inodes }) = tree.leave_out_unreadable() {
-        let others = match inodes - 1 {
-            0 => String::new(),
-            1 => ", and so is another one's".to_owned(),
-            others => format!(", and so are those of {others} others"),
-        };
+        let others = others(inodes);
         on(Event::Warning(format!("{first}: {name} is left out, which Linux does not let {kind} have{others}")));
+    }
+    if let Filesystem::Erofs(_) = filesystem
+        && let Some(LeftOut { first, name, inodes, .. }) = cvbake_erofs::leave_out_unknown(&mut tree)
+    {
+        let others = others(inodes);
+        on(Event::Warning(format!("{first}: {name} is left out, which EROFS has no number for{others}")));
     }
     tree
 }

@@ -32,6 +32,7 @@ use crate::reuse::{PlacedContent, Positions};
 use crate::seats::{Seat, Seats};
 use crate::workplace::Workplace;
 
+pub(crate) use base_pack::BasePack;
 use base_pack::{BASE_LAYER_MIN, BASE_PACK_MIN, is_scratch_better};
 use content::Content;
 pub(crate) use stream::retry_elsewhere;
@@ -262,6 +263,7 @@ impl<'a> Layers<'a> {
         let error = error.into();
         let place = match &error {
             Error::Ext4(error) => error.place(),
+            Error::Erofs(error) => error.place(),
             #[cfg(feature = "mkfs")]
             Error::Mkfs(error) => error.place(),
             _ => None,

@@ -121,6 +121,6 @@ pub use format::Format;
 pub use layers::KeepPacks;
 pub use pull::{PullJob, Pulled, pull};
 pub use push::{PushJob, PushSelect, Pushed, push};
-pub use recipe::{Engine, Ext4, Filesystem};
+pub use recipe::{Engine, Erofs, Ext4, Filesystem};
 pub use report::{LayerReport, Plan};
 pub use source::ImageSource;

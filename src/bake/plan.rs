@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cvbake_ext4::Layout;
 use cvbake_tree::{Inode, Kind, Tree};
 use cvbake_verify::{Config, Digest, Image};
 
 use super::job::named_by;
+use super::layout::Layout;
 use crate::event::{Event, Observer, Stage};
 use crate::layers::Layers;
 use crate::recipe::Recipe;
@@ -73,12 +73,13 @@ pub(super) struct Numbers {
 impl Numbers {
     pub(super) fn planned(layout: &Layout) -> Numbers {
         let block = u64::from(cvbake_tree::BLOCK_SIZE);
+        let (inodes, free_inodes) = layout.inodes();
         Numbers {
             disk_bytes: layout.len_bytes(),
             used_bytes: layout.used_bytes(),
             content_bytes: layout.placements().iter().map(|place| place.blocks * block).sum(),
-            inodes: layout.inode_count(),
-            free_inodes: layout.free_inodes(),
+            inodes,
+            free_inodes,
         }
     }
 

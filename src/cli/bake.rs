@@ -1,5 +1,6 @@
 //! `cvbake bake`: one image becomes one disk.
 
+mod filesystem;
 mod format;
 pub(super) mod help;
 mod output;
@@ -9,17 +10,15 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ValueEnum, ValueHint};
 use cvbake::control::Control;
 use cvbake::event::{Event, Observer};
-use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
-use cvbake::{Engine, Ext4, Filesystem, ImageSource, Job, KeepPacks, Output};
+use cvbake::{ImageSource, Job, KeepPacks, Output};
 
-use super::report::Report;
+use super::report::{DiskKind, Report};
 use super::work::{self, Telling, allowed_jobs, nothing_written, want, watch};
 use super::{environment, registry, source, store, values};
 use crate::failure::Failure;
@@ -27,8 +26,8 @@ use crate::ui::{Mode, Ui};
 
 /// Bake an image into a disk
 ///
-/// The disk is a file with a single ext4 filesystem and no partition table, raw or in another
-/// format. It keeps everything in the image: owners, modes, times to the nanosecond, devices, hard
+/// The disk is a file with a single filesystem, ext4 or EROFS, and no partition table, raw or in
+/// another format. It keeps everything in the image: owners, modes, times to the nanosecond, devices, hard
 /// links, extended attributes, capabilities and access control lists.
 /// This takes no root, no mount and no daemon. The same image and options give the same bytes, on
 /// any machine and at any time.
@@ -58,38 +57,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
-    /// Set the size of the disk: auto, min, +512M, 20G
-    #[arg(long, default_value = "auto", value_parser = values::size, help_heading = FILESYSTEM, long_help = help::size())]
-    size: Size,
-
-    /// Set the number of inodes: auto, a number, or 1/16K
-    #[arg(long, default_value = "auto", value_parser = values::inodes, help_heading = FILESYSTEM, long_help = help::inodes())]
-    inodes: Inodes,
-
-    /// Set the filesystem label, at most 16 bytes
-    #[arg(long, default_value = "", hide_default_value = true, help_heading = FILESYSTEM)]
-    #[arg(value_parser = OsStringValueParser::new().try_map(values::label))]
-    label: std::vec::Vec<u8>,
-
-    /// Set the filesystem UUID [default: derived from the image]
-    #[arg(long, value_parser = values::uuid, help_heading = FILESYSTEM)]
-    uuid: Option<[u8; 16]>,
-
-    /// Set the seed of the directory hashes, a UUID [default: derived from the image]
-    #[arg(long, value_name = "UUID", value_parser = values::uuid, help_heading = FILESYSTEM)]
-    hash_seed: Option<[u8; 16]>,
-
-    /// Create a journal (the default)
-    #[arg(long, overrides_with = "no_journal", help_heading = FILESYSTEM)]
-    journal: bool,
-
-    /// Create no journal
-    #[arg(long, overrides_with = "journal", help_heading = FILESYSTEM)]
-    no_journal: bool,
-
-    /// Choose the engine that writes the filesystem
-    #[arg(long, value_enum, default_value_t, help_heading = FILESYSTEM)]
-    engine: EngineName,
+    #[command(flatten)]
+    filesystem: filesystem::FilesystemArgs,
 
     /// Keep images and layers in this directory
     /// [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
@@ -161,7 +130,6 @@ pub(super) struct Args {
     telling: Telling,
 }
 
-const FILESYSTEM: &str = "Filesystem";
 const WORK: &str = "Cache and threads";
 
 /// When to use a disk again.
@@ -182,16 +150,6 @@ enum SyncDisk {
     Always,
     /// Return before the data is on stable storage
     Never,
-}
-
-/// What writes the filesystem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum EngineName {
-    /// Use cvbake itself
-    #[default]
-    Native,
-    /// Use the programs of e2fsprogs, which are much slower
-    Mkfs,
 }
 
 /// Whether to keep content.
@@ -224,6 +182,7 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         });
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
+    job.filesystem = args.filesystem.filesystem(output)?;
     job.format = args.format.format(output)?;
     let outcome = output.filter(|_| !args.dry_run).map(nothing_written);
     let report = args.bake(&job, output, watch(ui, outcome), &|event| ui.on(&event))?;
@@ -237,10 +196,7 @@ impl Args {
     }
 
     fn bake(&self, job: &Job, output: Option<&Path>, control: &Control, on: Observer<'_>) -> Result<Report, Failure> {
-        let engine = match self.engine {
-            EngineName::Native => "native",
-            EngineName::Mkfs => "mkfs",
-        };
+        let kind = DiskKind::of(job, self.filesystem.engine_word());
         let sync = self.sync == SyncDisk::Always;
         let output = output.map(|path| {
             let mut output = Output::new(path);
@@ -250,7 +206,7 @@ impl Args {
         match output {
             Some(output) if !self.dry_run => {
                 let baked = cvbake::bake(job, &output, control, on)?;
-                let mut report = Report::baked(&baked, job.format, engine);
+                let mut report = Report::baked(&baked, kind);
                 if let (Some(store), Some(bytes)) = (&job.store, self.max_store_size) {
                     let layers = baked.plan.layers.iter().flat_map(|layer| [layer.digest, Some(layer.diff_id)]);
                     let used = layers.chain([Some(baked.plan.image)]).flatten();
@@ -261,7 +217,7 @@ impl Args {
             }
             output => {
                 let path = output.as_ref().map(|output| output.path.display().to_string());
-                Ok(Report::planned(&cvbake::plan(job, output.as_ref(), control, on)?, path, job.format, engine))
+                Ok(Report::planned(&cvbake::plan(job, output.as_ref(), control, on)?, path, kind))
             }
         }
     }
@@ -270,16 +226,6 @@ impl Args {
         let mut job = Job::new(source);
         job.registry = self.registry.options(Pull::Missing)?;
         job.want = want(self.platform.as_ref());
-        job.filesystem = Filesystem::Ext4(Ext4 {
-            engine: self.engine()?,
-            size: self.size,
-            inodes: self.inodes,
-            label: self.label.clone(),
-            uuid: self.uuid,
-            hash_seed: self.hash_seed,
-            // A file or a variable may have set the one, and an argument the other.
-            journal: self.journal || !self.no_journal,
-        });
         job.epoch = environment::epoch()?;
         job.store = self.store(on)?;
         let is_named = !matches!(job.source, ImageSource::At(ref source) if !matches!(source, Source::Registry(_)));
@@ -330,13 +276,6 @@ impl Args {
         }
         on(Event::Warning(format!("layers are not cached for other bakes: {problem}")));
         Ok(None)
-    }
-
-    fn engine(&self) -> Result<Engine, Failure> {
-        Ok(match self.engine {
-            EngineName::Native => Engine::Native,
-            EngineName::Mkfs => Engine::Mkfs(mkfs::Programs::find(&environment::search_path())?),
-        })
     }
 }
 

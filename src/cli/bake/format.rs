@@ -75,7 +75,7 @@ impl FormatArgs {
         if OTHERS.contains(&ending.as_str()) {
             return wrong(
                 format!("{path}: the format {ending} is not supported; expected raw, qcow2, vhd or vhdx"),
-                "name it disk.qcow2, disk.vhd, disk.vhdx or, for a bare ext4 filesystem, disk.ext4",
+                "name it disk.qcow2, disk.vhd, disk.vhdx or, for a bare filesystem, disk.ext4 or disk.erofs",
             );
         }
         let by_ending = Name::from_str(&ending, false).ok();
