@@ -1,5 +1,6 @@
 //! `cvbake bake`: one image becomes one disk.
 
+mod archive;
 mod filesystem;
 mod format;
 pub(super) mod help;
@@ -43,6 +44,9 @@ pub(super) struct Args {
     source: OsString,
 
     /// Write the disk to this file
+    ///
+    /// A name that ends in .tar, .tar.gz, .tgz or .tar.zst is written as an archive of the merged
+    /// files instead, as cvbake image export does it; --json prints the object of that command then.
     #[arg(short, long, value_name = "DISK", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
 
@@ -180,6 +184,9 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
             problem: format!("{} is the source: the disk would replace it", output.display()),
             hint: Some("write the disk to another file".to_owned()),
         });
+    }
+    if let Some(path) = output.filter(|path| archive::is_archive(path)) {
+        return archive::write(source, path, args, ui);
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
     job.filesystem = args.filesystem.filesystem(output)?;

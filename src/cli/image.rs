@@ -1,6 +1,6 @@
 //! `cvbake image`: managing the images of the store, one file per subcommand.
 
-mod export;
+pub(super) mod export;
 mod history;
 mod import;
 mod inspect;

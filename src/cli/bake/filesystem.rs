@@ -128,6 +128,12 @@ impl FilesystemArgs {
         given.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option)
     }
 
+    /// An option that was given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [("--fs", self.fs.is_some()), ("--label", !self.label.is_empty()), ("--uuid", self.uuid.is_some())];
+        self.for_ext4_only().or_else(|| given.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option))
+    }
+
     fn engine(&self) -> Result<Engine, Failure> {
         Ok(match self.engine {
             EngineName::Native => Engine::Native,

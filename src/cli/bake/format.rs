@@ -67,6 +67,17 @@ enum SubformatName {
 const OTHERS: [&str; 6] = ["qcow", "vmdk", "vdi", "avhd", "avhdx", "vhds"];
 
 impl FormatArgs {
+    /// An option that was given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--format", self.format.is_some()),
+            ("--subformat", self.subformat.is_some()),
+            ("--vhdx-block-size", self.vhdx_block_size.is_some()),
+            ("--vhdx-sector-size", self.vhdx_sector_size.is_some()),
+        ];
+        given.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option)
+    }
+
     /// The format of a disk at a path, if it has one.
     pub(super) fn format(&self, output: Option<&Path>) -> Result<Format, Failure> {
         let ending = output.and_then(Path::extension).and_then(|ending| ending.to_str());

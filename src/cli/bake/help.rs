@@ -109,6 +109,7 @@ pub(super) fn after() -> String {
   cvbake bake docker-archive:alpine.tar -o alpine.ext4 --size 20G
   zcat rootfs.tar.gz | cvbake bake tar:- -o disk.ext4 --label root
   cvbake bake oci:alpine -o alpine.erofs
+  cvbake bake oci:alpine -o rootfs.tar
 
 {}",
         common()
