@@ -14,15 +14,19 @@ use std::path::{Path, PathBuf};
 use cvbake_disk::Draft;
 use cvbake_store::Store;
 use cvbake_tree::{LeftOut, Tree};
-use cvbake_verify::{Algorithm, Digest, Hasher, Image, Layer, chain_id};
+use cvbake_verify::{Algorithm, Blobs, Digest, Hasher, Image, Layer, chain_id};
+use cvbake_verity::RootHash;
 
 use self::layout::Layout;
 use self::plan::{Numbers, plan_of};
 use self::write::{Writing, Written};
 use crate::clock::Clock;
+use crate::compare::{Differing, image_and_disk};
 use crate::control::Control;
+use crate::disks::open_made;
 use crate::error::Error;
 use crate::event::{Event, Observer, Stage};
+use crate::inside::Disk;
 use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
 #[cfg(feature = "mkfs")]
@@ -48,6 +52,10 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let mut clock = Clock::start(Stage::Resolve, on);
     let mut draft = control.during(|| Draft::create(&output.path, output.replace), |draft| Some(draft.temporary()))?;
     draft.set_durable(output.sync);
+    let beside = job.verity.and_then(|verity| verity.path(&output.path));
+    let make = |path: PathBuf| control.during(|| Draft::create(&path, output.replace), |draft| Some(draft.temporary()));
+    let mut beside = beside.map(make).transpose()?;
+    beside.iter_mut().for_each(|beside| beside.set_durable(output.sync));
     let store = open_store(job.store.as_deref(), on)?;
     store.iter().for_each(|store| store.set_durable(output.sync));
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, control)?;
@@ -66,17 +74,22 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
         let wanted = job.reuse && job.keep_packs != KeepPacks::Always;
         Reuse::new(&job.recipe(content), &image, store, wanted, located.is_in_registry())
     });
-    let made = reuse.as_ref().map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
+    // The hash tree in another file may be anywhere, and anything.
+    let findable = reuse.as_ref().filter(|_| beside.is_none());
+    let made = findable.map(|reuse| reuse.find(&output.path, on)).transpose()?.flatten();
     if let Some(made) = made {
-        if output.replace && made.is_at(&output.path) {
+        if output.replace && made.is_at(&output.path) && !output.verify {
             store.iter().try_for_each(Store::flush)?;
             return keep_existing(made, output, clock);
         }
         clock.next(Stage::Write);
         if made.copy_to(&draft, on)? {
+            let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
+            prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
             let placed = made.placed_content();
-            let (plan, reused) = made.into_parts();
-            let finished = Finished { plan, reused, placed, draft, store: store.as_ref(), reuse, clock };
+            let (plan, root_hash, reused) = made.into_parts();
+            let finished =
+                Finished { plan, root_hash, reused, placed, draft, beside, store: store.as_ref(), reuse, clock };
             return finish(finished, output, control, on);
         }
     }
@@ -84,9 +97,20 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Content)?;
     clock.next(Stage::Merge);
     let tree = readable(layers.merge(job.epoch)?, &job.filesystem, on);
+    job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id());
-    let writing = Writing { recipe: &recipe, output, tree: &tree, draft: &draft, window, on };
+    let writing = Writing {
+        recipe: &recipe,
+        output,
+        tree: &tree,
+        draft: &draft,
+        beside: beside.as_ref(),
+        jobs: job.jobs,
+        control,
+        window,
+        on,
+    };
     let written = match &job.filesystem {
         #[cfg(feature = "mkfs")]
         Filesystem::Ext4(ext4 @ Ext4 { engine: Engine::Mkfs(programs), .. }) => {
@@ -94,20 +118,26 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
         }
         Filesystem::Ext4(_) | Filesystem::Erofs(_) => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
     };
-    let Written { numbers, placed } = written;
+    let Written { numbers, placed, root_hash } = written;
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
     drop((tree, layers));
-    let finished = Finished { plan, reused: None, placed, draft, store: store.as_ref(), reuse, clock };
+    let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
+    prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
+    let store = store.as_ref();
+    let finished = Finished { plan, root_hash, reused: None, placed, draft, beside, store, reuse, clock };
     finish(finished, output, control, on)
 }
 
 /// A disk that is whole, and has no name yet.
 struct Finished<'a> {
     plan: Plan,
+    root_hash: Option<RootHash>,
     reused: Option<PathBuf>,
     /// Where it has content that is worth a note.
     placed: PlacedContent,
     draft: Draft,
+    /// Its hash tree, if that is in another file.
+    beside: Option<Draft>,
     store: Option<&'a Store>,
     reuse: Option<Reuse<'a>>,
     clock: Clock<'a>,
@@ -115,27 +145,61 @@ struct Finished<'a> {
 
 /// Gives a disk its name.
 fn finish(finished: Finished<'_>, output: &Output, control: &Control, on: Observer<'_>) -> Result<Baked, Error> {
-    let Finished { plan, reused, placed, draft, store, reuse, mut clock } = finished;
+    let Finished { plan, root_hash, reused, placed, draft, beside, store, reuse, mut clock } = finished;
     clock.next(Stage::Commit);
     let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
     let allocated_bytes = allocated(draft.file(), draft.path())?;
     draft.sync()?;
+    beside.iter().try_for_each(Draft::sync)?;
+    let hashes = beside.as_ref().map(|beside| beside.target().to_owned());
     store.iter().try_for_each(|store| store.flush())?;
     let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
-    control.commit(|| draft.commit())?;
+    // The disk last: with it, everything is there.
+    control.commit(|| beside.map_or(Ok(()), Draft::commit).and_then(|()| draft.commit()))?;
     // What is not on stable storage may be anything after a crash, and look as it should.
     if let Some(reuse) = reuse.filter(|_| output.sync) {
-        reuse.remember(&plan, &made, &output.path, &placed, on);
+        reuse.remember(&plan, root_hash, &made, &output.path, &placed, on);
     }
     Ok(Baked {
         plan,
         path: output.path.clone(),
         allocated_bytes,
         digest,
+        root_hash,
+        hashes,
         reused,
         unchanged: false,
         times: clock.stop(),
     })
+}
+
+/// Reads a finished disk back before it has its name, if that is wanted, and compares it with what
+/// the layers unpack to when they are unpacked once more.
+fn prove(
+    job: &Job,
+    output: &Output,
+    draft: &Draft,
+    image: &Image,
+    blobs: &dyn Blobs,
+    cx: UnpackContext<'_>,
+    clock: &mut Clock<'_>,
+) -> Result<(), Error> {
+    if !output.verify {
+        return Ok(());
+    }
+    clock.next(Stage::Compare);
+    let file = draft.file().try_clone().map_err(|source| unreadable(draft.path(), source))?;
+    let disk = Disk::of(open_made(&output.path, file, job.format.of_file())?)?;
+    let files = disk.files(&disk.filesystem(None)?)?;
+    let mut first = None;
+    let each = &mut |differing: Differing| {
+        first.get_or_insert(differing.path);
+    };
+    let (compared, _) = image_and_disk(image, blobs, cx, job.epoch, &files, &|_| true, each)?;
+    match first {
+        None => Ok(()),
+        Some(first) => Err(Error::NotProven { count: compared.differing, first }),
+    }
 }
 
 /// The disk that is to be replaced is the one that would replace it.
@@ -143,8 +207,18 @@ fn keep_existing(made: ExistingDisk, output: &Output, clock: Clock<'_>) -> Resul
     let (file, path) = (made.file(), &output.path);
     let digest = output.digest.then(|| hash(file, path)).transpose()?;
     let allocated_bytes = allocated(file, path)?;
-    let (plan, reused) = made.into_parts();
-    Ok(Baked { plan, path: path.clone(), allocated_bytes, digest, reused, unchanged: true, times: clock.stop() })
+    let (plan, root_hash, reused) = made.into_parts();
+    Ok(Baked {
+        plan,
+        path: path.clone(),
+        allocated_bytes,
+        digest,
+        root_hash,
+        hashes: None,
+        reused,
+        unchanged: true,
+        times: clock.stop(),
+    })
 }
 
 /// Says what the native engine would make of an image, without making anything; `output` is where
@@ -157,7 +231,11 @@ pub fn plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
 }
 
 fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<'_>) -> Result<Plan, Error> {
-    output.map_or(Ok(()), |output| cvbake_disk::check(&output.path, output.replace))?;
+    if let Some(output) = output {
+        cvbake_disk::check(&output.path, output.replace)?;
+        let beside = job.verity.and_then(|verity| verity.path(&output.path));
+        beside.map_or(Ok(()), |path| cvbake_disk::check(&path, output.replace))?;
+    }
     let store = open_existing_store(job.store.as_deref(), on)?;
     let place = Workplace::open(store.as_ref(), None, &job.temporary, control)?;
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
@@ -172,12 +250,15 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
     let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Plan)?;
     clock.next(Stage::Merge);
     let tree = readable(layers.merge(job.epoch)?, &job.filesystem, on);
+    job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id());
     let layout = Layout::plan(&recipe, &tree, layers.base_pack()).map_err(|error| layers.blame(error))?;
+    let protection = recipe.protection(layout.len_bytes())?;
     // Whether the format holds it.
-    recipe.container(layout.len_bytes(), layout.used_ranges())?;
-    Ok(plan_of(&image, &layers, &tree, &recipe, Numbers::planned(&layout)))
+    recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
+    let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;
+    Ok(plan_of(&image, &layers, &tree, &recipe, numbers))
 }
 
 /// What all layers unpack to, if the image says of each what that is.

@@ -7,9 +7,12 @@ mod advice;
 mod bake;
 mod completions;
 mod config;
+mod diff;
+mod differences;
 mod disk;
 mod environment;
 mod image;
+mod inspect;
 mod login;
 mod logout;
 mod man;
@@ -26,6 +29,7 @@ mod store;
 mod tags;
 mod usage;
 mod values;
+mod verify;
 mod work;
 
 use std::ffi::OsString;
@@ -73,6 +77,9 @@ enum Command {
     Tags(Box<tags::Args>),
     Login(Box<login::Args>),
     Logout(logout::Args),
+    Verify(Box<verify::Args>),
+    Diff(diff::Args),
+    Inspect(inspect::Args),
     Disk(disk::Args),
     Image(image::Args),
     Store(store::Args),
@@ -101,6 +108,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Tags(args) => tags::run(&args, &ui),
         Command::Login(args) => login::run(&args, &ui),
         Command::Logout(args) => logout::run(&args),
+        Command::Verify(args) => verify::run(&args, &ui),
+        Command::Diff(args) => diff::run(&args, &ui),
+        Command::Inspect(args) => inspect::run(&args, &ui),
         Command::Disk(args) => disk::run(&args, &ui),
         Command::Image(args) => image::run(&args, &ui),
         Command::Store(args) => store::run(&args, &ui),
@@ -185,7 +195,10 @@ impl Command {
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
             Command::Image(args) => args.mode(),
+            Command::Verify(args) => args.mode(),
             Command::Disk(_)
+            | Command::Diff(_)
+            | Command::Inspect(_)
             | Command::Tags(_)
             | Command::Login(_)
             | Command::Logout(_)

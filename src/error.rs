@@ -5,6 +5,7 @@
 //! know: that, and the exit status, is the program's matter.
 
 mod causes;
+mod inside;
 mod kind;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,10 @@ use std::path::{Path, PathBuf};
 
 use cvbake_verify::{Digest, Layer, shorten};
 
+use crate::format::FileFormat;
+
 pub use causes::Cause;
+pub use inside::{ExtractError, InsideProblem};
 pub use kind::Kind;
 
 /// Why a bake failed.
@@ -90,7 +94,7 @@ pub enum Error {
     #[error(transparent)]
     Vhdx(#[from] cvbake_vhdx::Error),
     /// A file that is to be read as a disk, and is none.
-    #[error("cannot read {}{} as a VHDX", path.display(), child.as_ref().map(|child| format!(", the parent of {},", child.display())).unwrap_or_default())]
+    #[error("cannot read {}{} as a VHDX", path.display(), parent_of(child.as_deref()))]
     ReadDisk {
         /// The file.
         path: PathBuf,
@@ -99,6 +103,31 @@ pub enum Error {
         /// Why.
         source: cvbake_vhdx::ReadError,
     },
+    /// A file that is to be read as a disk, and can't be opened.
+    #[error("cannot open {}{}", path.display(), parent_of(child.as_deref()))]
+    OpenDisk {
+        /// The file.
+        path: PathBuf,
+        /// The disk that says that this is its parent; none if somebody has named the file.
+        child: Option<PathBuf>,
+        /// Why.
+        source: io::Error,
+    },
+    /// The same of the other formats.
+    #[error("cannot read {}{} as a {format}", path.display(), parent_of(child.as_deref()))]
+    ReadFormat {
+        /// The file.
+        path: PathBuf,
+        /// The disk that says that this is its parent; none if somebody has named the file.
+        child: Option<PathBuf>,
+        /// Which format.
+        format: FileFormat,
+        /// Why.
+        source: cvbake_disk::FormatError,
+    },
+    /// What is on a disk can't be read.
+    #[error(transparent)]
+    DiskContent(#[from] DiskReadError),
     /// A differencing disk whose parents are not as they should be.
     #[error("{}: {problem}", path.display())]
     Chain {
@@ -115,11 +144,51 @@ pub enum Error {
         /// The parent, or a parent of that.
         parent: PathBuf,
     },
+    /// What is inside of a disk can't be had.
+    #[error("{}", disk.display())]
+    Inside {
+        /// The disk.
+        disk: PathBuf,
+        /// Why.
+        #[source]
+        problem: InsideProblem,
+    },
+    /// Files of a disk can't be copied out of it.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    /// The content of a file can't be compared.
+    #[error("{of}")]
+    Compare {
+        /// The disk or the image that it is of.
+        of: String,
+        /// Which file, and why.
+        #[source]
+        problem: cvbake_tree::Uncompared,
+    },
+    /// A disk that was just made is not what it should be.
+    #[error("the disk is not what it should be: {count} {} differ, the first of them {first}", if *count == 1 { "path" } else { "paths" })]
+    NotProven {
+        /// How many paths differ.
+        count: u64,
+        /// The first.
+        first: String,
+    },
     /// A path that Windows can't have.
     #[error("{} is no path of Windows, expected UTF-8 without backslashes, and no more than 32767 characters", path.display())]
     WindowsName {
         /// The path.
         path: PathBuf,
+    },
+    /// The hash tree of a disk can't be planned or written.
+    #[error(transparent)]
+    Verity(#[from] cvbake_verity::Error),
+    /// The image lacks what the place that the disk is for wants.
+    #[error("the image has neither {}, and {place} takes only images that do", one_of.join(" nor "))]
+    Lacks {
+        /// The place.
+        place: &'static str,
+        /// The paths of which one must be there.
+        one_of: &'static [&'static str],
     },
     /// The files don't fit an archive, or it can't be written.
     #[error(transparent)]
@@ -262,6 +331,50 @@ pub enum ChainProblem {
         /// The parent.
         parent: PathBuf,
     },
+    /// The parent is not the disk that the child was made of.
+    #[error("{} is another disk than its parent was", parent.display())]
+    Other {
+        /// The file where the parent should be.
+        parent: PathBuf,
+    },
+    /// The sectors of parent and child have different sizes.
+    #[error("its parent {} has sectors of another size", parent.display())]
+    Sectors {
+        /// The parent.
+        parent: PathBuf,
+    },
+    /// A parent was named for a disk that has none.
+    #[error("it has no parent, and {} was named as one", parent.display())]
+    NoParent {
+        /// What was named.
+        parent: PathBuf,
+    },
+    /// The parent is named by what is not followed: an absolute path, or what is no path at all.
+    #[error("it says that its backing file is {name:?}, and only relative paths are followed")]
+    Elsewhere {
+        /// What it says.
+        name: String,
+    },
+    /// Nothing says in which format the parent is.
+    #[error("it does not say in which format its backing file {name:?} is")]
+    NoFormat {
+        /// What it says that the parent is called.
+        name: String,
+    },
+    /// The parent is in a format that is not read.
+    #[error("its backing file {name:?} is in the format {format:?}, expected raw, qcow2, vpc or vhdx")]
+    OtherFormat {
+        /// What it says that the parent is called.
+        name: String,
+        /// The format.
+        format: String,
+    },
+    /// It looks like a disk with a parent, and nobody has said that it is one.
+    #[error("its content is that of a {format} with a parent, and its name does not say so")]
+    Unsaid {
+        /// The format.
+        format: FileFormat,
+    },
     /// The parent reads from the child.
     #[error("its parent {} is one of its own children", parent.display())]
     Circle {
@@ -276,6 +389,16 @@ pub enum ChainProblem {
     },
 }
 
+/// Reading what is on a disk failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}", path.display())]
+pub struct DiskReadError {
+    /// The file of the disk's chain that it is about.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
 /// Reading a layer failed: what the source, the decompression or a check had to say.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -287,7 +410,18 @@ impl From<io::Error> for Error {
     }
 }
 
+/// Whose parent a file is, in a sentence.
+fn parent_of(child: Option<&Path>) -> String {
+    child.map(|child| format!(", the parent of {},", child.display())).unwrap_or_default()
+}
+
 impl Error {
+    /// About the content of a disk, which was read through [`open`](crate::disks::open).
+    pub(crate) fn disk_content(path: &Path, source: io::Error) -> Error {
+        let named = source.downcast::<DiskReadError>();
+        named.unwrap_or_else(|source| DiskReadError { path: path.to_owned(), source }).into()
+    }
+
     pub(crate) fn layer(layer: &Layer, source: Error) -> Error {
         let digest = layer.digest().or(layer.diff_id());
         Error::Layer { number: layer.number(), digest, source: Box::new(source) }

@@ -154,6 +154,8 @@ pub enum Stage {
     Commit,
     /// Reading all that is in the store.
     Check,
+    /// Comparing a disk with what should be on it.
+    Compare,
 }
 
 impl Stage {
@@ -172,6 +174,7 @@ impl Stage {
             Stage::Export => "export",
             Stage::Commit => "commit",
             Stage::Check => "check",
+            Stage::Compare => "compare",
         }
     }
 }

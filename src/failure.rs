@@ -33,6 +33,16 @@ pub(crate) enum Failure {
         /// Where it would be.
         path: PathBuf,
     },
+    /// A disk is not what it was compared with.
+    #[error("{old} and {new} differ at {count} {}", if *count == 1 { "path" } else { "paths" })]
+    Differs {
+        /// What was compared.
+        old: String,
+        /// With what.
+        new: String,
+        /// At how many paths they differ.
+        count: u64,
+    },
     /// Objects in the store are damaged.
     #[error("the store has {count} damaged {}", if *count == 1 { "object" } else { "objects" })]
     DamagedStore {
@@ -57,6 +67,7 @@ impl Failure {
             Failure::Usage { .. } => Kind::Usage,
             Failure::NotInStore { .. } => Kind::Source,
             Failure::NoStore { .. } | Failure::DamagedStore { .. } => Kind::Store,
+            Failure::Differs { .. } => Kind::Differs,
             Failure::Library(error) => error.kind(),
         }
     }
@@ -88,13 +99,14 @@ impl Failure {
                 Some("--store DIR names another one; `cvbake pull` and the first bake make one".to_owned())
             }
             Failure::DamagedStore { .. } => Some(hint::REPAIR.to_owned()),
+            Failure::Differs { .. } => None,
             Failure::Library(error) => hint::of(error),
         }
     }
 }
 
 /// All kinds that an error message belongs to, with what a table for the user says of them.
-pub(crate) const KINDS: [(Kind, &str); 9] = [
+pub(crate) const KINDS: [(Kind, &str); 10] = [
     (Kind::Other, "any other error"),
     (Kind::Usage, "invalid arguments"),
     (Kind::Source, "the source does not exist, cannot be read, or is not supported"),
@@ -104,6 +116,7 @@ pub(crate) const KINDS: [(Kind, &str); 9] = [
     (Kind::Store, "the store cannot be used"),
     (Kind::Program, "a required program is missing or failed"),
     (Kind::Network, "the registry cannot be reached, or answers as no registry should"),
+    (Kind::Differs, "a disk differs from what it was compared with"),
 ];
 
 /// The exit status that stands for a kind.
@@ -117,6 +130,7 @@ pub(crate) fn exit_status(kind: Kind) -> u8 {
         Kind::Store => 7,
         Kind::Program => 8,
         Kind::Network => 9,
+        Kind::Differs => 10,
         // As a shell shows a process that SIGPIPE has ended, which others end by.
         Kind::Unread => 141,
         _ => 1,
@@ -130,7 +144,7 @@ mod tests {
     #[test]
     fn exit_statuses_are_different() {
         let statuses: Vec<u8> = KINDS.iter().map(|(kind, _)| exit_status(*kind)).collect();
-        assert_eq!(statuses, (1..=9).collect::<Vec<_>>());
+        assert_eq!(statuses, (1..=10).collect::<Vec<_>>());
     }
 
     #[test]

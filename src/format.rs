@@ -1,5 +1,7 @@
 //! Which file a disk becomes.
 
+use std::fmt;
+
 use cvbake_disk::Subformat;
 
 /// What a disk is stored as: what is around its filesystem, and where in the file that is.
@@ -29,6 +31,16 @@ impl Format {
         }
     }
 
+    /// What a file of it is.
+    pub(crate) fn of_file(self) -> FileFormat {
+        match self {
+            Format::Raw => FileFormat::Raw,
+            Format::Qcow2 => FileFormat::Qcow2,
+            Format::Vhd(_) => FileFormat::Vhd,
+            Format::Vhdx(_) => FileFormat::Vhdx,
+        }
+    }
+
     /// Whether a file has all blocks of its disk, where the format leaves the choice.
     #[must_use]
     pub fn subformat(self) -> Option<Subformat> {
@@ -47,5 +59,43 @@ impl Format {
             Format::Qcow2 | Format::Vhd(Subformat::Dynamic) => None,
             Format::Vhdx(options) => options.base(),
         }
+    }
+}
+
+/// What a file with a disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileFormat {
+    /// The disk and nothing else.
+    Raw,
+    /// The format of QEMU.
+    Qcow2,
+    /// The format of Virtual PC and Azure.
+    Vhd,
+    /// The format of Hyper-V.
+    Vhdx,
+}
+
+impl FileFormat {
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            FileFormat::Raw => "raw",
+            FileFormat::Qcow2 => "qcow2",
+            FileFormat::Vhd => "vhd",
+            FileFormat::Vhdx => "vhdx",
+        }
+    }
+}
+
+/// As it is written in a sentence.
+impl fmt::Display for FileFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileFormat::Raw => "raw disk",
+            FileFormat::Qcow2 => "qcow2",
+            FileFormat::Vhd => "VHD",
+            FileFormat::Vhdx => "VHDX",
+        })
     }
 }

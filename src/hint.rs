@@ -224,6 +224,8 @@ fn of_ours(error: &Error) -> Option<String> {
         Error::TooLarge(_)
         | Error::Vhdx(_)
         | Error::ReadDisk { .. }
+        | Error::ReadFormat { .. }
+        | Error::OpenDisk { .. }
         | Error::Chain { .. }
         | Error::WindowsName { .. } => format::of(error).map(str::to_owned),
         Error::NoManifest { .. } => Some("`cvbake image import` makes it an image with a manifest".to_owned()),

@@ -12,7 +12,6 @@ mod list;
 mod look;
 mod names;
 mod stream;
-mod time;
 
 pub use details::{Details, ImageDetails, LayerDetails, Step};
 pub use documents::RunConfig;

@@ -52,8 +52,10 @@
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
 //! | [`erofs`] | tree → blocks, read-only | `tree`, `disk` |
-//! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs | `tree`, `disk`, `durable` |
+//! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs; blocks → tree | `tree`, `disk`, `durable` |
 //! | [`vhdx`] | the length of a disk, and which of it is written → a VHDX file, planned | `disk` |
+//! | [`verity`] | a disk → the hash tree that dm-verity checks it by, and its root hash | `disk` |
+//! | [`measure`] | a unified kernel image → what booting it leaves in a TPM | |
 //! | this one | wiring: the order ([`bake()`]), errors ([`error`]), events, and the program around it | all |
 //!
 //! # Decisions that hold everywhere
@@ -82,17 +84,22 @@
 mod bake;
 mod check;
 mod clock;
+pub mod compare;
 pub mod control;
+mod demands;
 pub mod disks;
 pub mod error;
 pub mod event;
 mod everything;
 mod format;
+mod identity;
 pub mod images;
+pub mod inside;
 mod known;
 mod layers;
 mod parallel;
 mod proof;
+mod protection;
 mod pull;
 mod push;
 mod readahead;
@@ -111,14 +118,18 @@ pub use cvbake_disk as disk;
 pub use cvbake_erofs as erofs;
 pub use cvbake_ext4 as ext4;
 pub use cvbake_fetch as fetch;
+pub use cvbake_measure as measure;
 pub use cvbake_rootfs as rootfs;
 pub use cvbake_store as store;
 pub use cvbake_tree as tree;
 pub use cvbake_unpack as unpack;
 pub use cvbake_verify as verify;
+pub use cvbake_verity as verity;
 pub use cvbake_vhdx as vhdx;
+pub use demands::Demands;
 pub use format::Format;
 pub use layers::KeepPacks;
+pub use protection::{HashTree, Verity};
 pub use pull::{PullJob, Pulled, pull};
 pub use push::{PushJob, PushSelect, Pushed, push};
 pub use recipe::{Engine, Erofs, Ext4, Filesystem};

@@ -6,11 +6,15 @@ use std::ops::Range;
 use cvbake_disk::{Container, Subformat};
 use cvbake_ext4::{Inodes, Options, Size};
 use cvbake_verify::{Algorithm, Digest};
+use cvbake_verity::Identity as TreeIdentity;
 use cvbake_vhdx::Identity;
 use serde::Serialize;
 
+use crate::demands::Demands;
 use crate::error::Error;
 use crate::format::Format;
+use crate::identity::uuid;
+use crate::protection::{Protection, Verity};
 
 /// Changes whenever the same layers and options give other bytes than they did.
 const GENERATION: u32 = 3;
@@ -118,6 +122,10 @@ pub(crate) struct Recipe<'j> {
     pub(crate) content: Digest,
     pub(crate) filesystem: &'j Filesystem,
     pub(crate) format: Format,
+    /// Where its hash tree goes, if it is to have one.
+    pub(crate) verity: Option<Verity>,
+    /// What the place demands that it is for, if that is known.
+    pub(crate) demands: Option<&'j Demands>,
     /// The time of what the image gives no time, in seconds since 1970.
     pub(crate) epoch: i64,
 }
@@ -131,6 +139,11 @@ struct Written<'a> {
     content: String,
     epoch: i64,
     format: String,
+    /// Left out where there is none, so that other disks are called what they always were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    demands: Option<String>,
     filesystem: &'static str,
     #[serde(flatten)]
     options: WrittenOptions<'a>,
@@ -182,13 +195,15 @@ impl Recipe<'_> {
 
     /// The digest of all of it, as a version of the program writes it.
     fn written(&self, version: &'static str) -> Digest {
-        let Recipe { content, filesystem, format, epoch } = self;
+        let Recipe { content, filesystem, format, verity, demands, epoch } = self;
         let written = Written {
             version,
             generation: GENERATION,
             content: content.to_string(),
             epoch: *epoch,
             format: format!("{format:?}"),
+            verity: verity.map(|verity| format!("{verity:?}")),
+            demands: demands.map(|demands| format!("{demands:?}")),
             filesystem: filesystem.name(),
             options: match filesystem {
                 Filesystem::Ext4(ext4) => WrittenOptions::Ext4(ext4.written()),
@@ -201,27 +216,52 @@ impl Recipe<'_> {
 
     /// A UUID that is a function of the content, and of what it is for.
     fn derived(&self, purpose: &str) -> [u8; 16] {
-        uuid(purpose, &self.content)
+        uuid(purpose, self.content.to_string().as_bytes())
     }
 
     /// A UUID that is a function of everything that the bytes of the disk are a function of: where
     /// two disks have the same, nobody can tell them apart. Those of a reading writer are named by
     /// what it has made.
     pub(crate) fn named(&self, purpose: &str) -> [u8; 16] {
-        uuid(purpose, &self.written("any"))
+        uuid(purpose, self.written("any").to_string().as_bytes())
     }
 
     /// The filesystem's identity.
     pub(crate) fn uuid(&self) -> [u8; 16] {
         match self.filesystem {
-            Filesystem::Ext4(ext4) => ext4.uuid.unwrap_or_else(|| self.derived("filesystem")),
+            Filesystem::Ext4(ext4) => ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content)),
             // Not that of an ext4 disk of the same image: both may be in one machine.
             Filesystem::Erofs(erofs) => erofs.uuid.unwrap_or_else(|| self.derived("EROFS filesystem")),
         }
     }
 
-    /// The file for a filesystem of this length, of which these ranges are written.
-    pub(crate) fn container(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
+    /// The hash tree of a filesystem of this length, if there is to be one. Salt and UUID are the
+    /// content's, so that the same filesystem has the same root hash wherever its tree is.
+    pub(crate) fn protection(&self, filesystem_bytes: u64) -> Result<Option<Protection>, Error> {
+        let plan = |place| {
+            let salt = Digest::for_bytes(Algorithm::Sha256, format!("cvbake salt {}", self.content).as_bytes());
+            let salt = salt.bytes().try_into().expect("SHA-256 has 32 bytes");
+            Protection::plan(place, filesystem_bytes, TreeIdentity { uuid: self.derived("hash tree"), salt })
+        };
+        self.verity.map(plan).transpose()
+    }
+
+    /// How long the disk with a filesystem of this length is.
+    pub(crate) fn disk_bytes(&self, filesystem_bytes: u64, protection: Option<&Protection>) -> Result<u64, Error> {
+        let len_bytes = protection.map_or(filesystem_bytes, |protection| protection.area().end);
+        self.demands.map_or(Ok(len_bytes), |demands| demands.disk_bytes(len_bytes))
+    }
+
+    /// The file for a filesystem of this length, of which these ranges are written, and what comes
+    /// behind it on the disk.
+    pub(crate) fn container(
+        &self,
+        filesystem_bytes: u64,
+        protection: Option<&Protection>,
+        used: impl Iterator<Item = Range<u64>>,
+    ) -> Result<Container, Error> {
+        let len_bytes = self.disk_bytes(filesystem_bytes, protection)?;
+        let used = used.chain(protection.map(Protection::area).filter(|area| !area.is_empty()));
         Ok(match self.format {
             Format::Raw => Container::raw(len_bytes),
             Format::Qcow2 => Container::qcow2(len_bytes, used)?,
@@ -258,14 +298,9 @@ impl Recipe<'_> {
     }
 }
 
-/// A UUID (version 8 of RFC 9562) that is a function of a digest, and of what it is for.
-fn uuid(purpose: &str, digest: &Digest) -> [u8; 16] {
-    let hash = Digest::for_bytes(Algorithm::Sha256, format!("cvbake {purpose} {digest}").as_bytes());
-    let mut uuid = [0; 16];
-    uuid.copy_from_slice(&hash.bytes()[..16]);
-    uuid[6] = 0x80 | uuid[6] & 0x0f;
-    uuid[8] = 0x80 | uuid[8] & 0x3f;
-    uuid
+/// The identity that a filesystem has where none is given: by what the layers unpack to.
+pub(crate) fn filesystem_uuid(content: &Digest) -> [u8; 16] {
+    uuid("filesystem", content.to_string().as_bytes())
 }
 
 #[cfg(test)]
@@ -273,6 +308,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    fn plain_recipe(content: Digest, filesystem: &Filesystem) -> Recipe<'_> {
+        Recipe { content, filesystem, format: Format::Raw, verity: None, demands: None, epoch: 0 }
+    }
 
     /// Whatever differs in what is asked for is another bake.
     #[test]
@@ -299,15 +338,19 @@ mod tests {
         ];
         let mut keys: Vec<Digest> = variants
             .chain(others.map(Filesystem::Erofs))
-            .map(|filesystem| {
-                let filesystem = &filesystem;
-                Recipe { content, filesystem, format: Format::Raw, epoch: 0 }.key()
-            })
+            .map(|filesystem| plain_recipe(content, &filesystem).key())
             .collect();
         let filesystem = Filesystem::default();
-        let same = Recipe { content, filesystem: &filesystem, format: Format::Raw, epoch: 0 };
+        let same = plain_recipe(content, &filesystem);
         keys.push(Recipe { epoch: 1, ..same.clone() }.key());
         keys.push(Recipe { format: Format::Qcow2, ..same.clone() }.key());
+        for verity in [Verity::Append, Verity::Beside] {
+            keys.push(Recipe { verity: Some(verity), ..same.clone() }.key());
+        }
+        for multiple_bytes in [512, 1 << 20] {
+            let demands = &Demands { multiple_bytes, ..Demands::none("here") };
+            keys.push(Recipe { demands: Some(demands), ..same.clone() }.key());
+        }
         keys.push(Recipe { content: Digest::sha256(b"other"), ..same.clone() }.key());
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
         assert_eq!(same.key(), keys[0]);

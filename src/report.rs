@@ -3,6 +3,7 @@
 use cvbake_verify::Digest;
 
 use crate::event::Found;
+use crate::protection::HashTree;
 
 /// What a bake makes of an image.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct Plan {
     pub free_inodes: u64,
     /// The filesystem's identity.
     pub uuid: [u8; 16],
+    /// Its hash tree, if it has one.
+    pub hash_tree: Option<HashTree>,
 }
 
 /// What a bake tells of a layer in the end.

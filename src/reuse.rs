@@ -17,12 +17,14 @@ use cvbake_disk::Draft;
 use cvbake_store::Store;
 use cvbake_tree::Placement;
 use cvbake_verify::{Config, Digest, Image, Layer};
+use cvbake_verity::RootHash;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::event::{Event, Found, Observer};
 use crate::known::is_known;
+use crate::protection::{HashTree, Verity};
 use crate::recipe::Recipe;
 use crate::report::{LayerReport, Plan};
 
@@ -56,6 +58,7 @@ pub(crate) struct PlacedContent {
 /// A disk that was made before, open.
 pub(crate) struct ExistingDisk {
     plan: Plan,
+    root_hash: Option<RootHash>,
     file: File,
     noted: DiskFingerprint,
 }
@@ -72,6 +75,17 @@ struct Note {
     free_inodes: u64,
     /// How many entries each layer has.
     entries: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash_tree: Option<NotedTree>,
+}
+
+/// The hash tree of a disk, as it is kept.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotedTree {
+    data_bytes: u64,
+    bytes: u64,
+    root_hash: RootHash,
 }
 
 impl<'a> Reuse<'a> {
@@ -156,8 +170,15 @@ impl<'a> Reuse<'a> {
             inodes: note.inodes,
             free_inodes: note.free_inodes,
             uuid: self.uuid,
+            hash_tree: note.hash_tree.as_ref().map(|tree| HashTree {
+                place: Verity::Append,
+                data_bytes: tree.data_bytes,
+                offset: tree.data_bytes,
+                bytes: tree.bytes,
+            }),
         };
-        Ok(Some(ExistingDisk { plan, file, noted }))
+        let root_hash = note.hash_tree.map(|tree| tree.root_hash);
+        Ok(Some(ExistingDisk { plan, root_hash, file, noted }))
     }
 
     /// A disk that is the one of which this is the key.
@@ -170,6 +191,7 @@ impl<'a> Reuse<'a> {
     pub(crate) fn remember(
         &self,
         plan: &Plan,
+        root_hash: Option<RootHash>,
         made: &Metadata,
         path: &Path,
         content: &PlacedContent,
@@ -188,7 +210,14 @@ impl<'a> Reuse<'a> {
         places.truncate(PLACES);
         let Plan { files, disk_bytes, used_bytes, inodes, free_inodes, .. } = *plan;
         let entries = plan.layers.iter().map(|layer| layer.entries).collect();
-        self.keep(&self.key, &Note { places, files, disk_bytes, used_bytes, inodes, free_inodes, entries }, on);
+        let tree = plan.hash_tree.as_ref().zip(root_hash);
+        let hash_tree =
+            tree.map(|(tree, root_hash)| NotedTree { data_bytes: tree.data_bytes, bytes: tree.bytes, root_hash });
+        self.keep(
+            &self.key,
+            &Note { places, files, disk_bytes, used_bytes, inodes, free_inodes, entries, hash_tree },
+            on,
+        );
     }
 }
 
@@ -212,9 +241,9 @@ impl ExistingDisk {
         PlacedContent { positions: self.noted.positions().clone(), packs: Vec::new() }
     }
 
-    /// What is told of it, and where it stands.
-    pub(crate) fn into_parts(self) -> (Plan, Option<PathBuf>) {
-        (self.plan, Some(self.noted.path().to_owned()))
+    /// What is told of it, its root hash if it has a hash tree, and where it stands.
+    pub(crate) fn into_parts(self) -> (Plan, Option<RootHash>, Option<PathBuf>) {
+        (self.plan, self.root_hash, Some(self.noted.path().to_owned()))
     }
 
     /// Makes a draft the same; `false` if the disk can't be read, or was changed meanwhile, and

@@ -12,8 +12,12 @@
 //! ```
 //! What a program reads from a pipe as bytes (`--raw`, archives) is left as it is: it has a digest.
 
+mod time;
+
 use std::fmt::Write as _;
 use std::io;
+
+pub use time::rfc3339;
 
 /// How much of a message is shown: a screen full. The beginning says what it is about, the end what
 /// is wrong with it.

@@ -9,6 +9,7 @@ pub mod archives;
 pub mod auth_file;
 pub mod challenge;
 pub mod compression;
+pub mod disk;
 pub mod documents;
 pub mod index;
 pub mod inflate;
@@ -34,6 +35,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("auth_file", auth_file::check),
     ("challenge", challenge::check),
     ("compression", compression::check),
+    ("disk", disk::check),
     ("documents", documents::check),
     ("index", index::check),
     ("inflate", inflate::check),

@@ -14,6 +14,7 @@ use cvbake_unpack::unpack;
 
 use crate::documents::{SEPARATOR, replace};
 
+mod disk;
 mod registry;
 
 /// Longer inputs cost more than they find; libFuzzer cuts them anyway.
@@ -45,6 +46,12 @@ pub fn seeds(fixtures: &Path) -> Vec<Seed> {
                 seeds.push(Seed { target, name: format!("{}{name}", case.name), bytes: bytes.to_owned() });
             }
         };
+        for (flags, name) in [(0, ""), (1, "-without-checksums")] {
+            // Larger ones find no more.
+            if let Some(bytes) = disk::disk(&case.images, flags).filter(|bytes| bytes.len() <= 12 * 1024) {
+                seed("disk", name, &bytes);
+            }
+        }
         let mut text = Vec::new();
         for (at, layer) in case.images.images.iter().flat_map(|image| &image.layers).enumerate() {
             let name = format!("-{}", at + 1);

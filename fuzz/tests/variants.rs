@@ -113,4 +113,4 @@ macro_rules! targets {
     };
 }
 
-targets! { archives auth_file challenge compression documents index inflate merge netrc registries source tar text }
+targets! { archives auth_file challenge compression disk documents index inflate merge netrc registries source tar text }

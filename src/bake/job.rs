@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use cvbake_verify::{Digest, Image, Want};
 
+use crate::demands::Demands;
 use crate::format::Format;
 use crate::layers::{KeepPacks, Layers};
+use crate::protection::Verity;
 use crate::recipe::{Engine, Filesystem, Recipe};
 use crate::source::ImageSource;
 
@@ -24,6 +26,10 @@ pub struct Job {
     pub filesystem: Filesystem,
     /// What it is stored as.
     pub format: Format,
+    /// Where its hash tree goes, if it is to have one.
+    pub verity: Option<Verity>,
+    /// What the place demands that it is for, if that is known.
+    pub demands: Option<Demands>,
     /// The time of what the image gives no time, in seconds since 1970.
     pub epoch: i64,
     /// Where to keep what other bakes can use; nothing is kept, nor anything kept used, if there is
@@ -51,6 +57,9 @@ pub struct Output {
     pub replace: bool,
     /// Whether to hash the finished disk.
     pub digest: bool,
+    /// Whether the finished disk is read back and compared with the image before it gets its name.
+    /// The layers are unpacked a second time for that.
+    pub verify: bool,
     /// Whether the disk is on stable storage before it gets its name, and what came into the store
     /// as well.
     pub sync: bool,
@@ -60,7 +69,7 @@ impl Output {
     /// A disk in this file, where there must be none, brought to stable storage.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Output {
-        Output { path: path.into(), replace: false, digest: false, sync: true }
+        Output { path: path.into(), replace: false, digest: false, verify: false, sync: true }
     }
 }
 
@@ -75,6 +84,8 @@ impl Job {
             want: Want::host(),
             filesystem: Filesystem::default(),
             format: Format::default(),
+            verity: None,
+            demands: None,
             epoch: 0,
             store: None,
             temporary: std::env::temp_dir(),
@@ -90,6 +101,8 @@ impl Job {
         let Job {
             filesystem,
             format,
+            verity,
+            demands,
             epoch,
             source: _,
             registry: _,
@@ -100,7 +113,7 @@ impl Job {
             reuse: _,
             jobs: _,
         } = self;
-        Recipe { content, filesystem, format: *format, epoch: *epoch }
+        Recipe { content, filesystem, format: *format, verity: *verity, demands: demands.as_ref(), epoch: *epoch }
     }
 
     pub(super) fn engine(&self) -> &Engine {

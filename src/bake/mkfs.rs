@@ -9,7 +9,7 @@ use cvbake_disk::{Sink as _, content, units};
 use cvbake_ext4::mkfs;
 use cvbake_verify::{Algorithm, Hasher};
 
-use super::plan::content_bytes;
+use super::plan::{Numbers, content_bytes};
 use super::unreadable;
 use super::write::{Writing, Written};
 use crate::clock::Clock;
@@ -41,9 +41,14 @@ impl Writing<'_> {
             let made = write(mkfs::Disk { file: draft.file(), path: draft.path() });
             let numbers = made.map_err(|error| layers.blame(error))?;
             // What is around a filesystem that begins where the file does is behind it.
+            let protection = recipe.protection(numbers.len_bytes)?;
             let recipe = named_by(recipe, draft.file(), draft.path(), numbers.len_bytes)?;
-            recipe.container(numbers.len_bytes, std::iter::empty())?.begin(draft)?.finish()?;
-            return Ok(Written { numbers: numbers.into(), placed: PlacedContent::default() });
+            let container = recipe.container(numbers.len_bytes, protection.as_ref(), std::iter::empty())?;
+            let disk = container.begin(draft)?;
+            let root_hash = self.protect(protection.as_ref(), &disk)?;
+            disk.finish()?;
+            let numbers = Numbers::from(numbers).on_disk(&recipe, protection.as_ref())?;
+            return Ok(Written { numbers, placed: PlacedContent::default(), root_hash });
         }
         // The programs want a file of their own; what they have written of it is copied.
         let path = scratch.with_extension("ext4");
@@ -51,13 +56,15 @@ impl Writing<'_> {
         let raw = raw.map_err(|source| Error::scratch(&path, source))?;
         let made = write(mkfs::Disk { file: &raw, path: &path }).map_err(|error| layers.blame(error))?;
         let written: Vec<Range<u64>> = content(&raw, made.len_bytes).collect();
+        let protection = recipe.protection(made.len_bytes)?;
         let recipe = named_by(recipe, &raw, &path, made.len_bytes)?;
-        let container = recipe.container(made.len_bytes, written.iter().cloned())?;
+        let container = recipe.container(made.len_bytes, protection.as_ref(), written.iter().cloned())?;
         let disk = container.begin(draft)?;
         written.iter().try_for_each(|range| disk.copy_at(range.start, &raw, range.start, range.end - range.start))?;
+        let root_hash = self.protect(protection.as_ref(), &disk)?;
         disk.finish()?;
-        let numbers = made.into();
-        Ok(Written { numbers, placed: PlacedContent::default() })
+        let numbers = Numbers::from(made).on_disk(&recipe, protection.as_ref())?;
+        Ok(Written { numbers, placed: PlacedContent::default(), root_hash })
     }
 }
 

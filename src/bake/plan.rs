@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use cvbake_tree::{Inode, Kind, Tree};
 use cvbake_verify::{Config, Digest, Image};
+use cvbake_verity::RootHash;
 
 use super::job::named_by;
 use super::layout::Layout;
+use crate::error::Error;
 use crate::event::{Event, Observer, Stage};
 use crate::layers::Layers;
+use crate::protection::{HashTree, Protection};
 use crate::recipe::Recipe;
 use crate::report::Plan;
 
@@ -25,6 +28,10 @@ pub struct Baked {
     pub allocated_bytes: u64,
     /// The SHA-256 of the whole disk, if it was asked for.
     pub digest: Option<Digest>,
+    /// The root hash of its hash tree, if it has one.
+    pub root_hash: Option<RootHash>,
+    /// The file with its hash tree, if that is another one.
+    pub hashes: Option<PathBuf>,
     /// The disk made before that it is, or is a copy of.
     pub reused: Option<PathBuf>,
     /// Whether it was there already, and stays as it was.
@@ -48,6 +55,7 @@ pub(super) fn plan_of(image: &Image, layers: &Layers<'_>, tree: &Tree, recipe: &
         inodes: numbers.inodes,
         free_inodes: numbers.free_inodes,
         uuid: recipe.uuid(),
+        hash_tree: numbers.hash_tree,
     }
 }
 
@@ -61,9 +69,10 @@ pub(super) fn content_bytes(tree: &Tree) -> u64 {
 }
 
 /// What there is to count in a filesystem.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Numbers {
     disk_bytes: u64,
+    hash_tree: Option<HashTree>,
     used_bytes: u64,
     content_bytes: u64,
     inodes: u64,
@@ -76,6 +85,7 @@ impl Numbers {
         let (inodes, free_inodes) = layout.inodes();
         Numbers {
             disk_bytes: layout.len_bytes(),
+            hash_tree: None,
             used_bytes: layout.used_bytes(),
             content_bytes: layout.placements().iter().map(|place| place.blocks * block).sum(),
             inodes,
@@ -83,7 +93,13 @@ impl Numbers {
         }
     }
 
-    pub(super) fn announce(self, on: Observer<'_>) {
+    /// The same with what is behind the filesystem on the disk.
+    pub(super) fn on_disk(self, recipe: &Recipe<'_>, protection: Option<&Protection>) -> Result<Numbers, Error> {
+        let disk_bytes = recipe.disk_bytes(self.disk_bytes, protection)?;
+        Ok(Numbers { disk_bytes, hash_tree: protection.map(Protection::told), ..self })
+    }
+
+    pub(super) fn announce(&self, on: Observer<'_>) {
         on(Event::Planned { disk_bytes: self.disk_bytes, content_bytes: self.content_bytes });
     }
 }
@@ -93,6 +109,6 @@ impl From<cvbake_ext4::mkfs::Made> for Numbers {
     fn from(made: cvbake_ext4::mkfs::Made) -> Numbers {
         let used_bytes = (made.blocks - made.free_blocks) * u64::from(cvbake_tree::BLOCK_SIZE);
         let cvbake_ext4::mkfs::Made { len_bytes: disk_bytes, inodes, free_inodes, .. } = made;
-        Numbers { disk_bytes, used_bytes, content_bytes: used_bytes, inodes, free_inodes }
+        Numbers { disk_bytes, hash_tree: None, used_bytes, content_bytes: used_bytes, inodes, free_inodes }
     }
 }

@@ -7,16 +7,21 @@
 //! * A **reading** writer is given the tree and the packs, reads what it needs, and says afterwards
 //!   what it has made. It can be anybody's: e2fsprogs is one, and so is a tar.
 
-use cvbake_disk::{Draft, Window};
+use std::num::NonZeroUsize;
+
+use cvbake_disk::{Draft, Filling, Window};
 use cvbake_tree::Tree;
+use cvbake_verity::RootHash;
 
 use super::job::Output;
 use super::layout::Layout;
 use super::plan::{Numbers, content_bytes};
 use crate::clock::Clock;
+use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Observer, Stage};
 use crate::layers::Layers;
+use crate::protection::Protection;
 use crate::recipe::Recipe;
 use crate::reuse::content::Disks;
 use crate::reuse::{PlacedContent, Reuse};
@@ -27,6 +32,10 @@ pub(super) struct Writing<'a> {
     pub(super) output: &'a Output,
     pub(super) tree: &'a Tree,
     pub(super) draft: &'a Draft,
+    /// The file for the hash tree, if it goes into another one.
+    pub(super) beside: Option<&'a Draft>,
+    pub(super) jobs: NonZeroUsize,
+    pub(super) control: &'a Control,
     /// The filesystem in the draft, if it is stored in one piece.
     pub(super) window: Option<Window<'a>>,
     pub(super) on: Observer<'a>,
@@ -37,6 +46,8 @@ pub(super) struct Written {
     pub(super) numbers: Numbers,
     /// Where content is on the disk, as far as that is worth a note.
     pub(super) placed: PlacedContent,
+    /// The root hash of its hash tree, if it has one.
+    pub(super) root_hash: Option<RootHash>,
 }
 
 impl Writing<'_> {
@@ -47,12 +58,13 @@ impl Writing<'_> {
         reuse: Option<&Reuse<'_>>,
         clock: &mut Clock<'_>,
     ) -> Result<Written, Error> {
-        let &Writing { recipe, output, tree, draft, window, on } = self;
+        let &Writing { recipe, output, tree, draft, window, on, .. } = self;
         let layout = Layout::plan(recipe, tree, layers.base_pack()).map_err(|error| layers.blame(error))?;
-        let container = recipe.container(layout.len_bytes(), layout.used_ranges())?;
-        let numbers = Numbers::planned(&layout);
+        let protection = recipe.protection(layout.len_bytes())?;
+        let container = recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
+        let numbers = Numbers::planned(&layout).on_disk(recipe, protection.as_ref())?;
         numbers.announce(on);
-        draft.check_room(content_bytes(tree))?;
+        draft.check_room(content_bytes(tree) + protection.as_ref().map_or(0, Protection::area_bytes))?;
         clock.next(Stage::Write);
         layers.relocate_base_pack(layout.base_pack(), window)?;
         if let Some(reuse) = reuse {
@@ -61,9 +73,19 @@ impl Writing<'_> {
         let disk = container.begin(draft)?;
         layout.write_metadata(tree, &disk)?;
         layers.write(layout.placements(), &disk)?;
+        let root_hash = self.protect(protection.as_ref(), &disk)?;
         disk.finish()?;
         let noted = window.filter(|_| reuse.is_some() && output.sync);
         let placed = noted.map(|window| layers.placed_content(layout.placements(), window.base()));
-        Ok(Written { numbers, placed: placed.unwrap_or_default() })
+        Ok(Written { numbers, placed: placed.unwrap_or_default(), root_hash })
+    }
+
+    /// Makes the hash tree of a disk that is whole but for this.
+    pub(super) fn protect(
+        &self,
+        protection: Option<&Protection>,
+        disk: &Filling<'_>,
+    ) -> Result<Option<RootHash>, Error> {
+        protection.map(|protection| protection.write(disk, self.beside, self.jobs, self.control)).transpose()
     }
 }

@@ -5,6 +5,7 @@ mod filesystem;
 mod format;
 pub(super) mod help;
 mod output;
+pub(super) mod target;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -17,7 +18,7 @@ use cvbake::event::{Event, Observer};
 use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
-use cvbake::{ImageSource, Job, KeepPacks, Output};
+use cvbake::{Filesystem, ImageSource, Job, KeepPacks, Output, Verity};
 
 use super::report::{DiskKind, Report};
 use super::work::{self, Telling, allowed_jobs, nothing_written, want, watch};
@@ -112,8 +113,24 @@ pub(super) struct Args {
     #[arg(short = 'n', long, help_heading = WORK)]
     dry_run: bool,
 
+    /// Make the disk as the place takes it where it is to be used
+    ///
+    /// This sets the format and whatever else that place demands, and refuses options that it would
+    /// not take. --dry-run shows what is set; docs/targets.md says why.
+    #[arg(long, value_enum, value_name = "TARGET", help_heading = format::HEADING)]
+    target: Option<target::Target>,
+
     #[command(flatten)]
     format: format::FormatArgs,
+
+    /// Add a hash tree, by which dm-verity checks all that is read: append (the default), beside
+    ///
+    /// With append, the tree is behind the filesystem on the same disk; with beside, in the file
+    /// DISK.verity. The root hash is printed. Nobody can write to such a disk, so without other
+    /// options it is as small as possible and has no journal.
+    #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "append")]
+    #[arg(hide_possible_values = true, help_heading = "Filesystem")]
+    verity: Option<VerityName>,
 
     #[command(flatten)]
     registry: registry::Args,
@@ -129,6 +146,13 @@ pub(super) struct Args {
     /// Report the SHA-256 of the disk
     #[arg(long, help_heading = work::OUTPUT)]
     digest: bool,
+
+    /// Read the finished disk back and compare it with the image before it gets its name
+    ///
+    /// Every path, attribute and byte is compared, as by cvbake verify. The layers are unpacked once
+    /// more for that, so the bake takes about twice as long.
+    #[arg(long, help_heading = work::OUTPUT)]
+    verify: bool,
 
     #[command(flatten)]
     telling: Telling,
@@ -154,6 +178,15 @@ enum SyncDisk {
     Always,
     /// Return before the data is on stable storage
     Never,
+}
+
+/// Where a hash tree goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum VerityName {
+    /// Behind the filesystem
+    Append,
+    /// Into another file
+    Beside,
 }
 
 /// Whether to keep content.
@@ -189,8 +222,22 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         return archive::write(source, path, args, ui);
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
-    job.filesystem = args.filesystem.filesystem(output)?;
-    job.format = args.format.format(output)?;
+    job.filesystem = args.filesystem.filesystem(output, args.verity.is_some())?;
+    if args.verify && matches!(job.filesystem, Filesystem::Erofs(_)) {
+        return Err(Failure::Usage {
+            problem: "--verify is for ext4, and this disk is erofs".to_owned(),
+            hint: Some(
+                "leave it out: cvbake does not read EROFS; `fsck.erofs --extract` reads all of a disk".to_owned(),
+            ),
+        });
+    }
+    job.format = args.format.format(output, args.target)?;
+    if let Some(target) = args.target {
+        target.check_filesystem(&job.filesystem)?;
+        target.check_disk(args.filesystem.size, args.verity.is_some())?;
+        job.demands = Some(target.demands());
+        target.lacking().for_each(|lacking| ui.on(&Event::Warning(format!("the disk has {lacking}"))));
+    }
     let outcome = output.filter(|_| !args.dry_run).map(nothing_written);
     let report = args.bake(&job, output, watch(ui, outcome), &|event| ui.on(&event))?;
     ui.finish();
@@ -203,11 +250,12 @@ impl Args {
     }
 
     fn bake(&self, job: &Job, output: Option<&Path>, control: &Control, on: Observer<'_>) -> Result<Report, Failure> {
-        let kind = DiskKind::of(job, self.filesystem.engine_word());
+        let kind = DiskKind::of(job, self.target, self.filesystem.engine_word());
         let sync = self.sync == SyncDisk::Always;
         let output = output.map(|path| {
             let mut output = Output::new(path);
             (output.replace, output.digest, output.sync) = (self.force, self.digest, sync);
+            output.verify = self.verify;
             output
         });
         match output {
@@ -224,7 +272,8 @@ impl Args {
             }
             output => {
                 let path = output.as_ref().map(|output| output.path.display().to_string());
-                Ok(Report::planned(&cvbake::plan(job, output.as_ref(), control, on)?, path, kind))
+                let plan = cvbake::plan(job, output.as_ref(), control, on)?;
+                Ok(Report::planned(&plan, path, kind))
             }
         }
     }
@@ -233,6 +282,10 @@ impl Args {
         let mut job = Job::new(source);
         job.registry = self.registry.options(Pull::Missing)?;
         job.want = want(self.platform.as_ref());
+        job.verity = self.verity.map(|name| match name {
+            VerityName::Append => Verity::Append,
+            VerityName::Beside => Verity::Beside,
+        });
         job.epoch = environment::epoch()?;
         job.store = self.store(on)?;
         let is_named = !matches!(job.source, ImageSource::At(ref source) if !matches!(source, Source::Registry(_)));

@@ -6,10 +6,11 @@ use std::time::Duration;
 use cvbake::disk::Subformat;
 use cvbake::event::Found;
 use cvbake::text::line;
-use cvbake::{Baked, Format, Job, LayerReport, Plan};
+use cvbake::{Baked, Format, HashTree, Job, LayerReport, Plan, Verity};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
+use super::bake::target::{Target, Told};
 use super::store::Pruned;
 use super::values::uuid_text;
 use crate::ui::rounded_up;
@@ -24,6 +25,10 @@ pub(super) struct Report {
     disk: Disk,
     files: usize,
     layers: Vec<Layer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Told>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verity: Option<Tree>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reused: Option<String>,
     /// Whether that is the disk itself, which stays as it was.
@@ -54,6 +59,19 @@ struct Disk {
     sha256: Option<String>,
 }
 
+/// The hash tree of a disk.
+#[derive(Debug, Serialize)]
+struct Tree {
+    place: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    data_bytes: u64,
+    hash_offset: u64,
+    hash_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_hash: Option<String>,
+}
+
 #[derive(Debug, Serialize)]
 struct Layer {
     digest: Option<String>,
@@ -68,19 +86,20 @@ struct Layer {
 pub(super) struct DiskKind {
     filesystem: &'static str,
     format: Format,
+    target: Option<Target>,
     engine: &'static str,
 }
 
 impl DiskKind {
-    pub(super) fn of(job: &Job, engine: &'static str) -> DiskKind {
-        DiskKind { filesystem: job.filesystem.name(), format: job.format, engine }
+    pub(super) fn of(job: &Job, target: Option<Target>, engine: &'static str) -> DiskKind {
+        DiskKind { filesystem: job.filesystem.name(), format: job.format, target, engine }
     }
 }
 
 impl Report {
     /// What would be baked.
     pub(super) fn planned(plan: &Plan, path: Option<String>, kind: DiskKind) -> Report {
-        let DiskKind { filesystem, format, engine } = kind;
+        let DiskKind { filesystem, format, target, engine } = kind;
         let (file_format, subformat) = words(format);
         Report {
             image: plan.image.to_string(),
@@ -102,6 +121,8 @@ impl Report {
             },
             files: plan.files,
             layers: plan.layers.iter().map(Layer::new).collect(),
+            target: target.map(Target::told),
+            verity: plan.hash_tree.as_ref().map(Tree::new),
             reused: None,
             unchanged: false,
             pruned: None,
@@ -118,6 +139,11 @@ impl Report {
         report.disk.sha256 = baked.digest.map(|digest| digest.hex());
         report.reused = baked.reused.as_ref().map(|path| path.display().to_string());
         report.unchanged = baked.unchanged;
+        if let Some(tree) = &mut report.verity {
+            tree.path = baked.hashes.as_ref().map(|path| path.display().to_string());
+            tree.root_hash =
+                baked.root_hash.as_ref().map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
         report.times_ms =
             baked.times.iter().map(|(stage, time)| (stage.name().to_owned(), milliseconds(*time))).collect();
         report.dry_run = false;
@@ -165,6 +191,18 @@ impl Report {
         if let Some(sha256) = &self.disk.sha256 {
             put("sha256", sha256);
         }
+        if let Some(Tree { path, hash_offset, hash_bytes, root_hash, .. }) = &self.verity {
+            root_hash.iter().for_each(|root_hash| put("verity", root_hash));
+            let place = match (self.verity.as_ref().map(|tree| tree.place), path) {
+                (Some("append"), _) => format!("at offset {hash_offset}"),
+                (_, Some(path)) => format!("in {path}"),
+                (_, None) => "beside the disk".to_owned(),
+            };
+            put("hashes", &format!("{} {place}", BinaryBytes(*hash_bytes)));
+        }
+        if let Some(target) = &self.target {
+            put("target", &target.text());
+        }
         if let Some(removed) = self.pruned.as_ref().and_then(Pruned::words) {
             put("removed", &removed);
         }
@@ -195,6 +233,22 @@ impl Report {
             counts.filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
         let count = HumanCount(self.layers.len() as u64);
         if told.is_empty() { count.to_string() } else { format!("{count} ({})", told.join(", ")) }
+    }
+}
+
+impl Tree {
+    fn new(tree: &HashTree) -> Tree {
+        Tree {
+            place: match tree.place {
+                Verity::Beside => "beside",
+                _ => "append",
+            },
+            path: None,
+            data_bytes: tree.data_bytes,
+            hash_offset: tree.offset,
+            hash_bytes: tree.bytes,
+            root_hash: None,
+        }
     }
 }
 
@@ -252,6 +306,8 @@ mod tests {
             disk,
             files: 24,
             layers: vec![layer],
+            target: None,
+            verity: None,
             reused: None,
             unchanged: false,
             pruned: None,

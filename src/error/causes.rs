@@ -38,11 +38,20 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Disk(error) => Some(error),
             Error::Store(error) => Some(error),
             Error::ReadDisk { source, .. } => Some(source),
-            Error::Scratch { source, .. } | Error::Tell { source } => Some(peel(source)),
+            Error::Inside { problem, .. } => Some(problem),
+            Error::Extract(error) => Some(error),
+            Error::Compare { problem, .. } => Some(problem),
+            Error::ReadFormat { source, .. } => Some(source),
+            Error::DiskContent(error) => Some(error),
+            Error::Scratch { source, .. } | Error::Tell { source } | Error::OpenDisk { source, .. } => {
+                Some(peel(source))
+            }
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
+            Error::Verity(error) => Some(error),
             Error::NotInRegistry
             | Error::NoTarget { .. }
+            | Error::Lacks { .. }
             | Error::Chain { .. }
             | Error::WindowsName { .. }
             | Error::ReplacesParent { .. }
@@ -55,12 +64,16 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::InUse { .. }
             | Error::ImageName { .. }
             | Error::Unnamed { .. }
+            | Error::NotProven { .. }
             | Error::Unread
             | Error::Cancelled => None,
         };
     }
     #[cfg(feature = "mkfs")]
     if let Some(cvbake_ext4::mkfs::Error::Plan(error)) = cause.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(cvbake_verity::Error::Write(error)) = cause.downcast_ref() {
         return Some(error);
     }
     if let Some(cvbake_unpack::Error::Archive(error)) = cause.downcast_ref() {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use cvbake_fetch::Problem;
 
-use super::Error;
 use super::causes::Cause;
+use super::{Error, ExtractError};
 
 /// What went wrong, roughly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Kind {
     Program,
     /// A registry can't be reached, or does not do what registries do.
     Network,
+    /// A disk is not what it was compared with.
+    Differs,
     /// Nobody reads the stream that is the result.
     Unread,
 }
@@ -155,7 +157,7 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
     if let Some(error) = cause.downcast_ref::<cvbake_ext4::mkfs::Error>() {
         return of_mkfs(error);
     }
-    if cause.is::<cvbake_disk::Error>() {
+    if cause.is::<cvbake_disk::Error>() || cause.is::<cvbake_verity::Error>() {
         return Some(Kind::Output);
     }
     cause.downcast_ref().map(of_store)
@@ -163,8 +165,16 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
-        Error::ReadDisk { .. } | Error::Chain { .. } => Some(Kind::Source),
+        Error::Lacks { .. } | Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
+        Error::Extract(ExtractError::Disk(_)) => Some(Kind::Source),
+        Error::Extract(_) => Some(Kind::Output),
+        Error::NotProven { .. } => Some(Kind::Differs),
+        Error::ReadDisk { .. }
+        | Error::ReadFormat { .. }
+        | Error::OpenDisk { .. }
+        | Error::DiskContent(_)
+        | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
         | Error::ReplacesParent { .. }

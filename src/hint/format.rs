@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use cvbake::disk::FormatError;
 use cvbake::error::{ChainProblem, Error};
 use cvbake::vhdx::{Error as VhdxError, ReadError};
 
@@ -10,6 +11,7 @@ const NOT_VHDX: &str =
     "`cvbake bake SOURCE -o parent.vhdx` makes a parent; `qemu-img convert -O vhdx` makes one of another disk";
 const IN_USE: &str =
     "end the machine that uses it; after a crash, `qemu-img check -r all` carries out what the log says";
+const DAMAGED: &str = "the file is damaged or incomplete: copy it or bake it again";
 const RESTORE: &str = "restore the parent as it was, or make its children again";
 
 pub(super) fn of(error: &Error) -> Option<&'static str> {
@@ -21,8 +23,22 @@ pub(super) fn of(error: &Error) -> Option<&'static str> {
         Error::Vhdx(VhdxError::BlockSize { .. }) => Some("choose --vhdx-block-size 1M or a larger power of two"),
         Error::Vhdx(VhdxError::SectorSize { .. }) => Some("choose --vhdx-sector-size 512, which every reader knows"),
         Error::ReadDisk { child, source, .. } => of_unread(source, child.is_some()),
+        Error::ReadFormat { child, source, .. } => of_wrong(source, child.is_some()),
+        Error::OpenDisk { child, source, .. } if source.kind() == ErrorKind::NotFound => Some(match child {
+            Some(_) => {
+                "put the parent back where the child says that it is; parent and child can be moved together; --parent names it where it is"
+            }
+            None => "check the path of the disk",
+        }),
         Error::Chain { problem, .. } => Some(match problem {
-            ChainProblem::Changed { .. } | ChainProblem::Circle { .. } => RESTORE,
+            ChainProblem::Changed { .. } | ChainProblem::Other { .. } | ChainProblem::Circle { .. } => RESTORE,
+            ChainProblem::Elsewhere { .. } | ChainProblem::NoFormat { .. } => {
+                "if you trust the file, --parent FILE names its backing file; `qemu-img rebase -u -b FILE -F FORMAT` writes another name into it"
+            }
+            ChainProblem::Unsaid { .. } => {
+                "if you trust the file, --from qcow2, vhd or vhdx says what it is; --from raw reads it as it is"
+            }
+            ChainProblem::NoParent { .. } => "leave out --parent: one for each disk that has a parent",
             ChainProblem::TooLong { .. } => "make the child of a disk further up, or of one that has everything",
             ChainProblem::NoRelativePath => "make it again with `cvbake disk child`, which writes a relative path",
             _ => return None,
@@ -32,18 +48,26 @@ pub(super) fn of(error: &Error) -> Option<&'static str> {
     }
 }
 
+/// The same of another format.
+fn of_wrong(error: &FormatError, is_named_by_child: bool) -> Option<&'static str> {
+    match error {
+        FormatError::NotIt { .. } if is_named_by_child => Some(RESTORE),
+        FormatError::Unsupported { .. } => Some(
+            "`qemu-img check -r all` repairs a file that was not closed; `qemu-img convert` reads all that QEMU has",
+        ),
+        FormatError::Read { .. } => None,
+        _ => Some(DAMAGED),
+    }
+}
+
 /// What to do about a file that is no VHDX, or none that is whole.
 fn of_unread(error: &ReadError, is_named_by_child: bool) -> Option<&'static str> {
     match error {
-        ReadError::Open { source } if source.kind() == ErrorKind::NotFound && is_named_by_child => {
-            Some("put the parent back where the child says that it is; parent and child can be moved together")
-        }
-        ReadError::Open { source } if source.kind() == ErrorKind::NotFound => Some("check the path of the parent"),
         ReadError::NotVhdx { .. } if is_named_by_child => Some(RESTORE),
         ReadError::NotVhdx { .. } => Some(NOT_VHDX),
         ReadError::Log => Some(IN_USE),
         ReadError::CutOff { .. } | ReadError::Damaged { .. } | ReadError::Missing { .. } | ReadError::Field { .. } => {
-            Some("the file is damaged or incomplete: copy it or bake it again")
+            Some(DAMAGED)
         }
         _ => None,
     }

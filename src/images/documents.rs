@@ -67,7 +67,7 @@ struct History<'a> {
 
 /// The configuration of an image of one layer; `created` is in seconds since 1970.
 pub(super) fn config(run: &RunConfig, platform: &Platform, diff_id: &Digest, created: Option<i64>) -> Vec<u8> {
-    let created = created.map(super::time::rfc3339);
+    let created = created.map(crate::text::rfc3339);
     let created = created.as_deref();
     let labels = run.labels.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let config = Config {

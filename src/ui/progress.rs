@@ -163,6 +163,7 @@ impl Progress {
             Some(Stage::Export) => "exporting",
             Some(Stage::Commit) => "finishing the disk",
             Some(Stage::Check) => "checking the store",
+            Some(Stage::Compare) => "comparing",
             Some(stage) => stage.name(),
         }
     }

@@ -89,12 +89,26 @@ fn run(case: &Case) {
             assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
             place.assert_no_leftovers(&["disk.ext4"]);
             seen::assert_same(&case.name, &oracle::agreed_listing(&place.disk()), &expected::listing(lines));
+            verify(case, &place);
         }
         Expected::Error(failure) => {
             check_error(failure, &outcome, &place);
             place.assert_no_leftovers(&[]);
         }
     }
+}
+
+/// The disk is what the image bakes to, as cvbake itself sees it.
+fn verify(case: &Case, place: &Place) {
+    let mut verify = place.verify(&place.disk());
+    if let Some(platform) = &case.platform {
+        verify = verify.platform(platform);
+    }
+    for (name, value) in case.env.iter().filter(|(name, _)| *name == "SOURCE_DATE_EPOCH") {
+        verify = verify.env(name, value);
+    }
+    let outcome = verify.run();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.describe());
 }
 
 fn check_error(failure: &Failure, outcome: &Outcome, place: &Place) {

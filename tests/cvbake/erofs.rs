@@ -111,6 +111,7 @@ fn what_is_for_ext4_is_refused() {
         (&["--fs", "ext4"], "the name says erofs, and --fs says ext4"),
         (&["--label", "0123456789abcdef"], "has 16 bytes, expected at most 15"),
         (&["--fs", "btrfs"], "btrfs"),
+        (&["--verify"], "--verify is for ext4, and this disk is erofs"),
     ] {
         let outcome = place.bake_erofs().args(args).run();
         assert!(outcome.error(&[2]).contains(says), "{args:?}: {}", outcome.describe());
@@ -131,4 +132,18 @@ fn what_is_told() {
     let planned = place.bake_erofs().args(["--force", "--dry-run"]).ok();
     let planned = planned.stdout;
     assert!(planned.contains(" erofs, ") && planned.contains(" inodes\n"), "{planned}");
+}
+
+/// A filesystem that nobody writes to is what hash trees are for.
+#[test]
+fn a_hash_tree_behind_it() {
+    let place = Place::with(&Images::of(vec![sample::layer(SMALL, Compression::Plain)]));
+    let told = place.bake_erofs().args(["--json", "--verity"]).ok().stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let verity = &told["disk"]["verity"];
+    let (root, offset) = (verity["root_hash"].as_str().unwrap(), verity["offset"].as_u64().unwrap());
+    erofs::fsck(&place.erofs_disk());
+    let mut verify = tool("veritysetup", "cryptsetup-bin");
+    verify.arg("verify").arg(place.erofs_disk()).arg(place.erofs_disk());
+    succeed(verify.arg(root).arg(format!("--hash-offset={offset}")));
 }

@@ -52,6 +52,9 @@ impl Args {
         let others = [
             ("--dry-run", self.dry_run),
             ("--digest", self.digest),
+            ("--target", self.target.is_some()),
+            ("--verity", self.verity.is_some()),
+            ("--verify", self.verify),
             ("--max-store-size", self.max_store_size.is_some()),
         ];
         let other = others.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option);

@@ -21,7 +21,7 @@ pub(in crate::cli) struct FilesystemArgs {
 
     /// Set the size of the disk: auto, min, +512M, 20G
     #[arg(long, default_value = "auto", value_parser = values::size, long_help = help::size())]
-    size: Size,
+    pub(super) size: Size,
 
     /// Set the number of inodes: auto, a number, or 1/16K
     #[arg(long, default_value = "auto", value_parser = values::inodes, long_help = help::inodes())]
@@ -81,8 +81,8 @@ impl FilesystemArgs {
         }
     }
 
-    /// The filesystem of a disk at a path, if it has one.
-    pub(super) fn filesystem(&self, output: Option<&Path>) -> Result<Filesystem, Failure> {
+    /// The filesystem of a disk at a path, if it has one, which may have a hash tree.
+    pub(super) fn filesystem(&self, output: Option<&Path>, is_verified: bool) -> Result<Filesystem, Failure> {
         let ending = output.and_then(Path::extension).and_then(|ending| ending.to_str());
         let by_ending = ending.and_then(|ending| Name::from_str(ending, true).ok());
         let name = self.fs.or(by_ending).unwrap_or(Name::Ext4);
@@ -105,13 +105,14 @@ impl FilesystemArgs {
         }
         Ok(Filesystem::Ext4(Ext4 {
             engine: self.engine()?,
-            size: self.size,
+            // A disk that nobody writes to needs no room, nor what keeps writing safe.
+            size: if is_verified && self.size == Size::Auto { Size::Min } else { self.size },
             inodes: self.inodes,
             label,
             uuid,
             hash_seed: self.hash_seed,
             // A file or a variable may have set the one, and an argument the other.
-            journal: self.journal || !self.no_journal,
+            journal: self.journal || !(self.no_journal || is_verified),
         }))
     }
 
@@ -174,7 +175,7 @@ mod tests {
     }
 
     fn chosen(args: &FilesystemArgs, output: &str) -> Result<&'static str, String> {
-        let filesystem = args.filesystem(Some(Path::new(output)));
+        let filesystem = args.filesystem(Some(Path::new(output)), false);
         filesystem.map(|filesystem| filesystem.name()).map_err(|error| error.line())
     }
 

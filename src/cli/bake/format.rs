@@ -8,18 +8,24 @@ use cvbake::disk::Subformat;
 use cvbake::vhdx;
 
 use super::help;
+use super::target::Target;
 use crate::cli::values;
 use crate::failure::Failure;
 
+/// Where they are in the help.
+pub(super) const HEADING: &str = "Disk format";
+
 /// The options of formats.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Disk format")]
+#[command(next_help_heading = HEADING)]
 pub(in crate::cli) struct FormatArgs {
-    /// Set the format of the disk [default: by the ending of DISK, or raw]
+    /// Set the format of the disk [default: by the ending of DISK, or
+    /// the target, or raw]
     #[arg(long, value_enum, value_name = "FORMAT", ignore_case = true, hide_possible_values = true, long_help = help::format())]
     format: Option<Name>,
 
-    /// Choose which blocks of the disk a vhd or vhdx file has [default: dynamic]
+    /// Choose which blocks of the disk a vhd or vhdx file has [default: dynamic,
+    /// or what the target takes]
     ///
     /// A dynamic file grows when a new block is written. Azure takes only fixed files of the format
     /// vhd. A fixed file is sparse, so blocks that hold nothing take no room on the host. It is
@@ -43,7 +49,7 @@ pub(in crate::cli) struct FormatArgs {
 
 /// A format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Name {
+pub(super) enum Name {
     /// The filesystem and nothing else
     Raw,
     /// The format of QEMU, version 3
@@ -56,7 +62,7 @@ enum Name {
 
 /// Whether a file has all blocks of its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SubformatName {
+pub(super) enum SubformatName {
     /// Store only the blocks that were written
     Dynamic,
     /// Store every block
@@ -78,8 +84,8 @@ impl FormatArgs {
         given.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option)
     }
 
-    /// The format of a disk at a path, if it has one.
-    pub(super) fn format(&self, output: Option<&Path>) -> Result<Format, Failure> {
+    /// The format of a disk at a path, if it has one, for a target, if there is one.
+    pub(super) fn format(&self, output: Option<&Path>, target: Option<Target>) -> Result<Format, Failure> {
         let ending = output.and_then(Path::extension).and_then(|ending| ending.to_str());
         let ending = ending.unwrap_or_default().to_ascii_lowercase();
         let path = output.unwrap_or(Path::new("")).display();
@@ -90,7 +96,9 @@ impl FormatArgs {
             );
         }
         let by_ending = Name::from_str(&ending, false).ok();
-        let name = self.format.or(by_ending).unwrap_or(Name::Raw);
+        let asked = self.format.or(by_ending);
+        target.map_or(Ok(()), |target| target.check_format(asked, self.subformat, self.vhdx_sector_size))?;
+        let name = asked.or(target.map(Target::format)).unwrap_or(Name::Raw);
         if let Some(by_ending) = by_ending.filter(|by_ending| *by_ending != name) {
             return wrong(
                 format!("{path}: the name says {}, and --format says {}", by_ending.word(), name.word()),
@@ -107,7 +115,7 @@ impl FormatArgs {
                 "leave it out, or choose the format with --format or the ending of the name",
             );
         }
-        let subformat = match self.subformat {
+        let subformat = match self.subformat.or(target.and_then(Target::subformat)) {
             Some(SubformatName::Fixed) => Subformat::Fixed,
             Some(SubformatName::Dynamic) | None => Subformat::Dynamic,
         };
@@ -125,8 +133,17 @@ impl FormatArgs {
     }
 }
 
+impl SubformatName {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            SubformatName::Dynamic => "dynamic",
+            SubformatName::Fixed => "fixed",
+        }
+    }
+}
+
 impl Name {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Name::Raw => "raw",
             Name::Qcow2 => "qcow2",
@@ -146,7 +163,7 @@ mod tests {
 
     fn format(format: Option<Name>, subformat: Option<SubformatName>, output: &str) -> Result<Format, String> {
         let args = FormatArgs { format, subformat, vhdx_block_size: None, vhdx_sector_size: None };
-        args.format(Some(Path::new(output))).map_err(|error| error.line())
+        args.format(Some(Path::new(output)), None).map_err(|error| error.line())
     }
 
     #[test]
@@ -185,7 +202,7 @@ mod tests {
             says(None, None, "d.avhdx"),
             "d.avhdx: the format avhdx is not supported; expected raw, qcow2, vhd or vhdx"
         );
-        let error = blocks.format(Some(Path::new("d.vhd"))).unwrap_err().line();
+        let error = blocks.format(Some(Path::new("d.vhd")), None).unwrap_err().line();
         assert_eq!(error, "--vhdx-block-size is for vhdx, and this disk is vhd");
     }
 }

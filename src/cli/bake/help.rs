@@ -9,7 +9,7 @@ use crate::failure::{KINDS, exit_status};
 const OPTION: usize = 64;
 const PAGE: usize = 78;
 
-pub(super) fn source() -> String {
+pub(in crate::cli) fn source() -> String {
     let kinds = [
         ("NAME, docker://NAME", "an image in a registry, such as alpine:3.20 or localhost:5000/a/b"),
         ("oci:DIR[:TAG|@DIGEST]", "an OCI image layout"),

@@ -127,11 +127,7 @@ const ROWS: &[Row] = &[
         "the source needs no option: name it as NAME, oci:DIR, oci-archive:FILE or docker-archive:FILE",
     ),
     // What is written.
-    (
-        "--out --outfile --output-file --dest --destination --disk --target",
-        BAKES,
-        "-o DISK writes the disk to that file",
-    ),
+    ("--out --outfile --output-file --dest --destination --disk", BAKES, "-o DISK writes the disk to that file"),
     (
         "--to --dest --destination --target",
         &["push"],

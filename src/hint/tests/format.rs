@@ -1,6 +1,7 @@
 //! Formats that cannot hold a disk, and disks that are to be parents.
 
-use cvbake::disk::TooLarge;
+use cvbake::disk::{FormatError, TooLarge};
+use cvbake::disks::FileFormat;
 use cvbake::error::ChainProblem;
 use cvbake::vhdx::{Error as Vhdx, ReadError};
 
@@ -33,13 +34,21 @@ fn formats() {
 
 #[test]
 fn parents() {
-    let open = |errno| ReadError::Open { source: os(errno) };
+    let open = |child: bool, errno| Error::OpenDisk { path: path(), child: child.then(path), source: os(errno) };
+    let wrong = |source| Error::ReadFormat { path: path(), child: None, format: FileFormat::Qcow2, source };
     let other = || ReadError::NotVhdx { found: Vec::new() };
     assert_advised(vec![
-        (unread(false, open(Errno::NOENT)), Kind::Source, "check the path"),
-        (unread(true, open(Errno::NOENT)), Kind::Source, "put the parent back"),
-        (unread(false, open(Errno::IO)), Kind::Source, "dmesg"),
-        (unread(false, open(Errno::ACCESS)), Kind::Source, ""),
+        (open(false, Errno::NOENT), Kind::Source, "check the path"),
+        (open(true, Errno::NOENT), Kind::Source, "put the parent back"),
+        (open(false, Errno::IO), Kind::Source, "dmesg"),
+        (open(false, Errno::ACCESS), Kind::Source, ""),
+        (wrong(FormatError::Unsupported { what: "x" }), Kind::Source, "qemu-img check"),
+        (wrong(FormatError::Checksum { what: "footer" }), Kind::Source, "copy it or bake it again"),
+        (chain(ChainProblem::Elsewhere { name: "/x".to_owned() }), Kind::Source, "--parent FILE"),
+        (chain(ChainProblem::NoFormat { name: "x".to_owned() }), Kind::Source, "--parent FILE"),
+        (chain(ChainProblem::Unsaid { format: FileFormat::Vhd }), Kind::Source, "--from raw"),
+        (chain(ChainProblem::Other { parent: path() }), Kind::Source, "restore the parent"),
+        (chain(ChainProblem::NoParent { parent: path() }), Kind::Source, "leave out --parent"),
         (unread(false, other()), Kind::Source, "cvbake bake SOURCE -o parent.vhdx"),
         (unread(true, other()), Kind::Source, "restore the parent"),
         (unread(false, ReadError::Log), Kind::Source, "qemu-img check -r all"),

@@ -16,6 +16,7 @@
 //! [`Window`](crate::Window), known before anything is planned; one that maps blocks has neither.
 
 mod qcow2;
+pub(crate) mod read_back;
 mod vhd;
 
 use std::fs::File;
@@ -115,6 +116,55 @@ impl Container {
     #[must_use]
     pub fn raw(len_bytes: u64) -> Container {
         Container::new(len_bytes, vec![Run { from: 0, to: 0, len: len_bytes }], Vec::new())
+    }
+
+    /// The parts of the file that are in use when these of the filesystem are: sorted, and joined
+    /// where they touch. For a container around this one.
+    #[must_use]
+    pub fn used(&self, used: impl IntoIterator<Item = Range<u64>>) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for range in used {
+            self.runs_of(range.start, range.end - range.start, |_, to, len| ranges.push(to..to + len));
+        }
+        ranges.extend(self.pieces.iter().map(|piece| piece.offset..piece.offset + piece.bytes.len() as u64));
+        ranges.sort_unstable_by_key(|range| range.start);
+        units(ranges, 1)
+    }
+
+    /// This one with another in the place of its filesystem: partitions in a virtual disk.
+    ///
+    /// # Panics
+    /// When a piece of the other is where this one has nothing: [`Container::used`] of the other
+    /// was not said when this one was planned.
+    #[must_use]
+    pub fn around(mut self, inner: Container) -> Container {
+        let mut runs = Vec::new();
+        for run in &inner.runs {
+            self.runs_of(run.to, run.len, |behind, to, len| runs.push(Run { from: run.from + behind, to, len }));
+        }
+        let mut pieces = Vec::new();
+        for piece in &inner.pieces {
+            let mut copied = 0;
+            self.runs_of(piece.offset, piece.bytes.len() as u64, |behind, to, len| {
+                let at = |offset: u64| usize::try_from(offset).expect("within the piece");
+                pieces.push(Piece { offset: to, bytes: piece.bytes[at(behind)..at(behind + len)].to_vec() });
+                copied += len;
+            });
+            assert!(copied == piece.bytes.len() as u64, "pieces are where the plan has something");
+        }
+        pieces.append(&mut self.pieces);
+        Container::new(self.len_bytes, runs, pieces)
+    }
+
+    /// Calls `each` with the parts of a range of the filesystem that are in the file: how far
+    /// behind the range's start each is, where it is in the file, and how long it is.
+    fn runs_of(&self, offset: u64, len: u64, mut each: impl FnMut(u64, u64, u64)) {
+        let end = offset + len;
+        let first = self.runs.partition_point(|run| run.from + run.len <= offset);
+        for run in self.runs[first..].iter().take_while(|run| run.from < end) {
+            let (from, to) = (run.from.max(offset), (run.from + run.len).min(end));
+            each(from - offset, run.to + (from - run.from), to - from);
+        }
     }
 
     /// How long the file is.
@@ -263,6 +313,25 @@ mod tests {
         expected[4096..4096 + 96].fill(2);
         expected[12288..16384].fill(3);
         assert_eq!(bytes, expected);
+    }
+
+    /// A filesystem behind a table, in a file that maps blocks.
+    #[test]
+    fn a_container_in_another() {
+        let pieces = vec![Piece { offset: 100, bytes: vec![7; 8000] }];
+        let inner = Container::new(32768, vec![run(0, 12288, 16384)], pieces);
+        assert_eq!(inner.used([0..10, 4096..8192]), [100..8100, 12288..12298, 16384..20480]);
+        let outer = Container::new(
+            40960,
+            vec![run(0, 20480, 4096), run(4096, 4096, 8192), run(16384, 12288, 4096)],
+            vec![Piece { offset: 0, bytes: b"head".to_vec() }],
+        );
+        let both = outer.around(inner);
+        assert_eq!(both.len_bytes(), 40960);
+        // Nothing is mapped at 12288..16384 of the disk but what the outer one's second run ends with.
+        assert_eq!(both.runs(), [run(4096, 12288, 4096)]);
+        let offsets: Vec<(u64, usize)> = both.pieces().iter().map(|piece| (piece.offset, piece.bytes.len())).collect();
+        assert_eq!(offsets, [(20580, 3996), (4096, 4004), (0, 4)]);
     }
 
     #[test]

@@ -27,7 +27,10 @@
 //!   the target's name only when it is whole and on stable storage. Whatever happens before that
 //!   leaves no file that looks finished, and the next run for the same target removes what a killed
 //!   one left.
-//! * [`ReadAt`] is where the bytes of a disk come from when one is read.
+//! * [`gpt`] has the partitions of a disk, planned or read.
+//! * [`ReadAt`] is where the bytes of a disk come from when one is read: [`RawDisk`] is a plain
+//!   file, [`qcow2`] and [`vhd`] read these formats, and [`Mapped`] is what a format needs for that:
+//!   a [`Map`] that says what is where, and a parent that has the rest.
 //!
 //! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most
 //! that are too large.
@@ -38,16 +41,27 @@ mod container;
 mod directory;
 mod draft;
 mod error;
+mod format;
+mod format_error;
+pub mod gpt;
+mod mapped;
+mod pages;
+pub mod qcow2;
 mod raw;
 mod read;
 mod room;
 mod sink;
 pub mod system;
+pub mod vhd;
 mod window;
 
+pub use container::read_back::ReadBack;
 pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
 pub use draft::{Draft, check, content};
 pub use error::Error;
+pub use format_error::FormatError;
+pub use mapped::{Extent, Map, Mapped, Place};
+pub use pages::Pages;
 pub use raw::Raw;
 pub use read::{Part, RawDisk, ReadAt};
 pub use room::free_bytes;

@@ -43,6 +43,11 @@ impl<'f> Raw<'f> {
         Raw { file, path, base: 0, kernel_cannot_copy: AtomicBool::new(false), background_sync: None, shares: false }
     }
 
+    /// The file itself.
+    pub(crate) fn file(&self) -> &'f File {
+        self.file
+    }
+
     /// Counts positions from there.
     pub(crate) fn based_at(self, base: u64) -> Raw<'f> {
         Raw { base, ..self }

@@ -21,7 +21,15 @@ use rustix::io::Errno;
 /// # Errors
 /// When it can't be opened, or is no directory.
 pub fn open_for_lookup(path: &Path) -> io::Result<OwnedFd> {
-    native::open_for_lookup(path)
+    native::open_for_lookup(rustix::fs::CWD, path)
+}
+
+/// The same of a directory in one that is open.
+///
+/// # Errors
+/// When it can't be opened, or is no directory.
+pub fn open_for_lookup_in(dir: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
+    native::open_for_lookup(dir.as_fd(), Path::new(name))
 }
 
 /// Opens a file for reading; where that can be had, the time of its last use stays what it is.
@@ -86,8 +94,8 @@ mod linux {
     use rustix::fs::{Advice, Mode, OFlags, RenameFlags};
     use rustix::io::Errno;
 
-    pub(super) fn open_for_lookup(path: &Path) -> io::Result<OwnedFd> {
-        Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    pub(super) fn open_for_lookup(dir: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::openat(dir, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     pub(super) fn open_unnoticed(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -148,8 +156,8 @@ mod portable {
     use rustix::fs::{Mode, OFlags};
     use rustix::io::Errno;
 
-    pub(super) fn open_for_lookup(path: &Path) -> io::Result<OwnedFd> {
-        Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    pub(super) fn open_for_lookup(dir: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::openat(dir, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     pub(super) fn open_unnoticed(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -202,14 +210,15 @@ mod tests {
             file.read_to_string(&mut text).unwrap();
             text
         };
-        let here = [native::open_for_lookup(scratch.path()), portable::open_for_lookup(scratch.path())];
+        let cwd = rustix::fs::CWD;
+        let here = [native::open_for_lookup(cwd, scratch.path()), portable::open_for_lookup(cwd, scratch.path())];
         for dir in here.map(Result::unwrap) {
             let open =
                 [native::open_unnoticed(dir.as_fd(), name, flags), portable::open_unnoticed(dir.as_fd(), name, flags)];
             assert_eq!(open.map(|file| read(file.unwrap().into())), ["content", "content"]);
         }
         for path in [scratch.path().join("file"), scratch.path().join("none")] {
-            assert!(native::open_for_lookup(&path).is_err() && portable::open_for_lookup(&path).is_err());
+            assert!(native::open_for_lookup(cwd, &path).is_err() && portable::open_for_lookup(cwd, &path).is_err());
         }
         let open = File::open(scratch.path().join("file")).unwrap();
         let paths = [native::descriptor_path(open.as_fd()), portable::descriptor_path(open.as_fd())];

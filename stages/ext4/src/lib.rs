@@ -51,6 +51,8 @@
 //!   them: `64bit` beyond 16 TiB, `large_dir` for directories of millions of long names.
 //! * **It is deterministic**: no clock, no random numbers, no order that depends on threads.
 //!
+//! [`read`] goes the other way: from a disk to a tree, whoever made it.
+//!
 //! The other engine, `mkfs` (a feature, on by default), leaves the work to e2fsprogs.
 #![forbid(unsafe_code)]
 
@@ -60,6 +62,7 @@ mod layout;
 #[cfg(feature = "mkfs")]
 pub mod mkfs;
 mod options;
+pub mod read;
 mod write;
 
 pub use error::Error;

@@ -30,10 +30,11 @@
 //!   rare times stand in a side table: about 100 bytes per file.
 //!
 //! [`Tree::listing`] writes a tree as text, one line per inode: the form in which expected results
-//! are kept.
+//! are kept. [`compare`] says where two trees and their content differ.
 #![forbid(unsafe_code)]
 
 mod build;
+mod compare;
 mod content;
 mod listing;
 mod meta;
@@ -43,6 +44,7 @@ mod texts;
 mod xattrs;
 
 pub use build::{BuildError, Builder};
+pub use compare::{Change, Difference, Field, Side, Uncompared, compare};
 pub use content::{BLOCK_SIZE, FileData, Packs, Placement, Segment};
 pub use listing::{escape, escape_short, unescape};
 pub use meta::{Device, Kind, Meta, Time, Xattr};
@@ -164,6 +166,21 @@ pub struct Inode<'t> {
     ino: Ino,
 }
 
+/// Whether they are the same inode of the same tree.
+impl PartialEq for Inode<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.tree, other.tree) && self.ino == other.ino
+    }
+}
+
+impl Eq for Inode<'_> {}
+
+impl std::fmt::Debug for Inode<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inode").field("ino", &self.ino).field("record", self.record()).finish()
+    }
+}
+
 impl Tree {
     /// How many inodes there are, the root included.
     #[must_use]
@@ -239,6 +256,38 @@ impl Tree {
         }
         self.xattrs = sets.into_sets();
         changed.len()
+    }
+
+    /// Replaces all extended attributes by what they become: nothing, or another value.
+    ///
+    /// # Panics
+    /// If there are more sets of attributes than 32 bits count: there are no more than before.
+    pub fn map_xattrs(&mut self, to: impl Fn(&Xattr) -> Option<Xattr>) {
+        let mut sets = XattrSets::new();
+        let mut number = |set: &Vec<Xattr>| sets.number(set.iter().filter_map(&to).collect());
+        let numbers: Option<Vec<u32>> = self.xattrs.iter().map(&mut number).collect();
+        let numbers = numbers.expect("no more than before");
+        for inode in &mut self.inodes {
+            inode.xattrs = numbers[inode.xattrs as usize];
+        }
+        self.xattrs = sets.into_sets();
+    }
+
+    /// Replaces all times by what they become.
+    pub fn map_times(&mut self, to: impl Fn(Time) -> Time) {
+        for inode in &mut self.inodes {
+            let mtime = to(Time { secs: u64::from(inode.mtime_secs).cast_signed(), nanos: inode.mtime_nanos });
+            (inode.mtime_secs, inode.mtime_nanos) = (mtime.secs.cast_unsigned().into(), mtime.nanos);
+        }
+        for (_, atime, ctime) in &mut self.extra_times {
+            (*atime, *ctime) = (to(*atime), to(*ctime));
+        }
+        let Tree { inodes, extra_times, .. } = self;
+        extra_times.retain(|&(ino, atime, ctime)| {
+            let inode = &inodes[ino.index()];
+            let mtime = Time { secs: u64::from(inode.mtime_secs).cast_signed(), nanos: inode.mtime_nanos };
+            (atime, ctime) != (mtime, mtime)
+        });
     }
 
     fn name(&self, start: u32, len: u16) -> &[u8] {

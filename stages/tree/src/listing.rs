@@ -39,16 +39,32 @@ impl Tree {
             for path in names.paths(inode).skip(1) {
                 write!(line, " link:{}", escape(&path)).expect("a string takes everything");
             }
-            for xattr in inode.xattrs() {
-                write!(line, " xattr:{}=", escape(&xattr.name)).expect("a string takes everything");
-                for byte in xattr.value.iter() {
-                    write!(line, "{byte:02x}").expect("a string takes everything");
-                }
-            }
+            inode.put_xattrs(&mut line);
             line.push('\n');
             out.write_all(line.as_bytes())?;
         }
         Ok(())
+    }
+}
+
+impl Inode<'_> {
+    /// The inode's line of a listing, under a path, without its further names and the digest of its
+    /// content.
+    #[must_use]
+    pub fn line(&self, path: &[u8]) -> String {
+        let mut line = escape(path);
+        describe(&mut line, *self, &mut |_| Ok(None)).expect("nothing is read");
+        self.put_xattrs(&mut line);
+        line
+    }
+
+    fn put_xattrs(&self, line: &mut String) {
+        for xattr in self.xattrs() {
+            write!(line, " xattr:{}=", escape(&xattr.name)).expect("a string takes everything");
+            for byte in xattr.value.iter() {
+                write!(line, "{byte:02x}").expect("a string takes everything");
+            }
+        }
     }
 }
 

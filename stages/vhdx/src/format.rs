@@ -142,11 +142,24 @@ pub(crate) struct ParentLocatorEntry {
 
 const _: () = assert!(size_of::<ParentLocatorHeader>() == 20 && size_of::<ParentLocatorEntry>() == 12);
 
-/// The state of a payload block that has all its sectors in this file.
+/// The states of a payload block: the lowest bits of its entry.
+pub(crate) const PAYLOAD_BLOCK_NOT_PRESENT: u64 = 0;
+pub(crate) const PAYLOAD_BLOCK_UNDEFINED: u64 = 1;
+pub(crate) const PAYLOAD_BLOCK_ZERO: u64 = 2;
+pub(crate) const PAYLOAD_BLOCK_UNMAPPED: u64 = 3;
 pub(crate) const PAYLOAD_BLOCK_FULLY_PRESENT: u64 = 6;
+pub(crate) const PAYLOAD_BLOCK_PARTIALLY_PRESENT: u64 = 7;
 
-/// The state of a sector bitmap that is in this file.
+/// The states of a sector bitmap: not there, or in this file.
+pub(crate) const SECTOR_BITMAP_NOT_PRESENT: u64 = 0;
 pub(crate) const SECTOR_BITMAP_PRESENT: u64 = 6;
+
+/// The bits of an entry that are its state, and those that are a position in the file.
+pub(crate) const BAT_STATE: u64 = 7;
+pub(crate) const BAT_OFFSET: u64 = !(MIB - 1);
+
+/// The bits of an entry that are neither.
+pub(crate) const BAT_RESERVED: u64 = !(BAT_STATE | BAT_OFFSET);
 
 /// How many sectors a sector bitmap block describes: so many belong to a chunk.
 pub(crate) const CHUNK_SECTORS: u64 = 1 << 23;

@@ -16,7 +16,8 @@
 //! # Ok::<(), cvbake_vhdx::Error>(())
 //! ```
 //!
-//! [`Info::read`] reads what a file says of itself, and [`Options::plan_child`] plans a
+//! [`Info::read`] reads what a file says of itself, [`Info::disk`] the disk in it, with that of its
+//! parent behind it if it is a differencing one. [`Options::plan_child`] plans a
 //! differencing disk, which has nothing but what is written to it later, and names the file that
 //! has the rest.
 //!
@@ -42,6 +43,7 @@
 //! those in it.
 #![forbid(unsafe_code)]
 
+mod disk;
 mod format;
 mod locator;
 mod plan;

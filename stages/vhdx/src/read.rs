@@ -29,6 +29,18 @@ pub struct Info {
     pub is_fixed: bool,
     /// The disk that has what this one does not.
     pub parent: Option<Locator>,
+    /// Where the tables are.
+    pub(crate) layout: Layout,
+}
+
+/// Where in the file the parts are that are read later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Layout {
+    pub(crate) file_len: u64,
+    /// The block allocation table: its offset and its length.
+    pub(crate) bat: (u64, u64),
+    pub(crate) metadata: (u64, u64),
+    pub(crate) log: (u64, u64),
 }
 
 /// Why a file can't be read as a VHDX.
@@ -110,6 +122,24 @@ pub enum ReadError {
         /// What it may be.
         expected: &'static str,
     },
+    /// An entry of the block allocation table that it can't have.
+    #[error("the entry of the {what} at offset {at} of the disk is {found:#x}, expected {expected}")]
+    Entry {
+        /// A block, or a sector bitmap.
+        what: &'static str,
+        /// Of which part of the disk.
+        at: u64,
+        /// The entry.
+        found: u64,
+        /// What it may be.
+        expected: &'static str,
+    },
+}
+
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    }
 }
 
 /// How many regions and metadata items there may be, by the format.
@@ -136,11 +166,18 @@ impl Info {
         if header.log_guid != [0; 16] {
             return Err(ReadError::Log);
         }
-        let (metadata, metadata_len) = reader.metadata_region()?;
-        let metadata = Metadata { reader: &reader, offset: metadata, len: metadata_len };
-        metadata.info(swapped(header.data_write_guid))
+        let (bat, metadata) = reader.regions()?;
+        let log = (header.log_offset.get(), u64::from(header.log_length.get()));
+        let layout = Layout { file_len: len, bat, metadata, log };
+        let metadata = Metadata { reader: &reader, offset: metadata.0, len: metadata.1 };
+        let info = metadata.info(swapped(header.data_write_guid), layout)?;
+        info.check_bat()?;
+        Ok(info)
     }
 }
+
+/// An offset in the file, and a length.
+type Region = (u64, u64);
 
 struct Reader<'f> {
     file: &'f File,
@@ -165,8 +202,9 @@ impl Reader<'_> {
         headers.max_by_key(|header| header.sequence_number.get()).ok_or(ReadError::Damaged { what: "header" })
     }
 
-    /// Where the metadata are. Of the two copies of the region table, one must be whole.
-    fn metadata_region(&self) -> Result<(u64, u64), ReadError> {
+    /// Where the block allocation table and the metadata are. Of the two copies of the region
+    /// table, one must be whole.
+    fn regions(&self) -> Result<(Region, Region), ReadError> {
         let whole = |offset: &u64| {
             let bytes = self.bytes(*offset, REGION_TABLE_LEN).ok()?;
             (bytes.starts_with(b"regi") && is_sealed(bytes.clone())).then_some(bytes)
@@ -197,8 +235,8 @@ impl Reader<'_> {
                 _ => {}
             }
         }
-        bat.ok_or(ReadError::Missing { what: "block allocation table" })?;
-        metadata.ok_or(ReadError::Missing { what: "metadata region" })
+        let bat = bat.ok_or(ReadError::Missing { what: "block allocation table" })?;
+        Ok((bat, metadata.ok_or(ReadError::Missing { what: "metadata region" })?))
     }
 }
 
@@ -209,7 +247,7 @@ struct Metadata<'r, 'f> {
 }
 
 impl Metadata<'_, '_> {
-    fn info(&self, data_write: [u8; 16]) -> Result<Info, ReadError> {
+    fn info(&self, data_write: [u8; 16], layout: Layout) -> Result<Info, ReadError> {
         let table = self.reader.bytes(self.offset, 64 << 10)?;
         let (header, mut rest) =
             MetadataTableHeader::read_from_prefix(&table).expect("a table is longer than its header");
@@ -274,6 +312,7 @@ impl Metadata<'_, '_> {
             physical_sector_size,
             is_fixed: flags & LEAVE_BLOCKS_ALLOCATED != 0 && parent.is_none(),
             parent,
+            layout,
         })
     }
 

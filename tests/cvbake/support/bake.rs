@@ -64,6 +64,13 @@ impl Place {
         self.bake_source(&format!("oci:{}:latest", self.path().join("image").display()))
     }
 
+    /// A comparison of a disk with the layout.
+    pub(crate) fn verify(&self, disk: &Path) -> Bake {
+        let image = format!("oci:{}:latest", self.path().join("image").display());
+        let verify = Bake::of(&["verify"]).arg(disk).args(["--against", &image]).progress("none");
+        verify.platform("linux/amd64").store(&self.store()).env("HOME", self.path().join("home"))
+    }
+
     /// A bake of another source.
     pub(crate) fn bake_source(&self, source: &str) -> Bake {
         let bake = Bake { args: vec!["bake".into(), source.into()], ..Bake::default() };

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use cvbake_tree::{Builder, FileData, Ino, Kind, Meta};
+use cvbake_tree::{Builder, FileData, Ino, Inode, Kind, Meta, Packs, Tree};
 use sha2::Digest as _;
 
 use super::image::hex;
@@ -50,17 +50,36 @@ impl Seen {
     pub(crate) fn listing(self) -> String {
         let hashes = self.hashes;
         let tree = self.builder.finish().expect("no two entries of one name");
-        let mut hash = |inode: cvbake_tree::Inode<'_>| match inode.kind() {
+        let mut hash = |inode: Inode<'_>| match inode.kind() {
             Kind::File(data) => Ok(hashes[data.pack as usize].clone()),
             _ => Ok(None),
         };
-        let mut text = Vec::new();
-        tree.listing(&mut hash, &mut text).expect("memory takes everything");
-        let text = String::from_utf8(text).expect("a listing is ASCII");
-        let own = |line: &str| line.starts_with("/lost+found dir 0700 0:0 ");
-        let used = text.lines().any(|line| line.starts_with("/lost+found/"));
-        text.lines().filter(|line| used || !own(line)).map(|line| format!("{line}\n")).collect()
+        lines(&tree, &mut hash)
     }
+}
+
+/// The listing of a tree whose content is in packs, in the same way.
+pub(crate) fn listing_of_tree(tree: &Tree, packs: &dyn Packs) -> String {
+    lines(tree, &mut |inode| match inode.kind() {
+        Kind::File(data) if data.size <= MAX_HASHED => {
+            let mut hasher = sha2::Sha256::new();
+            data.read(packs, &mut |bytes| {
+                hasher.update(bytes);
+                Ok(())
+            })?;
+            Ok(Some(hex(&hasher.finalize())))
+        }
+        _ => Ok(None),
+    })
+}
+
+fn lines(tree: &Tree, hash: &mut dyn FnMut(Inode<'_>) -> io::Result<Option<String>>) -> String {
+    let mut text = Vec::new();
+    tree.listing(hash, &mut text).expect("memory takes everything, and disks can be read");
+    let text = String::from_utf8(text).expect("a listing is ASCII");
+    let own = |line: &str| line.starts_with("/lost+found dir 0700 0:0 ");
+    let used = text.lines().any(|line| line.starts_with("/lost+found/"));
+    text.lines().filter(|line| used || !own(line)).map(|line| format!("{line}\n")).collect()
 }
 
 struct Hashing {

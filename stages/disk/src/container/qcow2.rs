@@ -14,10 +14,11 @@
 
 use std::ops::Range;
 
+use zerocopy::IntoBytes as _;
 use zerocopy::byteorder::big_endian::{U32, U64};
-use zerocopy::{Immutable, IntoBytes, KnownLayout};
 
 use super::{Container, Piece, Run, TooLarge, units};
+use crate::format::qcow2::{MAGIC, QCOW_MAX_L1_SIZE, QCOW_OFLAG_COPIED, QCowHeader};
 
 /// The unit of the format, in bytes. QEMU's own default: smaller ones make larger tables, larger
 /// ones waste more of the last cluster of a run.
@@ -30,43 +31,6 @@ const ENTRIES: u64 = CLUSTER / 8;
 /// Reference counts have 2 bytes each.
 const REFCOUNT_ORDER: u32 = 4;
 const REFCOUNTS: u64 = CLUSTER / 2;
-
-/// Bit 63 of an entry: what it points to is in use exactly once.
-const QCOW_OFLAG_COPIED: u64 = 1 << 63;
-
-/// How QEMU limits the L1 table, in bytes, and with it the disk: 2 PiB with these clusters.
-const QCOW_MAX_L1_SIZE: u64 = 32 << 20;
-
-#[derive(IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct QCowHeader {
-    magic: [u8; 4],
-    version: U32,
-    backing_file_offset: U64,
-
-    backing_file_size: U32,
-    cluster_bits: U32,
-    size: U64,
-
-    crypt_method: U32,
-    l1_size: U32,
-    l1_table_offset: U64,
-
-    refcount_table_offset: U64,
-    refcount_table_clusters: U32,
-    nb_snapshots: U32,
-
-    snapshots_offset: U64,
-    incompatible_features: U64,
-
-    compatible_features: U64,
-    autoclear_features: U64,
-
-    refcount_order: U32,
-    header_length: U32,
-}
-
-const _: () = assert!(size_of::<QCowHeader>() == 104);
 
 impl Container {
     /// A qcow2 file for a disk of this length, of which these ranges are written. A length that is
@@ -99,7 +63,7 @@ impl Container {
 
         let narrow = |count: u64| U32::new(u32::try_from(count).expect("limited by the length of the disk"));
         let header = QCowHeader {
-            magic: *b"QFI\xfb",
+            magic: MAGIC,
             version: U32::new(3),
             backing_file_offset: U64::ZERO,
             backing_file_size: U32::ZERO,

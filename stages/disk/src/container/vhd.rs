@@ -22,77 +22,16 @@
 use std::ops::Range;
 
 use zerocopy::byteorder::big_endian::{U16, U32, U64};
-use zerocopy::{FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::{Container, Piece, Run, TooLarge, units};
-
-/// The unit of lengths and positions.
-const SECTOR: u64 = 512;
+use crate::format::vhd::*;
 
 /// How much of a disk a block is: what every writer uses.
 const BLOCK: u64 = 2 << 20;
 
 /// What is in front of a block, with its bitmap at the end.
 const BLOCK_FRONT: u64 = 4096;
-
-/// The longest disk: Microsoft's own limit of 2040 GiB, within which all positions fit 32 bits.
-const MAX: u64 = 2040 << 30;
-
-#[derive(IntoBytes, FromZeros, Immutable, KnownLayout)]
-#[repr(C)]
-struct HardDiskFooter {
-    cookie: [u8; 8],
-    features: U32,
-    file_format_version: U32,
-
-    data_offset: U64,
-    time_stamp: U32,
-    creator_application: [u8; 4],
-
-    creator_version: U32,
-    creator_host_os: [u8; 4],
-    original_size: U64,
-
-    current_size: U64,
-    cylinders: U16,
-    heads: u8,
-    sectors_per_track: u8,
-    disk_type: U32,
-
-    checksum: U32,
-    unique_id: [u8; 16],
-    saved_state: u8,
-    reserved: [u8; 427],
-}
-
-const _: () = assert!(size_of::<HardDiskFooter>() == 512);
-
-#[derive(IntoBytes, FromZeros, Immutable, KnownLayout)]
-#[repr(C)]
-struct DynamicDiskHeader {
-    cookie: [u8; 8],
-    data_offset: U64,
-
-    table_offset: U64,
-    header_version: U32,
-    max_table_entries: U32,
-
-    block_size: U32,
-    checksum: U32,
-    parent_unique_id: [u8; 16],
-    parent_time_stamp: U32,
-    reserved_1: U32,
-    parent_unicode_name: [u8; 512],
-    parent_locators: [u8; 192],
-    reserved_2: [u8; 256],
-}
-
-const _: () = assert!(size_of::<DynamicDiskHeader>() == 1024);
-
-const FIXED: u32 = 2;
-const DYNAMIC: u32 = 3;
-const NO_OFFSET: u64 = u64::MAX;
-const UNUSED: u32 = u32::MAX;
 
 impl Container {
     /// A fixed VHD: the disk and a footer. A length that is no multiple of a sector is rounded up.
@@ -183,11 +122,6 @@ fn footer(size: u64, disk_type: u32, data_offset: u64, unique_id: [u8; 16]) -> V
     };
     footer.checksum = U32::new(checksum(footer.as_bytes()));
     footer.as_bytes().to_vec()
-}
-
-/// The one's complement of the sum of all bytes, with zeros for the checksum itself.
-fn checksum(bytes: &[u8]) -> u32 {
-    !bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>()
 }
 
 /// Cylinders, heads and sectors, as the specification's appendix calculates them.

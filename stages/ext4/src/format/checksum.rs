@@ -26,6 +26,11 @@ impl Checksum {
         self.with(&ino.to_le_bytes()).with(&[0; 4])
     }
 
+    /// The same, where a number in the superblock is the seed (`metadata_csum_seed`).
+    pub(crate) fn seeded(seed: u32) -> Checksum {
+        Checksum(seed)
+    }
+
     /// With more bytes.
     pub(crate) fn with(self, bytes: &[u8]) -> Checksum {
         Checksum(!crc32c::crc32c_append(!self.0, bytes))
@@ -47,4 +52,12 @@ impl Checksum {
         let [_, _, c, d] = self.0.to_le_bytes();
         u16::from_le_bytes([c, d])
     }
+}
+
+/// The checksum of group descriptors before there was `metadata_csum` (`uninit_bg`): CRC-16 with
+/// the polynomial 0x8005, lowest bit first.
+pub(crate) fn crc16(start: u16, bytes: &[u8]) -> u16 {
+    bytes.iter().fold(start, |crc, &byte| {
+        (0..8).fold(crc ^ u16::from(byte), |crc, _| if crc & 1 == 0 { crc >> 1 } else { crc >> 1 ^ 0xa001 })
+    })
 }

@@ -23,6 +23,9 @@ pub(crate) const EXTENTS_IN_BLOCK: usize = (super::BLOCK_LEN - 12 - 4) / 12;
 /// The longest extent: a larger number of blocks means an unwritten one.
 pub(crate) const EXT_INIT_MAX_LEN: u64 = 1 << 15;
 
+/// The most levels of blocks below `i_block` that any file can need.
+pub(crate) const EXT4_MAX_EXTENT_DEPTH: u16 = 5;
+
 /// In front of the entries.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

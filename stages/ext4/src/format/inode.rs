@@ -26,11 +26,22 @@ pub(crate) const S_IFSOCK: u16 = 0xc000;
 
 /// `i_flags`: the directory has a hash index.
 pub(crate) const EXT4_INDEX_FL: u32 = 0x1000;
+/// `i_flags`: the content is encrypted.
+pub(crate) const EXT4_ENCRYPT_FL: u32 = 0x800;
 /// `i_flags`: `i_block` is an extent tree.
 pub(crate) const EXT4_EXTENTS_FL: u32 = 0x80000;
+/// `i_flags`: `i_block` has the content, and the attribute `system.data` what did not fit.
+pub(crate) const EXT4_INLINE_DATA_FL: u32 = 0x1000_0000;
+/// The bits of `i_mode` that say what kind of file it is.
+pub(crate) const S_IFMT: u16 = 0xf000;
+/// The bytes of an inode that every filesystem has.
+pub(crate) const EXT4_GOOD_OLD_INODE_SIZE: u16 = 128;
 
 /// Bytes of `i_block`: a shorter symbolic link's target is kept there.
 pub(crate) const I_BLOCK_LEN: usize = 60;
+/// How many of the words of `i_block` are blocks of the file, where it is no extent tree. The three
+/// that follow lead to blocks of further words: over one level, over two and over three.
+pub(crate) const EXT4_NDIR_BLOCKS: usize = 12;
 /// The position of the pointer to the double indirect block in `i_block`.
 pub(crate) const EXT4_DIND_BLOCK: usize = 13;
 
@@ -127,6 +138,22 @@ pub(crate) fn encode_device(major: u32, minor: u32) -> [u32; 2] {
     }
 }
 
+/// The seconds and nanoseconds that [`encode_time`] wrote. More nanoseconds than a second has are
+/// no time.
+pub(crate) fn decode_time(low: U32, extra: U32) -> Option<(i64, u32)> {
+    let nanos = extra.get() >> 2;
+    let secs = i64::from(low.get().cast_signed()) + (i64::from(extra.get() & 3) << 32);
+    (nanos < 1_000_000_000).then_some((secs, nanos))
+}
+
+/// The device that [`encode_device`] wrote.
+pub(crate) fn decode_device(words: [u32; 2]) -> (u32, u32) {
+    match words {
+        [0, new] => ((new >> 8) & 0xfff, (new & 0xff) | (new >> 12) & 0xf_ff00),
+        [old, _] => ((old >> 8) & 0xff, old & 0xff),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,9 +177,7 @@ mod tests {
         ];
         for (secs, nanos, kept_secs, kept_nanos) in cases {
             let (low, extra) = encode_time(secs, nanos);
-            // As Linux decodes them.
-            let decoded = i64::from(low.get().cast_signed()) + (i64::from(extra.get() & 3) << 32);
-            assert_eq!((decoded, extra.get() >> 2), (kept_secs, kept_nanos), "{secs}");
+            assert_eq!(decode_time(low, extra), Some((kept_secs, kept_nanos)), "{secs}");
         }
     }
 
@@ -163,5 +188,8 @@ mod tests {
         assert_eq!(encode_device(256, 1), [0, 0x10001]);
         assert_eq!(encode_device(8, 256), [0, 0x10_0800]);
         assert_eq!(encode_device(MAX_MAJOR, MAX_MINOR), [0, 0xffff_ffff]);
+        for (major, minor) in [(0, 0), (1, 3), (255, 255), (256, 1), (8, 256), (MAX_MAJOR, MAX_MINOR)] {
+            assert_eq!(decode_device(encode_device(major, minor)), (major, minor));
+        }
     }
 }

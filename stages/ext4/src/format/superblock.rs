@@ -21,9 +21,12 @@ pub(crate) const SUPERBLOCK_OFFSET: usize = 1024;
 pub(crate) const EXT4_SUPER_MAGIC: u16 = 0xef53;
 /// `s_state`: unmounted cleanly.
 pub(crate) const EXT4_VALID_FS: u16 = 1;
+/// `s_state`: the kernel found faults.
+pub(crate) const EXT4_ERROR_FS: u16 = 2;
 /// `s_errors`: carry on.
 pub(crate) const EXT4_ERRORS_CONTINUE: u16 = 1;
-/// `s_rev_level`: inode size and features are variable.
+/// `s_rev_level`: everything as in the first ext2; inode size and features are variable.
+pub(crate) const EXT4_GOOD_OLD_REV: u32 = 0;
 pub(crate) const EXT4_DYNAMIC_REV: u32 = 1;
 /// `s_default_mount_opts`, as mke2fs sets them.
 pub(crate) const EXT4_DEFM_XATTR_USER: u32 = 4;
@@ -47,17 +50,25 @@ pub(crate) const COMPAT_RESIZE_INODE: u32 = 0x10;
 pub(crate) const COMPAT_DIR_INDEX: u32 = 0x20;
 
 pub(crate) const INCOMPAT_FILETYPE: u32 = 0x2;
+pub(crate) const INCOMPAT_RECOVER: u32 = 0x4;
+pub(crate) const INCOMPAT_META_BG: u32 = 0x10;
 pub(crate) const INCOMPAT_EXTENTS: u32 = 0x40;
 pub(crate) const INCOMPAT_64BIT: u32 = 0x80;
+pub(crate) const INCOMPAT_MMP: u32 = 0x100;
 pub(crate) const INCOMPAT_FLEX_BG: u32 = 0x200;
+pub(crate) const INCOMPAT_CSUM_SEED: u32 = 0x2000;
 pub(crate) const INCOMPAT_LARGEDIR: u32 = 0x4000;
+pub(crate) const INCOMPAT_INLINE_DATA: u32 = 0x8000;
 
 pub(crate) const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 pub(crate) const RO_COMPAT_LARGE_FILE: u32 = 0x2;
 pub(crate) const RO_COMPAT_HUGE_FILE: u32 = 0x8;
+pub(crate) const RO_COMPAT_GDT_CSUM: u32 = 0x10;
 pub(crate) const RO_COMPAT_DIR_NLINK: u32 = 0x20;
 pub(crate) const RO_COMPAT_EXTRA_ISIZE: u32 = 0x40;
+pub(crate) const RO_COMPAT_BIGALLOC: u32 = 0x200;
 pub(crate) const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
+pub(crate) const RO_COMPAT_SHARED_BLOCKS: u32 = 0x4000;
 
 /// The superblock.
 #[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -141,8 +152,9 @@ pub(crate) struct Superblock {
     pub(crate) s_kbytes_written: U64,
 
     /// Snapshots, errors, mount options, quotas, …: see the module's list.
-    pub(crate) unused: [u8; 0xf4],
+    pub(crate) unused: [u8; 0xf0],
 
+    pub(crate) s_checksum_seed: U32,
     pub(crate) s_wtime_hi: u8,
     pub(crate) s_mtime_hi: u8,
     pub(crate) s_mkfs_time_hi: u8,
@@ -157,5 +169,6 @@ const _: () = assert!(std::mem::offset_of!(Superblock, s_uuid) == 0x68);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_journal_inum) == 0xe0);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_blocks_count_hi) == 0x150);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_log_groups_per_flex) == 0x174);
+const _: () = assert!(std::mem::offset_of!(Superblock, s_checksum_seed) == 0x270);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_wtime_hi) == 0x274);
 const _: () = assert!(std::mem::offset_of!(Superblock, s_checksum) == 0x3fc);

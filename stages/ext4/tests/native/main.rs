@@ -4,6 +4,8 @@
 mod attributes;
 mod directories;
 mod disks;
+mod foreign;
+mod hostile;
 mod plan;
 mod random;
 mod refusals;

@@ -5,7 +5,7 @@ use cvbake_tree::{Device, Ino, Kind, Meta, Time, Xattr};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::support::{Maker, bake, compare, fsck, mode, options};
+use crate::support::{Maker, bake, compare, fsck, mode, options, read_back};
 
 #[derive(Clone, Debug)]
 struct File {
@@ -150,6 +150,7 @@ proptest! {
         let (tree, packs) = make(&root, &files).finish();
         let disk = bake(&tree, &packs, &Options { size, journal, base_pack, ..options() });
         fsck(disk.path());
+        read_back(disk.path(), &tree, &packs);
         // The other reader does not know some times: then it sees nothing.
         let readable = |time: Time| (0..1 << 31).contains(&time.secs);
         if [tree.root().mtime(), tree.root().atime(), tree.root().ctime()].into_iter().all(readable) {

@@ -5,8 +5,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
-use cvbake_disk::{Raw, Sink};
+use cvbake_disk::{Raw, RawDisk, Sink};
+use cvbake_ext4::read::{Files, Filesystem, as_kept};
 use cvbake_ext4::{Layout, Options};
 use cvbake_tree::{Builder, FileData, Ino, Inode, Kind, Meta, Packs, Segment, Time, Tree};
 use ext4_view::{Ext4, Ext4Read, FileType, PathBuf};
@@ -127,6 +129,77 @@ pub(crate) fn debugfs(path: &Path, command: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Opens a disk with our own reader.
+pub(crate) fn open(disk: &Path) -> Arc<Filesystem> {
+    Arc::new(Filesystem::open(Arc::new(RawDisk::new(File::open(disk).unwrap()).unwrap())).unwrap())
+}
+
+/// A listing with a checksum of each file's content.
+pub(crate) fn listing(tree: &Tree, packs: &dyn Packs) -> String {
+    let mut text = Vec::new();
+    let hash = &mut |inode: Inode<'_>| {
+        let Kind::File(data) = inode.kind() else { unreachable!("only files are hashed") };
+        let mut checksum = 0;
+        data.read(packs, &mut |bytes| {
+            checksum = crc32c::crc32c_append(checksum, bytes);
+            Ok(())
+        })?;
+        Ok(Some(format!("{checksum:08x}")))
+    };
+    tree.listing(hash, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// Reads everything back with our own reader, attributes and content: it must be what was written.
+pub(crate) fn read_back(disk: &Path, tree: &Tree, packs: &dyn Packs) -> Files {
+    let files = open(disk).tree().unwrap();
+    let found = listing(files.tree(), &files);
+    let expected = expected(tree, packs);
+    let lost_found = tree.root().child(b"lost+found").is_none();
+    let found: Vec<&str> = found.lines().filter(|line| !lost_found || !line.starts_with("/lost+found dir ")).collect();
+    for (found, expected) in found.iter().zip(expected.lines()) {
+        assert_eq!(*found, expected);
+    }
+    assert_eq!(found.len(), expected.lines().count());
+    files
+}
+
+/// The listing of a tree as a disk keeps it.
+fn expected(tree: &Tree, packs: &dyn Packs) -> String {
+    let mut copy = copy(tree);
+    as_kept(&mut copy);
+    listing(&copy, packs)
+}
+
+/// The same tree once more.
+fn copy(tree: &Tree) -> Tree {
+    let meta = |inode: Inode<'_>| Meta {
+        mode: inode.mode(),
+        uid: inode.uid(),
+        gid: inode.gid(),
+        mtime: inode.mtime(),
+        atime: Some(inode.atime()),
+        ctime: Some(inode.ctime()),
+        xattrs: inode.xattrs().to_vec(),
+    };
+    let mut builder = Builder::new(&meta(tree.root()));
+    let mut copies = vec![None; tree.inode_count()];
+    copies[0] = Some(Ino::ROOT);
+    for dir in tree.inodes().filter(|inode| inode.is_dir()) {
+        let parent = copies[dir.ino().index()].expect("a directory stands before what is in it");
+        for (name, inode) in dir.children() {
+            match copies[inode.ino().index()] {
+                Some(known) => builder.link(parent, name, known).unwrap(),
+                None => {
+                    let added = builder.add(parent, name, inode.kind(), &meta(inode)).unwrap();
+                    copies[inode.ino().index()] = Some(added);
+                }
+            }
+        }
+    }
+    builder.finish().unwrap()
+}
+
 struct Reader(File);
 
 impl Ext4Read for Reader {
@@ -137,6 +210,7 @@ impl Ext4Read for Reader {
 
 /// Reads everything back with another reader. Returns how many names it followed.
 pub(crate) fn compare(disk: &Path, tree: &Tree, packs: &dyn Packs) -> usize {
+    read_back(disk, tree, packs);
     let view = Ext4::load(Box::new(Reader(File::open(disk).unwrap()))).unwrap();
     let mut seen = 0;
     let mut stack = vec![(b"/".to_vec(), tree.root())];

@@ -15,6 +15,7 @@ use super::{ext4, seen};
 pub(crate) fn agreed_listing(disk: &Path) -> String {
     fsck(disk);
     let listing = ext4::listing(disk);
+    seen::assert_same("what cvbake itself reads back (+) and our reader (-)", &read_back(disk), &listing);
     // debugfs lists level by level, ext4-view walks every path from the root: on trees that are
     // deep and wide their time is the product of both.
     let small = listing.len() < 400_000;
@@ -31,6 +32,14 @@ pub(crate) fn agreed_listing(disk: &Path) -> String {
         seen::assert_same("what the kernel reads (+) and our reader (-)", &mount.listing(), &listing);
     }
     listing
+}
+
+/// What `cvbake disk tree` is made of.
+fn read_back(disk: &Path) -> String {
+    let opened = cvbake::inside::Disk::open(disk).unwrap_or_else(|error| panic!("{}", error.line()));
+    let filesystem = opened.filesystem(None).unwrap_or_else(|error| panic!("{}", error.line()));
+    let files = opened.files(&filesystem).unwrap_or_else(|error| panic!("{}", error.line()));
+    seen::listing_of_tree(files.tree(), &files)
 }
 
 /// `e2fsck -fn` finds nothing at all.

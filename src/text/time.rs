@@ -1,7 +1,8 @@
-//! Moments as images write them.
+//! Moments as images write them, and as people read them.
 
 /// Seconds since 1970 as RFC 3339 has them, in UTC.
-pub(super) fn rfc3339(secs: i64) -> String {
+#[must_use]
+pub fn rfc3339(secs: i64) -> String {
     const DAY: i64 = 86_400;
     let (days, rest) = (secs.div_euclid(DAY), secs.rem_euclid(DAY));
     // Years that begin in March end with the day that not all of them have; 400 of them have 146097

@@ -1,0 +1,178 @@
+//! Differencing disks.
+//!
+//! A differencing VHDX has nothing but what is written to it. It says where its parent is, and what
+//! the parent calls its content: whoever opens it refuses a parent that was changed meanwhile. So a
+//! baked disk can be the parent of as many machines as one likes, and stay as it is.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use cvbake_disk::Draft;
+use cvbake_vhdx::{Identity, Info, Locator, Options};
+
+use super::open::{FileInfo, OpenOptions, chain};
+use crate::control::Control;
+use crate::error::Error;
+use crate::format::FileFormat;
+use crate::identity::uuid;
+
+/// A differencing disk to make.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ChildJob {
+    /// The disk that has everything: a VHDX of any kind.
+    pub parent: PathBuf,
+    /// Where the new disk goes.
+    pub path: PathBuf,
+    /// Whether a file that is there is replaced.
+    pub replace: bool,
+    /// Where the parent is on a machine with Windows, if that is known: `\\?\C:\disks\parent.vhdx`.
+    pub absolute_win32_path: Option<String>,
+    /// How many bytes of the disk a block has; as many as the parent's if none are given.
+    pub block_size: Option<u32>,
+}
+
+impl ChildJob {
+    /// A differencing disk beside or away from its parent, with the parent's block size.
+    #[must_use]
+    pub fn new(parent: impl Into<PathBuf>, path: impl Into<PathBuf>) -> ChildJob {
+        ChildJob {
+            parent: parent.into(),
+            path: path.into(),
+            replace: false,
+            absolute_win32_path: None,
+            block_size: None,
+        }
+    }
+}
+
+/// A differencing disk that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Child {
+    /// How long the disk is.
+    pub disk_bytes: u64,
+    /// How long its file is.
+    pub file_bytes: u64,
+    /// Where the parent is, seen from the child.
+    pub relative_path: String,
+    /// What the parent calls its content.
+    pub parent_linkage: [u8; 16],
+}
+
+/// How long a path is that Windows has, in UTF-16.
+const MAX_PATH: usize = 32767;
+
+/// Makes a differencing VHDX.
+///
+/// # Errors
+/// When the parent or one of its own parents is not as it should be, or the disk can't be written.
+pub fn child(job: &ChildJob, control: &Control) -> Result<Child, Error> {
+    let draft = control.during(|| Draft::create(&job.path, job.replace), |draft| Some(draft.temporary()))?;
+    let parent = parent(job)?;
+    let relative_path = relative_path(&job.path, &job.parent)?;
+    if let Some(path) = job.absolute_win32_path.as_ref().filter(|path| path.encode_utf16().count() > MAX_PATH) {
+        return Err(Error::WindowsName { path: path.into() });
+    }
+    let locator = Locator {
+        parent_linkage: parent.data_write,
+        relative_path: Some(relative_path.clone()),
+        absolute_win32_path: job.absolute_win32_path.clone(),
+    };
+    let identity = Identity {
+        file_write: named("file", &parent, &job.path),
+        data_write: named("content", &parent, &job.path),
+        virtual_disk: named("disk", &parent, &job.path),
+    };
+    let options = Options {
+        block_size: job.block_size.unwrap_or(parent.block_size),
+        logical_sector_size: parent.logical_sector_size,
+        ..Options::default()
+    };
+    let container = options.plan_child(&parent, &locator, &identity)?;
+    container.begin(&draft)?.finish()?;
+    control.commit(|| draft.commit())?;
+    Ok(Child {
+        disk_bytes: parent.virtual_disk_size,
+        file_bytes: container.len_bytes(),
+        relative_path,
+        parent_linkage: parent.data_write,
+    })
+}
+
+/// A UUID that is a function of the parent's content and the name of the child, so that two
+/// children of one parent differ.
+fn named(purpose: &str, parent: &Info, path: &Path) -> [u8; 16] {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    uuid(&format!("differencing {purpose}"), &[&parent.data_write[..], name].concat())
+}
+
+/// The parent, when all its own parents are there and as they were, and none of them is where the
+/// child goes.
+fn parent(job: &ChildJob) -> Result<Info, Error> {
+    let replaced = std::fs::metadata(&job.path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    let options = OpenOptions { format: Some(FileFormat::Vhdx), ..OpenOptions::default() };
+    let mut chain = chain(&job.parent, &options)?;
+    if let Some(replaced) = chain.iter().find(|file| replaced == Some(file.identity)) {
+        return Err(Error::ReplacesParent { path: job.path.clone(), parent: replaced.path.clone() });
+    }
+    match chain.swap_remove(0).info {
+        FileInfo::Vhdx(info) => Ok(info),
+        _ => unreachable!("it was read as a VHDX"),
+    }
+}
+
+/// The way from a disk to another one, as Windows writes it.
+fn relative_path(from: &Path, to: &Path) -> Result<String, Error> {
+    let whole = |path: &Path| {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dir = dir.canonicalize().map_err(|source| Error::Scratch { path: dir.to_owned(), source })?;
+        Ok::<_, Error>(dir.join(path.file_name().unwrap_or_default()))
+    };
+    let (from, to) = (whole(from)?, whole(to)?);
+    let dir: Vec<Component<'_>> = from.parent().unwrap_or(Path::new("/")).components().collect();
+    let target: Vec<Component<'_>> = to.components().collect();
+    let common = dir.iter().zip(&target).take_while(|(one, other)| one == other).count();
+    let up = vec![OsStr::new(".."); dir.len() - common];
+    let down = target[common..].iter().map(|part| part.as_os_str());
+    let mut names = Vec::new();
+    for name in up.into_iter().chain(down) {
+        match name.to_str() {
+            Some(name) if !name.contains(is_no_windows_character) => names.push(name),
+            _ => return Err(Error::WindowsName { path: to.clone() }),
+        }
+    }
+    let dot = if names.first() == Some(&"..") { "" } else { ".\\" };
+    let path = format!("{dot}{}", names.join("\\"));
+    match path.encode_utf16().count() {
+        0..=MAX_PATH => Ok(path),
+        _ => Err(Error::WindowsName { path: to }),
+    }
+}
+
+/// Whether no name of Windows has it.
+fn is_no_windows_character(character: char) -> bool {
+    character.is_control() || r#"\/:*?"<>|"#.contains(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b/c"));
+        std::fs::create_dir_all(&a).unwrap();
+        std::fs::create_dir_all(&b).unwrap();
+        let way = |from: &Path, to: &Path| relative_path(from, to).unwrap();
+        assert_eq!(way(&a.join("x.vhdx"), &a.join("y.vhdx")), r".\y.vhdx");
+        assert_eq!(way(&a.join("x.vhdx"), &b.join("y.vhdx")), r"..\b\c\y.vhdx");
+        assert_eq!(way(&dir.path().join("x.vhdx"), &b.join("y.vhdx")), r".\b\c\y.vhdx");
+        assert_eq!(way(&b.join("x.vhdx"), &dir.path().join("y.vhdx")), r"..\..\y.vhdx");
+        for name in [r"back\slash", "con:", "what?", "a*", "tab\t", "<x>", "\"x\"", "a|b"] {
+            assert!(relative_path(&a.join("x"), &a.join(name)).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What is wrong with what is inside of a disk.
+
+use std::io;
+use std::path::PathBuf;
+
+use cvbake_disk::gpt::ReadError;
+use cvbake_ext4::read::Error as Ext4Error;
+
+/// Why what is inside of a disk can't be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InsideProblem {
+    /// Its partition table is damaged.
+    #[error(transparent)]
+    Table(ReadError),
+    /// There is no such partition.
+    #[error("there is no partition {wanted}, expected {}", available(*count))]
+    NoPartition {
+        /// The number that was asked for.
+        wanted: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// No partition or several could be meant.
+    #[error("{}", meant(found))]
+    Meant {
+        /// The numbers of those with an ext4 filesystem.
+        found: Vec<usize>,
+    },
+    /// Its filesystem can't be read.
+    #[error(transparent)]
+    Filesystem(Ext4Error),
+}
+
+fn available(count: usize) -> String {
+    match count {
+        0 => "none: the disk has no partition table".to_owned(),
+        count => format!("1 to {count}"),
+    }
+}
+
+fn meant(found: &[usize]) -> String {
+    match found {
+        [] => "no partition has an ext4 filesystem".to_owned(),
+        found => {
+            let numbers: Vec<String> = found.iter().map(ToString::to_string).collect();
+            format!("several partitions have an ext4 filesystem: {}", numbers.join(", "))
+        }
+    }
+}
+
+/// Why files can't be copied out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractError {
+    /// The file can't be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Something is there already.
+    #[error("{} exists", path.display())]
+    Exists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The disk can't be read.
+    #[error(transparent)]
+    Disk(#[from] Ext4Error),
+}

@@ -1,0 +1,230 @@
+//! Files of a disk → files of the host.
+//!
+//! The disk is hostile: nothing on it decides where something is written. Everything is created by
+//! its plain name in a directory that is open, and what is there already is neither followed nor
+//! written to: a file that is replaced is removed first, and a directory that is a symbolic link is
+//! refused.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use cvbake_ext4::read::{Content, Entry, Error as Ext4Error, Filesystem, Node, NodeKind};
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+
+use crate::error::ExtractError;
+
+/// How files are copied out of a disk.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Whether files that are there are replaced.
+    pub replace: bool,
+    /// Whether times and the set-id bits are kept.
+    pub preserve: bool,
+    /// Whether owners are kept, which only root can do.
+    pub owners: bool,
+}
+
+/// What was copied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extracted {
+    /// How many files, directories and links.
+    pub files: u64,
+    /// The bytes of regular files, without holes.
+    pub bytes: u64,
+    /// Paths that were left out: devices, pipes and sockets.
+    pub left_out: Vec<PathBuf>,
+}
+
+/// Copies a file or a directory, with all that is in it, to a name in a directory of the host. A
+/// `name` of `None` copies what is in the directory into that which is there.
+///
+/// # Errors
+/// At the first thing that can't be read or written.
+pub fn extract(
+    filesystem: &Filesystem,
+    node: &Node,
+    dir: &Path,
+    name: Option<&OsStr>,
+    options: Options,
+) -> Result<Extracted, ExtractError> {
+    let wrong = |source: rustix::io::Errno| ExtractError::Write { path: dir.to_owned(), source: source.into() };
+    let shown = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let handle = rustix::fs::open(shown, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let handle = handle.map_err(wrong)?;
+    let mut work = Work { filesystem, options, done: Extracted::default() };
+    let mut path = dir.to_owned();
+    let mut open = Vec::new();
+    match name {
+        Some(name) => {
+            path.push(name);
+            open.extend(
+                work.one(handle.as_fd(), name, node, &path)?.map(|handle| (handle, path.clone(), node.clone())),
+            );
+        }
+        None => open.push((handle, path, node.clone())),
+    }
+    let mut levels = Vec::new();
+    for (handle, path, node) in open {
+        levels.push(work.level(handle, path, node, name.is_some())?);
+    }
+    while let Some(level) = levels.last_mut() {
+        let Some(entry) = level.entries.pop() else {
+            let level = levels.pop().expect("there is a last one");
+            if level.is_ours {
+                work.finish(level.handle.as_fd(), &level.node, &level.path)?;
+            }
+            continue;
+        };
+        let node = filesystem.node(entry.ino)?;
+        let name = OsStr::from_bytes(&entry.name);
+        let path = level.path.join(name);
+        if let Some(handle) = work.one(level.handle.as_fd(), name, &node, &path)? {
+            let next = work.level(handle, path, node, true)?;
+            // A directory in itself is the only way to more levels than the disk has directories.
+            if levels.iter().any(|level| level.node.ino == next.node.ino) {
+                let path = cvbake_tree::escape_short(next.path.as_os_str().as_bytes());
+                return Err(Ext4Error::Links { path, max: 0 }.into());
+            }
+            levels.push(next);
+        }
+    }
+    Ok(work.done)
+}
+
+/// A directory of the host, open, and what is still to be put into it.
+struct Level {
+    handle: OwnedFd,
+    path: PathBuf,
+    node: Node,
+    is_ours: bool,
+    entries: Vec<Entry>,
+}
+
+struct Work<'f> {
+    filesystem: &'f Filesystem,
+    options: Options,
+    done: Extracted,
+}
+
+impl Work<'_> {
+    fn level(&self, handle: OwnedFd, path: PathBuf, node: Node, is_ours: bool) -> Result<Level, ExtractError> {
+        let mut entries = self.filesystem.read_dir(&node)?;
+        entries.reverse();
+        Ok(Level { handle, path, node, is_ours, entries })
+    }
+
+    /// Makes one file; a directory is given back, open.
+    fn one(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        node: &Node,
+        path: &Path,
+    ) -> Result<Option<OwnedFd>, ExtractError> {
+        let wrong = |source: rustix::io::Errno| match source {
+            rustix::io::Errno::EXIST => ExtractError::Exists { path: path.to_owned() },
+            source => ExtractError::Write { path: path.to_owned(), source: source.into() },
+        };
+        match node.kind {
+            NodeKind::Directory => {
+                match rustix::fs::mkdirat(dir, name, Mode::RWXU) {
+                    Ok(()) => {}
+                    Err(rustix::io::Errno::EXIST) if self.options.replace => {}
+                    Err(error) => return Err(wrong(error)),
+                }
+                let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+                let handle = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(wrong)?;
+                self.done.files += 1;
+                return Ok(Some(handle));
+            }
+            NodeKind::File => {
+                let content = self.filesystem.content(node)?;
+                self.make_way(dir, name).map_err(wrong)?;
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let handle = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(wrong)?;
+                let file = File::from(handle);
+                self.done.bytes += copy(&content, &file, path)?;
+                self.finish(file.as_fd(), node, path)?;
+            }
+            NodeKind::Symlink => {
+                let target = self.filesystem.target(node)?;
+                self.make_way(dir, name).map_err(wrong)?;
+                rustix::fs::symlinkat(OsStr::from_bytes(&target), dir, name).map_err(wrong)?;
+                if self.options.owners {
+                    rustix::fs::chownat(dir, name, uid(node), gid(node), AtFlags::SYMLINK_NOFOLLOW).map_err(wrong)?;
+                }
+                if self.options.preserve {
+                    rustix::fs::utimensat(dir, name, &times(node), AtFlags::SYMLINK_NOFOLLOW).map_err(wrong)?;
+                }
+            }
+            NodeKind::CharDevice(_) | NodeKind::BlockDevice(_) | NodeKind::Fifo | NodeKind::Socket => {
+                self.done.left_out.push(path.to_owned());
+                return Ok(None);
+            }
+        }
+        self.done.files += 1;
+        Ok(None)
+    }
+
+    /// Removes what is there, if that is wanted; a directory stays, and stands in the way.
+    fn make_way(&self, dir: BorrowedFd<'_>, name: &OsStr) -> Result<(), rustix::io::Errno> {
+        if !self.options.replace {
+            return Ok(());
+        }
+        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Owner, then mode (a change of owner clears the set-id bits), then times.
+    fn finish(&self, handle: BorrowedFd<'_>, node: &Node, path: &Path) -> Result<(), ExtractError> {
+        let wrong = |source: rustix::io::Errno| ExtractError::Write { path: path.to_owned(), source: source.into() };
+        if self.options.owners {
+            rustix::fs::fchown(handle, uid(node), gid(node)).map_err(wrong)?;
+        }
+        let kept = if self.options.preserve { 0o7777 } else { 0o777 };
+        rustix::fs::fchmod(handle, Mode::from_raw_mode((node.mode & kept).into())).map_err(wrong)?;
+        if self.options.preserve {
+            rustix::fs::futimens(handle, &times(node)).map_err(wrong)?;
+        }
+        Ok(())
+    }
+}
+
+fn uid(node: &Node) -> Option<rustix::fs::Uid> {
+    Some(rustix::fs::Uid::from_raw(node.uid))
+}
+
+fn gid(node: &Node) -> Option<rustix::fs::Gid> {
+    Some(rustix::fs::Gid::from_raw(node.gid))
+}
+
+fn times(node: &Node) -> Timestamps {
+    let time = |time: cvbake_tree::Time| Timespec { tv_sec: time.secs, tv_nsec: time.nanos.into() };
+    Timestamps { last_access: time(node.atime), last_modification: time(node.mtime) }
+}
+
+/// Copies content; holes stay holes.
+fn copy(content: &Content, file: &File, path: &Path) -> Result<u64, ExtractError> {
+    const PIECE: u64 = 1 << 20;
+    let wrong = |source| ExtractError::Write { path: path.to_owned(), source };
+    let mut written = 0;
+    let mut buffer = Vec::new();
+    let mut at = 0;
+    while let Some(range) = content.next_content(at) {
+        let len = (range.end - range.start).min(PIECE);
+        buffer.resize(usize::try_from(len).expect("a piece"), 0);
+        content.read_at(range.start, &mut buffer)?;
+        file.write_all_at(&buffer, range.start).map_err(wrong)?;
+        written += len;
+        at = range.start + len;
+    }
+    file.set_len(content.len_bytes()).map_err(wrong)?;
+    Ok(written)
+}
