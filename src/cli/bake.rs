@@ -29,8 +29,8 @@ use crate::ui::{Mode, Ui};
 /// Bake an image into a disk
 ///
 /// The disk is a file with a single filesystem, ext4 or EROFS, and no partition table, raw or in
-/// another format. It keeps everything in the image: owners, modes, times to the nanosecond, devices, hard
-/// links, extended attributes, capabilities and access control lists.
+/// another format. It keeps everything in the image: owners, modes, times to the nanosecond,
+/// devices, hard links, extended attributes, capabilities and access control lists.
 /// This takes no root, no mount and no daemon. The same image and options give the same bytes, on
 /// any machine and at any time.
 ///
@@ -47,7 +47,8 @@ pub(super) struct Args {
     /// Write the disk to this file
     ///
     /// A name that ends in .tar, .tar.gz, .tgz or .tar.zst is written as an archive of the merged
-    /// files instead, as cvbake image export does it; --json prints the object of that command then.
+    /// files instead, as cvbake image export does it; --json prints the object of that command
+    /// then.
     #[arg(short, long, value_name = "DISK", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
 

@@ -140,8 +140,8 @@ fn a_hash_tree_behind_it() {
     let place = Place::with(&Images::of(vec![sample::layer(SMALL, Compression::Plain)]));
     let told = place.bake_erofs().args(["--json", "--verity"]).ok().stdout;
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let verity = &told["disk"]["verity"];
-    let (root, offset) = (verity["root_hash"].as_str().unwrap(), verity["offset"].as_u64().unwrap());
+    let verity = &told["verity"];
+    let (root, offset) = (verity["root_hash"].as_str().unwrap(), verity["hash_offset"].as_u64().unwrap());
     erofs::fsck(&place.erofs_disk());
     let mut verify = tool("veritysetup", "cryptsetup-bin");
     verify.arg("verify").arg(place.erofs_disk()).arg(place.erofs_disk());

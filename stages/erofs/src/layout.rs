@@ -88,8 +88,8 @@ impl Layout {
     }
 
     /// The number of an inode: its place in slots, counted from the block before the metadata area.
-    /// So none is 0, which some programs take for an entry that was removed, and the root's is small
-    /// enough for the superblock wherever the metadata is.
+    /// So none is 0, which some programs take for an entry that was removed, and the root's is
+    /// small enough for the superblock wherever the metadata is.
     pub(crate) fn nid(&self, index: usize) -> u64 {
         BLOCK_SIZE / SLOT + u64::from(self.metadata.slots[index])
     }

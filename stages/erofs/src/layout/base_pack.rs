@@ -6,8 +6,6 @@
 
 use std::ops::Range;
 
-use super::place::File;
-
 /// Where a base pack begins: behind room for what an image of some thousand files has of metadata.
 /// Whatever that leaves is filled with small files.
 pub const BASE_PACK_BLOCK: u64 = 256;
@@ -20,6 +18,18 @@ const ALIVE: (u64, u64) = (15, 16);
 /// freed.
 const GAPS: usize = 256;
 const BLOCKS_PER_GAP: u64 = 256;
+
+/// A file with content. In order of packs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct File {
+    pub(super) pack: u32,
+    pub(super) pack_block: u64,
+    pub(super) inode: u32,
+    /// How many blocks it has in the pack.
+    pub(super) stored: u64,
+    /// Whether it has blocks of zeros between them.
+    pub(super) is_padded: bool,
+}
 
 /// Which blocks of a pack are in use by files that can stand as they do in the pack, sorted and
 /// joined; `None` if that is not worth it. Files are in the order of the packs.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use cvbake_tree::{FileData, Ino, Kind, Placement, Tree};
 
-use super::base_pack::{self, BASE_PACK_BLOCK};
+use super::base_pack::{self, BASE_PACK_BLOCK, File};
 use super::chunks::{Chunks, Stored};
 use super::inode::Metadata;
 use crate::Error;
@@ -23,18 +23,6 @@ pub(crate) struct Placed {
     pub(crate) base_pack: Option<u32>,
     /// How many blocks there are in all.
     pub(crate) blocks: u64,
-}
-
-/// A file with content. In order of packs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct File {
-    pub(super) pack: u32,
-    pub(super) pack_block: u64,
-    pub(super) inode: u32,
-    /// How many blocks it has in the pack.
-    pub(super) stored: u64,
-    /// Whether it has blocks of zeros between them.
-    pub(super) is_padded: bool,
 }
 
 /// Blocks that nothing stands on yet.
