@@ -17,7 +17,7 @@ use std::path::Path;
 use cvbake_disk::{Draft, Window};
 use cvbake_store::Store;
 use cvbake_tree::{Place, Placement, Time, Tree};
-use cvbake_unpack::{Index, PACK_PIECE, Provenance};
+use cvbake_unpack::{Index, Origins, PACK_PIECE, Provenance};
 use cvbake_verify::{Blobs, Digest, Image, Layer, chain_id};
 
 use crate::control::Control;
@@ -236,9 +236,7 @@ impl<'a> Layers<'a> {
 
     /// Merges the layers, and frees the memory of the indexes that are not needed any more.
     pub(crate) fn merge(&mut self, epoch: i64) -> Result<Tree, Error> {
-        let index = |&at: &usize| self.unpacked[at].index.as_ref().expect("indexes stay until the tree stands");
-        let indexes: Vec<&Index> = self.positions.iter().map(index).collect();
-        let tree = cvbake_unpack::merge(&indexes, Time::from_secs(epoch)).map_err(|error| self.locate(error))?;
+        let (tree, _) = self.merge_with_origins(epoch)?;
         for unpacked in &mut self.unpacked {
             if !unpacked.content.needs_index() {
                 unpacked.index = None;
@@ -247,8 +245,20 @@ impl<'a> Layers<'a> {
         Ok(tree)
     }
 
+    /// Merges the layers, and says which of them describes which file.
+    pub(crate) fn merge_with_origins(&self, epoch: i64) -> Result<(Tree, Origins), Error> {
+        let merged = cvbake_unpack::merge_with_origins(&self.indexes(), Time::from_secs(epoch));
+        merged.map_err(|error| self.locate(error))
+    }
+
+    /// The lists of files, lowest first. Where content was not asked for, they stay.
+    pub(crate) fn indexes(&self) -> Vec<&Index> {
+        let index = |&at: &usize| self.unpacked[at].index.as_ref().expect("indexes stay until the tree stands");
+        self.positions.iter().map(index).collect()
+    }
+
     /// Adds what the merge can't know: which layer has a number.
-    fn locate(&self, error: cvbake_unpack::Error) -> Error {
+    pub(crate) fn locate(&self, error: cvbake_unpack::Error) -> Error {
         match error {
             cvbake_unpack::Error::Merge { layer, .. } => {
                 Error::layer(self.unpacked[self.positions[layer]].layer, error.into())

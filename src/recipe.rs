@@ -1,15 +1,18 @@
 //! What a bake makes, in one value: the content and everything else that the bytes of the disk are
 //! a function of. What names a bake, what is derived and what is planned comes from it.
 
+mod partitions;
+
 use std::ops::Range;
 
-use cvbake_disk::{Container, Subformat};
+use cvbake_disk::Container;
 use cvbake_ext4::{Inodes, Options, Size};
 use cvbake_verify::{Algorithm, Digest};
 use cvbake_verity::Identity as TreeIdentity;
-use cvbake_vhdx::Identity;
 use serde::Serialize;
 
+use crate::boot::prepared::Prepared;
+use crate::container::container;
 use crate::demands::Demands;
 use crate::error::Error;
 use crate::format::Format;
@@ -112,7 +115,7 @@ pub enum Engine {
 }
 
 /// What a bake makes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Recipe<'j> {
     /// What the layers unpack to, all together: the ChainID of the image specification.
     ///
@@ -120,8 +123,11 @@ pub(crate) struct Recipe<'j> {
     /// were compressed, and an image that is imported, pushed or compressed in another way stays
     /// the same files.
     pub(crate) content: Digest,
+    /// The filesystem itself, where it is no function of the content.
+    pub(crate) made: Option<Digest>,
     pub(crate) filesystem: &'j Filesystem,
     pub(crate) format: Format,
+    pub(crate) boot: Option<&'j Prepared>,
     /// Where its hash tree goes, if it is to have one.
     pub(crate) verity: Option<Verity>,
     /// What the place demands that it is for, if that is known.
@@ -147,6 +153,8 @@ struct Written<'a> {
     filesystem: &'static str,
     #[serde(flatten)]
     options: WrittenOptions<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -187,7 +195,7 @@ impl Ext4 {
     }
 }
 
-impl Recipe<'_> {
+impl<'j> Recipe<'j> {
     /// What names the bake.
     pub(crate) fn key(&self) -> Digest {
         self.written(env!("CARGO_PKG_VERSION"))
@@ -195,11 +203,11 @@ impl Recipe<'_> {
 
     /// The digest of all of it, as a version of the program writes it.
     fn written(&self, version: &'static str) -> Digest {
-        let Recipe { content, filesystem, format, verity, demands, epoch } = self;
+        let Recipe { content, made, filesystem, format, boot, verity, demands, epoch } = self;
         let written = Written {
             version,
             generation: GENERATION,
-            content: content.to_string(),
+            content: made.unwrap_or(*content).to_string(),
             epoch: *epoch,
             format: format!("{format:?}"),
             verity: verity.map(|verity| format!("{verity:?}")),
@@ -209,13 +217,14 @@ impl Recipe<'_> {
                 Filesystem::Ext4(ext4) => WrittenOptions::Ext4(ext4.written()),
                 Filesystem::Erofs(Erofs { label, uuid }) => WrittenOptions::Erofs { label, uuid },
             },
+            boot: boot.map(|boot| boot.key.to_string()),
         };
         let text = serde_json::to_vec(&written).expect("texts and numbers");
         Digest::sha256(&text)
     }
 
     /// A UUID that is a function of the content, and of what it is for.
-    fn derived(&self, purpose: &str) -> [u8; 16] {
+    pub(crate) fn derived(&self, purpose: &str) -> [u8; 16] {
         uuid(purpose, self.content.to_string().as_bytes())
     }
 
@@ -235,47 +244,42 @@ impl Recipe<'_> {
         }
     }
 
-    /// The hash tree of a filesystem of this length, if there is to be one. Salt and UUID are the
-    /// content's, so that the same filesystem has the same root hash wherever its tree is.
-    pub(crate) fn protection(&self, filesystem_bytes: u64) -> Result<Option<Protection>, Error> {
+    /// The hash tree of a filesystem of so many blocks, if there is to be one. Salt and UUID are
+    /// the content's, so that the same filesystem has the same root hash wherever its tree is.
+    pub(crate) fn protection(&self, blocks: u64) -> Result<Option<Protection>, Error> {
         let plan = |place| {
             let salt = Digest::for_bytes(Algorithm::Sha256, format!("cvbake salt {}", self.content).as_bytes());
             let salt = salt.bytes().try_into().expect("SHA-256 has 32 bytes");
-            Protection::plan(place, filesystem_bytes, TreeIdentity { uuid: self.derived("hash tree"), salt })
+            Protection::plan(place, blocks, TreeIdentity { uuid: self.derived("hash tree"), salt })
         };
         self.verity.map(plan).transpose()
     }
 
-    /// How long the disk with a filesystem of this length is.
-    pub(crate) fn disk_bytes(&self, filesystem_bytes: u64, protection: Option<&Protection>) -> Result<u64, Error> {
-        let len_bytes = protection.map_or(filesystem_bytes, |protection| protection.area().end);
+    /// How long a disk is that is to have at least this length, which may be more than that of the
+    /// filesystem.
+    pub(crate) fn disk_bytes(&self, least_bytes: u64, protection: Option<&Protection>) -> Result<u64, Error> {
+        let len_bytes = protection.map_or(least_bytes, |protection| protection.area().end.max(least_bytes));
         self.demands.map_or(Ok(len_bytes), |demands| demands.disk_bytes(len_bytes))
     }
 
-    /// The file for a filesystem of this length, of which these ranges are written, and what comes
-    /// behind it on the disk.
+    /// The file for a disk of at least this length, of which the filesystem has written these
+    /// ranges, and with what comes behind it.
     pub(crate) fn container(
         &self,
-        filesystem_bytes: u64,
+        least_bytes: u64,
         protection: Option<&Protection>,
         used: impl Iterator<Item = Range<u64>>,
     ) -> Result<Container, Error> {
-        let len_bytes = self.disk_bytes(filesystem_bytes, protection)?;
+        let len_bytes = self.disk_bytes(least_bytes, protection)?;
         let used = used.chain(protection.map(Protection::area).filter(|area| !area.is_empty()));
-        Ok(match self.format {
-            Format::Raw => Container::raw(len_bytes),
-            Format::Qcow2 => Container::qcow2(len_bytes, used)?,
-            Format::Vhd(Subformat::Fixed) => Container::fixed_vhd(len_bytes, self.named("VHD"))?,
-            Format::Vhd(Subformat::Dynamic) => Container::dynamic_vhd(len_bytes, used, self.named("VHD"))?,
-            Format::Vhdx(options) => {
-                let identity = Identity {
-                    file_write: self.named("VHDX file"),
-                    data_write: self.named("VHDX content"),
-                    virtual_disk: self.named("VHDX disk"),
-                };
-                options.plan(len_bytes, used, &identity)?
-            }
-        })
+        let Some((boot, table)) = self.table(len_bytes)? else { return self.file(len_bytes, used) };
+        let disk = self.partitioned(boot, &table, len_bytes)?;
+        Ok(self.file(disk.len_bytes(), disk.used(used).into_iter())?.around(disk))
+    }
+
+    /// The file for a disk of this length, of which these ranges are written.
+    fn file(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
+        container(self.format, len_bytes, used, &|purpose| self.named(purpose))
     }
 
     /// What an ext4 filesystem is planned by; `base_pack` is the one that is left as it is.
@@ -310,7 +314,16 @@ mod tests {
     use super::*;
 
     fn plain_recipe(content: Digest, filesystem: &Filesystem) -> Recipe<'_> {
-        Recipe { content, filesystem, format: Format::Raw, verity: None, demands: None, epoch: 0 }
+        Recipe {
+            content,
+            made: None,
+            filesystem,
+            format: Format::Raw,
+            boot: None,
+            verity: None,
+            demands: None,
+            epoch: 0,
+        }
     }
 
     /// Whatever differs in what is asked for is another bake.

@@ -3,14 +3,15 @@
 use std::ops::Range;
 
 use cvbake_disk::Sink;
-use cvbake_tree::{Placement, Tree};
+use cvbake_ext4::{Region, Use};
+use cvbake_tree::{BLOCK_SIZE, Placement, Tree};
 
 use crate::error::Error;
 use crate::layers::BasePack;
 use crate::recipe::{Filesystem, Recipe};
 
 /// The plan of a filesystem.
-pub(super) enum Layout {
+pub(crate) enum Layout {
     Ext4(cvbake_ext4::Layout),
     Erofs(cvbake_erofs::Layout),
 }
@@ -28,10 +29,25 @@ impl Layout {
         })
     }
 
-    pub(super) fn len_bytes(&self) -> u64 {
+    pub(crate) fn len_bytes(&self) -> u64 {
         match self {
             Layout::Ext4(layout) => layout.len_bytes(),
             Layout::Erofs(layout) => layout.len_bytes(),
+        }
+    }
+
+    pub(crate) fn block_count(&self) -> u64 {
+        match self {
+            Layout::Ext4(layout) => layout.block_count(),
+            Layout::Erofs(layout) => layout.len_bytes() / u64::from(BLOCK_SIZE),
+        }
+    }
+
+    /// What each block of the filesystem is for, from the first to the last, without a gap.
+    pub(crate) fn regions(&self) -> Vec<Region> {
+        match self {
+            Layout::Ext4(layout) => layout.regions(),
+            Layout::Erofs(layout) => erofs_regions(layout),
         }
     }
 
@@ -80,4 +96,33 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+/// What the blocks of an EROFS filesystem are for: content, metadata between it, or nothing.
+fn erofs_regions(layout: &cvbake_erofs::Layout) -> Vec<Region> {
+    let block = u64::from(BLOCK_SIZE);
+    let mut content: Vec<&Placement> = layout.placements().iter().collect();
+    content.sort_unstable_by_key(|place| place.disk_block);
+    let mut content = content.into_iter().peekable();
+    let mut regions = Vec::new();
+    let mut at = 0;
+    let mut push = |blocks: Range<u64>, used_for, is_written| {
+        if !blocks.is_empty() {
+            regions.push(Region { blocks, used_for, is_written });
+        }
+    };
+    let end = layout.len_bytes() / block;
+    let used = layout.used_ranges().map(|range| range.start / block..range.end / block);
+    for range in used.chain([end..end]) {
+        push(at..range.start, Use::Free, false);
+        at = range.start;
+        while let Some(place) = content.next_if(|place| place.disk_block < range.end) {
+            push(at..place.disk_block, Use::Structure, true);
+            at = place.disk_block + place.blocks;
+            push(place.disk_block..at, Use::Content { pack: place.pack }, true);
+        }
+        push(at..range.end, Use::Structure, true);
+        at = range.end;
+    }
+    regions
 }

@@ -41,7 +41,7 @@ impl Writing<'_> {
             let made = write(mkfs::Disk { file: draft.file(), path: draft.path() });
             let numbers = made.map_err(|error| layers.blame(error))?;
             // What is around a filesystem that begins where the file does is behind it.
-            let protection = recipe.protection(numbers.len_bytes)?;
+            let protection = recipe.protection(numbers.blocks)?;
             let recipe = named_by(recipe, draft.file(), draft.path(), numbers.len_bytes)?;
             let container = recipe.container(numbers.len_bytes, protection.as_ref(), std::iter::empty())?;
             let disk = container.begin(draft)?;
@@ -56,7 +56,7 @@ impl Writing<'_> {
         let raw = raw.map_err(|source| Error::scratch(&path, source))?;
         let made = write(mkfs::Disk { file: &raw, path: &path }).map_err(|error| layers.blame(error))?;
         let written: Vec<Range<u64>> = content(&raw, made.len_bytes).collect();
-        let protection = recipe.protection(made.len_bytes)?;
+        let protection = recipe.protection(made.blocks)?;
         let recipe = named_by(recipe, &raw, &path, made.len_bytes)?;
         let container = recipe.container(made.len_bytes, protection.as_ref(), written.iter().cloned())?;
         let disk = container.begin(draft)?;
@@ -93,6 +93,6 @@ fn named_by<'r>(recipe: &Recipe<'r>, filesystem: &File, path: &Path, len_bytes: 
             hasher.update(bytes);
         }
     }
-    recipe.content = hasher.finish();
+    recipe.made = Some(hasher.finish());
     Ok(recipe)
 }

@@ -55,6 +55,7 @@ pub(super) fn plan_of(image: &Image, layers: &Layers<'_>, tree: &Tree, recipe: &
         inodes: numbers.inodes,
         free_inodes: numbers.free_inodes,
         uuid: recipe.uuid(),
+        boot: None,
         hash_tree: numbers.hash_tree,
     }
 }

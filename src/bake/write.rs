@@ -60,7 +60,7 @@ impl Writing<'_> {
     ) -> Result<Written, Error> {
         let &Writing { recipe, output, tree, draft, window, on, .. } = self;
         let layout = Layout::plan(recipe, tree, layers.base_pack()).map_err(|error| layers.blame(error))?;
-        let protection = recipe.protection(layout.len_bytes())?;
+        let protection = recipe.protection(layout.block_count())?;
         let container = recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
         let numbers = Numbers::planned(&layout).on_disk(recipe, protection.as_ref())?;
         numbers.announce(on);

@@ -1,11 +1,13 @@
 //! `cvbake bake`: one image becomes one disk.
 
 mod archive;
+mod boot;
 mod filesystem;
-mod format;
+pub(super) mod format;
 pub(super) mod help;
-mod output;
+pub(super) mod output;
 pub(super) mod target;
+mod verity;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -18,7 +20,7 @@ use cvbake::event::{Event, Observer};
 use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
-use cvbake::{Filesystem, ImageSource, Job, KeepPacks, Output, Verity};
+use cvbake::{Filesystem, ImageSource, Job, KeepPacks, Output};
 
 use super::report::{DiskKind, Report};
 use super::work::{self, Telling, allowed_jobs, nothing_written, want, watch};
@@ -28,9 +30,10 @@ use crate::ui::{Mode, Ui};
 
 /// Bake an image into a disk
 ///
-/// The disk is a file with a single filesystem, ext4 or EROFS, and no partition table, raw or in
-/// another format. It keeps everything in the image: owners, modes, times to the nanosecond,
-/// devices, hard links, extended attributes, capabilities and access control lists.
+/// The disk is a file with a single filesystem, ext4 or EROFS, and, without --boot uefi, no
+/// partition table, raw or in another format. It keeps everything in the image: owners, modes,
+/// times to the nanosecond, devices, hard links, extended attributes, capabilities and access
+/// control lists.
 /// This takes no root, no mount and no daemon. The same image and options give the same bytes, on
 /// any machine and at any time.
 ///
@@ -122,6 +125,9 @@ pub(super) struct Args {
     target: Option<target::Target>,
 
     #[command(flatten)]
+    boot: boot::BootArgs,
+
+    #[command(flatten)]
     format: format::FormatArgs,
 
     /// Add a hash tree, by which dm-verity checks all that is read: append (the default), beside
@@ -131,7 +137,7 @@ pub(super) struct Args {
     /// options it is as small as possible and has no journal.
     #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "append")]
     #[arg(hide_possible_values = true, help_heading = "Filesystem")]
-    verity: Option<VerityName>,
+    verity: Option<verity::Name>,
 
     #[command(flatten)]
     registry: registry::Args,
@@ -150,8 +156,8 @@ pub(super) struct Args {
 
     /// Read the finished disk back and compare it with the image before it gets its name
     ///
-    /// Every path, attribute and byte is compared, as by cvbake verify. The layers are unpacked once
-    /// more for that, so the bake takes about twice as long.
+    /// Every path, attribute and byte is compared, as by cvbake verify. The layers are unpacked
+    /// once more for that, so the bake takes about twice as long.
     #[arg(long, help_heading = work::OUTPUT)]
     verify: bool,
 
@@ -181,15 +187,6 @@ enum SyncDisk {
     Never,
 }
 
-/// Where a hash tree goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum VerityName {
-    /// Behind the filesystem
-    Append,
-    /// Into another file
-    Beside,
-}
-
 /// Whether to keep content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum Keep {
@@ -213,7 +210,9 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
 
 fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let output = args.output.as_deref().map(output::check).transpose()?;
-    if let Some(output) = output.filter(|output| output::is_file_of(&source, output)) {
+    let beside = output.zip(args.verity).and_then(|(output, verity)| verity.place().path(output));
+    let mut outputs = output.map(Path::to_owned).into_iter().chain(beside);
+    if let Some(output) = outputs.find(|output| output::is_file_of(&source, output)) {
         return Err(Failure::Usage {
             problem: format!("{} is the source: the disk would replace it", output.display()),
             hint: Some("write the disk to another file".to_owned()),
@@ -224,20 +223,17 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
     job.filesystem = args.filesystem.filesystem(output, args.verity.is_some())?;
-    if args.verify && matches!(job.filesystem, Filesystem::Erofs(_)) {
-        return Err(Failure::Usage {
-            problem: "--verify is for ext4, and this disk is erofs".to_owned(),
-            hint: Some(
-                "leave it out: cvbake does not read EROFS; `fsck.erofs --extract` reads all of a disk".to_owned(),
-            ),
-        });
-    }
+    args.refuse_for_erofs(&job.filesystem)?;
+    job.boot = args.boot.boot(&job.source)?;
+    args.boot.check(args.verity.is_some(), args.target)?;
     job.format = args.format.format(output, args.target)?;
     if let Some(target) = args.target {
         target.check_filesystem(&job.filesystem)?;
         target.check_disk(args.filesystem.size, args.verity.is_some())?;
         job.demands = Some(target.demands());
-        target.lacking().for_each(|lacking| ui.on(&Event::Warning(format!("the disk has {lacking}"))));
+        if let Some(reason) = target.bootable().filter(|_| !args.boot.is_uefi()) {
+            ui.on(&Event::Warning(format!("the disk will not boot: {reason}")));
+        }
     }
     let outcome = output.filter(|_| !args.dry_run).map(nothing_written);
     let report = args.bake(&job, output, watch(ui, outcome), &|event| ui.on(&event))?;
@@ -246,6 +242,22 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
 }
 
 impl Args {
+    /// Refuses what needs ext4.
+    fn refuse_for_erofs(&self, filesystem: &Filesystem) -> Result<(), Failure> {
+        let Filesystem::Erofs(_) = filesystem else { return Ok(()) };
+        let (option, hint) = match (self.verify, self.boot.is_asked()) {
+            (true, _) => {
+                ("--verify", "leave it out: cvbake does not read EROFS; `fsck.erofs --extract` reads all of a disk")
+            }
+            (_, true) => ("--boot", "leave it out: the initramfs mounts ext4; --fs ext4 is what it boots"),
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage {
+            problem: format!("{option} is for ext4, and this disk is erofs"),
+            hint: Some(hint.to_owned()),
+        })
+    }
+
     pub(super) fn mode(&self) -> Mode {
         self.telling.mode()
     }
@@ -283,10 +295,7 @@ impl Args {
         let mut job = Job::new(source);
         job.registry = self.registry.options(Pull::Missing)?;
         job.want = want(self.platform.as_ref());
-        job.verity = self.verity.map(|name| match name {
-            VerityName::Append => Verity::Append,
-            VerityName::Beside => Verity::Beside,
-        });
+        job.verity = self.verity.map(verity::Name::place);
         job.epoch = environment::epoch()?;
         job.store = self.store(on)?;
         let is_named = !matches!(job.source, ImageSource::At(ref source) if !matches!(source, Source::Registry(_)));
@@ -341,7 +350,7 @@ impl Args {
 }
 
 /// Whether a store can't be there for this user.
-fn is_no_place(error: &StoreError) -> bool {
+pub(super) fn is_no_place(error: &StoreError) -> bool {
     use std::io::ErrorKind as Io;
     match error {
         StoreError::Foreign { .. } => true,

@@ -1,5 +1,7 @@
 //! The result: a JSON object, or a few lines for people.
 
+mod boot;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use serde::Serialize;
 
 use super::bake::target::{Target, Told};
 use super::store::Pruned;
-use super::values::uuid_text;
+use super::values::{hex, uuid_text};
 use crate::ui::rounded_up;
 
 /// What is told of a bake, in the form of the JSON object.
@@ -38,6 +40,8 @@ pub(super) struct Report {
     pub(super) pruned: Option<Pruned>,
     times_ms: serde_json::Map<String, serde_json::Value>,
     engine: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot: Option<boot::Boot>,
     dry_run: bool,
 }
 
@@ -128,6 +132,7 @@ impl Report {
             pruned: None,
             times_ms: serde_json::Map::new(),
             engine,
+            boot: plan.boot.as_ref().map(boot::Boot::new),
             dry_run: true,
         }
     }
@@ -141,8 +146,7 @@ impl Report {
         report.unchanged = baked.unchanged;
         if let Some(tree) = &mut report.verity {
             tree.path = baked.hashes.as_ref().map(|path| path.display().to_string());
-            tree.root_hash =
-                baked.root_hash.as_ref().map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect());
+            tree.root_hash = baked.root_hash.as_ref().map(hex);
         }
         report.times_ms =
             baked.times.iter().map(|(stage, time)| (stage.name().to_owned(), milliseconds(*time))).collect();
@@ -188,6 +192,7 @@ impl Report {
             put("copied", &format!("from {reused}"));
         }
         put("uuid", &self.disk.uuid);
+        self.boot.iter().for_each(|boot| boot.text(&mut put));
         if let Some(sha256) = &self.disk.sha256 {
             put("sha256", sha256);
         }
@@ -313,6 +318,7 @@ mod tests {
             pruned: None,
             times_ms: [("unpack".to_owned(), milliseconds(Duration::from_micros(1500)))].into_iter().collect(),
             engine: "native",
+            boot: None,
             dry_run,
         }
     }

@@ -165,7 +165,14 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::Lacks { .. } | Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::Partitions(_) | Error::Esp(cvbake_disk::fat::Error::NoRoom { .. }) => Some(Kind::Fit),
+        Error::Boot(cvbake_boot::Error::CommandLine { .. }) | Error::Esp(_) => Some(Kind::Usage),
+        Error::Boot(cvbake_boot::Error::NoInit { .. }) => Some(Kind::Program),
+        Error::Boot(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => Some(Kind::Source),
+        Error::CutsContent { .. }
+        | Error::Lacks { .. }
+        | Error::TooLarge(_)
+        | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
         Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
         Error::Extract(ExtractError::Disk(_)) => Some(Kind::Source),
         Error::Extract(_) => Some(Kind::Output),
@@ -174,10 +181,15 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::ReadFormat { .. }
         | Error::OpenDisk { .. }
         | Error::DiskContent(_)
+        | Error::Overlaps { .. }
         | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
         | Error::ReplacesParent { .. }
+        | Error::ReplacesInput { .. }
+        | Error::Shrinks { .. }
+        | Error::TooLong { .. }
+        | Error::Loses { .. }
         | Error::NotInRegistry
         | Error::NoTarget { .. }
         | Error::SeveralNames { .. }
@@ -188,7 +200,9 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::AmbiguousImage { .. }
         | Error::Incomplete { .. }
         | Error::PlatformNotStored { .. }
-        | Error::NoManifest { .. } => Some(Kind::Source),
+        | Error::NoManifest { .. }
+        | Error::NoSuchPath { .. }
+        | Error::Loop { .. } => Some(Kind::Source),
         Error::Unread => Some(Kind::Unread),
         Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
         _ => None,

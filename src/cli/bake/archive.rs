@@ -55,6 +55,7 @@ impl Args {
             ("--target", self.target.is_some()),
             ("--verity", self.verity.is_some()),
             ("--verify", self.verify),
+            ("--boot", self.boot.is_asked()),
             ("--max-store-size", self.max_store_size.is_some()),
         ];
         let other = others.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option);

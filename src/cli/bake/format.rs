@@ -85,7 +85,7 @@ impl FormatArgs {
     }
 
     /// The format of a disk at a path, if it has one, for a target, if there is one.
-    pub(super) fn format(&self, output: Option<&Path>, target: Option<Target>) -> Result<Format, Failure> {
+    pub(in crate::cli) fn format(&self, output: Option<&Path>, target: Option<Target>) -> Result<Format, Failure> {
         let ending = output.and_then(Path::extension).and_then(|ending| ending.to_str());
         let ending = ending.unwrap_or_default().to_ascii_lowercase();
         let path = output.unwrap_or(Path::new("")).display();

@@ -53,6 +53,24 @@ pub(super) fn filesystem() -> String {
     )
 }
 
+pub(super) fn boot() -> String {
+    let ways = [
+        ("none", "not at all: the disk is a filesystem, for a machine that has a kernel"),
+        (
+            "uefi",
+            "by the firmware of a machine: the disk has a GPT with a boot partition and the root filesystem, found by their types",
+        ),
+        (
+            "direct",
+            "by a hypervisor that is given the kernel: the disk is a filesystem, and kernel, initrd and cmdline are beside it, in DISK with the ending .boot",
+        ),
+    ];
+    format!(
+        "Make the disk bootable:\n{}\nThe initramfs is cvbake's own: a small program that finds the root filesystem by its identity, mounts it and starts /sbin/init or what init= says.",
+        list(&ways, OPTION)
+    )
+}
+
 pub(super) fn format() -> String {
     let formats = [
         ("raw", "the filesystem and nothing else; every hypervisor reads it"),

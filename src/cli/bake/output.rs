@@ -14,7 +14,7 @@ const ARCHIVES: [&str; 16] =
     ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", "zst", "xz", "bz2", "lz4", "lzma", "zip", "7z", "cpio", "iso"];
 
 /// Refuses outputs that would not be what their name says.
-pub(super) fn check(path: &Path) -> Result<&Path, Failure> {
+pub(in crate::cli) fn check(path: &Path) -> Result<&Path, Failure> {
     let wrong = |problem: String, hint: &str| Err(Failure::Usage { problem, hint: Some(hint.to_owned()) });
     if path.as_os_str().as_bytes() == b"-" {
         return wrong(

@@ -160,12 +160,9 @@ impl Target {
         demands
     }
 
-    /// What the disk lacks for it, that cvbake can't give it.
-    pub(super) fn lacking(self) -> impl Iterator<Item = String> {
-        self.rules().filter_map(move |rule| match rule.demand {
-            Demand::Lacking(what) => Some(format!("{what}: {}", rule.reason)),
-            _ => None,
-        })
+    /// Why it wants a disk that firmware boots, if it does.
+    pub(super) fn bootable(self) -> Option<&'static str> {
+        self.rules().find(|rule| matches!(rule.demand, Demand::Bootable)).map(|rule| rule.reason)
     }
 
     /// What is told of it.
@@ -232,7 +229,7 @@ mod tests {
             "sector size for --target cloud-hypervisor: expected 512 bytes, found 4096"
         );
         assert_eq!(Target::Firecracker.demands().multiple_bytes, 512);
-        assert_eq!(Target::Qemu.lacking().count(), 0);
-        assert_eq!(Target::HyperV.lacking().count(), 1);
+        assert_eq!(Target::Qemu.bootable(), None);
+        assert!(Target::HyperV.bootable().is_some());
     }
 }

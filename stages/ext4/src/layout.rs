@@ -13,6 +13,7 @@ pub(crate) mod content;
 pub(crate) mod directory;
 pub(crate) mod extents;
 pub(crate) mod geometry;
+mod map;
 pub(crate) mod numbers;
 pub(crate) mod place;
 mod size;
@@ -22,6 +23,7 @@ pub(crate) mod xattr;
 pub use base_pack::BASE_PACK_BLOCK;
 use content::Content;
 use geometry::Geometry;
+pub use map::{Region, Use};
 use place::Placed;
 
 /// The plan of a filesystem: a function of a tree and options, frozen.

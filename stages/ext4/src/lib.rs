@@ -66,5 +66,5 @@ pub mod read;
 mod write;
 
 pub use error::Error;
-pub use layout::{BASE_PACK_BLOCK, Layout};
+pub use layout::{BASE_PACK_BLOCK, Layout, Region, Use};
 pub use options::{Inodes, Options, Size};

@@ -32,7 +32,8 @@ pub(crate) fn check(args: &[String], code: Option<i32>, stdout: &str, stderr: &s
     for line in stderr.lines().filter(|line| progress && line.starts_with('{')) {
         assert_allowed("progress.json", line);
     }
-    // A damaged store and disks that differ are told of in JSON, too, and with statuses of their own.
+    // A damaged store and disks that differ are told of in JSON, too, and with statuses of their
+    // own.
     if let (Some(name), Some(0 | 7 | 10)) = (schema_of(args), code)
         && !stdout.is_empty()
     {
