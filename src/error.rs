@@ -82,6 +82,9 @@ pub enum Error {
     /// The files don't fit a filesystem, or it can't be written.
     #[error(transparent)]
     Ext4(#[from] cvbake_ext4::Error),
+    /// The same of a filesystem that is only read.
+    #[error(transparent)]
+    Erofs(#[from] cvbake_erofs::Error),
     /// The other engine failed.
     #[cfg(feature = "mkfs")]
     #[error(transparent)]

@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cvbake-fetch", &["cvbake-archive", "cvbake-durable", "cvbake-hash", "cvbake-store", "cvbake-verify"]),
     ("cvbake-unpack", &["cvbake-archive", "cvbake-tree"]),
     ("cvbake-rootfs", &["cvbake-tree"]),
+    ("cvbake-erofs", &["cvbake-disk", "cvbake-tree"]),
     ("cvbake-ext4", &["cvbake-disk", "cvbake-durable", "cvbake-tree"]),
     ("cvbake-vhdx", &["cvbake-disk"]),
     ("cvbake-init", &[]),
@@ -32,6 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cvbake-cases",
             "cvbake-disk",
             "cvbake-durable",
+            "cvbake-erofs",
             "cvbake-ext4",
             "cvbake-fetch",
             "cvbake-hash",
@@ -269,7 +271,6 @@ fn files_of_the_library_have_an_order() {
 const PAIRS: &[(&str, &str, &str, &str)] = &[
     ("archive", "error", "compression", "an error of a stream says which compression it has"),
     ("archive", "tar::data", "tar::reader", "the content of an entry fails as its reader does"),
-    ("ext4", "error", "layout", "an error of a plan says which limit of the layout was met"),
     ("ext4", "layout::base_pack", "layout::content", "the base pack is one of the files' packs, and part of them"),
     ("ext4", "layout::numbers", "layout::directory", "whether there is a lost+found decides about a number"),
     ("fetch", "error", "registry", "an error of a registry holds what the registry's part says of it"),

@@ -31,6 +31,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Unpack(error) => Some(error),
             Error::Read(error) => Some(peel(&error.0)),
             Error::Ext4(error) => Some(error),
+            Error::Erofs(error) => Some(error),
             #[cfg(feature = "mkfs")]
             Error::Mkfs(error) => Some(error),
             Error::Rootfs(error) => Some(error),

@@ -110,6 +110,11 @@ impl BootArgs {
         Ok(Some(boot))
     }
 
+    /// Whether the disk is to be booted.
+    pub(super) fn is_asked(&self) -> bool {
+        self.boot != How::None
+    }
+
     /// Whether firmware boots the disk.
     pub(super) fn is_uefi(&self) -> bool {
         self.boot == How::Uefi

@@ -3,8 +3,8 @@
 mod rules;
 
 use clap::ValueEnum;
-use cvbake::Demands;
 use cvbake::ext4::Size;
+use cvbake::{Demands, Filesystem};
 use serde::Serialize;
 
 use self::rules::{Demand, RULES, Rule};
@@ -122,6 +122,18 @@ impl Target {
         Ok(())
     }
 
+    /// Refuses another filesystem than the one that it takes.
+    pub(super) fn check_filesystem(self, filesystem: &Filesystem) -> Result<(), Failure> {
+        for rule in self.rules() {
+            if let Demand::Filesystem(name) = rule.demand
+                && name != filesystem.name()
+            {
+                return self.refuse(rule, filesystem.name());
+            }
+        }
+        Ok(())
+    }
+
     fn refuse(self, rule: &Rule, found: &str) -> Result<(), Failure> {
         Err(Failure::Usage {
             problem: format!(
@@ -206,6 +218,12 @@ mod tests {
             says(Target::Wsl.check_disk(Size::Auto, true)),
             "dm-verity for --target wsl: expected none, found dm-verity"
         );
+        let erofs = Filesystem::Erofs(cvbake::Erofs::default());
+        assert_eq!(
+            says(Target::Wsl.check_filesystem(&erofs)),
+            "filesystem for --target wsl: expected ext4, found erofs"
+        );
+        assert!(azure.check_filesystem(&erofs).is_ok());
         assert_eq!(
             says(Target::CloudHypervisor.check_format(Some(Name::Vhdx), None, Some(4096))),
             "sector size for --target cloud-hypervisor: expected 512 bytes, found 4096"

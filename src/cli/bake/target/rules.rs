@@ -29,6 +29,8 @@ pub(super) enum Demand {
     MaxBytes(u64),
     /// An image with one of these paths.
     OneOf(&'static [&'static str]),
+    /// This filesystem.
+    Filesystem(&'static str),
     /// No hash tree.
     NoVerity,
     /// Something that every disk of cvbake has.
@@ -54,7 +56,7 @@ impl Demand {
             Demand::OneOf(paths) => paths.join(" or "),
             Demand::NoVerity => "none".to_owned(),
             Demand::Bootable => "--boot uefi".to_owned(),
-            Demand::Kept(words) | Demand::ToDo(words) => words.to_owned(),
+            Demand::Filesystem(words) | Demand::Kept(words) | Demand::ToDo(words) => words.to_owned(),
         }
     }
 }
@@ -66,6 +68,7 @@ const fn rule(target: Target, subject: &'static str, demand: Demand, reason: &'s
 pub(super) const RULES: &[Rule] = &[
     rule(Target::Wsl, "format", Demand::Format(&[Name::Vhdx, Name::Vhd]), "WSL imports .vhdx and .vhd files in place"),
     rule(Target::Wsl, "partitions", Demand::Kept("none"), "WSL mounts the whole disk as one ext4 filesystem"),
+    rule(Target::Wsl, "filesystem", Demand::Filesystem("ext4"), "WSL mounts it as ext4 and writes to it"),
     rule(
         Target::Wsl,
         "default mount options",
