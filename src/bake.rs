@@ -3,6 +3,7 @@
 mod ask;
 mod booting;
 mod job;
+mod layout;
 #[cfg(feature = "mkfs")]
 mod mkfs;
 mod plan;
@@ -13,13 +14,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
-use cvbake_ext4::{Layout, LeftOut};
 use cvbake_store::Store;
-use cvbake_tree::Tree;
+use cvbake_tree::{LeftOut, Tree};
 use cvbake_verify::{Algorithm, Blobs, Digest, Hasher, Image, Layer, chain_id};
 use cvbake_verity::RootHash;
 
 use self::booting::Booting;
+use self::layout::Layout;
 use self::plan::{Numbers, plan_of};
 use self::write::{Writing, Written};
 use crate::clock::Clock;
@@ -31,7 +32,9 @@ use crate::event::{Event, Observer, Stage};
 use crate::inside::Disk;
 use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
-use crate::recipe::{Engine, Recipe};
+#[cfg(feature = "mkfs")]
+use crate::recipe::Ext4;
+use crate::recipe::{Engine, Filesystem, Recipe};
 use crate::report::Plan;
 use crate::reuse::{ExistingDisk, PlacedContent, Reuse};
 use crate::workplace::{Workplace, open_store};
@@ -106,16 +109,14 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     clock.next(Stage::Unpack);
     let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Content)?;
     clock.next(Stage::Merge);
-    let tree = readable(layers.merge(job.epoch)?, on);
+    let tree = readable(layers.merge(job.epoch)?, &job.filesystem, on);
     job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
     clock.next(Stage::Plan);
     let recipe = job.recipe(layers.chain_id(), boot);
-    let options = recipe.ext4_options(layers.base_pack());
     let writing = Writing {
         recipe: &recipe,
         output,
         tree: &tree,
-        options: &options,
         draft: &draft,
         beside: beside.as_ref(),
         jobs: job.jobs,
@@ -123,10 +124,12 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
         window,
         on,
     };
-    let written = match job.engine() {
-        Engine::Native => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
+    let written = match &job.filesystem {
         #[cfg(feature = "mkfs")]
-        Engine::Mkfs(programs) => writing.read(&layers, &place, programs, &mut clock)?,
+        Filesystem::Ext4(ext4 @ Ext4 { engine: Engine::Mkfs(programs), .. }) => {
+            writing.read(&layers, &place, (ext4, programs), &mut clock)?
+        }
+        Filesystem::Ext4(_) | Filesystem::Erofs(_) => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
     };
     let Written { numbers, placed, root_hash } = written;
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
@@ -258,7 +261,7 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
     let booting = Booting::planned(job, output, control, on)?;
     ask(job, control, on, |Asked { image, mut layers, mut clock, on }| {
         booting.check(image)?;
-        let tree = readable(layers.merge(job.epoch)?, on);
+        let tree = readable(layers.merge(job.epoch)?, &job.filesystem, on);
         job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
         clock.next(Stage::Plan);
         let recipe = job.recipe(layers.chain_id(), booting.prepared());
@@ -275,8 +278,7 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
 
 /// The filesystem that a bake makes of a tree.
 pub(crate) fn planned(recipe: &Recipe<'_>, layers: &Layers<'_>, tree: &Tree) -> Result<Layout, Error> {
-    let options = recipe.ext4_options(layers.base_pack());
-    Layout::plan(tree, &options).map_err(|error| layers.blame(error))
+    Layout::plan(recipe, tree, layers.base_pack()).map_err(|error| layers.blame(error))
 }
 
 /// What all layers unpack to, if the image says of each what that is.
@@ -285,14 +287,21 @@ fn content(image: &Image) -> Option<Digest> {
 }
 
 /// The tree without the extended attributes that nobody could read on the disk.
-pub(crate) fn readable(mut tree: Tree, on: Observer<'_>) -> Tree {
-    if let Some(LeftOut { first, kind, name, inodes }) = cvbake_ext4::leave_out_unreadable(&mut tree) {
-        let others = match inodes - 1 {
-            0 => String::new(),
-            1 => ", and so is another one's".to_owned(),
-            others => format!(", and so are those of {others} others"),
-        };
+pub(crate) fn readable(mut tree: Tree, filesystem: &Filesystem, on: Observer<'_>) -> Tree {
+    let others = |inodes: usize| match inodes - 1 {
+        0 => String::new(),
+        1 => ", and so is another one's".to_owned(),
+        others => format!(", and so are those of {others} others"),
+    };
+    if let Some(LeftOut { first, kind, name, inodes }) = tree.leave_out_unreadable() {
+        let others = others(inodes);
         on(Event::Warning(format!("{first}: {name} is left out, which Linux does not let {kind} have{others}")));
+    }
+    if let Filesystem::Erofs(_) = filesystem
+        && let Some(LeftOut { first, name, inodes, .. }) = cvbake_erofs::leave_out_unknown(&mut tree)
+    {
+        let others = others(inodes);
+        on(Event::Warning(format!("{first}: {name} is left out, which EROFS has no number for{others}")));
     }
     tree
 }

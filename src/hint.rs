@@ -167,6 +167,9 @@ fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Opt
         return of_ext4(error);
     }
     if let Some(error) = cause.downcast_ref() {
+        return of_erofs(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
         return of_mkfs(error);
     }
     if let Some(error) = cause.downcast_ref() {
@@ -322,6 +325,15 @@ fn of_ext4(error: &cvbake::ext4::Error) -> Option<String> {
         }
         E::TooManyInodes { max, .. } => Some(format!("--inodes {max} is possible, and more with a larger --size")),
         E::InodeRatio { min, .. } => Some(format!("--inodes 1/{} is possible", size_argument(*min))),
+        E::Label { .. } => Some("choose a shorter --label".to_owned()),
+        _ => None,
+    }
+}
+
+fn of_erofs(error: &cvbake::erofs::Error) -> Option<String> {
+    use cvbake::erofs::Error as E;
+    match error {
+        E::TooLarge { .. } => Some("--fs ext4 writes larger filesystems".to_owned()),
         E::Label { .. } => Some("choose a shorter --label".to_owned()),
         _ => None,
     }

@@ -40,7 +40,7 @@ impl Disk {
         let (partitions, damage) = match Table::read(&*disk.disk) {
             Ok(None) => (Vec::new(), None),
             Ok(Some(found)) => (found.table.partitions, found.damage.map(|fault| fault.to_string())),
-            Err(error) => return Err(inside(&path, InsideProblem::Table(error))),
+            Err(error) => return Err(inside(&path, InsideProblem::Table(Box::new(error)))),
         };
         Ok(Disk { path, chain: disk.chain, whole: disk.disk, partitions, damage })
     }

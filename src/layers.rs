@@ -15,9 +15,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use cvbake_disk::{Draft, Window};
-use cvbake_ext4::Place;
 use cvbake_store::Store;
-use cvbake_tree::{Placement, Time, Tree};
+use cvbake_tree::{Place, Placement, Time, Tree};
 use cvbake_unpack::{Index, Origins, PACK_PIECE, Provenance};
 use cvbake_verify::{Blobs, Digest, Image, Layer, chain_id};
 
@@ -33,6 +32,7 @@ use crate::reuse::{PlacedContent, Positions};
 use crate::seats::{Seat, Seats};
 use crate::workplace::Workplace;
 
+pub(crate) use base_pack::BasePack;
 use base_pack::{BASE_LAYER_MIN, BASE_PACK_MIN, is_scratch_better};
 use content::Content;
 pub(crate) use stream::retry_elsewhere;
@@ -273,6 +273,7 @@ impl<'a> Layers<'a> {
         let error = error.into();
         let place = match &error {
             Error::Ext4(error) => error.place(),
+            Error::Erofs(error) => error.place(),
             #[cfg(feature = "mkfs")]
             Error::Mkfs(error) => error.place(),
             _ => None,

@@ -100,7 +100,8 @@ impl Protection {
 
 impl Verity {
     /// The file that the tree of a disk at this path goes into, if that is another one.
-    pub(crate) fn path(self, disk: &Path) -> Option<PathBuf> {
+    #[must_use]
+    pub fn path(self, disk: &Path) -> Option<PathBuf> {
         match self {
             Verity::Append => None,
             Verity::Beside => {

@@ -28,6 +28,27 @@ const GENERATION: u32 = 3;
 pub enum Filesystem {
     /// The one of Linux.
     Ext4(Ext4),
+    /// The one of Linux that is only read, and as small as its files.
+    Erofs(Erofs),
+}
+
+impl Filesystem {
+    /// What it is called: the ending of its disks, too.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Filesystem::Ext4(_) => "ext4",
+            Filesystem::Erofs(_) => "erofs",
+        }
+    }
+
+    /// What writes it.
+    pub(crate) fn engine(&self) -> &Engine {
+        match self {
+            Filesystem::Ext4(ext4) => &ext4.engine,
+            Filesystem::Erofs(_) => &Engine::Native,
+        }
+    }
 }
 
 impl Default for Filesystem {
@@ -69,6 +90,16 @@ impl Default for Ext4 {
             journal: true,
         }
     }
+}
+
+/// What an EROFS filesystem is to be like. There may be more fields: end it with
+/// `..Erofs::default()`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Erofs {
+    /// Its name, at most 15 bytes.
+    pub label: Vec<u8>,
+    /// Its identity; derived from what the image's layers unpack to where none is given.
+    pub uuid: Option<[u8; 16]>,
 }
 
 /// What writes the filesystem.
@@ -120,6 +151,21 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     demands: Option<String>,
     filesystem: &'static str,
+    #[serde(flatten)]
+    options: WrittenOptions<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WrittenOptions<'a> {
+    Ext4(WrittenExt4<'a>),
+    Erofs { label: &'a [u8], uuid: &'a Option<[u8; 16]> },
+}
+
+#[derive(Serialize)]
+struct WrittenExt4<'a> {
     engine: &'static str,
     size: String,
     inodes: String,
@@ -127,29 +173,12 @@ struct Written<'a> {
     uuid: &'a Option<[u8; 16]>,
     hash_seed: &'a Option<[u8; 16]>,
     journal: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    boot: Option<String>,
 }
 
-impl<'j> Recipe<'j> {
-    /// What names the bake.
-    pub(crate) fn key(&self) -> Digest {
-        self.written(env!("CARGO_PKG_VERSION"))
-    }
-
-    /// The digest of all of it, as a version of the program writes it.
-    fn written(&self, version: &'static str) -> Digest {
-        let Recipe { content, made, filesystem: Filesystem::Ext4(ext4), format, boot, verity, demands, epoch } = self;
-        let Ext4 { engine, size, inodes, label, uuid, hash_seed, journal } = ext4;
-        let written = Written {
-            version,
-            generation: GENERATION,
-            content: made.unwrap_or(*content).to_string(),
-            epoch: *epoch,
-            format: format!("{format:?}"),
-            verity: verity.map(|verity| format!("{verity:?}")),
-            demands: demands.map(|demands| format!("{demands:?}")),
-            filesystem: "ext4",
+impl Ext4 {
+    fn written(&self) -> WrittenExt4<'_> {
+        let Ext4 { engine, size, inodes, label, uuid, hash_seed, journal } = self;
+        WrittenExt4 {
             engine: match engine {
                 Engine::Native => "native",
                 // The bytes are another program's, of whichever version.
@@ -162,6 +191,32 @@ impl<'j> Recipe<'j> {
             uuid,
             hash_seed,
             journal: *journal,
+        }
+    }
+}
+
+impl<'j> Recipe<'j> {
+    /// What names the bake.
+    pub(crate) fn key(&self) -> Digest {
+        self.written(env!("CARGO_PKG_VERSION"))
+    }
+
+    /// The digest of all of it, as a version of the program writes it.
+    fn written(&self, version: &'static str) -> Digest {
+        let Recipe { content, made, filesystem, format, boot, verity, demands, epoch } = self;
+        let written = Written {
+            version,
+            generation: GENERATION,
+            content: made.unwrap_or(*content).to_string(),
+            epoch: *epoch,
+            format: format!("{format:?}"),
+            verity: verity.map(|verity| format!("{verity:?}")),
+            demands: demands.map(|demands| format!("{demands:?}")),
+            filesystem: filesystem.name(),
+            options: match filesystem {
+                Filesystem::Ext4(ext4) => WrittenOptions::Ext4(ext4.written()),
+                Filesystem::Erofs(Erofs { label, uuid }) => WrittenOptions::Erofs { label, uuid },
+            },
             boot: boot.map(|boot| boot.key.to_string()),
         };
         let text = serde_json::to_vec(&written).expect("texts and numbers");
@@ -182,8 +237,11 @@ impl<'j> Recipe<'j> {
 
     /// The filesystem's identity.
     pub(crate) fn uuid(&self) -> [u8; 16] {
-        let Filesystem::Ext4(ext4) = self.filesystem;
-        ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content))
+        match self.filesystem {
+            Filesystem::Ext4(ext4) => ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content)),
+            // Not that of an ext4 disk of the same image: both may be in one machine.
+            Filesystem::Erofs(erofs) => erofs.uuid.unwrap_or_else(|| self.derived("EROFS filesystem")),
+        }
     }
 
     /// The hash tree of a filesystem of so many blocks, if there is to be one. Salt and UUID are
@@ -225,8 +283,7 @@ impl<'j> Recipe<'j> {
     }
 
     /// What an ext4 filesystem is planned by; `base_pack` is the one that is left as it is.
-    pub(crate) fn ext4_options(&self, base_pack: Option<u32>) -> Options {
-        let Filesystem::Ext4(ext4) = self.filesystem;
+    pub(crate) fn ext4_options(&self, ext4: &Ext4, base_pack: Option<u32>) -> Options {
         Options {
             size: ext4.size,
             inodes: ext4.inodes,
@@ -237,6 +294,11 @@ impl<'j> Recipe<'j> {
             epoch: self.epoch,
             base_pack,
         }
+    }
+
+    /// The same of EROFS.
+    pub(crate) fn erofs_options(&self, erofs: &Erofs, base_pack: Option<u32>) -> cvbake_erofs::Options {
+        cvbake_erofs::Options { label: erofs.label.clone(), uuid: self.uuid(), epoch: self.epoch, base_pack }
     }
 }
 
@@ -280,12 +342,16 @@ mod tests {
             Ext4 { hash_seed: Some([1; 16]), ..plain.clone() },
             Ext4 { journal: false, ..plain.clone() },
         ];
+        let variants = variants.into_iter().map(Filesystem::Ext4);
+        let read_only = Erofs::default();
+        let others = [
+            read_only.clone(),
+            Erofs { label: b"x".to_vec(), ..read_only.clone() },
+            Erofs { uuid: Some([1; 16]), ..read_only },
+        ];
         let mut keys: Vec<Digest> = variants
-            .iter()
-            .map(|ext4| {
-                let filesystem = &Filesystem::Ext4(ext4.clone());
-                plain_recipe(content, filesystem).key()
-            })
+            .chain(others.map(Filesystem::Erofs))
+            .map(|filesystem| plain_recipe(content, &filesystem).key())
             .collect();
         let filesystem = Filesystem::default();
         let same = plain_recipe(content, &filesystem);
@@ -301,6 +367,8 @@ mod tests {
         keys.push(Recipe { content: Digest::sha256(b"other"), ..same.clone() }.key());
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
         assert_eq!(same.key(), keys[0]);
-        assert_ne!(same.uuid(), same.ext4_options(None).hash_seed);
+        assert_ne!(same.uuid(), same.ext4_options(&plain, None).hash_seed);
+        let erofs = Filesystem::Erofs(Erofs::default());
+        assert_ne!(same.uuid(), Recipe { filesystem: &erofs, ..same.clone() }.uuid());
     }
 }

@@ -98,7 +98,7 @@ impl Survey {
             platform: image.config().and_then(|config| config.platform()).map(|platform| platform.to_string()),
             layers: surveyed(layers, commands(image)),
             // It takes nothing but attributes away, so each inode keeps its number.
-            tree: readable(tree, *on),
+            tree: readable(tree, &job.filesystem, *on),
             origins,
         })
     }

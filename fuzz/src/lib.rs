@@ -11,6 +11,7 @@ pub mod challenge;
 pub mod compression;
 pub mod disk;
 pub mod documents;
+pub mod formats;
 pub mod hash_tree;
 pub mod index;
 pub mod inflate;
@@ -44,11 +45,14 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("inflate", inflate::check),
     ("merge", merge::check),
     ("netrc", netrc::check),
+    ("qcow2", formats::qcow2),
     ("registries", registries::check),
     ("source", source::check),
     ("tar", tar::check),
     ("text", text::check),
     ("uki", uki::check),
+    ("vhd", formats::vhd),
+    ("vhdx", formats::vhdx),
 ];
 
 /// A reader that gives its bytes in pieces of at most `step`: what comes over a pipe or a network.

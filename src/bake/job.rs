@@ -137,8 +137,7 @@ impl Job {
     }
 
     pub(super) fn engine(&self) -> &Engine {
-        let Filesystem::Ext4(ext4) = &self.filesystem;
-        &ext4.engine
+        self.filesystem.engine()
     }
 }
 

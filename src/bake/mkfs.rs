@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::event::Stage;
 use crate::format::Format;
 use crate::layers::Layers;
-use crate::recipe::Recipe;
+use crate::recipe::{Ext4, Recipe};
 use crate::reuse::PlacedContent;
 use crate::workplace::Workplace;
 
@@ -27,15 +27,16 @@ impl Writing<'_> {
         &self,
         layers: &Layers<'_>,
         place: &Workplace,
-        programs: &mkfs::Programs,
+        (ext4, programs): (&Ext4, &mkfs::Programs),
         clock: &mut Clock<'_>,
     ) -> Result<Written, Error> {
-        let &Writing { recipe, tree, options, draft, .. } = self;
+        let &Writing { recipe, tree, draft, .. } = self;
+        let options = recipe.ext4_options(ext4, layers.base_pack());
         draft.check_room(content_bytes(tree))?;
         clock.next(Stage::Write);
         let scratch = place.subdirectory("mkfs")?;
         let packs = layers.packs()?;
-        let write = |disk| mkfs::write(tree, &packs, options, programs, &scratch, disk);
+        let write = |disk| mkfs::write(tree, &packs, &options, programs, &scratch, disk);
         if self.window.is_some_and(|window| window.base() == 0) {
             let made = write(mkfs::Disk { file: draft.file(), path: draft.path() });
             let numbers = made.map_err(|error| layers.blame(error))?;

@@ -1,7 +1,7 @@
 //! `cvbake image`: managing the images of the store, one file per subcommand.
 
 mod df;
-mod export;
+pub(super) mod export;
 mod history;
 mod import;
 mod inspect;

@@ -319,11 +319,16 @@ fn read_file(path: &Path, file: File, format: Option<FileFormat>, child: Option<
 }
 
 fn wrong_format(path: &Path, child: Option<&Path>, format: FileFormat, source: cvbake_disk::FormatError) -> Error {
-    Error::ReadFormat { path: path.to_owned(), child: child.map(Path::to_owned), format, source }
+    Error::ReadFormat { path: path.to_owned(), child: child.map(Path::to_owned), format, source: Box::new(source) }
 }
 
 fn read_format(one: &ChainFile, child: Option<&Path>, source: cvbake_disk::FormatError) -> Error {
-    Error::ReadFormat { path: one.path.clone(), child: child.map(Path::to_owned), format: one.info.format(), source }
+    Error::ReadFormat {
+        path: one.path.clone(),
+        child: child.map(Path::to_owned),
+        format: one.info.format(),
+        source: Box::new(source),
+    }
 }
 
 fn open_failed(path: &Path, child: Option<&Path>, source: io::Error) -> Error {

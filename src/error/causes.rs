@@ -31,6 +31,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Unpack(error) => Some(error),
             Error::Read(error) => Some(peel(&error.0)),
             Error::Ext4(error) => Some(error),
+            Error::Erofs(error) => Some(error),
             #[cfg(feature = "mkfs")]
             Error::Mkfs(error) => Some(error),
             Error::Rootfs(error) => Some(error),
@@ -40,7 +41,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Inside { problem, .. } => Some(problem),
             Error::Extract(error) => Some(error),
             Error::Compare { problem, .. } => Some(problem),
-            Error::ReadFormat { source, .. } => Some(source),
+            Error::ReadFormat { source, .. } => Some(&**source),
             Error::DiskContent(error) => Some(error),
             Error::Scratch { source, .. } | Error::Tell { source } | Error::OpenDisk { source, .. } => {
                 Some(peel(source))

@@ -12,7 +12,7 @@ use cvbake_ext4::read::Error as Ext4Error;
 pub enum InsideProblem {
     /// Its partition table is damaged.
     #[error(transparent)]
-    Table(ReadError),
+    Table(Box<ReadError>),
     /// There is no such partition.
     #[error("there is no partition {wanted}, expected {}", available(*count))]
     NoPartition {

@@ -144,6 +144,9 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
     if let Some(error) = cause.downcast_ref::<cvbake_ext4::Error>() {
         return Some(of_ext4(error));
     }
+    if let Some(error) = cause.downcast_ref::<cvbake_erofs::Error>() {
+        return Some(of_erofs(error));
+    }
     if let Some(error) = cause.downcast_ref::<cvbake_rootfs::Error>() {
         return match error {
             cvbake_rootfs::Error::Entry { .. } => Some(Kind::Image),
@@ -273,6 +276,16 @@ fn of_ext4(error: &cvbake_ext4::Error) -> Kind {
         | E::Links { .. }
         | E::DirectoryFull { .. }
         | E::XattrSpace { .. } => Kind::Fit,
+        E::Write { .. } => Kind::Output,
+        _ => Kind::Image,
+    }
+}
+
+fn of_erofs(error: &cvbake_erofs::Error) -> Kind {
+    use cvbake_erofs::Error as E;
+    match error {
+        E::Label { .. } => Kind::Usage,
+        E::TooLarge { .. } | E::FileSize { .. } | E::XattrSpace { .. } => Kind::Fit,
         E::Write { .. } => Kind::Output,
         _ => Kind::Image,
     }

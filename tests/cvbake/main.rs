@@ -29,6 +29,7 @@ mod determinism;
 mod differencing;
 mod elsewhere;
 mod engines;
+mod erofs;
 mod faults;
 mod flattened;
 mod foreign;

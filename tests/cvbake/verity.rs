@@ -175,6 +175,14 @@ fn plans_and_files_in_the_way() {
     assert!(outcome.stdout.contains(&format!("verity  {root}\n")), "{}", outcome.describe());
     let offset = &planned["verity"]["hash_offset"];
     assert!(outcome.stdout.contains(&format!("at offset {offset}\n")), "{}", outcome.describe());
+    let outcome = place.bake().args(["--verity=beside", "--size", "1M", "-o"]).arg(dir.join("small")).run();
+    outcome.error(&[5]);
+    assert_eq!(names(&dir), ["disk.ext4"], "a bake that fails leaves neither of the two files");
+    let source = dir.join("archive.verity");
+    std::fs::write(&source, "").unwrap();
+    let tar = format!("tar:{}", source.display());
+    let outcome = place.bake_source(&tar).args(["--verity=beside", "--force", "-o"]).arg(dir.join("archive")).run();
+    assert!(outcome.error(&[2]).contains("archive.verity is the source"), "{}", outcome.describe());
     std::fs::write(dir.join("other.verity"), "somebody's").unwrap();
     for args in [&["--verity=beside"][..], &["--verity=beside", "--dry-run"]] {
         let outcome = place.bake().args(args).arg("-o").arg(dir.join("other")).run();

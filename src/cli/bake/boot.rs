@@ -110,6 +110,16 @@ impl BootArgs {
         Ok(Some(boot))
     }
 
+    /// Whether the disk is to be booted.
+    pub(super) fn is_asked(&self) -> bool {
+        self.boot != How::None
+    }
+
+    /// Whether firmware boots the disk.
+    pub(super) fn is_uefi(&self) -> bool {
+        self.boot == How::Uefi
+    }
+
     /// Refuses what does not go together with other options.
     pub(super) fn check(&self, has_hash_tree: bool, target: Option<Target>) -> Result<(), Failure> {
         let wrong = |problem: &str, hint: &str| {

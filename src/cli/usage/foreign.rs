@@ -229,7 +229,11 @@ const ROWS: &[Row] = &[
     ("--number-of-inodes --inode-count -N", BAKES, "--inodes 100000 sets the number of inodes"),
     ("--bytes-per-inode --inode-ratio", BAKES, "--inodes 1/16K makes one inode for every 16 KiB"),
     ("--block-size --blocksize -b", BAKES, "leave it out: blocks are always of 4 KiB"),
-    ("--type --fs-type --fstype --filesystem --fs -t", BAKES, "leave it out: the filesystem is always ext4"),
+    (
+        "--type --fs-type --fstype --filesystem -t",
+        BAKES,
+        "--fs erofs chooses EROFS; without it, the filesystem is ext4",
+    ),
     ("--nojournal --without-journal --disable-journal", BAKES, "--no-journal makes no journal"),
     (
         "--partition --partition-table --gpt --bootloader --bootable --efi --esp",

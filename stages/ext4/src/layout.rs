@@ -15,7 +15,6 @@ pub(crate) mod extents;
 pub(crate) mod geometry;
 mod map;
 pub(crate) mod numbers;
-pub(crate) mod path;
 pub(crate) mod place;
 mod size;
 pub(crate) mod space;
@@ -25,7 +24,6 @@ pub use base_pack::BASE_PACK_BLOCK;
 use content::Content;
 use geometry::Geometry;
 pub use map::{Region, Use};
-pub use path::Place;
 use place::Placed;
 
 /// The plan of a filesystem: a function of a tree and options, frozen.

@@ -82,6 +82,9 @@ impl Filesystem {
     }
 }
 
+/// A name as it stands in a block, the inode's number, and what kind of file it is said to be.
+type Named<'b> = (&'b [u8], u32, u8);
+
 struct Found<'f> {
     filesystem: &'f Filesystem,
     node: &'f Node,
@@ -192,9 +195,9 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// The first entry (name, inode, file type) and what is behind it; `None` for one that is not
+    /// The first entry and what is behind it; `None` for one that is not
     /// used.
-    fn entry<'b>(&self, bytes: &'b [u8], object: Object) -> Result<(Option<(&'b [u8], u32, u8)>, &'b [u8]), Error> {
+    fn entry<'b>(&self, bytes: &'b [u8], object: Object) -> Result<(Option<Named<'b>>, &'b [u8]), Error> {
         let superblock = &self.filesystem.superblock;
         let Ok((raw, rest)) = format::DirEntry::read_from_prefix(bytes) else {
             return Err(object.value("the room for its last entry", bytes.len() as u64, "at least 8"));

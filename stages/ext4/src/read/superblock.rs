@@ -145,7 +145,7 @@ impl Superblock {
             _ => raw.s_desc_size.get(),
         };
         if incompat & format::INCOMPAT_64BIT != 0
-            && (desc_size < EXT4_MIN_DESC_SIZE_64BIT || desc_size > 1024 || !desc_size.is_power_of_two())
+            && (!(EXT4_MIN_DESC_SIZE_64BIT..=1024).contains(&desc_size) || !desc_size.is_power_of_two())
         {
             return Err(OBJECT.value("s_desc_size", desc_size, "a power of two from 64 to 1024"));
         }

@@ -37,6 +37,7 @@ impl Check<'_> {
                 self.sector_bitmap(info, number, entry, &mut used);
             } else if at < info.virtual_disk_size {
                 self.block(info, number, at, entry, &mut used);
+                self.bitmap_of(info, chunk, at, entry, pages)?;
             }
         }
         Ok(())
@@ -62,9 +63,24 @@ impl Check<'_> {
                     format!("entry {number}: the block at offset {at} of the disk is where another one is, at {offset}")
                 });
             }
-            // In a fixed disk, too: blocks that are there stay, and those that never were need not be.
+            // In a fixed disk, too: blocks that are there stay, and those that never were need not
+            // be.
             Block::Absent | Block::Zeros => {}
         }
+    }
+
+    /// Whether a block that is there in part has a sector bitmap.
+    fn bitmap_of(&mut self, info: &Info, chunk: u64, at: u64, entry: u64, pages: &Pages) -> io::Result<()> {
+        if !matches!(info.block(at, entry), Ok(Block::InPart(_))) {
+            return Ok(());
+        }
+        let ratio = info.chunk_ratio();
+        let (page, within) = pages.page(info.layout.bat.0 + (chunk * (ratio + 1) + ratio) * 8)?;
+        let entry = u64::from_le_bytes(page[within..within + 8].try_into().expect("entries are aligned"));
+        if let Err(error) = info.bitmap(at, entry) {
+            self.faults.add("BAT_ENTRY_STATE_MISMATCH", error.to_string());
+        }
+        Ok(())
     }
 
     fn sector_bitmap(&mut self, info: &Info, number: u64, entry: u64, used: &mut Used) {
