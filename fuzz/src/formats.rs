@@ -7,7 +7,8 @@
 //! Such a file is mostly zeros, so the input says what is not:
 //!
 //! ```text
-//! length in KiB (2 bytes), then, again and again: offset (4 bytes) │ count (2 bytes) │ so many bytes
+//! length in KiB (2 bytes), then, again and again: offset (4 bytes) │ count (2 bytes) │ so many
+//! bytes
 //! ```
 
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! A disk becomes longer or shorter.
 //!
 //! A raw file gets another length, which is one system call. In other formats the tables change
-//! with the length: the disk is written anew beside the old one, which it replaces when it is whole.
-//! A run that is killed leaves the old disk.
+//! with the length: the disk is written anew beside the old one, which it replaces when it is
+//! whole. A run that is killed leaves the old disk.
 
 use std::fs::File;
 use std::num::NonZeroUsize;

@@ -44,8 +44,8 @@ struct Piece {
 }
 
 impl Survey {
-    /// Reads a disk, of which no more than `len_bytes` are wanted; `hashed` says whether its content
-    /// is to be named.
+    /// Reads a disk, of which no more than `len_bytes` are wanted; `hashed` says whether its
+    /// content is to be named.
     pub(super) fn of(
         disk: &OpenDisk,
         len_bytes: u64,

@@ -1,8 +1,8 @@
 //! Every rule of the format that a VHDX file breaks, by its name.
 //!
-//! The names are those that other checkers of VHDX files use, as far as they have one; the rules are
-//! those of the specification. A copy of a structure that is damaged is a fault, although the other
-//! copy is enough to read the disk.
+//! The names are those that other checkers of VHDX files use, as far as they have one; the rules
+//! are those of the specification. A copy of a structure that is damaged is a fault, although the
+//! other copy is enough to read the disk.
 
 mod bat;
 mod log;

@@ -63,7 +63,8 @@ impl Check<'_> {
                     format!("entry {number}: the block at offset {at} of the disk is where another one is, at {offset}")
                 });
             }
-            // In a fixed disk, too: blocks that are there stay, and those that never were need not be.
+            // In a fixed disk, too: blocks that are there stay, and those that never were need not
+            // be.
             Block::Absent | Block::Zeros => {}
         }
     }
