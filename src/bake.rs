@@ -1,6 +1,9 @@
 //! The pipeline: the only file that knows the order of the stages.
 
+mod ask;
+mod booting;
 mod job;
+mod layout;
 #[cfg(feature = "mkfs")]
 mod mkfs;
 mod plan;
@@ -11,12 +14,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
-use cvbake_ext4::{Layout, LeftOut};
 use cvbake_store::Store;
-use cvbake_tree::Tree;
+use cvbake_tree::{LeftOut, Tree};
 use cvbake_verify::{Algorithm, Blobs, Digest, Hasher, Image, Layer, chain_id};
 use cvbake_verity::RootHash;
 
+use self::booting::Booting;
+use self::layout::Layout;
 use self::plan::{Numbers, plan_of};
 use self::write::{Writing, Written};
 use crate::clock::Clock;
@@ -28,11 +32,15 @@ use crate::event::{Event, Observer, Stage};
 use crate::inside::Disk;
 use crate::layers::{KeepPacks, Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
-use crate::recipe::Engine;
+#[cfg(feature = "mkfs")]
+use crate::recipe::Ext4;
+use crate::recipe::{Engine, Filesystem, Recipe};
 use crate::report::Plan;
 use crate::reuse::{ExistingDisk, PlacedContent, Reuse};
-use crate::workplace::{Workplace, open_existing_store, open_store};
+use crate::workplace::{Workplace, open_store};
 
+pub(crate) use self::ask::{Asked, ask};
+pub(crate) use self::job::named_by;
 pub use self::job::{Job, Output};
 pub use self::plan::Baked;
 
@@ -57,7 +65,9 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     store.iter().for_each(|store| store.set_durable(output.sync));
     let place = Workplace::open(store.as_ref(), Some(&draft), &job.temporary, control)?;
     let keep_packs = job.keep_packs.decide(&place, &draft);
-    let window = job.format.base().map(|base| draft.window(base));
+    let booting = Booting::prepare(job, Some(output), store.as_ref(), &place, control, on)?;
+    let boot = booting.prepared();
+    let window = job.base().map(|base| draft.window(base));
     let disk = window.filter(|_| *job.engine() == Engine::Native);
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
@@ -66,10 +76,11 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let tell = |event: cvbake_fetch::Event| on(event.into());
     let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
     let Admitted { image, pin: _pin } = admit(&*blobs, &job.want, Layer::diff_id, store.as_ref(), on)?;
+    booting.check(&image)?;
     let known = content(&image).zip(store.as_ref().filter(|_| *job.engine() == Engine::Native));
     let reuse = known.map(|(content, store)| {
         let wanted = job.reuse && job.keep_packs != KeepPacks::Always;
-        Reuse::new(&job.recipe(content), &image, store, wanted, located.is_in_registry())
+        Reuse::new(&job.recipe(content, boot), &image, store, wanted, located.is_in_registry())
     });
     // The hash tree in another file may be anywhere, and anything.
     let findable = reuse.as_ref().filter(|_| beside.is_none());
@@ -77,7 +88,11 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     if let Some(made) = made {
         if output.replace && made.is_at(&output.path) && !output.verify {
             store.iter().try_for_each(Store::flush)?;
-            return keep_existing(made, output, clock);
+            let content = content(&image).expect("what is known has one");
+            booting.write(&job.recipe(content, boot), control)?;
+            let mut baked = keep_existing(made, output, clock)?;
+            booting.tell(&mut baked.plan, &job.recipe(content, boot))?;
+            return Ok(baked);
         }
         clock.next(Stage::Write);
         if made.copy_to(&draft, on)? {
@@ -85,24 +100,23 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
             prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
             let placed = made.placed_content();
             let (plan, root_hash, reused) = made.into_parts();
+            let recipe = job.recipe(content(&image).expect("what is known has one"), boot);
             let finished =
                 Finished { plan, root_hash, reused, placed, draft, beside, store: store.as_ref(), reuse, clock };
-            return finish(finished, output, control, on);
+            return finish(finished, output, &booting, &recipe, control, on);
         }
     }
     clock.next(Stage::Unpack);
     let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Content)?;
     clock.next(Stage::Merge);
-    let tree = readable(layers.merge(job.epoch)?, on);
+    let tree = readable(layers.merge(job.epoch)?, &job.filesystem, on);
     job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
     clock.next(Stage::Plan);
-    let recipe = job.recipe(layers.chain_id());
-    let options = recipe.ext4_options(layers.base_pack());
+    let recipe = job.recipe(layers.chain_id(), boot);
     let writing = Writing {
         recipe: &recipe,
         output,
         tree: &tree,
-        options: &options,
         draft: &draft,
         beside: beside.as_ref(),
         jobs: job.jobs,
@@ -110,10 +124,12 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
         window,
         on,
     };
-    let written = match job.engine() {
-        Engine::Native => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
+    let written = match &job.filesystem {
         #[cfg(feature = "mkfs")]
-        Engine::Mkfs(programs) => writing.read(&layers, &place, programs, &mut clock)?,
+        Filesystem::Ext4(ext4 @ Ext4 { engine: Engine::Mkfs(programs), .. }) => {
+            writing.read(&layers, &place, (ext4, programs), &mut clock)?
+        }
+        Filesystem::Ext4(_) | Filesystem::Erofs(_) => writing.place(&mut layers, reuse.as_ref(), &mut clock)?,
     };
     let Written { numbers, placed, root_hash } = written;
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
@@ -122,7 +138,7 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
     let store = store.as_ref();
     let finished = Finished { plan, root_hash, reused: None, placed, draft, beside, store, reuse, clock };
-    finish(finished, output, control, on)
+    finish(finished, output, &booting, &recipe, control, on)
 }
 
 /// A disk that is whole, and has no name yet.
@@ -141,8 +157,15 @@ struct Finished<'a> {
 }
 
 /// Gives a disk its name.
-fn finish(finished: Finished<'_>, output: &Output, control: &Control, on: Observer<'_>) -> Result<Baked, Error> {
-    let Finished { plan, root_hash, reused, placed, draft, beside, store, reuse, mut clock } = finished;
+fn finish(
+    finished: Finished<'_>,
+    output: &Output,
+    booting: &Booting,
+    recipe: &Recipe<'_>,
+    control: &Control,
+    on: Observer<'_>,
+) -> Result<Baked, Error> {
+    let Finished { mut plan, root_hash, reused, placed, draft, beside, store, reuse, mut clock } = finished;
     clock.next(Stage::Commit);
     let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
     let allocated_bytes = allocated(draft.file(), draft.path())?;
@@ -152,11 +175,13 @@ fn finish(finished: Finished<'_>, output: &Output, control: &Control, on: Observ
     store.iter().try_for_each(|store| store.flush())?;
     let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
     // The disk last: with it, everything is there.
+    booting.write(recipe, control)?;
     control.commit(|| beside.map_or(Ok(()), Draft::commit).and_then(|()| draft.commit()))?;
     // What is not on stable storage may be anything after a crash, and look as it should.
     if let Some(reuse) = reuse.filter(|_| output.sync) {
         reuse.remember(&plan, root_hash, &made, &output.path, &placed, on);
     }
+    booting.tell(&mut plan, recipe)?;
     Ok(Baked {
         plan,
         path: output.path.clone(),
@@ -233,30 +258,27 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
         let beside = job.verity.and_then(|verity| verity.path(&output.path));
         beside.map_or(Ok(()), |path| cvbake_disk::check(&path, output.replace))?;
     }
-    let store = open_existing_store(job.store.as_deref(), on)?;
-    let place = Workplace::open(store.as_ref(), None, &job.temporary, control)?;
-    let located = job.source.locate(&job.registry, store.as_ref(), on)?;
-    let way = located.way(&job.registry, job.jobs);
-    let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
+    let booting = Booting::planned(job, output, control, on)?;
+    ask(job, control, on, |Asked { image, mut layers, mut clock, on }| {
+        booting.check(image)?;
+        let tree = readable(layers.merge(job.epoch)?, &job.filesystem, on);
+        job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
+        clock.next(Stage::Plan);
+        let recipe = job.recipe(layers.chain_id(), booting.prepared());
+        let layout = planned(&recipe, &layers, &tree)?;
+        let protection = recipe.protection(layout.block_count())?;
+        // Whether the format holds it.
+        recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
+        let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;
+        let mut plan = plan_of(image, &layers, &tree, &recipe, numbers);
+        booting.tell(&mut plan, &recipe)?;
+        Ok(plan)
+    })
+}
 
-    let mut clock = Clock::start(Stage::Resolve, on);
-    let tell = |event: cvbake_fetch::Event| on(event.into());
-    let blobs = located.open(&job.registry, &place, store.as_ref(), &tell)?;
-    let Admitted { image, pin: _pin } = admit(&*blobs, &job.want, Layer::diff_id, store.as_ref(), on)?;
-    clock.next(Stage::Unpack);
-    let mut layers = Layers::unpack(&image, &*blobs, cx, Purpose::Plan)?;
-    clock.next(Stage::Merge);
-    let tree = readable(layers.merge(job.epoch)?, on);
-    job.demands.map_or(Ok(()), |demands| demands.check(&tree))?;
-    clock.next(Stage::Plan);
-    let recipe = job.recipe(layers.chain_id());
-    let options = recipe.ext4_options(layers.base_pack());
-    let layout = Layout::plan(&tree, &options).map_err(|error| layers.blame(error))?;
-    let protection = recipe.protection(layout.len_bytes())?;
-    // Whether the format holds it.
-    recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
-    let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;
-    Ok(plan_of(&image, &layers, &tree, &recipe, numbers))
+/// The filesystem that a bake makes of a tree.
+pub(crate) fn planned(recipe: &Recipe<'_>, layers: &Layers<'_>, tree: &Tree) -> Result<Layout, Error> {
+    Layout::plan(recipe, tree, layers.base_pack()).map_err(|error| layers.blame(error))
 }
 
 /// What all layers unpack to, if the image says of each what that is.
@@ -265,14 +287,21 @@ fn content(image: &Image) -> Option<Digest> {
 }
 
 /// The tree without the extended attributes that nobody could read on the disk.
-fn readable(mut tree: Tree, on: Observer<'_>) -> Tree {
-    if let Some(LeftOut { first, kind, name, inodes }) = cvbake_ext4::leave_out_unreadable(&mut tree) {
-        let others = match inodes - 1 {
-            0 => String::new(),
-            1 => ", and so is another one's".to_owned(),
-            others => format!(", and so are those of {others} others"),
-        };
+pub(crate) fn readable(mut tree: Tree, filesystem: &Filesystem, on: Observer<'_>) -> Tree {
+    let others = |inodes: usize| match inodes - 1 {
+        0 => String::new(),
+        1 => ", and so is another one's".to_owned(),
+        others => format!(", and so are those of {others} others"),
+    };
+    if let Some(LeftOut { first, kind, name, inodes }) = tree.leave_out_unreadable() {
+        let others = others(inodes);
         on(Event::Warning(format!("{first}: {name} is left out, which Linux does not let {kind} have{others}")));
+    }
+    if let Filesystem::Erofs(_) = filesystem
+        && let Some(LeftOut { first, name, inodes, .. }) = cvbake_erofs::leave_out_unknown(&mut tree)
+    {
+        let others = others(inodes);
+        on(Event::Warning(format!("{first}: {name} is left out, which EROFS has no number for{others}")));
     }
     tree
 }

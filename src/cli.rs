@@ -4,6 +4,7 @@
 //! Here the environment is read and flags have names; beside it, only hints speak of these.
 
 mod advice;
+mod ask;
 mod bake;
 mod completions;
 mod config;
@@ -11,6 +12,7 @@ mod diff;
 mod differences;
 mod disk;
 mod environment;
+mod explain;
 mod image;
 mod inspect;
 mod login;
@@ -27,6 +29,7 @@ mod report;
 mod source;
 mod store;
 mod tags;
+mod tree;
 mod usage;
 mod values;
 mod verify;
@@ -72,6 +75,8 @@ enum Command {
     #[command(mut_arg("source", |arg| arg.value_name("REF").help(NAME).long_help(NAME)))]
     PullAndBuild(Box<bake::Args>),
     Bake(Box<bake::Args>),
+    Tree(Box<tree::Args>),
+    Explain(Box<explain::Args>),
     Pull(Box<pull::Args>),
     Push(Box<push::Args>),
     Tags(Box<tags::Args>),
@@ -79,7 +84,7 @@ enum Command {
     Logout(logout::Args),
     Verify(Box<verify::Args>),
     Diff(diff::Args),
-    Inspect(inspect::Args),
+    Inspect(Box<inspect::Args>),
     Disk(disk::Args),
     Image(image::Args),
     Store(store::Args),
@@ -103,6 +108,8 @@ pub(crate) fn main() -> ExitCode {
     let result = match command {
         Command::PullAndBuild(args) => bake::run_registry(&args, &ui),
         Command::Bake(args) => bake::run(&args, &ui),
+        Command::Tree(args) => tree::run(&args, &ui),
+        Command::Explain(args) => explain::run(&args, &ui),
         Command::Pull(args) => pull::run(&args, &ui),
         Command::Push(args) => push::run(&args, &ui),
         Command::Tags(args) => tags::run(&args, &ui),
@@ -195,10 +202,11 @@ impl Command {
             Command::Push(args) => args.mode(),
             Command::Store(args) => args.mode(),
             Command::Image(args) => args.mode(),
+            Command::Tree(_) | Command::Explain(_) => ask::mode(),
+            Command::Inspect(args) => args.mode(),
             Command::Verify(args) => args.mode(),
-            Command::Disk(_)
-            | Command::Diff(_)
-            | Command::Inspect(_)
+            Command::Disk(args) => args.mode(),
+            Command::Diff(_)
             | Command::Tags(_)
             | Command::Login(_)
             | Command::Logout(_)

@@ -164,7 +164,7 @@ pub(crate) fn image_and_disk(
     let mut tree = layers.merge(epoch)?;
     let packs = layers.packs()?;
     // What a bake leaves out, and has told when it did.
-    let _told = cvbake_ext4::leave_out_unreadable(&mut tree);
+    let _told = tree.leave_out_unreadable();
     as_kept(&mut tree);
     (cx.on)(Event::Stage(Stage::Compare));
     let of_image = (image.reference().to_owned(), &tree, &packs as &dyn Packs);

@@ -5,6 +5,7 @@
 //! know: that, and the exit status, is the program's matter.
 
 mod causes;
+mod disk;
 mod inside;
 mod kind;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use cvbake_verify::{Digest, Layer, shorten};
 use crate::format::FileFormat;
 
 pub use causes::Cause;
+pub use disk::{ChainProblem, DiskReadError};
 pub use inside::{ExtractError, InsideProblem};
 pub use kind::Kind;
 
@@ -80,16 +82,60 @@ pub enum Error {
     /// The files don't fit a filesystem, or it can't be written.
     #[error(transparent)]
     Ext4(#[from] cvbake_ext4::Error),
+    /// The same of a filesystem that is only read.
+    #[error(transparent)]
+    Erofs(#[from] cvbake_erofs::Error),
     /// The other engine failed.
     #[cfg(feature = "mkfs")]
     #[error(transparent)]
     Mkfs(#[from] cvbake_ext4::mkfs::Error),
+    /// A path that is not on the disk.
+    #[error("{path}: expected a file of the image, and there is none{}", layers.map(|layers| format!(", nor was there one in any of {layers} layers")).unwrap_or_default())]
+    NoSuchPath {
+        /// The path, escaped.
+        path: String,
+        /// How many layers were looked through, if they were.
+        layers: Option<usize>,
+    },
+    /// A path that leads in a circle.
+    #[error("{path}: more than {limit} symbolic links on the way")]
+    Loop {
+        /// The path, escaped.
+        path: String,
+        /// How many are followed.
+        limit: usize,
+    },
     /// The format that was asked for can't hold the filesystem.
     #[error(transparent)]
     TooLarge(#[from] cvbake_disk::TooLarge),
     /// The same of a VHDX file.
     #[error(transparent)]
     Vhdx(#[from] cvbake_vhdx::Error),
+    /// There is nothing to boot a disk by, or it can't be used.
+    #[error(transparent)]
+    Boot(#[from] cvbake_boot::Error),
+    /// The boot partition does not hold what it must.
+    #[error("the boot partition")]
+    Esp(#[from] cvbake_disk::fat::Error),
+    /// There is no table for the partitions.
+    #[error(transparent)]
+    Partitions(#[from] cvbake_disk::gpt::Error),
+    /// There is no stub to start a kernel with from UEFI.
+    #[error("there is no stub for UEFI: expected {path} in the image or on this machine")]
+    StubMissing {
+        /// Where it would be.
+        path: String,
+    },
+    /// The kernel and the image are for different processors.
+    #[error("{kernel} is a kernel for {expected}, and the image is for {found}")]
+    KernelArchitecture {
+        /// The kernel's file.
+        kernel: String,
+        /// What it is for.
+        expected: &'static str,
+        /// What the image is for.
+        found: String,
+    },
     /// A file that is to be read as a disk, and is none.
     #[error("cannot read {}{} as a VHDX", path.display(), parent_of(child.as_deref()))]
     ReadDisk {
@@ -101,7 +147,7 @@ pub enum Error {
         source: cvbake_vhdx::ReadError,
     },
     /// A file that is to be read as a disk, and can't be opened.
-    #[error("cannot open {}{}", path.display(), parent_of(child.as_deref()))]
+    #[error("cannot open {}{}", path.display(), parent_of(child.as_deref()).trim_end_matches(','))]
     OpenDisk {
         /// The file.
         path: PathBuf,
@@ -120,7 +166,7 @@ pub enum Error {
         /// Which format.
         format: FileFormat,
         /// Why.
-        source: cvbake_disk::FormatError,
+        source: Box<cvbake_disk::FormatError>,
     },
     /// What is on a disk can't be read.
     #[error(transparent)]
@@ -140,6 +186,50 @@ pub enum Error {
         path: PathBuf,
         /// The parent, or a parent of that.
         parent: PathBuf,
+    },
+    /// A disk that would stand where one is that it is made of.
+    #[error("{} is {}, which is read: the new disk would replace it", path.display(), input.display())]
+    ReplacesInput {
+        /// Where it would be.
+        path: PathBuf,
+        /// The disk, or a parent of it.
+        input: PathBuf,
+    },
+    /// Tables that give more content than their files can have.
+    #[error("{}: its tables have more content than its files, so parts of it overlap", path.display())]
+    Overlaps {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// A disk that would become smaller, which nobody asked for.
+    #[error("{} has {len_bytes} bytes, and would become smaller", path.display())]
+    Shrinks {
+        /// The disk.
+        path: PathBuf,
+        /// How long it is.
+        len_bytes: u64,
+    },
+    /// A disk that has content behind its new end.
+    #[error("{} has content behind its new end, at offset {offset}", path.display())]
+    CutsContent {
+        /// The disk.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+    },
+    /// A length that no disk has.
+    #[error("{}: the new length is more than 2^63 bytes", path.display())]
+    TooLong {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// A disk that can't be made anew, because that would lose something.
+    #[error("{} has {what}, which a resized disk would not have", path.display())]
+    Loses {
+        /// The disk.
+        path: PathBuf,
+        /// What would be lost.
+        what: &'static str,
     },
     /// What is inside of a disk can't be had.
     #[error("{}", disk.display())]
@@ -307,93 +397,6 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-}
-
-/// What is wrong with a differencing disk and its parents.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChainProblem {
-    /// It names its parent by no path that Windows has.
-    #[error("it says that its parent is at {relative:?}, which is no path of Windows")]
-    NoPath {
-        /// What it says.
-        relative: String,
-    },
-    /// The parent is named by an absolute path of Windows only, or not at all.
-    #[error("it has no relative path to its parent")]
-    NoRelativePath,
-    /// The parent has other content than when the child was made.
-    #[error("its parent {} was changed after the child was made", parent.display())]
-    Changed {
-        /// The parent.
-        parent: PathBuf,
-    },
-    /// The parent is not the disk that the child was made of.
-    #[error("{} is another disk than its parent was", parent.display())]
-    Other {
-        /// The file where the parent should be.
-        parent: PathBuf,
-    },
-    /// The sectors of parent and child have different sizes.
-    #[error("its parent {} has sectors of another size", parent.display())]
-    Sectors {
-        /// The parent.
-        parent: PathBuf,
-    },
-    /// A parent was named for a disk that has none.
-    #[error("it has no parent, and {} was named as one", parent.display())]
-    NoParent {
-        /// What was named.
-        parent: PathBuf,
-    },
-    /// The parent is named by what is not followed: an absolute path, or what is no path at all.
-    #[error("it says that its backing file is {name:?}, and only relative paths are followed")]
-    Elsewhere {
-        /// What it says.
-        name: String,
-    },
-    /// Nothing says in which format the parent is.
-    #[error("it does not say in which format its backing file {name:?} is")]
-    NoFormat {
-        /// What it says that the parent is called.
-        name: String,
-    },
-    /// The parent is in a format that is not read.
-    #[error("its backing file {name:?} is in the format {format:?}, expected raw, qcow2, vpc or vhdx")]
-    OtherFormat {
-        /// What it says that the parent is called.
-        name: String,
-        /// The format.
-        format: String,
-    },
-    /// It looks like a disk with a parent, and nobody has said that it is one.
-    #[error("its content is that of a {format} with a parent, and its name does not say so")]
-    Unsaid {
-        /// The format.
-        format: FileFormat,
-    },
-    /// The parent reads from the child.
-    #[error("its parent {} is one of its own children", parent.display())]
-    Circle {
-        /// The parent.
-        parent: PathBuf,
-    },
-    /// Too many disks, one the parent of the next.
-    #[error("it is disk {} of a chain, expected at most {max}", max + 1)]
-    TooLong {
-        /// How many there may be.
-        max: usize,
-    },
-}
-
-/// Reading what is on a disk failed.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read {}", path.display())]
-pub struct DiskReadError {
-    /// The file of the disk's chain that it is about.
-    pub path: PathBuf,
-    /// Why.
-    pub source: io::Error,
 }
 
 /// Reading a layer failed: what the source, the decompression or a check had to say.

@@ -49,6 +49,14 @@ pub(crate) enum Failure {
         /// How many.
         count: usize,
     },
+    /// A disk is not as its format has it.
+    #[error("{} has {count} {}", path.display(), if *count == 1 { "fault" } else { "faults" })]
+    DamagedDisk {
+        /// The disk.
+        path: PathBuf,
+        /// How many faults.
+        count: u64,
+    },
     /// What the library says.
     #[error(transparent)]
     Library(Error),
@@ -67,7 +75,7 @@ impl Failure {
             Failure::Usage { .. } => Kind::Usage,
             Failure::NotInStore { .. } => Kind::Source,
             Failure::NoStore { .. } | Failure::DamagedStore { .. } => Kind::Store,
-            Failure::Differs { .. } => Kind::Differs,
+            Failure::DamagedDisk { .. } | Failure::Differs { .. } => Kind::Differs,
             Failure::Library(error) => error.kind(),
         }
     }
@@ -99,6 +107,10 @@ impl Failure {
                 Some("--store DIR names another one; `cvbake pull` and the first bake make one".to_owned())
             }
             Failure::DamagedStore { .. } => Some(hint::REPAIR.to_owned()),
+            Failure::DamagedDisk { .. } => Some(
+                "`cvbake disk convert` makes a new disk of what can be read; copy the file again if it was copied"
+                    .to_owned(),
+            ),
             Failure::Differs { .. } => None,
             Failure::Library(error) => hint::of(error),
         }
@@ -116,7 +128,7 @@ pub(crate) const KINDS: [(Kind, &str); 10] = [
     (Kind::Store, "the store cannot be used"),
     (Kind::Program, "a required program is missing or failed"),
     (Kind::Network, "the registry cannot be reached, or answers as no registry should"),
-    (Kind::Differs, "a disk differs from what it was compared with"),
+    (Kind::Differs, "a disk differs from what it was compared with, or has faults"),
 ];
 
 /// The exit status that stands for a kind.
@@ -160,6 +172,7 @@ mod tests {
             ),
             (Failure::NoStore { path: "/p".into() }, Kind::Store, "--store DIR names"),
             (Failure::DamagedStore { count: 2 }, Kind::Store, "check --repair"),
+            (Failure::DamagedDisk { path: "/p".into(), count: 2 }, Kind::Differs, "cvbake disk convert"),
             (Error::NotInRegistry.into(), Kind::Usage, "cvbake image import"),
         ];
         for (failure, kind, hint) in table {

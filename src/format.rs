@@ -51,7 +51,15 @@ impl Format {
         }
     }
 
-    /// Where in the file the filesystem begins, if it is stored in one piece; known before the
+    /// How many bytes a sector of the disk has.
+    pub(crate) fn sector_size(self) -> u32 {
+        match self {
+            Format::Raw | Format::Qcow2 | Format::Vhd(_) => 512,
+            Format::Vhdx(options) => options.logical_sector_size,
+        }
+    }
+
+    /// Where in the file the disk begins, if it is stored in one piece; known before the
     /// filesystem is planned, so that a layer can be unpacked to its place meanwhile.
     pub(crate) fn base(self) -> Option<u64> {
         match self {

@@ -3,6 +3,7 @@
 //! The parts of a hint are separated by semicolons, and each makes sense without the others: the
 //! command line leaves out those about options that its command does not have.
 
+mod boot;
 mod finding;
 mod format;
 mod registry;
@@ -166,6 +167,9 @@ fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Opt
         return of_ext4(error);
     }
     if let Some(error) = cause.downcast_ref() {
+        return of_erofs(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
         return of_mkfs(error);
     }
     if let Some(error) = cause.downcast_ref() {
@@ -195,6 +199,13 @@ fn is_this_machine(host: &str) -> bool {
 fn of_ours(error: &Error) -> Option<String> {
     match error {
         Error::ReplacesParent { .. } => Some("write the differencing disk to another file".to_owned()),
+        Error::ReplacesInput { .. } => Some("write the new disk to another file".to_owned()),
+        Error::Overlaps { .. } => Some("`cvbake disk check` says which".to_owned()),
+        Error::Shrinks { .. } => Some(
+            "make the filesystem smaller first, with `resize2fs`; --shrink then cuts off what is behind it".to_owned(),
+        ),
+        Error::CutsContent { .. } => Some("make the filesystem smaller first, with `resize2fs`".to_owned()),
+        Error::Loses { .. } => Some("`cvbake disk convert` makes a new disk of what it is now".to_owned()),
         Error::NotInRegistry => Some("`cvbake image import` brings images from files into the store".to_owned()),
         Error::NoTarget { image } => Some(format!("add one: `cvbake push {image} REGISTRY/NAME:TAG`")),
         Error::PlatformNotStored { registry_name: Some(name), wanted, .. } => Some(format!(
@@ -218,6 +229,9 @@ fn of_ours(error: &Error) -> Option<String> {
             }
             _ => "give it a name after the source, such as team/app:v1".to_owned(),
         }),
+        Error::Boot(_) | Error::Esp(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => {
+            boot::of(error).map(str::to_owned)
+        }
         Error::TooLarge(_)
         | Error::Vhdx(_)
         | Error::ReadDisk { .. }
@@ -225,6 +239,10 @@ fn of_ours(error: &Error) -> Option<String> {
         | Error::OpenDisk { .. }
         | Error::Chain { .. }
         | Error::WindowsName { .. } => format::of(error).map(str::to_owned),
+        Error::NoSuchPath { layers, .. } => Some(match layers {
+            Some(_) => "`cvbake tree` lists the files that will be on the disk".to_owned(),
+            None => "`cvbake explain` says whether a layer has had it".to_owned(),
+        }),
         Error::NoManifest { .. } => Some("`cvbake image import` makes it an image with a manifest".to_owned()),
         _ => None,
     }
@@ -307,6 +325,15 @@ fn of_ext4(error: &cvbake::ext4::Error) -> Option<String> {
         }
         E::TooManyInodes { max, .. } => Some(format!("--inodes {max} is possible, and more with a larger --size")),
         E::InodeRatio { min, .. } => Some(format!("--inodes 1/{} is possible", size_argument(*min))),
+        E::Label { .. } => Some("choose a shorter --label".to_owned()),
+        _ => None,
+    }
+}
+
+fn of_erofs(error: &cvbake::erofs::Error) -> Option<String> {
+    use cvbake::erofs::Error as E;
+    match error {
+        E::TooLarge { .. } => Some("--fs ext4 writes larger filesystems".to_owned()),
         E::Label { .. } => Some("choose a shorter --label".to_owned()),
         _ => None,
     }

@@ -13,6 +13,7 @@ mod look;
 mod names;
 mod stream;
 
+pub(crate) use details::commands;
 pub use details::{Details, ImageDetails, LayerDetails, Step};
 pub use documents::RunConfig;
 pub use export::{ExportJob, Exported, Target, export};

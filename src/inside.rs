@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cvbake_disk::gpt::{Placed, Table, kind};
 use cvbake_disk::{Part, ReadAt};
 use cvbake_ext4::read::{Error as Ext4Error, Files, Filesystem};
+use cvbake_verity::{BLOCK, Found};
 
 use crate::disks::{ChainFile, OpenDisk, OpenOptions, open};
 use crate::error::{Error, InsideProblem};
@@ -123,6 +124,15 @@ impl Disk {
             })?,
         };
         Filesystem::open(disk).map(Arc::new).map_err(|error| self.unreadable(error))
+    }
+
+    /// What the hash tree behind a filesystem says of itself, and where it is: behind the
+    /// filesystem of a partition, or of a disk without. Whatever else is there is none.
+    #[must_use]
+    pub fn hash_tree(&self, partition: Option<usize>, filesystem: &Filesystem) -> Option<(u64, Found)> {
+        let disk = partition.map_or_else(|| Some(self.whole.clone()), |number| self.partition(number))?;
+        let offset = filesystem.info().len_bytes().checked_next_multiple_of(BLOCK)?;
+        Some((offset, cvbake_verity::find(&*disk, offset).ok()?))
     }
 
     /// All files of a filesystem.

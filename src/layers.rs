@@ -15,10 +15,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use cvbake_disk::{Draft, Window};
-use cvbake_ext4::Place;
 use cvbake_store::Store;
-use cvbake_tree::{Placement, Time, Tree};
-use cvbake_unpack::{Index, PACK_PIECE, Provenance};
+use cvbake_tree::{Place, Placement, Time, Tree};
+use cvbake_unpack::{Index, Origins, PACK_PIECE, Provenance};
 use cvbake_verify::{Blobs, Digest, Image, Layer, chain_id};
 
 use crate::control::Control;
@@ -33,6 +32,7 @@ use crate::reuse::{PlacedContent, Positions};
 use crate::seats::{Seat, Seats};
 use crate::workplace::Workplace;
 
+pub(crate) use base_pack::BasePack;
 use base_pack::{BASE_LAYER_MIN, BASE_PACK_MIN, is_scratch_better};
 use content::Content;
 pub(crate) use stream::retry_elsewhere;
@@ -236,9 +236,7 @@ impl<'a> Layers<'a> {
 
     /// Merges the layers, and frees the memory of the indexes that are not needed any more.
     pub(crate) fn merge(&mut self, epoch: i64) -> Result<Tree, Error> {
-        let index = |&at: &usize| self.unpacked[at].index.as_ref().expect("indexes stay until the tree stands");
-        let indexes: Vec<&Index> = self.positions.iter().map(index).collect();
-        let tree = cvbake_unpack::merge(&indexes, Time::from_secs(epoch)).map_err(|error| self.locate(error))?;
+        let (tree, _) = self.merge_with_origins(epoch)?;
         for unpacked in &mut self.unpacked {
             if !unpacked.content.needs_index() {
                 unpacked.index = None;
@@ -247,8 +245,20 @@ impl<'a> Layers<'a> {
         Ok(tree)
     }
 
+    /// Merges the layers, and says which of them describes which file.
+    pub(crate) fn merge_with_origins(&self, epoch: i64) -> Result<(Tree, Origins), Error> {
+        let merged = cvbake_unpack::merge_with_origins(&self.indexes(), Time::from_secs(epoch));
+        merged.map_err(|error| self.locate(error))
+    }
+
+    /// The lists of files, lowest first. Where content was not asked for, they stay.
+    pub(crate) fn indexes(&self) -> Vec<&Index> {
+        let index = |&at: &usize| self.unpacked[at].index.as_ref().expect("indexes stay until the tree stands");
+        self.positions.iter().map(index).collect()
+    }
+
     /// Adds what the merge can't know: which layer has a number.
-    fn locate(&self, error: cvbake_unpack::Error) -> Error {
+    pub(crate) fn locate(&self, error: cvbake_unpack::Error) -> Error {
         match error {
             cvbake_unpack::Error::Merge { layer, .. } => {
                 Error::layer(self.unpacked[self.positions[layer]].layer, error.into())
@@ -263,6 +273,7 @@ impl<'a> Layers<'a> {
         let error = error.into();
         let place = match &error {
             Error::Ext4(error) => error.place(),
+            Error::Erofs(error) => error.place(),
             #[cfg(feature = "mkfs")]
             Error::Mkfs(error) => error.place(),
             _ => None,

@@ -51,8 +51,11 @@
 //! | [`fetch`] | where images come from and go to | `verify`, `hash`, `store`, `archive`, `durable` |
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
+//! | [`erofs`] | tree → blocks, read-only | `tree`, `disk` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs; blocks → tree | `tree`, `disk`, `durable` |
 //! | [`vhdx`] | the length of a disk, and which of it is written → a VHDX file, planned | `disk` |
+//! | `init` | the first program in a booted disk | |
+//! | [`booting`] | a kernel and its modules → what firmware or a hypervisor starts | `disk`, `init` |
 //! | [`verity`] | a disk → the hash tree that dm-verity checks it by, and its root hash | `disk` |
 //! | [`measure`] | a unified kernel image → what booting it leaves in a TPM | |
 //! | this one | wiring: the order ([`bake()`]), errors ([`error`]), events, and the program around it | all |
@@ -81,9 +84,11 @@
 #![forbid(unsafe_code)]
 
 mod bake;
+mod boot;
 mod check;
 mod clock;
 pub mod compare;
+mod container;
 pub mod control;
 mod demands;
 pub mod disks;
@@ -107,13 +112,18 @@ mod report;
 mod reuse;
 mod seats;
 mod source;
+pub mod survey;
 pub mod text;
+mod whole;
 mod workplace;
 
 pub use bake::{Baked, Job, Output, bake, plan};
+pub use boot::{Boot, BootBy, KernelSource};
 pub use check::{Checked, check};
 pub use cvbake_archive as archive;
+pub use cvbake_boot as booting;
 pub use cvbake_disk as disk;
+pub use cvbake_erofs as erofs;
 pub use cvbake_ext4 as ext4;
 pub use cvbake_fetch as fetch;
 pub use cvbake_measure as measure;
@@ -130,6 +140,7 @@ pub use layers::KeepPacks;
 pub use protection::{HashTree, Verity};
 pub use pull::{PullJob, Pulled, pull};
 pub use push::{PushJob, PushSelect, Pushed, push};
-pub use recipe::{Engine, Ext4, Filesystem};
-pub use report::{LayerReport, Plan};
+pub use recipe::{Engine, Erofs, Ext4, Filesystem};
+pub use report::{BootReport, LayerReport, PartitionReport, Plan};
 pub use source::ImageSource;
+pub use whole::write_whole;

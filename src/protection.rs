@@ -43,10 +43,9 @@ pub(crate) struct Protection {
 }
 
 impl Protection {
-    /// The tree of a filesystem of this length.
-    pub(crate) fn plan(place: Verity, filesystem_bytes: u64, identity: Identity) -> Result<Protection, Error> {
-        // What is less than a block at the end is no part of the filesystem.
-        let layout = Layout::plan(filesystem_bytes.next_multiple_of(BLOCK))?;
+    /// The tree of a filesystem of so many blocks.
+    pub(crate) fn plan(place: Verity, blocks: u64, identity: Identity) -> Result<Protection, Error> {
+        let layout = Layout::plan(blocks.saturating_mul(BLOCK))?;
         Ok(Protection { place, identity, layout })
     }
 
@@ -101,7 +100,8 @@ impl Protection {
 
 impl Verity {
     /// The file that the tree of a disk at this path goes into, if that is another one.
-    pub(crate) fn path(self, disk: &Path) -> Option<PathBuf> {
+    #[must_use]
+    pub fn path(self, disk: &Path) -> Option<PathBuf> {
         match self {
             Verity::Append => None,
             Verity::Beside => {

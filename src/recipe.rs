@@ -1,15 +1,18 @@
 //! What a bake makes, in one value: the content and everything else that the bytes of the disk are
 //! a function of. What names a bake, what is derived and what is planned comes from it.
 
+mod partitions;
+
 use std::ops::Range;
 
-use cvbake_disk::{Container, Subformat};
+use cvbake_disk::Container;
 use cvbake_ext4::{Inodes, Options, Size};
 use cvbake_verify::{Algorithm, Digest};
 use cvbake_verity::Identity as TreeIdentity;
-use cvbake_vhdx::Identity;
 use serde::Serialize;
 
+use crate::boot::prepared::Prepared;
+use crate::container::container;
 use crate::demands::Demands;
 use crate::error::Error;
 use crate::format::Format;
@@ -25,6 +28,27 @@ const GENERATION: u32 = 3;
 pub enum Filesystem {
     /// The one of Linux.
     Ext4(Ext4),
+    /// The one of Linux that is only read, and as small as its files.
+    Erofs(Erofs),
+}
+
+impl Filesystem {
+    /// What it is called: the ending of its disks, too.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Filesystem::Ext4(_) => "ext4",
+            Filesystem::Erofs(_) => "erofs",
+        }
+    }
+
+    /// What writes it.
+    pub(crate) fn engine(&self) -> &Engine {
+        match self {
+            Filesystem::Ext4(ext4) => &ext4.engine,
+            Filesystem::Erofs(_) => &Engine::Native,
+        }
+    }
 }
 
 impl Default for Filesystem {
@@ -68,6 +92,16 @@ impl Default for Ext4 {
     }
 }
 
+/// What an EROFS filesystem is to be like. There may be more fields: end it with
+/// `..Erofs::default()`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Erofs {
+    /// Its name, at most 15 bytes.
+    pub label: Vec<u8>,
+    /// Its identity; derived from what the image's layers unpack to where none is given.
+    pub uuid: Option<[u8; 16]>,
+}
+
 /// What writes the filesystem.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -81,7 +115,7 @@ pub enum Engine {
 }
 
 /// What a bake makes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Recipe<'j> {
     /// What the layers unpack to, all together: the ChainID of the image specification.
     ///
@@ -89,8 +123,11 @@ pub(crate) struct Recipe<'j> {
     /// were compressed, and an image that is imported, pushed or compressed in another way stays
     /// the same files.
     pub(crate) content: Digest,
+    /// The filesystem itself, where it is no function of the content.
+    pub(crate) made: Option<Digest>,
     pub(crate) filesystem: &'j Filesystem,
     pub(crate) format: Format,
+    pub(crate) boot: Option<&'j Prepared>,
     /// Where its hash tree goes, if it is to have one.
     pub(crate) verity: Option<Verity>,
     /// What the place demands that it is for, if that is known.
@@ -114,6 +151,21 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     demands: Option<String>,
     filesystem: &'static str,
+    #[serde(flatten)]
+    options: WrittenOptions<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WrittenOptions<'a> {
+    Ext4(WrittenExt4<'a>),
+    Erofs { label: &'a [u8], uuid: &'a Option<[u8; 16]> },
+}
+
+#[derive(Serialize)]
+struct WrittenExt4<'a> {
     engine: &'static str,
     size: String,
     inodes: String,
@@ -123,25 +175,10 @@ struct Written<'a> {
     journal: bool,
 }
 
-impl Recipe<'_> {
-    /// What names the bake.
-    pub(crate) fn key(&self) -> Digest {
-        self.written(env!("CARGO_PKG_VERSION"))
-    }
-
-    /// The digest of all of it, as a version of the program writes it.
-    fn written(&self, version: &'static str) -> Digest {
-        let Recipe { content, filesystem: Filesystem::Ext4(ext4), format, verity, demands, epoch } = self;
-        let Ext4 { engine, size, inodes, label, uuid, hash_seed, journal } = ext4;
-        let written = Written {
-            version,
-            generation: GENERATION,
-            content: content.to_string(),
-            epoch: *epoch,
-            format: format!("{format:?}"),
-            verity: verity.map(|verity| format!("{verity:?}")),
-            demands: demands.map(|demands| format!("{demands:?}")),
-            filesystem: "ext4",
+impl Ext4 {
+    fn written(&self) -> WrittenExt4<'_> {
+        let Ext4 { engine, size, inodes, label, uuid, hash_seed, journal } = self;
+        WrittenExt4 {
             engine: match engine {
                 Engine::Native => "native",
                 // The bytes are another program's, of whichever version.
@@ -154,13 +191,40 @@ impl Recipe<'_> {
             uuid,
             hash_seed,
             journal: *journal,
+        }
+    }
+}
+
+impl<'j> Recipe<'j> {
+    /// What names the bake.
+    pub(crate) fn key(&self) -> Digest {
+        self.written(env!("CARGO_PKG_VERSION"))
+    }
+
+    /// The digest of all of it, as a version of the program writes it.
+    fn written(&self, version: &'static str) -> Digest {
+        let Recipe { content, made, filesystem, format, boot, verity, demands, epoch } = self;
+        let written = Written {
+            version,
+            generation: GENERATION,
+            content: made.unwrap_or(*content).to_string(),
+            epoch: *epoch,
+            format: format!("{format:?}"),
+            verity: verity.map(|verity| format!("{verity:?}")),
+            demands: demands.map(|demands| format!("{demands:?}")),
+            filesystem: filesystem.name(),
+            options: match filesystem {
+                Filesystem::Ext4(ext4) => WrittenOptions::Ext4(ext4.written()),
+                Filesystem::Erofs(Erofs { label, uuid }) => WrittenOptions::Erofs { label, uuid },
+            },
+            boot: boot.map(|boot| boot.key.to_string()),
         };
         let text = serde_json::to_vec(&written).expect("texts and numbers");
         Digest::sha256(&text)
     }
 
     /// A UUID that is a function of the content, and of what it is for.
-    fn derived(&self, purpose: &str) -> [u8; 16] {
+    pub(crate) fn derived(&self, purpose: &str) -> [u8; 16] {
         uuid(purpose, self.content.to_string().as_bytes())
     }
 
@@ -173,56 +237,53 @@ impl Recipe<'_> {
 
     /// The filesystem's identity.
     pub(crate) fn uuid(&self) -> [u8; 16] {
-        let Filesystem::Ext4(ext4) = self.filesystem;
-        ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content))
+        match self.filesystem {
+            Filesystem::Ext4(ext4) => ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content)),
+            // Not that of an ext4 disk of the same image: both may be in one machine.
+            Filesystem::Erofs(erofs) => erofs.uuid.unwrap_or_else(|| self.derived("EROFS filesystem")),
+        }
     }
 
-    /// The hash tree of a filesystem of this length, if there is to be one. Salt and UUID are the
-    /// content's, so that the same filesystem has the same root hash wherever its tree is.
-    pub(crate) fn protection(&self, filesystem_bytes: u64) -> Result<Option<Protection>, Error> {
+    /// The hash tree of a filesystem of so many blocks, if there is to be one. Salt and UUID are
+    /// the content's, so that the same filesystem has the same root hash wherever its tree is.
+    pub(crate) fn protection(&self, blocks: u64) -> Result<Option<Protection>, Error> {
         let plan = |place| {
             let salt = Digest::for_bytes(Algorithm::Sha256, format!("cvbake salt {}", self.content).as_bytes());
             let salt = salt.bytes().try_into().expect("SHA-256 has 32 bytes");
-            Protection::plan(place, filesystem_bytes, TreeIdentity { uuid: self.derived("hash tree"), salt })
+            Protection::plan(place, blocks, TreeIdentity { uuid: self.derived("hash tree"), salt })
         };
         self.verity.map(plan).transpose()
     }
 
-    /// How long the disk with a filesystem of this length is.
-    pub(crate) fn disk_bytes(&self, filesystem_bytes: u64, protection: Option<&Protection>) -> Result<u64, Error> {
-        let len_bytes = protection.map_or(filesystem_bytes, |protection| protection.area().end);
+    /// How long a disk is that is to have at least this length, which may be more than that of the
+    /// filesystem.
+    pub(crate) fn disk_bytes(&self, least_bytes: u64, protection: Option<&Protection>) -> Result<u64, Error> {
+        let len_bytes = protection.map_or(least_bytes, |protection| protection.area().end.max(least_bytes));
         self.demands.map_or(Ok(len_bytes), |demands| demands.disk_bytes(len_bytes))
     }
 
-    /// The file for a filesystem of this length, of which these ranges are written, and what comes
-    /// behind it on the disk.
+    /// The file for a disk of at least this length, of which the filesystem has written these
+    /// ranges, and with what comes behind it.
     pub(crate) fn container(
         &self,
-        filesystem_bytes: u64,
+        least_bytes: u64,
         protection: Option<&Protection>,
         used: impl Iterator<Item = Range<u64>>,
     ) -> Result<Container, Error> {
-        let len_bytes = self.disk_bytes(filesystem_bytes, protection)?;
+        let len_bytes = self.disk_bytes(least_bytes, protection)?;
         let used = used.chain(protection.map(Protection::area).filter(|area| !area.is_empty()));
-        Ok(match self.format {
-            Format::Raw => Container::raw(len_bytes),
-            Format::Qcow2 => Container::qcow2(len_bytes, used)?,
-            Format::Vhd(Subformat::Fixed) => Container::fixed_vhd(len_bytes, self.named("VHD"))?,
-            Format::Vhd(Subformat::Dynamic) => Container::dynamic_vhd(len_bytes, used, self.named("VHD"))?,
-            Format::Vhdx(options) => {
-                let identity = Identity {
-                    file_write: self.named("VHDX file"),
-                    data_write: self.named("VHDX content"),
-                    virtual_disk: self.named("VHDX disk"),
-                };
-                options.plan(len_bytes, used, &identity)?
-            }
-        })
+        let Some((boot, table)) = self.table(len_bytes)? else { return self.file(len_bytes, used) };
+        let disk = self.partitioned(boot, &table, len_bytes)?;
+        Ok(self.file(disk.len_bytes(), disk.used(used).into_iter())?.around(disk))
+    }
+
+    /// The file for a disk of this length, of which these ranges are written.
+    fn file(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
+        container(self.format, len_bytes, used, &|purpose| self.named(purpose))
     }
 
     /// What an ext4 filesystem is planned by; `base_pack` is the one that is left as it is.
-    pub(crate) fn ext4_options(&self, base_pack: Option<u32>) -> Options {
-        let Filesystem::Ext4(ext4) = self.filesystem;
+    pub(crate) fn ext4_options(&self, ext4: &Ext4, base_pack: Option<u32>) -> Options {
         Options {
             size: ext4.size,
             inodes: ext4.inodes,
@@ -233,6 +294,11 @@ impl Recipe<'_> {
             epoch: self.epoch,
             base_pack,
         }
+    }
+
+    /// The same of EROFS.
+    pub(crate) fn erofs_options(&self, erofs: &Erofs, base_pack: Option<u32>) -> cvbake_erofs::Options {
+        cvbake_erofs::Options { label: erofs.label.clone(), uuid: self.uuid(), epoch: self.epoch, base_pack }
     }
 }
 
@@ -248,7 +314,16 @@ mod tests {
     use super::*;
 
     fn plain_recipe(content: Digest, filesystem: &Filesystem) -> Recipe<'_> {
-        Recipe { content, filesystem, format: Format::Raw, verity: None, demands: None, epoch: 0 }
+        Recipe {
+            content,
+            made: None,
+            filesystem,
+            format: Format::Raw,
+            boot: None,
+            verity: None,
+            demands: None,
+            epoch: 0,
+        }
     }
 
     /// Whatever differs in what is asked for is another bake.
@@ -267,12 +342,16 @@ mod tests {
             Ext4 { hash_seed: Some([1; 16]), ..plain.clone() },
             Ext4 { journal: false, ..plain.clone() },
         ];
+        let variants = variants.into_iter().map(Filesystem::Ext4);
+        let read_only = Erofs::default();
+        let others = [
+            read_only.clone(),
+            Erofs { label: b"x".to_vec(), ..read_only.clone() },
+            Erofs { uuid: Some([1; 16]), ..read_only },
+        ];
         let mut keys: Vec<Digest> = variants
-            .iter()
-            .map(|ext4| {
-                let filesystem = &Filesystem::Ext4(ext4.clone());
-                plain_recipe(content, filesystem).key()
-            })
+            .chain(others.map(Filesystem::Erofs))
+            .map(|filesystem| plain_recipe(content, &filesystem).key())
             .collect();
         let filesystem = Filesystem::default();
         let same = plain_recipe(content, &filesystem);
@@ -288,6 +367,8 @@ mod tests {
         keys.push(Recipe { content: Digest::sha256(b"other"), ..same.clone() }.key());
         assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
         assert_eq!(same.key(), keys[0]);
-        assert_ne!(same.uuid(), same.ext4_options(None).hash_seed);
+        assert_ne!(same.uuid(), same.ext4_options(&plain, None).hash_seed);
+        let erofs = Filesystem::Erofs(Erofs::default());
+        assert_ne!(same.uuid(), Recipe { filesystem: &erofs, ..same.clone() }.uuid());
     }
 }

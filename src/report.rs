@@ -1,7 +1,10 @@
 //! What is told of a bake.
 
+use std::path::PathBuf;
+
 use cvbake_verify::Digest;
 
+use crate::boot::by::BootBy;
 use crate::event::Found;
 use crate::protection::HashTree;
 
@@ -35,6 +38,42 @@ pub struct Plan {
     pub uuid: [u8; 16],
     /// Its hash tree, if it has one.
     pub hash_tree: Option<HashTree>,
+    /// How it is booted, if it is.
+    pub boot: Option<BootReport>,
+}
+
+/// What is told of a disk that can be booted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BootReport {
+    /// What starts it.
+    pub by: BootBy,
+    /// The kernel's version, if its file says one.
+    pub kernel: Option<String>,
+    /// The modules in the initramfs, in the order in which they are loaded.
+    pub modules: Vec<String>,
+    /// What the kernel is told.
+    pub command_line: String,
+    /// The partitions of the disk; none where it is a filesystem.
+    pub partitions: Vec<PartitionReport>,
+    /// Where kernel, initramfs and command line are, if they are beside the disk.
+    pub directory: Option<PathBuf>,
+}
+
+/// What is told of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionReport {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub kind: [u8; 16],
+    /// Its identity.
+    pub guid: [u8; 16],
+    /// Where on the disk it begins, in bytes.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
 }
 
 /// What a bake tells of a layer in the end.

@@ -170,6 +170,7 @@ impl<'a> Reuse<'a> {
             inodes: note.inodes,
             free_inodes: note.free_inodes,
             uuid: self.uuid,
+            boot: None,
             hash_tree: note.hash_tree.as_ref().map(|tree| HashTree {
                 place: Verity::Append,
                 data_bytes: tree.data_bytes,

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! a name, an error    line, message     on one line, as \u{202e}
+//! the name of a file  name              as \u{202e}, ends of lines as well, and bytes that are no text as \xff
 //! a result            lines             its own ends of lines stay
 //! JSON                json              as \u202e, which means the same
 //! a document          document          of which nobody knows that it is JSON, or UTF-8
@@ -54,6 +55,19 @@ pub fn message(text: &str) -> String {
     let at = |nth: usize| text.char_indices().nth(nth).map_or(text.len(), |(at, _)| at);
     let (head, tail) = (&text[..at(HEAD_CHARS)], &text[at(HEAD_CHARS + more)..]);
     format!("{}… ({more} characters) …{}", line(head), line(tail))
+}
+
+/// The name of a file, or a path: bytes that need not be text.
+#[must_use]
+pub fn name(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(&escape(chunk.valid(), |character, name| name.extend(character.escape_default())));
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02x}").expect("a string takes everything");
+        }
+    }
+    text
 }
 
 /// Several lines.
@@ -133,6 +147,13 @@ fn acts(character: char, before: Option<char>) -> bool {
     }
 }
 
+/// A UUID in its usual form.
+#[must_use]
+pub fn uuid(uuid: [u8; 16]) -> String {
+    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +191,7 @@ mod tests {
             assert_eq!(line(&text), expected(escaped));
             assert_eq!(message(&text), expected(escaped));
             assert_eq!(lines(&text), expected(escaped));
+            assert_eq!(name(text.as_bytes()), expected(escaped));
             assert_eq!(json(&text), expected(in_json));
             assert_eq!(document(text.as_bytes()), expected(in_json));
         }
@@ -227,6 +249,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text() {
+        assert_eq!(name(b"a b\xff\n\t\\x2d\xe2\x80\xae"), "a b\\xff\\n\\t\\x2d\\u{202e}");
         assert_eq!(document(b"{\"a\":\"\x9b2J\xff\xe2\x80\xae\"}\n"), "{\"a\":\"\\x9b2J\\xff\\u202e\"}\n");
         assert_eq!(document(b"\xe2\x80"), "\\xe2\\x80");
     }

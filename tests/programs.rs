@@ -182,11 +182,11 @@ fn what_python_runs_is_listed() {
     bench.extend(list_behind("needed+=("));
     let mut seen = BTreeSet::new();
     let mut scripts = files(&root().join("benches/compare/python"), ".py");
-    scripts.push(root().join("scripts/stress"));
+    scripts.extend(["scripts/stress", "scripts/pages"].map(|script| root().join(script)));
     for path in scripts {
         let text = fs::read_to_string(&path).unwrap();
-        // These make the images of the bench; the tests use the others.
-        let is_bench = ["images.py", "series.py"].iter().any(|name| path.ends_with(name));
+        // What these need is asked for by an argument; the tests use the others.
+        let is_bench = ["images.py", "series.py", "pages"].iter().any(|name| path.ends_with(name));
         let listed = if is_bench { &bench } else { &base };
         for name in python_programs(&text) {
             let known = listed.contains_key(name) || [ESSENTIAL_PROGRAMS, RUST].iter().any(|list| list.contains(&name));

@@ -11,6 +11,8 @@ pub mod challenge;
 pub mod compression;
 pub mod disk;
 pub mod documents;
+pub mod formats;
+pub mod hash_tree;
 pub mod index;
 pub mod inflate;
 pub mod merge;
@@ -20,6 +22,7 @@ pub mod seeds;
 pub mod source;
 pub mod tar;
 pub mod text;
+pub mod uki;
 
 use std::io::{self, Read, Write};
 
@@ -37,14 +40,19 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("compression", compression::check),
     ("disk", disk::check),
     ("documents", documents::check),
+    ("hash_tree", hash_tree::check),
     ("index", index::check),
     ("inflate", inflate::check),
     ("merge", merge::check),
     ("netrc", netrc::check),
+    ("qcow2", formats::qcow2),
     ("registries", registries::check),
     ("source", source::check),
     ("tar", tar::check),
     ("text", text::check),
+    ("uki", uki::check),
+    ("vhd", formats::vhd),
+    ("vhdx", formats::vhdx),
 ];
 
 /// A reader that gives its bytes in pieces of at most `step`: what comes over a pipe or a network.

@@ -13,6 +13,7 @@ use cvbake_cases::image::{Images, write_layout};
 use cvbake_unpack::unpack;
 
 use crate::documents::{SEPARATOR, replace};
+use crate::formats;
 
 mod disk;
 mod registry;
@@ -36,6 +37,13 @@ pub fn seeds(fixtures: &Path) -> Vec<Seed> {
     let mut seeds: Vec<Seed> = texts
         .map(|&(target, name, text)| Seed { target, name: name.to_owned(), bytes: text.as_bytes().to_owned() })
         .collect();
+    let of_formats = formats::seeds().into_iter();
+    seeds.extend(of_formats.map(|(target, name, bytes)| Seed { target, name: name.to_owned(), bytes }));
+    for blocks in [1, 2, 3] {
+        let bytes = crate::hash_tree::seed(blocks);
+        seeds.push(Seed { target: "hash_tree", name: format!("{blocks}-blocks"), bytes });
+    }
+    seeds.push(Seed { target: "uki", name: "small".to_owned(), bytes: crate::uki::seed() });
     let mut files: Vec<PathBuf> =
         fs::read_dir(fixtures).expect("fixtures").map(|entry| entry.expect("a file").path()).collect();
     files.sort();

@@ -113,4 +113,7 @@ macro_rules! targets {
     };
 }
 
-targets! { archives auth_file challenge compression disk documents index inflate merge netrc registries source tar text }
+targets! {
+    archives auth_file challenge compression disk documents hash_tree index inflate merge netrc qcow2 registries source tar
+    text uki vhd vhdx
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use cvbake_verify::{Digest, Image, Want};
 
+use crate::boot::{Boot, Prepared};
 use crate::demands::Demands;
 use crate::format::Format;
 use crate::layers::{KeepPacks, Layers};
@@ -26,6 +27,8 @@ pub struct Job {
     pub filesystem: Filesystem,
     /// What it is stored as.
     pub format: Format,
+    /// How it is booted, if it is to be.
+    pub boot: Option<Boot>,
     /// Where its hash tree goes, if it is to have one.
     pub verity: Option<Verity>,
     /// What the place demands that it is for, if that is known.
@@ -84,6 +87,7 @@ impl Job {
             want: Want::host(),
             filesystem: Filesystem::default(),
             format: Format::default(),
+            boot: None,
             verity: None,
             demands: None,
             epoch: 0,
@@ -97,7 +101,7 @@ impl Job {
 
     /// What it makes of content. What is not named here decides where that is had from and kept,
     /// and not what becomes of it.
-    pub(super) fn recipe(&self, content: Digest) -> Recipe<'_> {
+    pub(crate) fn recipe<'j>(&'j self, content: Digest, boot: Option<&'j Prepared>) -> Recipe<'j> {
         let Job {
             filesystem,
             format,
@@ -112,18 +116,33 @@ impl Job {
             keep_packs: _,
             reuse: _,
             jobs: _,
+            boot: _,
         } = self;
-        Recipe { content, filesystem, format: *format, verity: *verity, demands: demands.as_ref(), epoch: *epoch }
+        Recipe {
+            content,
+            made: None,
+            filesystem,
+            format: *format,
+            boot,
+            verity: *verity,
+            demands: demands.as_ref(),
+            epoch: *epoch,
+        }
+    }
+
+    /// Where in the file the root filesystem begins, if it is stored in one piece.
+    pub(super) fn base(&self) -> Option<u64> {
+        let offset = self.boot.as_ref().map_or(0, |boot| boot.root_offset(self.format));
+        self.format.base().map(|base| base + offset)
     }
 
     pub(super) fn engine(&self) -> &Engine {
-        let Filesystem::Ext4(ext4) = &self.filesystem;
-        &ext4.engine
+        self.filesystem.engine()
     }
 }
 
 /// The digest that names an image; that of an image of nothing but a layer is known when the layer
 /// was read.
-pub(super) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
+pub(crate) fn named_by(image: &Image, layers: &Layers<'_>) -> Digest {
     image.identity().digest().unwrap_or_else(|| layers.chain_id())
 }

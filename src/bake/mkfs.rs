@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::event::Stage;
 use crate::format::Format;
 use crate::layers::Layers;
-use crate::recipe::Recipe;
+use crate::recipe::{Ext4, Recipe};
 use crate::reuse::PlacedContent;
 use crate::workplace::Workplace;
 
@@ -27,20 +27,21 @@ impl Writing<'_> {
         &self,
         layers: &Layers<'_>,
         place: &Workplace,
-        programs: &mkfs::Programs,
+        (ext4, programs): (&Ext4, &mkfs::Programs),
         clock: &mut Clock<'_>,
     ) -> Result<Written, Error> {
-        let &Writing { recipe, tree, options, draft, .. } = self;
+        let &Writing { recipe, tree, draft, .. } = self;
+        let options = recipe.ext4_options(ext4, layers.base_pack());
         draft.check_room(content_bytes(tree))?;
         clock.next(Stage::Write);
         let scratch = place.subdirectory("mkfs")?;
         let packs = layers.packs()?;
-        let write = |disk| mkfs::write(tree, &packs, options, programs, &scratch, disk);
+        let write = |disk| mkfs::write(tree, &packs, &options, programs, &scratch, disk);
         if self.window.is_some_and(|window| window.base() == 0) {
             let made = write(mkfs::Disk { file: draft.file(), path: draft.path() });
             let numbers = made.map_err(|error| layers.blame(error))?;
             // What is around a filesystem that begins where the file does is behind it.
-            let protection = recipe.protection(numbers.len_bytes)?;
+            let protection = recipe.protection(numbers.blocks)?;
             let recipe = named_by(recipe, draft.file(), draft.path(), numbers.len_bytes)?;
             let container = recipe.container(numbers.len_bytes, protection.as_ref(), std::iter::empty())?;
             let disk = container.begin(draft)?;
@@ -55,7 +56,7 @@ impl Writing<'_> {
         let raw = raw.map_err(|source| Error::scratch(&path, source))?;
         let made = write(mkfs::Disk { file: &raw, path: &path }).map_err(|error| layers.blame(error))?;
         let written: Vec<Range<u64>> = content(&raw, made.len_bytes).collect();
-        let protection = recipe.protection(made.len_bytes)?;
+        let protection = recipe.protection(made.blocks)?;
         let recipe = named_by(recipe, &raw, &path, made.len_bytes)?;
         let container = recipe.container(made.len_bytes, protection.as_ref(), written.iter().cloned())?;
         let disk = container.begin(draft)?;
@@ -92,6 +93,6 @@ fn named_by<'r>(recipe: &Recipe<'r>, filesystem: &File, path: &Path, len_bytes: 
             hasher.update(bytes);
         }
     }
-    recipe.content = hasher.finish();
+    recipe.made = Some(hasher.finish());
     Ok(recipe)
 }

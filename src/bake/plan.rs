@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cvbake_ext4::Layout;
 use cvbake_tree::{Inode, Kind, Tree};
 use cvbake_verify::{Config, Digest, Image};
 use cvbake_verity::RootHash;
 
 use super::job::named_by;
+use super::layout::Layout;
 use crate::error::Error;
 use crate::event::{Event, Observer, Stage};
 use crate::layers::Layers;
@@ -55,6 +55,7 @@ pub(super) fn plan_of(image: &Image, layers: &Layers<'_>, tree: &Tree, recipe: &
         inodes: numbers.inodes,
         free_inodes: numbers.free_inodes,
         uuid: recipe.uuid(),
+        boot: None,
         hash_tree: numbers.hash_tree,
     }
 }
@@ -82,13 +83,14 @@ pub(super) struct Numbers {
 impl Numbers {
     pub(super) fn planned(layout: &Layout) -> Numbers {
         let block = u64::from(cvbake_tree::BLOCK_SIZE);
+        let (inodes, free_inodes) = layout.inodes();
         Numbers {
             disk_bytes: layout.len_bytes(),
             hash_tree: None,
             used_bytes: layout.used_bytes(),
             content_bytes: layout.placements().iter().map(|place| place.blocks * block).sum(),
-            inodes: layout.inode_count(),
-            free_inodes: layout.free_inodes(),
+            inodes,
+            free_inodes,
         }
     }
 

@@ -3,18 +3,18 @@
 //! * A **placing** writer plans first. It says which block of which pack goes where, and writes
 //!   only what is not content; whoever has the content puts it there, by whatever way is fastest:
 //!   several layers at once, shared with a pack, copied from an earlier disk, or unpacked to its
-//!   place before there was a plan. Our own ext4 is one.
+//!   place before there was a plan. Our own ext4 is one, and EROFS.
 //! * A **reading** writer is given the tree and the packs, reads what it needs, and says afterwards
 //!   what it has made. It can be anybody's: e2fsprogs is one, and so is a tar.
 
 use std::num::NonZeroUsize;
 
 use cvbake_disk::{Draft, Filling, Window};
-use cvbake_ext4::{Layout, Options};
 use cvbake_tree::Tree;
 use cvbake_verity::RootHash;
 
 use super::job::Output;
+use super::layout::Layout;
 use super::plan::{Numbers, content_bytes};
 use crate::clock::Clock;
 use crate::control::Control;
@@ -31,7 +31,6 @@ pub(super) struct Writing<'a> {
     pub(super) recipe: &'a Recipe<'a>,
     pub(super) output: &'a Output,
     pub(super) tree: &'a Tree,
-    pub(super) options: &'a Options,
     pub(super) draft: &'a Draft,
     /// The file for the hash tree, if it goes into another one.
     pub(super) beside: Option<&'a Draft>,
@@ -52,22 +51,22 @@ pub(super) struct Written {
 }
 
 impl Writing<'_> {
-    /// By our own writer of ext4.
+    /// By a writer of our own.
     pub(super) fn place(
         &self,
         layers: &mut Layers<'_>,
         reuse: Option<&Reuse<'_>>,
         clock: &mut Clock<'_>,
     ) -> Result<Written, Error> {
-        let &Writing { recipe, output, tree, options, draft, window, on, .. } = self;
-        let layout = Layout::plan(tree, options).map_err(|error| layers.blame(error))?;
-        let protection = recipe.protection(layout.len_bytes())?;
+        let &Writing { recipe, output, tree, draft, window, on, .. } = self;
+        let layout = Layout::plan(recipe, tree, layers.base_pack()).map_err(|error| layers.blame(error))?;
+        let protection = recipe.protection(layout.block_count())?;
         let container = recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
         let numbers = Numbers::planned(&layout).on_disk(recipe, protection.as_ref())?;
         numbers.announce(on);
         draft.check_room(content_bytes(tree) + protection.as_ref().map_or(0, Protection::area_bytes))?;
         clock.next(Stage::Write);
-        layers.relocate_base_pack(&layout, window)?;
+        layers.relocate_base_pack(layout.base_pack(), window)?;
         if let Some(reuse) = reuse {
             layers.look_on_disks(Disks::new(reuse), layout.placements())?;
         }

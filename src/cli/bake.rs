@@ -1,26 +1,28 @@
 //! `cvbake bake`: one image becomes one disk.
 
-mod format;
+mod archive;
+mod boot;
+mod filesystem;
+pub(super) mod format;
 pub(super) mod help;
-mod output;
+pub(super) mod output;
 pub(super) mod target;
+mod verity;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ValueEnum, ValueHint};
 use cvbake::control::Control;
 use cvbake::event::{Event, Observer};
-use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
-use cvbake::{Engine, Ext4, Filesystem, ImageSource, Job, KeepPacks, Output, Verity};
+use cvbake::{Filesystem, ImageSource, Job, KeepPacks, Output};
 
-use super::report::Report;
+use super::report::{DiskKind, Report};
 use super::work::{self, Telling, allowed_jobs, nothing_written, want, watch};
 use super::{environment, registry, source, store, values};
 use crate::failure::Failure;
@@ -28,9 +30,10 @@ use crate::ui::{Mode, Ui};
 
 /// Bake an image into a disk
 ///
-/// The disk is a file with a single ext4 filesystem and no partition table, raw or in another
-/// format. It keeps everything in the image: owners, modes, times to the nanosecond, devices, hard
-/// links, extended attributes, capabilities and access control lists.
+/// The disk is a file with a single filesystem, ext4 or EROFS, and, without --boot uefi, no
+/// partition table, raw or in another format. It keeps everything in the image: owners, modes,
+/// times to the nanosecond, devices, hard links, extended attributes, capabilities and access
+/// control lists.
 /// This takes no root, no mount and no daemon. The same image and options give the same bytes, on
 /// any machine and at any time.
 ///
@@ -45,6 +48,10 @@ pub(super) struct Args {
     source: OsString,
 
     /// Write the disk to this file
+    ///
+    /// A name that ends in .tar, .tar.gz, .tgz or .tar.zst is written as an archive of the merged
+    /// files instead, as cvbake image export does it; --json prints the object of that command
+    /// then.
     #[arg(short, long, value_name = "DISK", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
 
@@ -59,38 +66,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
 
-    /// Set the size of the disk: auto, min, +512M, 20G
-    #[arg(long, default_value = "auto", value_parser = values::size, help_heading = FILESYSTEM, long_help = help::size())]
-    size: Size,
-
-    /// Set the number of inodes: auto, a number, or 1/16K
-    #[arg(long, default_value = "auto", value_parser = values::inodes, help_heading = FILESYSTEM, long_help = help::inodes())]
-    inodes: Inodes,
-
-    /// Set the filesystem label, at most 16 bytes
-    #[arg(long, default_value = "", hide_default_value = true, help_heading = FILESYSTEM)]
-    #[arg(value_parser = OsStringValueParser::new().try_map(values::label))]
-    label: std::vec::Vec<u8>,
-
-    /// Set the filesystem UUID [default: derived from the image]
-    #[arg(long, value_parser = values::uuid, help_heading = FILESYSTEM)]
-    uuid: Option<[u8; 16]>,
-
-    /// Set the seed of the directory hashes, a UUID [default: derived from the image]
-    #[arg(long, value_name = "UUID", value_parser = values::uuid, help_heading = FILESYSTEM)]
-    hash_seed: Option<[u8; 16]>,
-
-    /// Create a journal (the default)
-    #[arg(long, overrides_with = "no_journal", help_heading = FILESYSTEM)]
-    journal: bool,
-
-    /// Create no journal
-    #[arg(long, overrides_with = "journal", help_heading = FILESYSTEM)]
-    no_journal: bool,
-
-    /// Choose the engine that writes the filesystem
-    #[arg(long, value_enum, default_value_t, help_heading = FILESYSTEM)]
-    engine: EngineName,
+    #[command(flatten)]
+    filesystem: filesystem::FilesystemArgs,
 
     /// Keep images and layers in this directory
     /// [default: $XDG_DATA_HOME/cvbake; for root /var/lib/cvbake]
@@ -148,6 +125,9 @@ pub(super) struct Args {
     target: Option<target::Target>,
 
     #[command(flatten)]
+    boot: boot::BootArgs,
+
+    #[command(flatten)]
     format: format::FormatArgs,
 
     /// Add a hash tree, by which dm-verity checks all that is read: append (the default), beside
@@ -156,8 +136,8 @@ pub(super) struct Args {
     /// DISK.verity. The root hash is printed. Nobody can write to such a disk, so without other
     /// options it is as small as possible and has no journal.
     #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "append")]
-    #[arg(hide_possible_values = true, help_heading = FILESYSTEM)]
-    verity: Option<VerityName>,
+    #[arg(hide_possible_values = true, help_heading = "Filesystem")]
+    verity: Option<verity::Name>,
 
     #[command(flatten)]
     registry: registry::Args,
@@ -185,7 +165,6 @@ pub(super) struct Args {
     telling: Telling,
 }
 
-const FILESYSTEM: &str = "Filesystem";
 const WORK: &str = "Cache and threads";
 
 /// When to use a disk again.
@@ -206,25 +185,6 @@ enum SyncDisk {
     Always,
     /// Return before the data is on stable storage
     Never,
-}
-
-/// Where a hash tree goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum VerityName {
-    /// Behind the filesystem
-    Append,
-    /// Into another file
-    Beside,
-}
-
-/// What writes the filesystem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum EngineName {
-    /// Use cvbake itself
-    #[default]
-    Native,
-    /// Use the programs of e2fsprogs, which are much slower
-    Mkfs,
 }
 
 /// Whether to keep content.
@@ -250,18 +210,30 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
 
 fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let output = args.output.as_deref().map(output::check).transpose()?;
-    if let Some(output) = output.filter(|output| output::is_file_of(&source, output)) {
+    let beside = output.zip(args.verity).and_then(|(output, verity)| verity.place().path(output));
+    let mut outputs = output.map(Path::to_owned).into_iter().chain(beside);
+    if let Some(output) = outputs.find(|output| output::is_file_of(&source, output)) {
         return Err(Failure::Usage {
             problem: format!("{} is the source: the disk would replace it", output.display()),
             hint: Some("write the disk to another file".to_owned()),
         });
     }
+    if let Some(path) = output.filter(|path| archive::is_archive(path)) {
+        return archive::write(source, path, args, ui);
+    }
     let mut job = args.job(source, &|event| ui.on(&event))?;
+    job.filesystem = args.filesystem.filesystem(output, args.verity.is_some())?;
+    args.refuse_for_erofs(&job.filesystem)?;
+    job.boot = args.boot.boot(&job.source)?;
+    args.boot.check(args.verity.is_some(), args.target)?;
     job.format = args.format.format(output, args.target)?;
     if let Some(target) = args.target {
-        target.check_disk(args.size, args.verity.is_some())?;
+        target.check_filesystem(&job.filesystem)?;
+        target.check_disk(args.filesystem.size, args.verity.is_some())?;
         job.demands = Some(target.demands());
-        target.lacking().for_each(|lacking| ui.on(&Event::Warning(format!("the disk has {lacking}"))));
+        if let Some(reason) = target.bootable().filter(|_| !args.boot.is_uefi()) {
+            ui.on(&Event::Warning(format!("the disk will not boot: {reason}")));
+        }
     }
     let outcome = output.filter(|_| !args.dry_run).map(nothing_written);
     let report = args.bake(&job, output, watch(ui, outcome), &|event| ui.on(&event))?;
@@ -270,15 +242,28 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
 }
 
 impl Args {
+    /// Refuses what needs ext4.
+    fn refuse_for_erofs(&self, filesystem: &Filesystem) -> Result<(), Failure> {
+        let Filesystem::Erofs(_) = filesystem else { return Ok(()) };
+        let (option, hint) = match (self.verify, self.boot.is_asked()) {
+            (true, _) => {
+                ("--verify", "leave it out: cvbake does not read EROFS; `fsck.erofs --extract` reads all of a disk")
+            }
+            (_, true) => ("--boot", "leave it out: the initramfs mounts ext4; --fs ext4 is what it boots"),
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage {
+            problem: format!("{option} is for ext4, and this disk is erofs"),
+            hint: Some(hint.to_owned()),
+        })
+    }
+
     pub(super) fn mode(&self) -> Mode {
         self.telling.mode()
     }
 
     fn bake(&self, job: &Job, output: Option<&Path>, control: &Control, on: Observer<'_>) -> Result<Report, Failure> {
-        let engine = match self.engine {
-            EngineName::Native => "native",
-            EngineName::Mkfs => "mkfs",
-        };
+        let kind = DiskKind::of(job, self.target, self.filesystem.engine_word());
         let sync = self.sync == SyncDisk::Always;
         let output = output.map(|path| {
             let mut output = Output::new(path);
@@ -289,7 +274,7 @@ impl Args {
         match output {
             Some(output) if !self.dry_run => {
                 let baked = cvbake::bake(job, &output, control, on)?;
-                let mut report = Report::baked(&baked, job.format, self.target, engine);
+                let mut report = Report::baked(&baked, kind);
                 if let (Some(store), Some(bytes)) = (&job.store, self.max_store_size) {
                     let layers = baked.plan.layers.iter().flat_map(|layer| [layer.digest, Some(layer.diff_id)]);
                     let used = layers.chain([Some(baked.plan.image)]).flatten();
@@ -301,7 +286,7 @@ impl Args {
             output => {
                 let path = output.as_ref().map(|output| output.path.display().to_string());
                 let plan = cvbake::plan(job, output.as_ref(), control, on)?;
-                Ok(Report::planned(&plan, path, job.format, self.target, engine))
+                Ok(Report::planned(&plan, path, kind))
             }
         }
     }
@@ -310,21 +295,7 @@ impl Args {
         let mut job = Job::new(source);
         job.registry = self.registry.options(Pull::Missing)?;
         job.want = want(self.platform.as_ref());
-        job.filesystem = Filesystem::Ext4(Ext4 {
-            engine: self.engine()?,
-            // A disk that nobody writes to needs no room, nor what keeps writing safe.
-            size: if self.verity.is_some() && self.size == Size::Auto { Size::Min } else { self.size },
-            inodes: self.inodes,
-            label: self.label.clone(),
-            uuid: self.uuid,
-            hash_seed: self.hash_seed,
-            // A file or a variable may have set the one, and an argument the other.
-            journal: self.journal || !(self.no_journal || self.verity.is_some()),
-        });
-        job.verity = self.verity.map(|name| match name {
-            VerityName::Append => Verity::Append,
-            VerityName::Beside => Verity::Beside,
-        });
+        job.verity = self.verity.map(verity::Name::place);
         job.epoch = environment::epoch()?;
         job.store = self.store(on)?;
         let is_named = !matches!(job.source, ImageSource::At(ref source) if !matches!(source, Source::Registry(_)));
@@ -376,17 +347,10 @@ impl Args {
         on(Event::Warning(format!("layers are not cached for other bakes: {problem}")));
         Ok(None)
     }
-
-    fn engine(&self) -> Result<Engine, Failure> {
-        Ok(match self.engine {
-            EngineName::Native => Engine::Native,
-            EngineName::Mkfs => Engine::Mkfs(mkfs::Programs::find(&environment::search_path())?),
-        })
-    }
 }
 
 /// Whether a store can't be there for this user.
-fn is_no_place(error: &StoreError) -> bool {
+pub(super) fn is_no_place(error: &StoreError) -> bool {
     use std::io::ErrorKind as Io;
     match error {
         StoreError::Foreign { .. } => true,

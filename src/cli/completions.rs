@@ -113,15 +113,19 @@ fn store(words: &[OsString]) -> Option<PathBuf> {
 
 /// The arguments that are images or places for them: the subcommand, the argument, and what it may
 /// be.
-const VALUES: [(&[&str], &str, Kind); 15] = [
+const VALUES: [(&[&str], &str, Kind); 19] = [
     (&["pull-and-build"], "source", Kind::Name),
     (&["bake"], "source", Kind::Source),
+    (&["tree"], "source", Kind::Source),
+    (&["explain"], "source", Kind::Source),
+    (&["inspect"], "disk", Kind::Source),
     (&["pull"], "reference", Kind::Name),
     (&["push"], "source", Kind::Source),
     (&["push"], "target", Kind::Name),
     (&["image", "ls"], "pattern", Kind::Name),
     (&["image", "inspect"], "names", Kind::Source),
     (&["image", "history"], "name", Kind::Source),
+    (&["image", "df"], "source", Kind::Source),
     (&["image", "tag"], "name", Kind::Name),
     (&["image", "tag"], "new", Kind::Name),
     (&["image", "rm"], "names", Kind::Name),

@@ -195,6 +195,20 @@ pub(super) fn colours() -> bool {
     draws() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Whether what is drawn on standard output is to be coloured.
+pub(super) fn colours_output() -> bool {
+    let is_terminal =
+        is_read_by_a_person() && env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// How many columns the terminal on standard output has, or else 80.
+pub(super) fn width() -> usize {
+    const USUAL: usize = 80;
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0).unwrap_or(USUAL)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! `cvbake image`: managing the images of the store, one file per subcommand.
 
-mod export;
+mod df;
+pub(super) mod export;
 mod history;
 mod import;
 mod inspect;
@@ -10,9 +11,7 @@ mod tag;
 
 use std::sync::Arc;
 
-use cvbake::verify::Digest;
-
-use super::environment;
+use super::{ask, environment};
 use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
 
@@ -33,6 +32,7 @@ enum Command {
     Ls(ls::Args),
     Inspect(inspect::Args),
     History(history::Args),
+    Df(Box<df::Args>),
     Tag(tag::Args),
     Rm(rm::Args),
     Import(Box<import::Args>),
@@ -44,6 +44,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         Command::Ls(args) => ls::run(args, ui),
         Command::Inspect(args) => inspect::run(args, ui),
         Command::History(args) => history::run(args, ui),
+        Command::Df(args) => df::run(args, ui),
         Command::Tag(args) => tag::run(args, ui),
         Command::Rm(args) => rm::run(args, ui),
         Command::Import(args) => import::run(args, ui),
@@ -56,6 +57,7 @@ impl Args {
         match &self.command {
             Command::Export(args) => args.telling.mode(),
             Command::Import(args) => args.telling.mode(),
+            Command::Df(_) => ask::mode(),
             _ => Mode::None { colours: environment::colours() },
         }
     }
@@ -89,12 +91,6 @@ fn table(rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// The first digits of a digest, as many as nobody has two of.
-fn short(digest: &Digest) -> String {
-    const SHOWN: usize = 12;
-    digest.hex().chars().take(SHOWN).collect()
 }
 
 #[cfg(test)]

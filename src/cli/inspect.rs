@@ -1,4 +1,11 @@
-//! `cvbake inspect`: what a disk is.
+//! `cvbake inspect`: what a disk is, or pictures of one before it is baked.
+//!
+//! A picture is of an image, which is planned for it. (That of a disk that is there would be a
+//! [`map::Map`] as well.)
+
+mod map;
+mod page;
+mod picture;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -13,27 +20,47 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::disk::place::DiskPath;
-use super::values::uuid_text;
-use super::{output, work};
+use super::values::{hex, uuid_text};
+use super::{ask, environment, output, work};
 use crate::failure::Failure;
-use crate::ui::Ui;
+use crate::ui::{Mode, Ui};
 
-/// Show what a disk is: its partitions, and the filesystem on it
+/// Show what a disk is, or draw the disk that an image would make
+///
+/// Of a disk, its partitions and the filesystem on it are shown. With --map or --html, the argument
+/// is an image: it is unpacked as far as the attributes of its files, the filesystem is planned as
+/// cvbake bake plans it, and nothing but the page is written.
 ///
 /// cvbake writes nothing about the image to the disk, so that equal files give equal disks,
 /// whatever their image is called. The UUID of the filesystem is derived from the files:
 /// cvbake verify DISK --against SOURCE says whether a disk is the bake of an image. Images
-/// themselves are shown by cvbake image inspect.
+/// themselves are described by cvbake image inspect.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = USAGE, after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Disk to show; DISK:2 shows the filesystem of partition 2
-    #[arg(value_name = "DISK")]
+    /// Disk to show; DISK:2 shows the filesystem of partition 2. Or, with --map or --html, the
+    /// image to draw: any source that cvbake bake accepts
+    #[arg(value_name = "DISK|SOURCE")]
     disk: OsString,
 
     /// Print the result as one JSON object
-    #[arg(long, help_heading = work::OUTPUT)]
+    #[arg(long, conflicts_with_all = ["map", "html"], help_heading = work::OUTPUT)]
     json: bool,
+
+    #[command(flatten, next_help_heading = "Pictures of an image")]
+    picture: picture::Args,
+
+    #[command(flatten, next_help_heading = "Pictures of an image")]
+    ask: ask::Args,
 }
+
+const USAGE: &str = "cvbake inspect [OPTIONS] <DISK>
+       cvbake inspect <--map|--html <FILE>> [OPTIONS] <SOURCE>";
+
+const EXAMPLES: &str = "Examples:
+  cvbake inspect debian.qcow2
+  cvbake inspect alpine:3.20 --map
+  cvbake inspect oci:debian --html debian.html";
 
 /// The JSON object.
 #[derive(Debug, Serialize)]
@@ -43,6 +70,17 @@ struct Report {
     bytes: u64,
     partitions: Vec<Partition>,
     filesystem: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash_tree: Option<HashTree>,
+}
+
+/// A hash tree behind the filesystem, as it says.
+#[derive(Debug, Serialize)]
+struct HashTree {
+    offset: u64,
+    bytes: u64,
+    uuid: String,
+    root_hash: Option<String>,
 }
 
 /// A file of the chain.
@@ -87,7 +125,18 @@ struct Shown {
     has_errors: bool,
 }
 
-pub(super) fn run(args: &Args, _ui: &Arc<Ui>) -> Result<(), Failure> {
+impl Args {
+    /// A bar while layers arrive for a picture; a disk is here.
+    pub(super) fn mode(&self) -> Mode {
+        if self.picture.is_asked() { ask::mode() } else { Mode::None { colours: environment::colours() } }
+    }
+}
+
+pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
+    if args.picture.is_asked() {
+        picture::check_source(&args.disk)?;
+        return args.picture.draw_source(args.ask.job(&args.disk)?, ui);
+    }
     let place = DiskPath::whole(&args.disk)?;
     let disk = Disk::open(&place.disk)?;
     // A disk of partitions without a filesystem of ours is one all the same, if none was asked for.
@@ -99,12 +148,19 @@ pub(super) fn run(args: &Args, _ui: &Arc<Ui>) -> Result<(), Failure> {
         true => Some(disk.filesystem(number)?),
         false => None,
     };
+    let tree = filesystem.as_ref().and_then(|filesystem| disk.hash_tree(number, filesystem));
     let report = Report {
         path: place.disk.display().to_string(),
         chain: disk.chain().iter().map(link).collect(),
         bytes: disk.len_bytes(),
         partitions: (1..).zip(disk.partitions()).map(|(number, placed)| partition(&disk, number, placed)).collect(),
         filesystem: filesystem.map(|filesystem| shown(number, filesystem.info())),
+        hash_tree: tree.map(|(offset, found)| HashTree {
+            offset,
+            bytes: found.bytes,
+            uuid: uuid_text(found.uuid),
+            root_hash: found.root_hash.as_ref().map(hex),
+        }),
     };
     match args.json {
         true => output::json(&format!("{}\n", serde_json::to_string(&report).expect("texts and numbers"))),
@@ -190,6 +246,10 @@ fn text(report: &Report) -> String {
     }
     if shown.has_errors {
         put("  state", "Linux has found errors".to_owned());
+    }
+    if let Some(HashTree { offset, bytes, root_hash, .. }) = &report.hash_tree {
+        put("hash tree", format!("dm-verity, {} at offset {offset}, not checked", BinaryBytes(*bytes)));
+        root_hash.iter().for_each(|hash| put("  root hash", hash.clone()));
     }
     text
 }

@@ -29,6 +29,19 @@ pub(super) fn document(document: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// A long result, as it is made. Texts from outside are escaped by whoever writes them.
+pub(super) fn stream(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            // What is left in it has nowhere to go, either.
+            let _unread = out.into_parts();
+            Ok(())
+        }
+        other => other.map_err(|source| Error::Tell { source }.into()),
+    }
+}
+
 /// What we have made ourselves.
 pub(super) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();

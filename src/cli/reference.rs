@@ -185,7 +185,7 @@ fn options_in_documents_exist() {
         let prose = text.split("```").step_by(2).collect::<String>();
         for code in prose.split('`').skip(1).step_by(2).filter(|code| !others.iter().any(|other| code.contains(other)))
         {
-            let options = code.split([' ', '=', '|', '[', '\\']).filter_map(|word| word.strip_prefix("--"));
+            let options = code.split([' ', '\n', '=', '|', '[', '\\']).filter_map(|word| word.strip_prefix("--"));
             for option in options.filter(|option| !option.is_empty()) {
                 assert!(known.iter().any(|name| name == option), "{path}: --{option} in `{code}` is no option");
             }

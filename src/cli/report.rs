@@ -1,18 +1,20 @@
 //! The result: a JSON object, or a few lines for people.
 
+mod boot;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use cvbake::disk::Subformat;
 use cvbake::event::Found;
 use cvbake::text::line;
-use cvbake::{Baked, Format, HashTree, LayerReport, Plan, Verity};
+use cvbake::{Baked, Format, HashTree, Job, LayerReport, Plan, Verity};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::bake::target::{Target, Told};
 use super::store::Pruned;
-use super::values::uuid_text;
+use super::values::{hex, uuid_text};
 use crate::ui::rounded_up;
 
 /// What is told of a bake, in the form of the JSON object.
@@ -38,6 +40,8 @@ pub(super) struct Report {
     pub(super) pruned: Option<Pruned>,
     times_ms: serde_json::Map<String, serde_json::Value>,
     engine: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot: Option<boot::Boot>,
     dry_run: bool,
 }
 
@@ -81,15 +85,25 @@ struct Layer {
     cached: &'static str,
 }
 
+/// What a disk is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DiskKind {
+    filesystem: &'static str,
+    format: Format,
+    target: Option<Target>,
+    engine: &'static str,
+}
+
+impl DiskKind {
+    pub(super) fn of(job: &Job, target: Option<Target>, engine: &'static str) -> DiskKind {
+        DiskKind { filesystem: job.filesystem.name(), format: job.format, target, engine }
+    }
+}
+
 impl Report {
     /// What would be baked.
-    pub(super) fn planned(
-        plan: &Plan,
-        path: Option<String>,
-        format: Format,
-        target: Option<Target>,
-        engine: &'static str,
-    ) -> Report {
+    pub(super) fn planned(plan: &Plan, path: Option<String>, kind: DiskKind) -> Report {
+        let DiskKind { filesystem, format, target, engine } = kind;
         let (file_format, subformat) = words(format);
         Report {
             image: plan.image.to_string(),
@@ -98,7 +112,7 @@ impl Report {
             platform: plan.platform.clone(),
             disk: Disk {
                 path,
-                format: "ext4",
+                format: filesystem,
                 file_format,
                 subformat,
                 bytes: plan.disk_bytes,
@@ -118,21 +132,21 @@ impl Report {
             pruned: None,
             times_ms: serde_json::Map::new(),
             engine,
+            boot: plan.boot.as_ref().map(boot::Boot::new),
             dry_run: true,
         }
     }
 
     /// What was baked.
-    pub(super) fn baked(baked: &Baked, format: Format, target: Option<Target>, engine: &'static str) -> Report {
-        let mut report = Report::planned(&baked.plan, Some(baked.path.display().to_string()), format, target, engine);
+    pub(super) fn baked(baked: &Baked, kind: DiskKind) -> Report {
+        let mut report = Report::planned(&baked.plan, Some(baked.path.display().to_string()), kind);
         report.disk.allocated_bytes = Some(baked.allocated_bytes);
         report.disk.sha256 = baked.digest.map(|digest| digest.hex());
         report.reused = baked.reused.as_ref().map(|path| path.display().to_string());
         report.unchanged = baked.unchanged;
         if let Some(tree) = &mut report.verity {
             tree.path = baked.hashes.as_ref().map(|path| path.display().to_string());
-            tree.root_hash =
-                baked.root_hash.as_ref().map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect());
+            tree.root_hash = baked.root_hash.as_ref().map(hex);
         }
         report.times_ms =
             baked.times.iter().map(|(stage, time)| (stage.name().to_owned(), milliseconds(*time))).collect();
@@ -172,11 +186,13 @@ impl Report {
             (file_format, Some(subformat)) => format!(" in a {subformat} {file_format}"),
             (file_format, None) => format!(" in a {file_format}"),
         };
-        put("disk", &format!("{bytes} {format}{file}, {used} used; {all} inodes, {free} free"));
+        let free = if format == "ext4" { format!(", {free} free") } else { String::new() };
+        put("disk", &format!("{bytes} {format}{file}, {used} used; {all} inodes{free}"));
         if let Some(reused) = self.reused.as_ref().filter(|_| !self.unchanged) {
             put("copied", &format!("from {reused}"));
         }
         put("uuid", &self.disk.uuid);
+        self.boot.iter().for_each(|boot| boot.text(&mut put));
         if let Some(sha256) = &self.disk.sha256 {
             put("sha256", sha256);
         }
@@ -302,6 +318,7 @@ mod tests {
             pruned: None,
             times_ms: [("unpack".to_owned(), milliseconds(Duration::from_micros(1500)))].into_iter().collect(),
             engine: "native",
+            boot: None,
             dry_run,
         }
     }
@@ -348,6 +365,10 @@ Baked oci:d:t → disk.ext4
         let mut stored = report(false);
         (stored.disk.file_format, stored.disk.subformat) = words(Format::Vhd(Subformat::Fixed));
         assert!(stored.text().contains("disk    1.00 MiB ext4 in a fixed vhd, 512.00 KiB used;"), "{}", stored.text());
+        let mut read_only = report(false);
+        (read_only.disk.format, read_only.disk.free_inodes) = ("erofs", 0);
+        let expected = "disk    1.00 MiB erofs, 512.00 KiB used; 1,024 inodes\n";
+        assert!(read_only.text().contains(expected), "{}", read_only.text());
         assert!(report(true).text().starts_with("Would bake oci:d:t → disk.ext4\n"));
         for (config, row) in [(Some("sha256:i"), "\n  config  sha256:i ("), (None, "\n  layer   sha256:i (")] {
             let text = Report { config: config.map(str::to_owned), ..report(false) }.text();

@@ -5,6 +5,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
+use cvbake::disks::NewSize;
 use cvbake::ext4::{Inodes, Size};
 
 /// How large the disk becomes: `auto`, `min`, `+512M`, `20G`.
@@ -18,6 +19,15 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
     .map_err(|problem| {
         format!("{problem}, expected auto, min, a size such as 20G, or +512M for that much more than min")
     })
+}
+
+/// How large a disk is to be: `20G`, or `+5G` for so much more than it is.
+pub(super) fn new_size(text: &str) -> Result<NewSize, String> {
+    let size = match text.strip_prefix('+') {
+        Some(extra) => bytes(extra).map(NewSize::Extra),
+        None => bytes(text).map(NewSize::Exact),
+    };
+    size.map_err(|problem| format!("{problem}, expected a size such as 20G, or +5G for that much more"))
 }
 
 /// How many inodes the filesystem has: `auto`, `100000`, `1/16K`.
@@ -46,6 +56,16 @@ pub(super) fn block_size(text: &str) -> Result<u32, String> {
     let size = bytes(text).map_err(expected)?;
     let size = u32::try_from(size).ok().filter(|size| size.is_power_of_two() && (1 << 20..=256 << 20).contains(size));
     size.ok_or_else(|| expected(format!("{text:?} is no size of a block")))
+}
+
+/// The size of a partition: `256M`.
+pub(super) fn partition_size(text: &str) -> Result<u64, String> {
+    /// FAT32 has no larger ones.
+    const MAX: u64 = 1 << 40;
+    match bytes(text) {
+        Ok(size) if (1..=MAX).contains(&size) => Ok(size),
+        _ => Err(format!("{text:?} is no size of a partition, expected one such as 256M")),
+    }
 }
 
 /// A path of Windows from the root, in its long form: `\\\\?\\C:\\disks\\parent.vhdx`.
@@ -83,6 +103,11 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
     let number: Option<u64> = number.parse().ok();
     let seconds = number.and_then(|number| number.checked_mul(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| format!("{text} is too long"))
+}
+
+/// Bytes as a result shows them.
+pub(super) fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A number of bytes with a unit: `K M G T` and `KiB MiB GiB TiB` are powers of 1024, `KB MB GB TB`
@@ -184,8 +209,7 @@ pub(super) fn uuid(text: &str) -> Result<[u8; 16], String> {
 
 /// A UUID in its usual form.
 pub(super) fn uuid_text(uuid: [u8; 16]) -> String {
-    let hex = format!("{:032x}", u128::from_be_bytes(uuid));
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    cvbake::text::uuid(uuid)
 }
 
 /// A filesystem's name, which need not be UTF-8.
@@ -249,6 +273,15 @@ mod tests {
             "٣",
         ] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn new_sizes() {
+        assert_eq!(new_size("20G"), Ok(NewSize::Exact(20 << 30)));
+        assert_eq!(new_size("+512"), Ok(NewSize::Extra(512)));
+        for text in ["", "+", "-1G", "min", "+-1", "1.5G"] {
+            assert!(new_size(text).is_err(), "{text}");
         }
     }
 

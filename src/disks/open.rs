@@ -274,6 +274,14 @@ fn parent_place(child: &ChainFile, place: &Place) -> Result<Place, Error> {
     found.map_err(|(path, source)| open_failed(&path, Some(&child.path), source))
 }
 
+/// The file that was named, and what it is: nothing of it was read but what says that.
+pub(super) fn first(path: &Path, options: &OpenOptions) -> Result<(FileFormat, File), Error> {
+    let failed = |source| open_failed(path, None, source);
+    let file = Place::named(path).and_then(|place| place.open()).map_err(failed)?;
+    let format = options.format.map_or_else(|| format_of_content(&file), Ok).map_err(failed)?;
+    Ok((format, file))
+}
+
 /// Opens a file and reads what it says of itself.
 fn read(place: &Place, format: Option<FileFormat>, child: Option<&Path>) -> Result<ChainFile, Error> {
     let failed = |source| open_failed(place.path(), child, source);
@@ -311,11 +319,16 @@ fn read_file(path: &Path, file: File, format: Option<FileFormat>, child: Option<
 }
 
 fn wrong_format(path: &Path, child: Option<&Path>, format: FileFormat, source: cvbake_disk::FormatError) -> Error {
-    Error::ReadFormat { path: path.to_owned(), child: child.map(Path::to_owned), format, source }
+    Error::ReadFormat { path: path.to_owned(), child: child.map(Path::to_owned), format, source: Box::new(source) }
 }
 
 fn read_format(one: &ChainFile, child: Option<&Path>, source: cvbake_disk::FormatError) -> Error {
-    Error::ReadFormat { path: one.path.clone(), child: child.map(Path::to_owned), format: one.info.format(), source }
+    Error::ReadFormat {
+        path: one.path.clone(),
+        child: child.map(Path::to_owned),
+        format: one.info.format(),
+        source: Box::new(source),
+    }
 }
 
 fn open_failed(path: &Path, child: Option<&Path>, source: io::Error) -> Error {

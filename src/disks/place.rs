@@ -40,7 +40,7 @@ impl Place {
         let above = self.path.parent().unwrap_or(Path::new(""));
         let path = names.iter().fold(above.to_owned(), |path, name| path.join(name));
         let find = || {
-            let name = names.pop().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+            let name = names.pop().ok_or_else(not_regular)?.to_owned();
             let mut dir = Arc::clone(&self.dir);
             for name in names {
                 dir = Arc::new(open_for_lookup_in(&dir, name)?);
@@ -60,7 +60,6 @@ impl Place {
 
     /// Opens the file for reading, if it is a regular one.
     pub(super) fn open(&self) -> io::Result<File> {
-        let not_regular = || io::Error::other("it is not a regular file");
         // Opening a device can set something off; a pipe that comes between must not keep us
         // waiting.
         let found = rustix::fs::statat(&self.dir, &self.name, AtFlags::empty())?;
@@ -71,6 +70,10 @@ impl Place {
         let file = File::from(rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty())?);
         if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
     }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::other("it is not a regular file")
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Unpack(error) => Some(error),
             Error::Read(error) => Some(peel(&error.0)),
             Error::Ext4(error) => Some(error),
+            Error::Erofs(error) => Some(error),
             #[cfg(feature = "mkfs")]
             Error::Mkfs(error) => Some(error),
             Error::Rootfs(error) => Some(error),
@@ -40,23 +41,36 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::Inside { problem, .. } => Some(problem),
             Error::Extract(error) => Some(error),
             Error::Compare { problem, .. } => Some(problem),
-            Error::ReadFormat { source, .. } => Some(source),
+            Error::ReadFormat { source, .. } => Some(&**source),
             Error::DiskContent(error) => Some(error),
             Error::Scratch { source, .. } | Error::Tell { source } | Error::OpenDisk { source, .. } => {
                 Some(peel(source))
             }
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
+            Error::Boot(error) => Some(error),
+            Error::Esp(error) => Some(error),
+            Error::Partitions(error) => Some(error),
             Error::Verity(error) => Some(error),
             Error::NotInRegistry
             | Error::NoTarget { .. }
             | Error::Lacks { .. }
             | Error::Chain { .. }
             | Error::WindowsName { .. }
+            | Error::StubMissing { .. }
+            | Error::KernelArchitecture { .. }
             | Error::ReplacesParent { .. }
+            | Error::ReplacesInput { .. }
+            | Error::Overlaps { .. }
+            | Error::Shrinks { .. }
+            | Error::CutsContent { .. }
+            | Error::TooLong { .. }
+            | Error::Loses { .. }
             | Error::NoSuchImage { .. }
             | Error::AmbiguousImage { .. }
             | Error::NoManifest { .. }
+            | Error::NoSuchPath { .. }
+            | Error::Loop { .. }
             | Error::Incomplete { .. }
             | Error::PlatformNotStored { .. }
             | Error::SeveralNames { .. }

@@ -144,6 +144,9 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
     if let Some(error) = cause.downcast_ref::<cvbake_ext4::Error>() {
         return Some(of_ext4(error));
     }
+    if let Some(error) = cause.downcast_ref::<cvbake_erofs::Error>() {
+        return Some(of_erofs(error));
+    }
     if let Some(error) = cause.downcast_ref::<cvbake_rootfs::Error>() {
         return match error {
             cvbake_rootfs::Error::Entry { .. } => Some(Kind::Image),
@@ -162,7 +165,14 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
-        Error::Lacks { .. } | Error::TooLarge(_) | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
+        Error::Partitions(_) | Error::Esp(cvbake_disk::fat::Error::NoRoom { .. }) => Some(Kind::Fit),
+        Error::Boot(cvbake_boot::Error::CommandLine { .. }) | Error::Esp(_) => Some(Kind::Usage),
+        Error::Boot(cvbake_boot::Error::NoInit { .. }) => Some(Kind::Program),
+        Error::Boot(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => Some(Kind::Source),
+        Error::CutsContent { .. }
+        | Error::Lacks { .. }
+        | Error::TooLarge(_)
+        | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
         Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
         Error::Extract(ExtractError::Disk(_)) => Some(Kind::Source),
         Error::Extract(_) => Some(Kind::Output),
@@ -171,10 +181,15 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::ReadFormat { .. }
         | Error::OpenDisk { .. }
         | Error::DiskContent(_)
+        | Error::Overlaps { .. }
         | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
         | Error::ReplacesParent { .. }
+        | Error::ReplacesInput { .. }
+        | Error::Shrinks { .. }
+        | Error::TooLong { .. }
+        | Error::Loses { .. }
         | Error::NotInRegistry
         | Error::NoTarget { .. }
         | Error::SeveralNames { .. }
@@ -185,7 +200,9 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::AmbiguousImage { .. }
         | Error::Incomplete { .. }
         | Error::PlatformNotStored { .. }
-        | Error::NoManifest { .. } => Some(Kind::Source),
+        | Error::NoManifest { .. }
+        | Error::NoSuchPath { .. }
+        | Error::Loop { .. } => Some(Kind::Source),
         Error::Unread => Some(Kind::Unread),
         Error::Scratch { .. } | Error::Tell { .. } => Some(Kind::Output),
         _ => None,
@@ -259,6 +276,16 @@ fn of_ext4(error: &cvbake_ext4::Error) -> Kind {
         | E::Links { .. }
         | E::DirectoryFull { .. }
         | E::XattrSpace { .. } => Kind::Fit,
+        E::Write { .. } => Kind::Output,
+        _ => Kind::Image,
+    }
+}
+
+fn of_erofs(error: &cvbake_erofs::Error) -> Kind {
+    use cvbake_erofs::Error as E;
+    match error {
+        E::Label { .. } => Kind::Usage,
+        E::TooLarge { .. } | E::FileSize { .. } | E::XattrSpace { .. } => Kind::Fit,
         E::Write { .. } => Kind::Output,
         _ => Kind::Image,
     }

@@ -8,7 +8,7 @@ use cvbake::vhdx::{Error as VhdxError, ReadError};
 
 const SMALLER: &str = "choose a smaller --size";
 const NOT_VHDX: &str =
-    "`cvbake bake SOURCE -o parent.vhdx` makes a parent; `qemu-img convert -O vhdx` makes one of another disk";
+    "`cvbake bake SOURCE -o parent.vhdx` makes a parent; `cvbake disk convert` makes one of another disk";
 const IN_USE: &str =
     "end the machine that uses it; after a crash, `qemu-img check -r all` carries out what the log says";
 const DAMAGED: &str = "the file is damaged or incomplete: copy it or bake it again";

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use cvbake_store::{Health, Reference, Store};
 use cvbake_verify::json::Bounded;
 use cvbake_verify::json::{self, Object};
-use cvbake_verify::{Candidate, CheckedReader, Descriptor, Digest, Links, MAX_DOCUMENTS, MAX_NESTING, links};
+use cvbake_verify::{Candidate, CheckedReader, Descriptor, Digest, Image, Links, MAX_DOCUMENTS, MAX_NESTING, links};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -209,6 +209,13 @@ pub(super) fn told(config: &[u8]) -> (Option<String>, Vec<Step>) {
         Ok(Object(Config { created, history, .. })) => (created, history.unwrap_or_default().first()),
         Err(_) => (None, Vec::new()),
     }
+}
+
+/// The command that made each layer, lowest first, in the words of the configuration.
+pub(crate) fn commands(image: &Image) -> Vec<Option<String>> {
+    let (_, history) = image.config().map(|config| told(config.raw())).unwrap_or_default();
+    let steps = steps(&history, image.layers()).into_iter().filter(|(_, layer)| layer.is_some());
+    steps.map(|(step, _)| step.and_then(|step| step.created_by.clone())).collect()
 }
 
 fn image(

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use cvbake_disk::{Window, free_bytes};
-use cvbake_ext4::{BASE_PACK_BLOCK, Layout};
+use cvbake_ext4::BASE_PACK_BLOCK;
 use cvbake_tree::{BLOCK_SIZE, Placement};
 use cvbake_verify::Layer;
 
@@ -23,6 +23,9 @@ use crate::error::Error;
 use crate::event::Event;
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
+
+// A layer is unpacked to its place before anything is known of the filesystem.
+const _: () = assert!(cvbake_erofs::BASE_PACK_BLOCK == BASE_PACK_BLOCK, "it begins there on any filesystem");
 
 /// Where a base pack begins on a disk, in bytes.
 pub(super) const BASE_PACK: u64 = BASE_PACK_BLOCK * BLOCK;
@@ -35,10 +38,19 @@ pub(super) const BASE_PACK_MIN: u64 = 16 << 20;
 /// rarely compressed to an eighth.
 pub(super) const BASE_LAYER_MIN: u64 = BASE_PACK_MIN / 8;
 
+/// What a plan says of the base pack.
+#[derive(Clone, Copy)]
+pub(crate) struct BasePack<'l> {
+    /// The pack that stands as it is, if one does.
+    pub(crate) pack: Option<u32>,
+    /// Where all content goes.
+    pub(crate) placements: &'l [Placement],
+}
+
 impl Layers<'_> {
     /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet,
     /// unless an attempt at a layer has failed and the layer was found in the store then.
-    pub(crate) fn relocate_base_pack(&mut self, layout: &Layout, disk: Option<Window<'_>>) -> Result<(), Error> {
+    pub(crate) fn relocate_base_pack(&mut self, plan: BasePack<'_>, disk: Option<Window<'_>>) -> Result<(), Error> {
         // Where blocks are mapped, nothing could be unpacked to its place.
         let Some(disk) = disk else { return Ok(()) };
         let Some(at) = self.unpacked.iter().position(|unpacked| matches!(unpacked.content, Content::Disk)) else {
@@ -47,9 +59,9 @@ impl Layers<'_> {
         let end = disk.written_bytes()?.max(BASE_PACK);
         // A layer that is there twice may have content in both places.
         let elsewhere = |pack: u32| {
-            layout.placements().iter().any(|place| place.pack != pack && self.positions[place.pack as usize] == at)
+            plan.placements.iter().any(|place| place.pack != pack && self.positions[place.pack as usize] == at)
         };
-        let base_pack = layout.base_pack().filter(|&pack| self.positions[pack as usize] == at && !elsewhere(pack));
+        let base_pack = plan.pack.filter(|&pack| self.positions[pack as usize] == at && !elsewhere(pack));
         let Some(pack) = base_pack else {
             let pack = PackFile::create(self.cx.scratch, self.unpacked[at].layer)?;
             pack.fill_from(disk, BASE_PACK..end)?;
@@ -57,14 +69,14 @@ impl Layers<'_> {
             self.unpacked[at].content = pack.into_content();
             return Ok(());
         };
-        let places: Vec<&Placement> = layout.placements().iter().filter(|place| place.pack == pack).collect();
+        let places: Vec<&Placement> = plan.placements.iter().filter(|place| place.pack == pack).collect();
         let from = |place: &Placement| BASE_PACK + place.pack_block * BLOCK;
         let source = |place: &Placement| from(place)..from(place) + place.blocks * BLOCK;
         // Other things may come to stand on what is dead: it goes first.
         for dead in gaps(BASE_PACK..end, places.iter().map(|place| source(place))) {
             disk.clear(dead)?;
         }
-        for place in places.iter().filter(|place| !layout.is_in_place(place)) {
+        for place in places.iter().filter(|place| place.disk_block != place.pack_block + BASE_PACK_BLOCK) {
             disk.copy_within(source(place), place.disk_block * BLOCK)?;
             disk.clear(source(place))?;
         }

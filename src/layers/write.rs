@@ -155,7 +155,7 @@ impl Layers<'_> {
     }
 
     /// The packs of all layers for reading at random; what is not at hand as a pack is made one.
-    pub(crate) fn packs(&self) -> Result<impl Packs, Error> {
+    pub(crate) fn packs(&self) -> Result<impl Packs + use<>, Error> {
         let distinct: Vec<usize> = (0..self.unpacked.len()).collect();
         let files = in_parallel(self.cx.control, self.cx.jobs, &distinct, &|&at, stop| {
             let unpacked = &self.unpacked[at];

@@ -207,6 +207,8 @@ fn names_and_files_in_fish() {
         ("cvbake image inspect al", &["alpine:3.20", "alpine:edge"][..]),
         ("cvbake bake oci", &["oci-archive:", "oci:"]),
         ("cvbake bake tar:root", &["tar:rootfs.tar"]),
+        ("cvbake explain tar:root", &["tar:rootfs.tar"]),
+        ("cvbake tree al", &["alpine:3.20", "alpine:edge"]),
         ("cvbake image im", &["import"]),
     ] {
         assert_eq!(completed(line), expected, "{line}");

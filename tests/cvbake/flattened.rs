@@ -1,11 +1,13 @@
 //! Every fixture whose image is well formed, flattened into a tar: baked again, it has the same
 //! files with the same attributes.
 
+use crate::base_pack::SMALL;
 use crate::cases::files;
 use crate::images::{image, source};
-use crate::support::bake::Place;
+use crate::support::bake::{Bake, Place};
 use crate::support::case::{Case, Expected};
-use crate::support::{expected, ext4, seen};
+use crate::support::image::{Compression, Images};
+use crate::support::{expected, ext4, sample, seen};
 
 /// So many tests share the fixtures, so that they run beside one another.
 const PARTS: usize = 4;
@@ -64,4 +66,33 @@ fn third_part() {
 #[test]
 fn fourth_part() {
     run_part(3);
+}
+
+/// An archive by the name of the output: the one that an export writes.
+#[test]
+fn a_bake_into_a_tar_is_an_export() {
+    let place = Place::with(&Images::of(vec![sample::layer(SMALL, Compression::Gzip)]));
+    let out = place.path().join("out");
+    for ending in ["tar", "tar.gz", "tgz", "tar.zst"] {
+        let (baked, exported) = (out.join(format!("baked.{ending}")), out.join(format!("exported.{ending}")));
+        let bake = |args: &[&str]| {
+            let bake = Bake::of(&["bake", &source(&place), "-o"]).arg(&baked).args(args);
+            bake.platform("linux/amd64").store(&place.store()).progress("none").env("HOME", place.path().join("home"))
+        };
+        // The schema of an export, which each run is checked by.
+        assert!(bake(&["--json"]).ok().stdout.contains(r#""format":"tar""#));
+        image(&place, &["export", &source(&place), &exported.display().to_string()]).ok();
+        let bytes = std::fs::read(&baked).unwrap();
+        assert!(bytes == std::fs::read(&exported).unwrap(), "{ending}");
+        // A file that is there is not replaced, and what is about disks is refused.
+        assert!(bake(&[]).run().error(&[6]).contains("exists already"));
+        for option in [&["--size", "1G"][..], &["--fs", "erofs"], &["--format", "vhd"], &["--digest"], &["-n"]] {
+            let outcome = bake(option).arg("--force").run();
+            assert!(outcome.error(&[2]).contains("is for disks, and "), "{}", outcome.describe());
+        }
+        bake(&["--force"]).no_cache().ok();
+        assert!(bytes == std::fs::read(&baked).unwrap(), "{ending} without a store");
+        std::fs::remove_file(&exported).unwrap();
+    }
+    place.assert_no_leftovers(&["baked.tar", "baked.tar.gz", "baked.tgz", "baked.tar.zst"]);
 }

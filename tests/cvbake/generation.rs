@@ -25,6 +25,8 @@ fn disks_of_this_generation() {
         let place = Place::with(&Images::of(vec![sample::layer(text, Compression::Plain)]));
         place.bake().args(["--size", "min"]).ok();
         writeln!(page, "{} {name}", ext4::bytes_of(&place.disk())).unwrap();
+        place.bake_erofs().ok();
+        writeln!(page, "{} {name} as EROFS", ext4::bytes_of(&place.erofs_disk())).unwrap();
     }
     for file in cases::files() {
         let case = Case::read(&file);
@@ -32,6 +34,15 @@ fn disks_of_this_generation() {
             let place = Place::with(&case.images);
             cases::bake(&case, &place).ok();
             writeln!(page, "{} {}", ext4::bytes_of(&place.disk()), case.name).unwrap();
+            let mut bake = place.bake_erofs();
+            for (name, value) in &case.env {
+                bake = bake.env(name, value);
+            }
+            if let Some(platform) = &case.platform {
+                bake = bake.platform(platform);
+            }
+            bake.ok();
+            writeln!(page, "{} {} as EROFS", ext4::bytes_of(&place.erofs_disk()), case.name).unwrap();
         }
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/disks.txt");

@@ -51,7 +51,7 @@ fn neither_store_nor_registry() {
 fn endings_of_what_is_not_written() {
     let place = Place::with(&small("x"));
     let out = place.path().join("out");
-    let kept = file(&place, "out/x.tar.gz", b"kept");
+    let kept = file(&place, "out/x.tar.xz", b"kept");
     for target in ["tar:{}/f.tar.xz", "docker-archive:{}/f.tar.bz2", "oci-archive:{}/f.zip"] {
         let target = target.replace("{}", &out.display().to_string());
         let outcome = image(&place, &["export", &layout(&place), &target]).run();
@@ -59,7 +59,7 @@ fn endings_of_what_is_not_written() {
     }
     let outcome = Bake::of(&["bake", &layout(&place), "--force", "-o"]).arg(&kept).run();
     assert!(outcome.error(&[2]).contains("a disk is neither an archive nor compressed"), "{}", outcome.describe());
-    assert_eq!(names(&out), ["x.tar.gz"]);
+    assert_eq!(names(&out), ["x.tar.xz"]);
     assert_eq!(fs::read(&kept).unwrap(), b"kept");
     let target = format!("tar:{}/f.tar.xz", out.display());
     image(&place, &["export", "--compress", "none", &layout(&place), &target]).ok();

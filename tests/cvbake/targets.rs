@@ -66,7 +66,7 @@ fn what_is_set_is_shown() {
     assert!(outcome.stdout.contains("in a fixed vhd"), "{}", outcome.describe());
     let warnings = outcome.warnings();
     assert_eq!(warnings.len(), 1, "{}", outcome.describe());
-    assert!(warnings[0].contains("the disk has no partition table and no boot loader"), "{warnings:?}");
+    assert!(warnings[0].contains("the disk will not boot: without a boot partition, Azure can attach"), "{warnings:?}");
     assert_eq!(place.bake().args(["--target", "qemu", "--dry-run"]).ok().warnings(), [""; 0]);
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::base_pack;
-use crate::support::bake::{Place, names};
+use crate::support::bake::{Bake, Place, names};
 use crate::support::oracle::Mount;
 use crate::support::tools::{needs_disk, needs_mounts, run, succeed, tool};
 use crate::support::{ext4, oracle, sample};
@@ -59,6 +59,10 @@ fn every_format(place: &Place, more: &[&str]) {
                 assert_eq!(told["verity"]["hash_offset"], told["verity"]["data_bytes"]);
                 assert!(!names(&dir).contains(&format!("{name}.verity")));
             }
+            let found = Bake::of(&["inspect", "--json"]).arg(&file).ok().stdout;
+            let found: Value = serde_json::from_str(&found).unwrap();
+            let root = if is_beside { &Value::Null } else { &told["verity"]["root_hash"] };
+            assert_eq!(&found["hash_tree"]["root_hash"], root, "{found}");
             // The filesystem is clean, and alone where it was.
             oracle::fsck(&disk);
             roots.push(told["verity"]["root_hash"].as_str().unwrap().to_owned());
@@ -171,6 +175,14 @@ fn plans_and_files_in_the_way() {
     assert!(outcome.stdout.contains(&format!("verity  {root}\n")), "{}", outcome.describe());
     let offset = &planned["verity"]["hash_offset"];
     assert!(outcome.stdout.contains(&format!("at offset {offset}\n")), "{}", outcome.describe());
+    let outcome = place.bake().args(["--verity=beside", "--size", "1M", "-o"]).arg(dir.join("small")).run();
+    outcome.error(&[5]);
+    assert_eq!(names(&dir), ["disk.ext4"], "a bake that fails leaves neither of the two files");
+    let source = dir.join("archive.verity");
+    std::fs::write(&source, "").unwrap();
+    let tar = format!("tar:{}", source.display());
+    let outcome = place.bake_source(&tar).args(["--verity=beside", "--force", "-o"]).arg(dir.join("archive")).run();
+    assert!(outcome.error(&[2]).contains("archive.verity is the source"), "{}", outcome.describe());
     std::fs::write(dir.join("other.verity"), "somebody's").unwrap();
     for args in [&["--verity=beside"][..], &["--verity=beside", "--dry-run"]] {
         let outcome = place.bake().args(args).arg("-o").arg(dir.join("other")).run();

@@ -55,7 +55,7 @@ class Setup(unittest.TestCase):
         """Makes all that the list of the script names."""
         listed = [word for word in SETUP.read_text().replace("(", " ").replace(")", " ").split() if ":" in word]
         for name in (word.split(":")[0] for word in listed):
-            if name.replace("+", "").replace("-", "").replace(".", "").isalnum() and not (self.bin / name).exists():
+            if name.replace("+", "").replace("-", "").replace(".", "").replace("_", "").isalnum() and not (self.bin / name).exists():
                 fake(self.bin / name, "exit 1")
 
     def run_setup(self, *args):
@@ -79,7 +79,7 @@ class Setup(unittest.TestCase):
         for option in ("-h", "--help"):
             status, error, ran = self.run_setup(option)
             self.assertEqual((status, error, ran), (0, "", []))
-            for word in ("Usage: scripts/setup [check|dev|package|bench|cross]...", "cargo-nextest", "minutes", "MB"):
+            for word in ("Usage: scripts/setup [check|dev|package|bench|cross|pages]...", "cargo-nextest", "minutes", "MB"):
                 self.assertIn(word, self.out)
             self.assertNotIn("set -e", self.out)
 
@@ -109,6 +109,16 @@ class Setup(unittest.TestCase):
         self.assertEqual(ran[ran.index(installed[0]) + 1], unit)
         self.assertEqual(list(self.units.iterdir()), [])
         self.assertIn("systemctl disable -q docker-registry", ran)
+
+    def test_what_apt_removes_is_installed_again(self):
+        fake(self.bin / "qemu-img", "exit 1")
+        fake(self.bin / "apt-get", FAKES["apt-get"] + '; [[ $1 != install ]] || rm -f "${BASH_SOURCE%/*}/qemu-img"')
+        status, error, ran = self.run_setup()
+        self.assertEqual(status, 0, error)
+        installed = [line for line in ran if line.startswith("apt-get install")]
+        self.assertEqual(len(installed), 2)
+        self.assertNotIn(" qemu-utils", installed[0])
+        self.assertTrue(installed[1].endswith(" qemu-utils"), installed[1])
 
     def test_a_mask_of_the_administrator_stays(self):
         unit = self.units / "docker-registry.service"

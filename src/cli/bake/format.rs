@@ -73,15 +73,26 @@ pub(super) enum SubformatName {
 const OTHERS: [&str; 6] = ["qcow", "vmdk", "vdi", "avhd", "avhdx", "vhds"];
 
 impl FormatArgs {
+    /// An option that was given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--format", self.format.is_some()),
+            ("--subformat", self.subformat.is_some()),
+            ("--vhdx-block-size", self.vhdx_block_size.is_some()),
+            ("--vhdx-sector-size", self.vhdx_sector_size.is_some()),
+        ];
+        given.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option)
+    }
+
     /// The format of a disk at a path, if it has one, for a target, if there is one.
-    pub(super) fn format(&self, output: Option<&Path>, target: Option<Target>) -> Result<Format, Failure> {
+    pub(in crate::cli) fn format(&self, output: Option<&Path>, target: Option<Target>) -> Result<Format, Failure> {
         let ending = output.and_then(Path::extension).and_then(|ending| ending.to_str());
         let ending = ending.unwrap_or_default().to_ascii_lowercase();
         let path = output.unwrap_or(Path::new("")).display();
         if OTHERS.contains(&ending.as_str()) {
             return wrong(
                 format!("{path}: the format {ending} is not supported; expected raw, qcow2, vhd or vhdx"),
-                "name it disk.qcow2, disk.vhd, disk.vhdx or, for a bare ext4 filesystem, disk.ext4",
+                "name it disk.qcow2, disk.vhd, disk.vhdx or, for a bare filesystem, disk.ext4 or disk.erofs",
             );
         }
         let by_ending = Name::from_str(&ending, false).ok();

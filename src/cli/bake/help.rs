@@ -38,6 +38,39 @@ pub(super) fn size() -> String {
     )
 }
 
+pub(super) fn filesystem() -> String {
+    let filesystems = [
+        ("ext4", "with room to work in; every Linux reads and writes it"),
+        (
+            "erofs",
+            "read-only, without room or compression; for Linux 5.15 and later. It keeps only the modification time of a file",
+        ),
+    ];
+    let list = list(&filesystems, OPTION);
+    format!(
+        "Choose the filesystem; without it, the ending of DISK decides, and ext4 where that says nothing:\n{}",
+        list.trim_end()
+    )
+}
+
+pub(super) fn boot() -> String {
+    let ways = [
+        ("none", "not at all: the disk is a filesystem, for a machine that has a kernel"),
+        (
+            "uefi",
+            "by the firmware of a machine: the disk has a GPT with a boot partition and the root filesystem, found by their types",
+        ),
+        (
+            "direct",
+            "by a hypervisor that is given the kernel: the disk is a filesystem, and kernel, initrd and cmdline are beside it, in DISK with the ending .boot",
+        ),
+    ];
+    format!(
+        "Make the disk bootable:\n{}\nThe initramfs is cvbake's own: a small program that finds the root filesystem by its identity, mounts it and starts /sbin/init or what init= says.",
+        list(&ways, OPTION)
+    )
+}
+
 pub(super) fn format() -> String {
     let formats = [
         ("raw", "the filesystem and nothing else; every hypervisor reads it"),
@@ -93,6 +126,8 @@ pub(super) fn after() -> String {
   docker save alpine > alpine.tar
   cvbake bake docker-archive:alpine.tar -o alpine.ext4 --size 20G
   zcat rootfs.tar.gz | cvbake bake tar:- -o disk.ext4 --label root
+  cvbake bake oci:alpine -o alpine.erofs
+  cvbake bake oci:alpine -o rootfs.tar
 
 {}",
         common()

@@ -9,25 +9,25 @@ use cvbake::fetch::{Source, TarSource};
 
 use crate::failure::Failure;
 
-/// Endings of archives and of what is compressed.
+/// Endings of what is compressed, and of archives but those that are written.
 const ARCHIVES: [&str; 16] =
     ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", "zst", "xz", "bz2", "lz4", "lzma", "zip", "7z", "cpio", "iso"];
 
 /// Refuses outputs that would not be what their name says.
-pub(super) fn check(path: &Path) -> Result<&Path, Failure> {
+pub(in crate::cli) fn check(path: &Path) -> Result<&Path, Failure> {
     let wrong = |problem: String, hint: &str| Err(Failure::Usage { problem, hint: Some(hint.to_owned()) });
     if path.as_os_str().as_bytes() == b"-" {
         return wrong(
             "cannot write the disk to standard output: it is written at random positions".to_owned(),
-            "write to a file, such as -o disk.ext4, and copy that; for a file called - write ./-",
+            "write to a file, such as -o disk.ext4, and copy that; `cvbake image export SOURCE tar:-` writes the files as an archive; for a file called - write ./-",
         );
     }
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
-    if ARCHIVES.contains(&ending.as_str()) {
+    if ARCHIVES.contains(&ending.as_str()) && !super::archive::is_archive(path) {
         return wrong(
             format!("{}: a disk is neither an archive nor compressed; expected a name for a disk", path.display()),
-            "name it disk.ext4 or disk.img, and compress it afterwards; `cvbake image export NAME tar:FILE` writes the files of an \
-             image as an archive",
+            "name it disk.ext4 or disk.img, and compress it afterwards; -o rootfs.tar, .tar.gz or .tar.zst writes the files \
+             as an archive",
         );
     }
     Ok(path)
@@ -53,10 +53,22 @@ mod tests {
 
     #[test]
     fn outputs() {
-        for name in ["disk.ext4", "disk", "disk.img", "./-", "a.qcow2/disk.ext4", "vhd", ".qcow2"] {
+        for name in [
+            "disk.ext4",
+            "disk",
+            "disk.img",
+            "./-",
+            "a.qcow2/disk.ext4",
+            "vhd",
+            ".qcow2",
+            "f.tar",
+            "f.tar.gz",
+            "f.tgz",
+            "f.tar.zst",
+        ] {
             assert!(check(Path::new(name)).is_ok(), "{name}");
         }
-        for name in ["-", "disk.tar", "x.tar.gz", "x.TGZ", "x.ext4.zst"] {
+        for name in ["-", "x.tar.xz", "x.TGZ", "x.ext4.zst"] {
             let error = check(Path::new(name)).unwrap_err();
             assert_eq!(error.kind(), Kind::Usage, "{name}");
             assert!(error.hint().is_some(), "{name}");

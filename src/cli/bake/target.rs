@@ -3,8 +3,8 @@
 mod rules;
 
 use clap::ValueEnum;
-use cvbake::Demands;
 use cvbake::ext4::Size;
+use cvbake::{Demands, Filesystem};
 use serde::Serialize;
 
 use self::rules::{Demand, RULES, Rule};
@@ -122,6 +122,18 @@ impl Target {
         Ok(())
     }
 
+    /// Refuses another filesystem than the one that it takes.
+    pub(super) fn check_filesystem(self, filesystem: &Filesystem) -> Result<(), Failure> {
+        for rule in self.rules() {
+            if let Demand::Filesystem(name) = rule.demand
+                && name != filesystem.name()
+            {
+                return self.refuse(rule, filesystem.name());
+            }
+        }
+        Ok(())
+    }
+
     fn refuse(self, rule: &Rule, found: &str) -> Result<(), Failure> {
         Err(Failure::Usage {
             problem: format!(
@@ -148,12 +160,9 @@ impl Target {
         demands
     }
 
-    /// What the disk lacks for it, that cvbake can't give it.
-    pub(super) fn lacking(self) -> impl Iterator<Item = String> {
-        self.rules().filter_map(move |rule| match rule.demand {
-            Demand::Lacking(what) => Some(format!("{what}: {}", rule.reason)),
-            _ => None,
-        })
+    /// Why it wants a disk that firmware boots, if it does.
+    pub(super) fn bootable(self) -> Option<&'static str> {
+        self.rules().find(|rule| matches!(rule.demand, Demand::Bootable)).map(|rule| rule.reason)
     }
 
     /// What is told of it.
@@ -209,12 +218,18 @@ mod tests {
             says(Target::Wsl.check_disk(Size::Auto, true)),
             "dm-verity for --target wsl: expected none, found dm-verity"
         );
+        let erofs = Filesystem::Erofs(cvbake::Erofs::default());
+        assert_eq!(
+            says(Target::Wsl.check_filesystem(&erofs)),
+            "filesystem for --target wsl: expected ext4, found erofs"
+        );
+        assert!(azure.check_filesystem(&erofs).is_ok());
         assert_eq!(
             says(Target::CloudHypervisor.check_format(Some(Name::Vhdx), None, Some(4096))),
             "sector size for --target cloud-hypervisor: expected 512 bytes, found 4096"
         );
         assert_eq!(Target::Firecracker.demands().multiple_bytes, 512);
-        assert_eq!(Target::Qemu.lacking().count(), 0);
-        assert_eq!(Target::HyperV.lacking().count(), 1);
+        assert_eq!(Target::Qemu.bootable(), None);
+        assert!(Target::HyperV.bootable().is_some());
     }
 }

@@ -41,6 +41,7 @@ pub(super) const KEYS: &[Key] = &[
     Key { built_in: built_in_jobs, ..key("jobs", Shape::Text) },
     Key { built_in: || Some(cvbake::fetch::CONNECTIONS.to_string()), ..key("connections", Shape::Text) },
     Key { built_in: || Some(cvbake::verify::Platform::host().to_string()), ..key("platform", Shape::Text) },
+    key("fs", Shape::Text),
     key("size", Shape::Text),
     key("inodes", Shape::Text),
     key("no-journal", Shape::Flag),

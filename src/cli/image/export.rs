@@ -20,7 +20,8 @@ use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use self::target::{compression_by_name, file_of, format_of, unsupported};
+pub(in crate::cli) use self::target::compression_by_name;
+use self::target::{file_of, format_of, unsupported};
 use crate::cli::work::{InStore, Telling, allowed_jobs, nothing_written, want, watch};
 use crate::cli::{environment, registry, source, values};
 use crate::failure::Failure;
@@ -180,12 +181,17 @@ pub(super) fn image_source(text: &OsStr) -> Result<Source, Failure> {
     root_filesystem(text).map_or_else(|| source::parse(text), Ok)
 }
 
+/// Whether a name has the ending of an archive.
+pub(in crate::cli) fn is_tar(name: &OsStr) -> bool {
+    let bytes = name.as_bytes();
+    TAR_ENDINGS.iter().any(|ending| bytes.len() > ending.len() && bytes.ends_with(ending))
+}
+
 fn root_filesystem(text: &OsStr) -> Option<Source> {
     let bytes = text.as_bytes();
     let transport = ["oci:", "oci-archive:", "docker-archive:", "tar:", "docker:"];
-    let is_tar = TAR_ENDINGS.iter().any(|ending| bytes.len() > ending.len() && bytes.ends_with(ending));
     let has_transport = transport.iter().any(|transport| bytes.starts_with(transport.as_bytes()));
-    (is_tar && !has_transport).then(|| Source::Tar(TarSource::File(text.into())))
+    (is_tar(text) && !has_transport).then(|| Source::Tar(TarSource::File(text.into())))
 }
 
 /// The JSON object.
@@ -199,7 +205,7 @@ struct Report<'a> {
     bytes: Option<u64>,
 }
 
-fn json(exported: &Exported, target: &str, format: &'static str) -> String {
+pub(in crate::cli) fn json(exported: &Exported, target: &str, format: &'static str) -> String {
     let report = Report {
         image: exported.digest.map(|digest| digest.to_string()),
         reference: &exported.reference,
@@ -212,7 +218,8 @@ fn json(exported: &Exported, target: &str, format: &'static str) -> String {
     format!("{object}\n")
 }
 
-fn text(exported: &Exported, target: &str, format: &str) -> String {
+/// A few lines for people.
+pub(in crate::cli) fn text(exported: &Exported, target: &str, format: &str) -> String {
     let mut text = format!("Exported {} → {}\n", line(&exported.reference), line(target));
     let mut put =
         |name: &str, value: &str| writeln!(text, "  {name:<8}{}", line(value)).expect("a string takes everything");

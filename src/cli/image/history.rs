@@ -11,7 +11,8 @@ use cvbake::verify::{Digest, Platform};
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use super::{date, short, table};
+use super::{date, table};
+use crate::cli::ask::short;
 use crate::cli::source::{elsewhere, or_elsewhere};
 use crate::cli::work::{InStore, want, watch};
 use crate::cli::{environment, output, registry};

@@ -7,7 +7,8 @@ use cvbake::text::line;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-use super::{date, short, table};
+use super::{date, table};
+use crate::cli::ask::short;
 use crate::cli::output;
 use crate::cli::work::InStore;
 use crate::failure::Failure;

@@ -16,14 +16,50 @@ const BAKES: &[&str] = &["bake", "pull-and-build"];
 /// The subcommands that may ask a registry for more than a list.
 const TRANSFERS: &[&str] = &["bake", "pull-and-build", "pull", "push", "image export"];
 /// The subcommands that take any source.
-const READERS: &[&str] = &["bake", "push", "image import", "image export", "image inspect", "image history"];
+const READERS: &[&str] = &[
+    "bake",
+    "tree",
+    "explain",
+    "inspect",
+    "push",
+    "image import",
+    "image export",
+    "image inspect",
+    "image history",
+    "image df",
+];
 /// The subcommands that ask a registry for what needs a login.
-const GUESTS: &[&str] =
-    &["bake", "pull-and-build", "pull", "push", "tags", "image export", "image inspect", "image history"];
+const GUESTS: &[&str] = &[
+    "bake",
+    "pull-and-build",
+    "pull",
+    "push",
+    "tags",
+    "image export",
+    "image inspect",
+    "image history",
+    "image df",
+    "tree",
+    "explain",
+    "inspect",
+];
 
 /// The subcommands that ask a registry for anything.
-const ASKERS: &[&str] =
-    &["bake", "pull-and-build", "pull", "push", "tags", "login", "image export", "image inspect", "image history"];
+const ASKERS: &[&str] = &[
+    "bake",
+    "pull-and-build",
+    "pull",
+    "push",
+    "tags",
+    "login",
+    "image export",
+    "image inspect",
+    "image history",
+    "image df",
+    "tree",
+    "explain",
+    "inspect",
+];
 
 const INSECURE: &str = "--insecure allows plain HTTP, and certificates that cannot be verified";
 const VERIFIED: &str = "leave it out: certificates are verified unless something says otherwise";
@@ -77,7 +113,19 @@ const ROWS: &[Row] = &[
     ),
     (
         "--registry --server --host",
-        &["bake", "pull-and-build", "pull", "push", "tags", "image inspect", "image history"],
+        &[
+            "bake",
+            "pull-and-build",
+            "pull",
+            "push",
+            "tags",
+            "image inspect",
+            "image history",
+            "image df",
+            "tree",
+            "explain",
+            "inspect",
+        ],
         "write the registry in front of the name, such as ghcr.io/team/app",
     ),
     (
@@ -181,10 +229,19 @@ const ROWS: &[Row] = &[
     ("--number-of-inodes --inode-count -N", BAKES, "--inodes 100000 sets the number of inodes"),
     ("--bytes-per-inode --inode-ratio", BAKES, "--inodes 1/16K makes one inode for every 16 KiB"),
     ("--block-size --blocksize -b", BAKES, "leave it out: blocks are always of 4 KiB"),
-    ("--type --fs-type --fstype --filesystem --fs -t", BAKES, "leave it out: the filesystem is always ext4"),
+    (
+        "--type --fs-type --fstype --filesystem -t",
+        BAKES,
+        "--fs erofs chooses EROFS; without it, the filesystem is ext4",
+    ),
     ("--nojournal --without-journal --disable-journal", BAKES, "--no-journal makes no journal"),
     (
-        "--partition --partition-table --mbr --gpt --bootloader --kernel --initrd --init --entrypoint --cmd",
+        "--partition --partition-table --gpt --bootloader --bootable --efi --esp",
+        BAKES,
+        "--boot uefi makes partitions, and a disk that firmware starts",
+    ),
+    (
+        "--mbr --initrd --init --entrypoint --cmd",
         BAKES,
         "leave it out: the disk has the files of the image and nothing else",
     ),

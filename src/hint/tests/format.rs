@@ -35,7 +35,8 @@ fn formats() {
 #[test]
 fn parents() {
     let open = |child: bool, errno| Error::OpenDisk { path: path(), child: child.then(path), source: os(errno) };
-    let wrong = |source| Error::ReadFormat { path: path(), child: None, format: FileFormat::Qcow2, source };
+    let wrong =
+        |source| Error::ReadFormat { path: path(), child: None, format: FileFormat::Qcow2, source: Box::new(source) };
     let other = || ReadError::NotVhdx { found: Vec::new() };
     assert_advised(vec![
         (open(false, Errno::NOENT), Kind::Source, "check the path"),

@@ -1,6 +1,8 @@
 //! What is advised about an image, and about the filesystem that is made of it.
 
-use cvbake::ext4::{Error as Ext4, Place};
+use cvbake::erofs::Error as Erofs;
+use cvbake::ext4::Error as Ext4;
+use cvbake::tree::Place;
 use cvbake::verify::Error as Verify;
 
 use super::*;
@@ -33,6 +35,9 @@ fn images_and_filesystems() {
         (Mkfs::from(Ext4::TooFewInodes { asked: 1, needed: 99 }).into(), Kind::Fit, "--inodes 99 is enough"),
         (Ext4::InodeRatio { asked: 1, min: 4096 }.into(), Kind::Usage, "--inodes 1/4K"),
         (Ext4::SymlinkNul { path: place(), at: 1 }.into(), Kind::Image, ""),
+        (Erofs::TooLarge { bytes: 1, max: 1 }.into(), Kind::Fit, "--fs ext4"),
+        (Erofs::Label { label: text(), len: 16, max: 15 }.into(), Kind::Usage, "choose a shorter --label"),
+        (Erofs::SymlinkNul { path: place(), at: 1 }.into(), Kind::Image, ""),
         (Mkfs::CannotHold { path: place(), what: "w" }.into(), Kind::Fit, "--engine native can"),
         (Mkfs::Missing { program: "mke2fs" }.into(), Kind::Program, "e2fsprogs"),
         (failed("Segmentation fault").into(), Kind::Program, "--engine native"),

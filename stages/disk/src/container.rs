@@ -328,7 +328,7 @@ mod tests {
         );
         let both = outer.around(inner);
         assert_eq!(both.len_bytes(), 40960);
-        // Nothing is mapped at 12288..16384 of the disk but what the outer one's second run ends with.
+        // Of the disk, only what the outer one's third run has of the filesystem is mapped.
         assert_eq!(both.runs(), [run(4096, 12288, 4096)]);
         let offsets: Vec<(u64, usize)> = both.pieces().iter().map(|piece| (piece.offset, piece.bytes.len())).collect();
         assert_eq!(offsets, [(20580, 3996), (4096, 4004), (0, 4)]);

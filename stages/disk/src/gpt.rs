@@ -6,8 +6,8 @@
 //!
 //! * **A table is a list.** [`Table::plan`] takes partitions with their lengths, and places them in
 //!   that order; what is at the end can grow.
-//! * **Every partition begins at a multiple of 1 MiB**, which is what every tool does: no device has
-//!   larger blocks. The disk ends at one as well, as Azure demands.
+//! * **Every partition begins at a multiple of 1 MiB**, which is what every tool does: no device
+//!   has larger blocks. The disk ends at one as well, as Azure demands.
 //! * **Types are those of the Discoverable Partitions Specification** ([`kind`]), so that systemd
 //!   finds partitions that nobody names.
 //! * **Nothing is random.** Who plans a table says the GUIDs.

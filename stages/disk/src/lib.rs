@@ -27,10 +27,11 @@
 //!   the target's name only when it is whole and on stable storage. Whatever happens before that
 //!   leaves no file that looks finished, and the next run for the same target removes what a killed
 //!   one left.
+//! * [`fat`] is the filesystem that firmware reads, planned.
 //! * [`gpt`] has the partitions of a disk, planned or read.
 //! * [`ReadAt`] is where the bytes of a disk come from when one is read: [`RawDisk`] is a plain
-//!   file, [`qcow2`] and [`vhd`] read these formats, and [`Mapped`] is what a format needs for that:
-//!   a [`Map`] that says what is where, and a parent that has the rest.
+//!   file, [`qcow2`] and [`vhd`] read these formats, and [`Mapped`] is what a format needs for
+//!   that: a [`Map`] that says what is where, and a parent that has the rest.
 //!
 //! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most
 //! that are too large.
@@ -41,6 +42,8 @@ mod container;
 mod directory;
 mod draft;
 mod error;
+pub mod fat;
+mod fault;
 mod format;
 mod format_error;
 pub mod gpt;
@@ -59,6 +62,7 @@ pub use container::read_back::ReadBack;
 pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
 pub use draft::{Draft, check, content};
 pub use error::Error;
+pub use fault::{Fault, Faults};
 pub use format_error::FormatError;
 pub use mapped::{Extent, Map, Mapped, Place};
 pub use pages::Pages;

@@ -8,8 +8,10 @@
 //! The L1 table is read when the file is opened (QEMU limits it to 32 MiB), L2 tables a page at a
 //! time.
 
+mod check;
 mod header;
 mod map;
 mod unpack;
 
+pub use check::check;
 pub use header::{Backing, Compression, Info};

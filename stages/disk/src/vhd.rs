@@ -7,7 +7,9 @@
 //!
 //! Of the two copies of the footer that a dynamic disk has, one must be whole.
 
+mod check;
 mod header;
 mod map;
 
+pub use check::check;
 pub use header::{Info, Kind, Parent};

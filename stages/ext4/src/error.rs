@@ -1,6 +1,6 @@
 //! Why a tree or a set of options makes no filesystem.
 
-use crate::Place;
+use cvbake_tree::Place;
 
 /// Why a tree or a set of options makes no filesystem. Paths and names are escaped as in listings.
 #[derive(Debug, thiserror::Error)]

@@ -13,8 +13,8 @@ pub(crate) mod content;
 pub(crate) mod directory;
 pub(crate) mod extents;
 pub(crate) mod geometry;
+mod map;
 pub(crate) mod numbers;
-pub(crate) mod path;
 pub(crate) mod place;
 mod size;
 pub(crate) mod space;
@@ -23,7 +23,7 @@ pub(crate) mod xattr;
 pub use base_pack::BASE_PACK_BLOCK;
 use content::Content;
 use geometry::Geometry;
-pub use path::Place;
+pub use map::{Region, Use};
 use place::Placed;
 
 /// The plan of a filesystem: a function of a tree and options, frozen.

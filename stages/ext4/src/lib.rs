@@ -63,10 +63,8 @@ mod layout;
 pub mod mkfs;
 mod options;
 pub mod read;
-mod readable;
 mod write;
 
 pub use error::Error;
-pub use layout::{BASE_PACK_BLOCK, Layout, Place};
+pub use layout::{BASE_PACK_BLOCK, Layout, Region, Use};
 pub use options::{Inodes, Options, Size};
-pub use readable::{LeftOut, leave_out_unreadable};

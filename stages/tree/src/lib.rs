@@ -38,6 +38,8 @@ mod compare;
 mod content;
 mod listing;
 mod meta;
+mod place;
+mod readable;
 mod texts;
 mod xattrs;
 
@@ -46,6 +48,8 @@ pub use compare::{Change, Difference, Field, Side, Uncompared, compare};
 pub use content::{BLOCK_SIZE, FileData, Packs, Placement, Segment};
 pub use listing::{escape, escape_short, unescape};
 pub use meta::{Device, Kind, Meta, Time, Xattr};
+pub use place::Place;
+pub use readable::LeftOut;
 pub use texts::Texts;
 pub use xattrs::XattrSets;
 

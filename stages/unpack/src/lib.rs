@@ -56,6 +56,8 @@ pub use codec::CodecError;
 pub use error::{Error, Problem};
 pub use index::Index;
 pub use layer::unpack;
-pub use merge::{Provenance, merge, provenance};
+pub use merge::{
+    Change, Described, Happened, Marker, Origins, Provenance, history, merge, merge_with_origins, provenance,
+};
 pub use pack::{PACK_PIECE, PackSeal};
 pub use replay::replay;

@@ -25,6 +25,8 @@
 //! below, and hard-linked files survive it.
 
 mod graph;
+mod history;
+mod origins;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -34,10 +36,13 @@ use std::cell::RefCell;
 use cvbake_tree::{Builder, FileData, Ino, Kind, Meta, Time, Tree};
 
 use crate::index::{Index, Record, RecordKind};
-use crate::path::PathId;
+use crate::path::{PathId, Paths};
 use crate::{Error, Problem};
 use graph::{Graph, Name, NodeId, Origin};
 use resolve::Walker;
+
+pub use history::{Change, Described, Happened, Marker, history};
+pub use origins::Origins;
 
 /// As many symbolic links on one path as Linux follows.
 const LINK_LIMIT: u8 = 40;
@@ -50,6 +55,14 @@ const LINK_LIMIT: u8 = 40;
 /// # Errors
 /// When an entry makes no sense on top of those before it.
 pub fn merge(layers: &[&Index], implied: Time) -> Result<Tree, Error> {
+    Ok(merge_with_origins(layers, implied)?.0)
+}
+
+/// As [`merge`], and says which layer describes each inode.
+///
+/// # Errors
+/// As [`merge`].
+pub fn merge_with_origins(layers: &[&Index], implied: Time) -> Result<(Tree, Origins), Error> {
     emit(apply(layers)?, implied)
 }
 
@@ -91,7 +104,9 @@ pub fn provenance(layers: &[&Index], ino: Ino) -> Result<Option<Provenance>, Err
 fn apply<'l>(layers: &'l [&'l Index]) -> Result<Graph<'l>, Error> {
     let mut graph = Graph::new(layers);
     for (number, layer) in layers.iter().enumerate() {
-        Apply { graph: &mut graph, layer, number, walker: Walker::new(layer.paths.nodes.len()) }.run()?;
+        let mut apply = Apply::new(&mut graph, layer, number);
+        apply.markers()?;
+        apply.entries()?;
     }
     graph.end_lookups();
     Ok(graph)
@@ -104,10 +119,21 @@ struct Apply<'a, 'l> {
     walker: Walker,
 }
 
-impl Apply<'_, '_> {
-    fn run(mut self) -> Result<(), Error> {
-        self.graph.start_layer(self.layer.records.len());
-        self.markers()?;
+/// What a marker takes away.
+#[derive(Clone, Copy)]
+struct Removal {
+    directory: NodeId,
+    /// The record of the marker: an opaque one takes away all that is in the directory.
+    record: usize,
+}
+
+impl<'a, 'l> Apply<'a, 'l> {
+    fn new(graph: &'a mut Graph<'l>, layer: &'a Index, number: usize) -> Apply<'a, 'l> {
+        graph.start_layer(layer.records.len());
+        Apply { graph, layer, number, walker: Walker::new(layer.paths.nodes.len()) }
+    }
+
+    fn entries(&mut self) -> Result<(), Error> {
         for (at, record) in self.layer.records.iter().enumerate() {
             let outcome = match &record.kind {
                 RecordKind::Whiteout | RecordKind::Opaque => continue,
@@ -120,26 +146,15 @@ impl Apply<'_, '_> {
     }
 
     fn error(&self, record: &Record, problem: Problem) -> Error {
-        let (paths, offset) = (&self.layer.paths, record.offset());
-        let in_directory = |directory: PathId, name: String| match directory {
-            PathId::ROOT => name,
-            _ => format!("{}/{name}", paths.display(directory)),
-        };
-        let path = match record.kind {
-            RecordKind::Whiteout => {
-                let name = cvbake_tree::escape(paths.name(record.path));
-                in_directory(paths.parent(record.path), format!(".wh.{name}"))
-            }
-            RecordKind::Opaque => in_directory(record.path, ".wh..wh..opq".to_owned()),
-            _ => paths.display(record.path),
-        };
+        let (path, offset) = (written_path(&self.layer.paths, record), record.offset());
         Error::Merge { layer: self.number, path, offset, problem }
     }
 
-    fn markers(&mut self) -> Result<(), Error> {
+    /// Applies the markers, and says what they were for.
+    fn markers(&mut self) -> Result<Vec<Removal>, Error> {
         let is_marker = |kind: &RecordKind| matches!(kind, RecordKind::Whiteout | RecordKind::Opaque);
         if !self.layer.records.iter().any(|record| is_marker(&record.kind)) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut replaced = vec![false; self.layer.paths.nodes.len()];
         for record in &self.layer.records {
@@ -150,7 +165,7 @@ impl Apply<'_, '_> {
         let mut removals = Vec::new();
         // Markers of one directory usually stand side by side.
         let mut last = (PathId::ROOT, Some(NodeId::ROOT));
-        for record in self.layer.records.iter().filter(|record| is_marker(&record.kind)) {
+        for (at, record) in self.layer.records.iter().enumerate().filter(|(_, record)| is_marker(&record.kind)) {
             let paths = &self.layer.paths;
             let whole = record.kind == RecordKind::Opaque;
             let directory = if whole { record.path } else { paths.parent(record.path) };
@@ -159,17 +174,18 @@ impl Apply<'_, '_> {
                 last = (directory, found.map_err(|problem| self.error(record, problem))?);
             }
             if let Some(directory) = last.1 {
-                removals.push((directory, (!whole).then(|| paths.name(record.path))));
+                removals.push(Removal { directory, record: at });
             }
         }
-        for (directory, name) in removals {
-            match name {
-                Some(name) => self.graph.white_out(directory, name),
-                None => self.graph.make_opaque(directory),
+        for &Removal { directory, record } in &removals {
+            let record = &self.layer.records[record];
+            match record.kind {
+                RecordKind::Opaque => self.graph.make_opaque(directory),
+                _ => self.graph.white_out(directory, self.layer.paths.name(record.path)),
             }
         }
         self.walker.forget();
-        Ok(())
+        Ok(removals)
     }
 
     fn origin(&self, record: usize) -> Origin {
@@ -247,8 +263,24 @@ impl Apply<'_, '_> {
     }
 }
 
+/// The path of an entry as an archive writes it, for people.
+fn written_path(paths: &Paths, record: &Record) -> String {
+    let in_directory = |directory: PathId, name: String| match directory {
+        PathId::ROOT => name,
+        _ => format!("{}/{name}", paths.display(directory)),
+    };
+    match record.kind {
+        RecordKind::Whiteout => {
+            let name = cvbake_tree::escape(paths.name(record.path));
+            in_directory(paths.parent(record.path), format!(".wh.{name}"))
+        }
+        RecordKind::Opaque => in_directory(record.path, ".wh..wh..opq".to_owned()),
+        _ => paths.display(record.path),
+    }
+}
+
 /// Copies what can be reached from the root into a tree, in its canonical order.
-fn emit(graph: Graph<'_>, implied: Time) -> Result<Tree, Error> {
+fn emit(graph: Graph<'_>, implied: Time) -> Result<(Tree, Origins), Error> {
     let fresh = Meta { mode: 0o755, mtime: implied, ..Meta::default() };
     let meta = |node: NodeId| graph.record(node).map_or_else(|| fresh.clone(), |(layer, at)| meta_of(layer, at));
     let mut builder = Builder::new(&meta(NodeId::ROOT));
@@ -257,10 +289,14 @@ fn emit(graph: Graph<'_>, implied: Time) -> Result<Tree, Error> {
     let segments = layers.map(|layer| layer.segments.len()).sum();
     builder.reserve(graph.node_count(), graph.entry_count(), names, segments);
     let builder = RefCell::new(builder);
-    let add = |parent, name: &[u8], node| builder.borrow_mut().add(parent, name, kind_of(&graph, node), &meta(node));
+    let mut origins = Origins::of_root(graph.layer(NodeId::ROOT));
+    let add = |parent, name: &[u8], node| {
+        origins.push(graph.layer(node));
+        builder.borrow_mut().add(parent, name, kind_of(&graph, node), &meta(node))
+    };
     walk(&graph, add, |parent, name, ino| builder.borrow_mut().link(parent, name, ino)).map_err(Error::Tree)?;
     drop(graph);
-    builder.into_inner().finish().map_err(Error::Tree)
+    Ok((builder.into_inner().finish().map_err(Error::Tree)?, origins))
 }
 
 /// Goes through what can be reached from the root, in a tree's canonical order: `add` is called for

@@ -9,7 +9,7 @@ use crate::error::{Error, Part, Place};
 use crate::hasher::{Bytes, RootHash, Salt, ZEROS};
 use crate::layout::{BLOCK, Layout};
 use crate::parallel::in_parallel;
-use crate::superblock::{Described, LEN, VeritySb};
+use crate::superblock::{LEN, VeritySb};
 
 /// What was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,62 @@ pub struct Checked {
     pub data_blocks: u64,
     /// What the hash area is called.
     pub uuid: [u8; 16],
+}
+
+/// What a hash area says of itself, which nobody has checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What it is called.
+    pub uuid: [u8; 16],
+    /// How many blocks of data it is about.
+    pub data_blocks: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// The root hash that it would have; that of a single block is a hash of the data.
+    pub root_hash: Option<RootHash>,
+}
+
+/// Reads what the hash area at an offset says of itself.
+///
+/// # Errors
+/// When there is none, or it can't be read or is not supported.
+pub fn find(hashes: &dyn ReadAt, offset: u64) -> Result<Found, Error> {
+    let Described { uuid, salt, layout, start } = describe(hashes, offset)?;
+    let top = layout.levels().last().map(|level| {
+        let (mut block, offset) = (ZEROS, start + level.offset(0) - BLOCK);
+        let read = hashes.read_at(offset, &mut block);
+        read.map_err(|source| Error::Read { part: Part::Hashes, offset, source })?;
+        Ok::<_, Error>(salt.hash(&block))
+    });
+    let (data_blocks, bytes) = (layout.data_blocks(), layout.area_bytes());
+    Ok(Found { uuid, data_blocks, bytes, root_hash: top.transpose()? })
+}
+
+/// A hash area, of which all is there.
+struct Described {
+    uuid: [u8; 16],
+    salt: Salt,
+    layout: Layout,
+    /// Where the tree begins: with the next block behind the superblock, wherever that is.
+    start: u64,
+}
+
+fn describe(hashes: &dyn ReadAt, offset: u64) -> Result<Described, Error> {
+    let mut superblock = VeritySb::new_zeroed();
+    let enough = |expected: u64| match hashes.len_bytes() {
+        found if found < expected => Err(Error::CutOff { part: Part::Hashes, expected, found }),
+        _ => Ok(()),
+    };
+    enough(offset.saturating_add(LEN as u64))?;
+    let read = hashes.read_at(offset, superblock.as_mut_bytes());
+    read.map_err(|source| Error::Read { part: Part::Hashes, offset, source })?;
+    let (uuid, salt, layout) = superblock.describe()?;
+    let start = offset.saturating_add(LEN as u64).checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
+    // A tree without levels has nothing there.
+    if !layout.levels().is_empty() {
+        enough(start.saturating_add(layout.area_bytes() - BLOCK))?;
+    }
+    Ok(Described { uuid, salt, layout, start })
 }
 
 /// Checks all of a disk by the hash area at `offset` of another one, or of itself. `go_on` is
@@ -34,24 +90,10 @@ pub fn check(
     jobs: NonZeroUsize,
     go_on: &(dyn Fn(u64) -> bool + Sync),
 ) -> Result<Checked, Error> {
-    let mut superblock = VeritySb::new_zeroed();
-    let enough = |expected: u64| match hashes.len_bytes() {
-        found if found < expected => Err(Error::CutOff { part: Part::Hashes, expected, found }),
-        _ => Ok(()),
-    };
-    enough(offset.saturating_add(LEN as u64))?;
-    let read = hashes.read_at(offset, superblock.as_mut_bytes());
-    read.map_err(|source| Error::Read { part: Part::Hashes, offset, source })?;
-    let Described { uuid, salt, layout } = superblock.describe()?;
+    let Described { uuid, salt, layout, start } = describe(hashes, offset)?;
     let (expected, found) = (layout.data_blocks() * BLOCK, data.len_bytes());
     if found < expected {
         return Err(Error::CutOff { part: Part::Data, expected, found });
-    }
-    // The tree begins with the next block behind the superblock, wherever that is. A tree without
-    // levels has nothing there.
-    let start = offset.saturating_add(LEN as u64).checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
-    if !layout.levels().is_empty() {
-        enough(start.saturating_add(layout.area_bytes() - BLOCK))?;
     }
     let checker = Checker { layout: &layout, salt, data, hashes, start };
     checker.run(root, jobs, go_on)?;

@@ -10,6 +10,7 @@
 //! * [`Layout::plan`] says from a length alone how long each level is and where it stands.
 //! * [`Layout::write`] reads the disk once, on as many threads as it is told, and puts the hash
 //!   area wherever the caller wants it: behind the disk, into a partition, into another file.
+//! * [`find`] reads what a hash area says of itself.
 //! * [`check`] reads a disk and a hash area of anybody's, and names the first block that is wrong.
 //!
 //! ```
@@ -57,7 +58,7 @@ mod parallel;
 mod superblock;
 mod write;
 
-pub use check::{Checked, check};
+pub use check::{Checked, Found, check, find};
 pub use error::{Error, Part, Place};
 pub use hasher::{RootHash, partition_uuids};
 pub use layout::{BLOCK, Layout, Level};

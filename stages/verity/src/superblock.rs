@@ -53,14 +53,6 @@ pub(crate) const LEN: usize = size_of::<VeritySb>();
 
 const _: () = assert!(LEN == 512);
 
-/// What a superblock of anybody's says.
-#[derive(Debug)]
-pub(crate) struct Described {
-    pub(crate) uuid: [u8; 16],
-    pub(crate) salt: Salt,
-    pub(crate) layout: Layout,
-}
-
 impl VeritySb {
     pub(crate) fn new(identity: &Identity, layout: &Layout) -> VeritySb {
         let block = U32::new(u32::try_from(BLOCK).expect("4096"));
@@ -78,8 +70,8 @@ impl VeritySb {
         raw
     }
 
-    /// What it says, if that is something that can be checked.
-    pub(crate) fn describe(&self) -> Result<Described, Error> {
+    /// What it says, if that is something that can be checked: its UUID, the salt, and the tree.
+    pub(crate) fn describe(&self) -> Result<([u8; 16], Salt, Layout), Error> {
         if self.signature != SIGNATURE {
             return Err(Error::NoSuperblock);
         }
@@ -101,6 +93,6 @@ impl VeritySb {
         let size = usize::from(self.salt_size.get());
         let salt = self.salt.get(..size).ok_or(Error::SaltSize { found: size, max: self.salt.len() })?;
         let layout = Layout::of_blocks(self.data_blocks.get())?;
-        Ok(Described { uuid: self.uuid, salt: Salt::new(salt), layout })
+        Ok((self.uuid, Salt::new(salt), layout))
     }
 }

@@ -93,6 +93,10 @@ fn the_same_bytes_as_veritysetup() {
             assert!(said.contains(&hex(&root)), "{blocks} blocks: {} is not in {said}", hex(&root));
             assert!(bytes(&area) == std::fs::read(name("theirs")).unwrap(), "{blocks} blocks, {count} threads");
             assert_eq!(checked(&ours, &area, 0, &root, count).unwrap().data_blocks, blocks);
+            let found = find(&raw(&area), 0).unwrap();
+            assert_eq!((found.data_blocks, found.uuid), (blocks, identity().uuid));
+            assert_eq!(found.bytes, area.metadata().unwrap().len());
+            assert_eq!(found.root_hash, (blocks > 1).then_some(root));
         }
         // And behind the data, in one file.
         let (area, root) = written(&ours, blocks * BLOCK, 2);

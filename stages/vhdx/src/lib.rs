@@ -17,7 +17,8 @@
 //! ```
 //!
 //! [`Info::read`] reads what a file says of itself, [`Info::disk`] the disk in it, with that of its
-//! parent behind it if it is a differencing one. [`Options::plan_child`] plans a
+//! parent behind it if it is a differencing one; [`check()`] names every rule of the format that a
+//! file breaks. [`Options::plan_child`] plans a
 //! differencing disk, which has nothing but what is written to it later, and names the file that
 //! has the rest.
 //!
@@ -43,12 +44,14 @@
 //! those in it.
 #![forbid(unsafe_code)]
 
+mod check;
 mod disk;
 mod format;
 mod locator;
 mod plan;
 mod read;
 
+pub use check::check;
 pub use locator::Locator;
 pub use plan::{Error, Identity, Options};
 pub use read::{Info, ReadError};

@@ -57,12 +57,7 @@ impl Locator {
         if header.locator_type != VHDX_LOCATOR || count > MAX_KEYS {
             return None;
         }
-        let text = |offset: U32, length: U16| {
-            let start = usize::try_from(offset.get()).ok()?;
-            let bytes = item.get(start..start.checked_add(length.get().into())?)?;
-            let units: Vec<u16> = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
-            String::from_utf16(&units).ok()
-        };
+        let text = |offset, length| text(item, offset, length);
         let mut locator = Locator { parent_linkage: [0; 16], relative_path: None, absolute_win32_path: None };
         let mut has_linkage = false;
         let mut rest = rest;
@@ -82,6 +77,31 @@ impl Locator {
         }
         has_linkage.then_some(locator)
     }
+}
+
+/// The keys in a metadata item; nothing if it is no locator.
+pub(crate) fn keys(item: &[u8]) -> Option<Vec<String>> {
+    let (header, mut rest) = ParentLocatorHeader::read_from_prefix(item).ok()?;
+    let count = usize::from(header.key_value_count.get());
+    if header.locator_type != VHDX_LOCATOR || count > MAX_KEYS {
+        return None;
+    }
+    let mut keys = Vec::new();
+    for _ in 0..count {
+        let (entry, after) = ParentLocatorEntry::read_from_prefix(rest).ok()?;
+        rest = after;
+        text(item, entry.value_offset, entry.value_length)?;
+        keys.push(text(item, entry.key_offset, entry.key_length)?);
+    }
+    Some(keys)
+}
+
+/// A text of an item, in UTF-16.
+fn text(item: &[u8], offset: U32, length: U16) -> Option<String> {
+    let start = usize::try_from(offset.get()).ok()?;
+    let bytes = item.get(start..start.checked_add(length.get().into())?)?;
+    let units: Vec<u16> = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+    String::from_utf16(&units).ok()
 }
 
 /// A UUID in lower case and braces.

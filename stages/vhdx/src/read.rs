@@ -153,6 +153,13 @@ impl Info {
     /// # Errors
     /// When it is no VHDX file, or one that can't be trusted to be what it says.
     pub fn read(file: &File) -> Result<Info, ReadError> {
+        let info = Info::read_tables(file)?;
+        info.check_bat()?;
+        Ok(info)
+    }
+
+    /// The same, but for the length of the block allocation table.
+    pub(crate) fn read_tables(file: &File) -> Result<Info, ReadError> {
         let len = file.metadata().map_err(|source| ReadError::Open { source })?.len();
         let reader = Reader { file, len };
         let found = reader.bytes(0, usize::try_from(len.min(8)).expect("at most 8"))?;
@@ -170,9 +177,7 @@ impl Info {
         let log = (header.log_offset.get(), u64::from(header.log_length.get()));
         let layout = Layout { file_len: len, bat, metadata, log };
         let metadata = Metadata { reader: &reader, offset: metadata.0, len: metadata.1 };
-        let info = metadata.info(swapped(header.data_write_guid), layout)?;
-        info.check_bat()?;
-        Ok(info)
+        metadata.info(swapped(header.data_write_guid), layout)
     }
 }
 
@@ -357,7 +362,7 @@ fn unknown(what: &'static str, guid: Guid) -> ReadError {
 }
 
 /// Whether the checksum of a structure, behind its signature, is right.
-fn is_sealed(mut bytes: Vec<u8>) -> bool {
+pub(crate) fn is_sealed(mut bytes: Vec<u8>) -> bool {
     let found = number(&bytes[4..8]);
     bytes[4..8].fill(0);
     crc32c::crc32c(&bytes) == found

@@ -4,6 +4,7 @@
 pub(crate) use cvbake_cases::{case, image, tar, text};
 
 pub(crate) mod bake;
+pub(crate) mod erofs;
 pub(crate) mod expected;
 pub(crate) mod ext4;
 pub(crate) mod model;

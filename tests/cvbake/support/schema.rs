@@ -46,6 +46,10 @@ fn schema_of(args: &[String]) -> Option<String> {
     let has = |option: &str| args.iter().any(|arg| arg == option);
     let known = |words: &[String]| Some(format!("{}.json", words.join("-"))).filter(|name| all().contains_key(name));
     let name = (1..=2).rev().find_map(|count| known(args.get(..count)?))?;
+    // A bake into an archive is an export.
+    let is_tar = |path: &str| [".tar", ".tar.gz", ".tgz", ".tar.zst"].iter().any(|ending| path.ends_with(ending));
+    let into_tar = args.windows(2).any(|pair| pair[0] == "-o" && is_tar(&pair[1]));
+    let name = if name == "bake.json" && into_tar { "image-export.json".to_owned() } else { name };
     let is_json = has("--json") || name == "image-inspect.json" && !has("--raw") && !has("--raw-config");
     (is_json && !has("--help")).then_some(name)
 }

@@ -29,12 +29,14 @@ pub(super) enum Demand {
     MaxBytes(u64),
     /// An image with one of these paths.
     OneOf(&'static [&'static str]),
+    /// This filesystem.
+    Filesystem(&'static str),
     /// No hash tree.
     NoVerity,
     /// Something that every disk of cvbake has.
     Kept(&'static str),
-    /// Something that the disk lacks, which is said in a warning.
-    Lacking(&'static str),
+    /// A disk that firmware boots; one that it doesn't is made as well, with a warning.
+    Bootable,
     /// Something that the user has to do.
     ToDo(&'static str),
 }
@@ -53,7 +55,8 @@ impl Demand {
             Demand::MaxBytes(bytes) => format!("at most {} GiB", bytes / GIB),
             Demand::OneOf(paths) => paths.join(" or "),
             Demand::NoVerity => "none".to_owned(),
-            Demand::Kept(words) | Demand::Lacking(words) | Demand::ToDo(words) => words.to_owned(),
+            Demand::Bootable => "--boot uefi".to_owned(),
+            Demand::Filesystem(words) | Demand::Kept(words) | Demand::ToDo(words) => words.to_owned(),
         }
     }
 }
@@ -65,6 +68,7 @@ const fn rule(target: Target, subject: &'static str, demand: Demand, reason: &'s
 pub(super) const RULES: &[Rule] = &[
     rule(Target::Wsl, "format", Demand::Format(&[Name::Vhdx, Name::Vhd]), "WSL imports .vhdx and .vhd files in place"),
     rule(Target::Wsl, "partitions", Demand::Kept("none"), "WSL mounts the whole disk as one ext4 filesystem"),
+    rule(Target::Wsl, "filesystem", Demand::Filesystem("ext4"), "WSL mounts it as ext4 and writes to it"),
     rule(
         Target::Wsl,
         "default mount options",
@@ -101,15 +105,15 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         Target::Azure,
         "boot",
-        Demand::Lacking("no partition table and no boot loader"),
-        "Azure can attach the disk to a machine, and cannot boot from it",
+        Demand::Bootable,
+        "without a boot partition, Azure can attach the disk to a machine, and cannot boot from it",
     ),
     rule(Target::HyperV, "format", Demand::Format(&[Name::Vhdx]), "a machine of generation 2 takes no VHD"),
     rule(
         Target::HyperV,
         "boot",
-        Demand::Lacking("no GPT with an EFI system partition"),
-        "Hyper-V can attach the disk to a machine, and a machine of generation 2 cannot boot from it",
+        Demand::Bootable,
+        "without a boot partition, Hyper-V can attach the disk to a machine of generation 2, and cannot boot from it",
     ),
     rule(
         Target::HyperV,

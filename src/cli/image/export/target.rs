@@ -99,7 +99,8 @@ pub(super) fn parse(text: &OsStr) -> Result<Target, Failure> {
     }
 }
 
-pub(super) fn compression_by_name(target: &Target) -> Compression {
+/// How a file is compressed, by its ending.
+pub(in crate::cli) fn compression_by_name(target: &Target) -> Compression {
     let ending = file_of(target).and_then(Path::extension).and_then(OsStr::to_str).map(str::to_ascii_lowercase);
     match ending.as_deref() {
         Some("gz" | "tgz") => Compression::Gzip,

@@ -114,7 +114,7 @@ fn answers() {
         ("image rm", "-q", "leave it out: only the result is printed, and what went wrong"),
         ("pull", "--silent", "--quiet prints only warnings and errors"),
         ("bake", "-s", "--size 20G sets the size of the disk"),
-        ("bake", "-t", "leave it out: the filesystem is always ext4"),
+        ("bake", "-t", "--fs erofs chooses EROFS; without it, the filesystem is ext4"),
         ("image ls", "--no-trunc", "--digests shows whole digests"),
     ] {
         let words: Vec<String> = command.split(' ').map(str::to_owned).collect();

@@ -24,6 +24,8 @@ pub struct Info {
     pub backing: Option<Backing>,
     /// How many internal snapshots it has.
     pub snapshots: u32,
+    /// Whether it has bitmaps or the like: clusters that no table of the disk refers to.
+    pub(super) has_more: bool,
     pub(crate) header: Header,
 }
 
@@ -127,6 +129,7 @@ impl Info {
             compression,
             backing: backing(file, &header, extensions, cluster_size)?,
             snapshots: header.nb_snapshots.get(),
+            has_more: version == 3 && header.autoclear_features.get() != 0,
             header: Header {
                 file_len,
                 cluster_bits: bits,

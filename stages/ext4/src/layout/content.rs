@@ -1,12 +1,11 @@
 //! What a tree needs, wherever it will stand: everything about it that no size of the filesystem
 //! changes.
 
-use cvbake_tree::{Device, FileData, Inode, Kind, Tree};
+use cvbake_tree::{Device, FileData, Inode, Kind, Place, Tree};
 
 use super::base_pack::BasePack;
 use super::directory::{Shape, entries};
 use super::numbers::Numbers;
-use super::path::Place;
 use super::xattr::Xattrs;
 use crate::format::directory::{DX_LEVELS, DX_LEVELS_COMPAT};
 use crate::format::inode::{I_BLOCK_LEN, MAX_FILE_SIZE, MAX_MAJOR, MAX_MINOR, SYMLINK_MAX};
@@ -56,7 +55,7 @@ impl Content {
         for inode in tree.inodes() {
             let at = u32::try_from(inode.ino().index()).expect("a tree's numbers have 32 bits");
             if !inode.is_dir() && inode.name_count() > EXT4_LINK_MAX {
-                let (path, names) = (Place::of(tree, inode), inode.name_count());
+                let (path, names) = (Place::of(inode), inode.name_count());
                 return Err(Error::Links { path, names, max: EXT4_LINK_MAX });
             }
             match inode.kind() {
@@ -65,25 +64,25 @@ impl Content {
                     large_dir |= shape.levels() > DX_LEVELS_COMPAT;
                     let blocks = u32::try_from(shape.blocks()).ok().filter(|_| shape.levels() <= DX_LEVELS);
                     let blocks = blocks.ok_or_else(|| Error::DirectoryFull {
-                        path: Place::of(tree, inode),
+                        path: Place::of(inode),
                         blocks: shape.blocks(),
                         max: u64::from(u32::MAX),
                     })?;
                     dirs.push(Dir { inode: at, blocks });
                 }
                 Kind::File(data) => {
-                    check_file(tree, inode, &data)?;
+                    check_file(inode, &data)?;
                     if !data.segments.is_empty() {
                         files.push(File { pack: data.pack, pack_block: data.pack_block, inode: at });
                     }
                 }
                 Kind::Symlink(target) => {
-                    check_symlink(tree, inode, target)?;
+                    check_symlink(inode, target)?;
                     if target.len() >= I_BLOCK_LEN {
                         long_links.push(at);
                     }
                 }
-                Kind::CharDevice(device) | Kind::BlockDevice(device) => check_device(tree, inode, device)?,
+                Kind::CharDevice(device) | Kind::BlockDevice(device) => check_device(inode, device)?,
                 Kind::Fifo | Kind::Socket => {}
             }
         }
@@ -93,9 +92,9 @@ impl Content {
     }
 }
 
-fn check_file(tree: &Tree, inode: Inode<'_>, data: &FileData<'_>) -> Result<(), Error> {
+fn check_file(inode: Inode<'_>, data: &FileData<'_>) -> Result<(), Error> {
     if data.size > MAX_FILE_SIZE {
-        return Err(Error::FileSize { path: Place::of(tree, inode), size: data.size, max: MAX_FILE_SIZE });
+        return Err(Error::FileSize { path: Place::of(inode), size: data.size, max: MAX_FILE_SIZE });
     }
     let end_of_file = data.size.div_ceil(BLOCK_SIZE);
     let mut end = 0;
@@ -103,7 +102,7 @@ fn check_file(tree: &Tree, inode: Inode<'_>, data: &FileData<'_>) -> Result<(), 
         let start = u64::from(segment.file_block);
         let next = start + u64::from(segment.blocks);
         if start < end || next > end_of_file || segment.blocks == 0 {
-            let (path, file_block) = (Place::of(tree, inode), segment.file_block);
+            let (path, file_block) = (Place::of(inode), segment.file_block);
             return Err(Error::Segments { path, file_block, size: data.size });
         }
         end = next;
@@ -111,19 +110,19 @@ fn check_file(tree: &Tree, inode: Inode<'_>, data: &FileData<'_>) -> Result<(), 
     Ok(())
 }
 
-fn check_symlink(tree: &Tree, inode: Inode<'_>, target: &[u8]) -> Result<(), Error> {
+fn check_symlink(inode: Inode<'_>, target: &[u8]) -> Result<(), Error> {
     if target.is_empty() || target.len() > SYMLINK_MAX {
-        return Err(Error::SymlinkLength { path: Place::of(tree, inode), len: target.len(), max: SYMLINK_MAX });
+        return Err(Error::SymlinkLength { path: Place::of(inode), len: target.len(), max: SYMLINK_MAX });
     }
     match target.iter().position(|&byte| byte == 0) {
-        Some(at) => Err(Error::SymlinkNul { path: Place::of(tree, inode), at }),
+        Some(at) => Err(Error::SymlinkNul { path: Place::of(inode), at }),
         None => Ok(()),
     }
 }
 
-fn check_device(tree: &Tree, inode: Inode<'_>, Device { major, minor }: Device) -> Result<(), Error> {
+fn check_device(inode: Inode<'_>, Device { major, minor }: Device) -> Result<(), Error> {
     if major > MAX_MAJOR || minor > MAX_MINOR {
-        let path = Place::of(tree, inode);
+        let path = Place::of(inode);
         return Err(Error::Device { path, major, minor, max_major: MAX_MAJOR, max_minor: MAX_MINOR });
     }
     Ok(())

@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use cvbake_tree::{Inode, Tree, Xattr, escape_short};
+use cvbake_tree::{Inode, Place, Tree, Xattr, escape_short};
 
-use super::path::Place;
 use crate::Error;
 use crate::format::xattr as format;
 use crate::format::{BLOCK_LEN, inode};
@@ -92,7 +91,7 @@ impl Xattrs {
                 xattrs.sets.resize(set + 1, Stored::Unseen);
             }
             if xattrs.sets[set] == Stored::Unseen {
-                let rest = split(tree, inode)?.in_block;
+                let rest = split(inode)?.in_block;
                 xattrs.sets[set] = if rest.is_empty() {
                     Stored::InInode
                 } else {
@@ -120,7 +119,7 @@ impl Xattrs {
         let number = *known.entry(hasher.finish()).or_insert(new);
         if number != new {
             let owner = tree.inode(cvbake_tree::Ino::from_index(self.rests[number as usize].owner as usize));
-            if split(tree, owner)?.in_block == rest {
+            if split(owner)?.in_block == rest {
                 return Ok(number);
             }
         }
@@ -142,14 +141,14 @@ impl Xattrs {
 ///
 /// In the order of their names, each goes into the inode if it still fits there. Where that leaves
 /// too much for one block, the large ones are taken first, which wastes less.
-pub(crate) fn split<'t>(tree: &Tree, inode: Inode<'t>) -> Result<Split<'t>, Error> {
-    let attributes = attributes(inode.xattrs()).map_err(|problem| problem.at(Place::of(tree, inode)))?;
+pub(crate) fn split<'t>(inode: Inode<'t>) -> Result<Split<'t>, Error> {
+    let attributes = attributes(inode.xattrs()).map_err(|problem| problem.at(Place::of(inode)))?;
     let in_order: Vec<usize> = (0..attributes.len()).collect();
     let mut large_first = in_order.clone();
     large_first.sort_by_key(|&at| std::cmp::Reverse(attributes[at].len()));
     let chosen = match choose(&attributes, &in_order) {
         Ok(chosen) => chosen,
-        Err(problem) => choose(&attributes, &large_first).map_err(|_| problem.at(Place::of(tree, inode)))?,
+        Err(problem) => choose(&attributes, &large_first).map_err(|_| problem.at(Place::of(inode)))?,
     };
     let mut split = Split::default();
     for (attribute, in_inode) in attributes.into_iter().zip(chosen) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::Place;
+use cvbake_tree::Place;
 
 /// Why the programs of e2fsprogs made no filesystem. Paths and names of an image are escaped as in
 /// listings.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use cvbake_tree::{Ino, Inode, Kind, Tree, escape};
+use cvbake_tree::{Ino, Inode, Kind, Place, Tree, escape};
 use zerocopy::FromBytes;
 
 use super::stage::{As, number_of, staged_as};
@@ -13,7 +13,6 @@ use crate::format::group::{EXT4_BG_INODE_UNINIT, GroupDescriptor};
 use crate::format::inode::{self as format, I_BLOCK_LEN, INODE_SIZE, encode_device, encode_time};
 use crate::format::superblock::{COMPAT_HAS_JOURNAL, EXT4_SUPER_MAGIC, INCOMPAT_64BIT, SUPERBLOCK_OFFSET, Superblock};
 use crate::format::{BLOCK_SIZE, EXT4_GOOD_OLD_FIRST_INO, EXT4_LINK_MAX, EXT4_ROOT_INO};
-use crate::layout::path::Place;
 
 /// A filesystem that e2fsprogs made with our options.
 pub(super) struct Filesystem {
@@ -108,7 +107,7 @@ impl Filesystem {
             Ok(())
         })?;
         if let Some(missing) = numbers.iter().position(|&number| number == 0) {
-            let path = Place::of(tree, tree.inode(Ino::from_index(missing)));
+            let path = Place::of(tree.inode(Ino::from_index(missing)));
             let (expected, found) = ("one".to_owned(), "none".to_owned());
             return Err(Error::Differs { path, what: "number of inodes", expected, found });
         }
@@ -127,7 +126,7 @@ impl Filesystem {
         let mut expected = indexes.into_iter().peekable();
         self.each_inode(&mut |number, raw| match expected.next_if(|next| next.0 == number) {
             Some((_, ino)) => compare(tree.inode(ino), raw).map_err(|Difference { what, expected, found }| {
-                Error::Differs { path: Place::of(tree, tree.inode(ino)), what, expected, found }
+                Error::Differs { path: Place::of(tree.inode(ino)), what, expected, found }
             }),
             None if number <= EXT4_GOOD_OLD_FIRST_INO => Ok(()),
             None => Err(self.unreadable("an inode that is not in the tree", 0, number.into())),

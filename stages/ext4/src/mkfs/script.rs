@@ -7,14 +7,13 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use cvbake_tree::{Ino, Inode, Kind, Time, Tree};
+use cvbake_tree::{Ino, Inode, Kind, Place, Time, Tree};
 
 use super::Error;
 use super::inodes::{MAX_SUBDIRECTORIES, Map, i_mode};
 use super::programs::SCRIPT;
 use super::stage::{As, Staged, staged_as};
 use crate::format::inode::{I_BLOCK_LEN, encode_device, encode_time};
-use crate::layout::path::Place;
 
 /// The deepest directory: mke2fs keeps whole paths in a buffer that it outgrows before 3000 levels,
 /// with a crash.
@@ -22,7 +21,7 @@ const MAX_DEPTH: u32 = 1000;
 
 /// Refuses what e2fsprogs can't hold.
 pub(super) fn check(tree: &Tree) -> Result<(), Error> {
-    let cannot = |inode, what| Err(Error::CannotHold { path: Place::of(tree, inode), what });
+    let cannot = |inode, what| Err(Error::CannotHold { path: Place::of(inode), what });
     if let Some(inode) = tree.root().child(b"lost+found").filter(|inode| !inode.is_dir()) {
         return cannot(inode, "this name as anything but a directory");
     }

@@ -9,13 +9,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use cvbake_tree::{BLOCK_SIZE, FileData, Ino, Inode, Kind, Packs, Tree};
+use cvbake_tree::{BLOCK_SIZE, FileData, Ino, Inode, Kind, Packs, Place, Tree};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::Error;
 use crate::format::inode::I_BLOCK_LEN;
-use crate::layout::path::Place;
 
 /// The staged root, in the scratch directory.
 pub(super) const TREE: &str = "tree";
@@ -102,7 +101,7 @@ pub(super) fn stage(tree: &Tree, packs: &dyn Packs, scratch: &Path) -> Result<St
         staged: Staged::default(),
     };
     stage.run().map_err(|(ino, source)| {
-        let path = Place::of(tree, tree.inode(ino));
+        let path = Place::of(tree.inode(ino));
         match source {
             Failure::Content(source) => Error::Content { path, source },
             Failure::Host(source) => Error::Stage { path, dir: cvbake_durable::shown(scratch), source },

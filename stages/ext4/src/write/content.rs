@@ -130,7 +130,7 @@ impl Writer<'_> {
         let placed = &self.layout.placed;
         for (rest, &start) in self.layout.content.xattrs.rests.iter().zip(&placed.xattr_blocks) {
             let owner = self.tree.inode(Ino::from_index(rest.owner as usize));
-            let attributes = split(self.tree, owner)?.in_block;
+            let attributes = split(owner)?.in_block;
             let mut uses = rest.uses;
             for disk_block in placed.space.blocks_from(start).take(rest.blocks() as usize) {
                 let refcount = uses.min(EXT4_XATTR_REFCOUNT_MAX);

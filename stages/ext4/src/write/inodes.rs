@@ -158,7 +158,7 @@ impl Writer<'_> {
         };
         inode.i_mode = U16::new(kind | from.mode());
         if from.xattr_set() != 0 {
-            inode.xattrs = xattr::in_inode(&split(self.tree, from)?.in_inode);
+            inode.xattrs = xattr::in_inode(&split(from)?.in_inode);
         }
         if let Some(block) = self.xattr_block(from, &mut state.rest_uses) {
             (inode.i_file_acl_lo, inode.l_i_file_acl_high) = extents::split(block);

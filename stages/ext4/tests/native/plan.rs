@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use cvbake_disk::{Error, Sink};
-use cvbake_ext4::{Layout, Options, Size};
+use cvbake_ext4::{Layout, Options, Region, Size, Use};
 use cvbake_tree::Placement;
 use cvbake_tree::{FileData, Ino, Kind, Segment, Tree};
 
@@ -149,5 +149,37 @@ fn same_tree_same_bytes() {
         Options { epoch: -1, ..options.clone() },
     ] {
         assert!(first != bytes(&other), "{other:?}");
+    }
+}
+
+#[test]
+fn the_map_has_each_block_once() {
+    let tree = tree();
+    let sizes = [Size::Min, Size::Auto, Size::Exact(20 << 30)];
+    for (size, base_pack) in sizes.into_iter().flat_map(|size| [(size, None), (size, Some(0)), (size, Some(1))]) {
+        let layout = Layout::plan(&tree, &Options { size, base_pack, ..options() }).unwrap();
+        let regions = layout.regions();
+        let mut at = 0;
+        for Region { blocks, .. } in &regions {
+            assert!(blocks.start == at && blocks.end > at, "{blocks:?} at {at}");
+            at = blocks.end;
+        }
+        assert_eq!(at, layout.block_count());
+        let alike = |pair: &[Region]| pair[0].used_for == pair[1].used_for && pair[0].is_written == pair[1].is_written;
+        assert!(!regions.windows(2).any(alike), "what is alike is one region");
+        let sum = |is: &dyn Fn(&Region) -> bool| -> u64 {
+            regions.iter().filter(|region| is(region)).map(|region| region.blocks.end - region.blocks.start).sum()
+        };
+        assert_eq!(sum(&|region| region.used_for == Use::Free), layout.free_blocks());
+        for pack in [0, 1] {
+            let placed = layout.placements().iter().filter(|place| place.pack == pack);
+            let placed: u64 = placed.map(|place| place.blocks).sum();
+            assert_eq!(sum(&|region| region.used_for == Use::Content { pack }), placed);
+        }
+        let written: u64 = layout.used_ranges().map(|range| range.end - range.start).sum();
+        assert_eq!(sum(&|region| region.is_written) * 4096, written);
+        assert!(!regions.iter().any(|region| region.used_for == Use::Free && region.is_written));
+        assert!(sum(&|region| region.used_for == Use::Structure) > 200, "a block for each directory");
+        assert!(sum(&|region| region.used_for == Use::Journal) >= 1024);
     }
 }

@@ -143,6 +143,11 @@ impl<'l> Graph<'l> {
         Origin(self.firsts[layer] + number(record))
     }
 
+    /// Where the attributes of an inode stand.
+    pub(super) fn origin_of(&self, node: NodeId) -> Origin {
+        self.nodes[node.index()].origin
+    }
+
     /// The layer and record that describe an inode; `None` where none does.
     pub(super) fn record(&self, node: NodeId) -> Option<(&'l Index, usize)> {
         let layer = self.layer(node)?;

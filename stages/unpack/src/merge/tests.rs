@@ -15,7 +15,7 @@ use crate::path::{Interner, Paths};
 use crate::{Error, PackSeal, Problem};
 
 /// The layer as its archive would have it.
-fn layer(number: u32, text: &str) -> Index {
+pub(super) fn layer(number: u32, text: &str) -> Index {
     let (paths, records) = records(number, text);
     let kept = Kept { records, segments: vec![], sparse: vec![], extra_times: vec![] };
     index(paths, kept)

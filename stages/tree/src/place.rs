@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cvbake_tree::{Ino, Inode, Tree, escape_short};
+use crate::{Ino, Inode, Tree, escape_short};
 
 /// An inode that an error is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,9 +14,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// It searches the whole tree: errors only.
-    pub(crate) fn of(tree: &Tree, inode: Inode<'_>) -> Place {
-        Place { ino: inode.ino(), path: path_of(tree, inode) }
+    /// What to call an inode. It searches the whole tree: errors only.
+    #[must_use]
+    pub fn of(inode: Inode<'_>) -> Place {
+        Place { ino: inode.ino(), path: path_of(inode.tree, inode) }
     }
 }
 

@@ -1,11 +1,9 @@
-//! What ext4 could hold and Linux hands out to nobody, so that it is as if it were not there, but
-//! for programs that look at the disk.
+//! What a filesystem could hold and Linux hands out to nobody, so that it is as if it were not
+//! there, but for programs that look at the disk.
 
-use cvbake_tree::{Inode, Kind, Tree, escape_short};
+use crate::{Inode, Kind, Place, Tree, Xattr, escape_short};
 
-use crate::Place;
-
-/// Extended attributes that are not on the disk.
+/// Extended attributes that were left out of a tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeftOut {
     /// The first inode that has lost some.
@@ -18,16 +16,23 @@ pub struct LeftOut {
     pub inodes: usize,
 }
 
-/// Leaves out what Linux refuses to read back: `user.*` on anything but files and directories, and
-/// access control lists on symbolic links. Both engines are given the tree without.
-pub fn leave_out_unreadable(tree: &mut Tree) -> Option<LeftOut> {
-    let (inode, name) = tree.inodes().find_map(|inode| {
-        let lost = inode.xattrs().iter().find(|xattr| !is_readable(inode, &xattr.name));
-        lost.map(|xattr| (inode, escape_short(&xattr.name)))
-    })?;
-    let (first, kind) = (Place::of(tree, inode), kind(inode));
-    let inodes = tree.retain_xattrs(|inode, xattr| is_readable(inode, &xattr.name));
-    Some(LeftOut { first, kind, name, inodes })
+impl Tree {
+    /// Leaves out what Linux refuses to read back from any filesystem: `user.*` on anything but
+    /// files and directories, and access control lists on symbolic links.
+    pub fn leave_out_unreadable(&mut self) -> Option<LeftOut> {
+        self.leave_out(|inode, xattr| !is_readable(inode, &xattr.name))
+    }
+
+    /// Leaves out unwanted extended attributes; `None` if there are none.
+    pub fn leave_out(&mut self, is_unwanted: impl Fn(Inode<'_>, &Xattr) -> bool) -> Option<LeftOut> {
+        let (inode, name) = self.inodes().find_map(|inode| {
+            let lost = inode.xattrs().iter().find(|xattr| is_unwanted(inode, xattr));
+            lost.map(|xattr| (inode, escape_short(&xattr.name)))
+        })?;
+        let (first, kind) = (Place::of(inode), kind(inode));
+        let inodes = self.retain_xattrs(|inode, xattr| !is_unwanted(inode, xattr));
+        Some(LeftOut { first, kind, name, inodes })
+    }
 }
 
 /// `xattr_permission` and `posix_acl_xattr_get` in the kernel decide.
@@ -52,7 +57,7 @@ fn kind(inode: Inode<'_>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use cvbake_tree::{Builder, Device, Ino, Meta, Xattr};
+    use crate::{Builder, Device, Ino, Meta};
 
     use super::*;
 
@@ -77,7 +82,7 @@ mod tests {
         builder.add(Ino::ROOT, b"other", Kind::Symlink(b"t"), &few).unwrap();
         let mut tree = builder.finish().unwrap();
 
-        let left_out = leave_out_unreadable(&mut tree).unwrap();
+        let left_out = tree.leave_out_unreadable().unwrap();
         assert_eq!((left_out.first.path.as_str(), left_out.name.as_str()), ("/block", "user."));
         assert_eq!((left_out.kind, left_out.inodes), ("a device", 5));
         let left = |path: &str| tree.lookup(path.as_bytes()).unwrap().xattrs().len();
@@ -89,6 +94,6 @@ mod tests {
         assert_eq!(set("block"), set("fifo"));
         assert_eq!(set(""), set("dir"));
         assert!(set("block") != set("link") && set("block") != set("dir"));
-        assert_eq!(leave_out_unreadable(&mut tree), None, "nothing is left to leave out");
+        assert_eq!(tree.leave_out_unreadable(), None, "nothing is left to leave out");
     }
 }

@@ -1,0 +1,66 @@
+//! What is told of how a disk is booted.
+
+use cvbake::disk::gpt::kind;
+use cvbake::text::uuid;
+use cvbake::{BootBy, BootReport, PartitionReport};
+use serde::Serialize;
+
+/// How a disk is booted.
+#[derive(Debug, Serialize)]
+pub(super) struct Boot {
+    by: &'static str,
+    kernel: Option<String>,
+    modules: Vec<String>,
+    command_line: String,
+    partitions: Vec<Partition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Partition {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    uuid: String,
+    offset: u64,
+    bytes: u64,
+}
+
+impl Boot {
+    pub(super) fn new(report: &BootReport) -> Boot {
+        let partition = |partition: &PartitionReport| Partition {
+            name: partition.name.clone(),
+            kind: kind::name(&partition.kind).map_or_else(|| uuid(partition.kind), str::to_owned),
+            uuid: uuid(partition.guid),
+            offset: partition.offset,
+            bytes: partition.bytes,
+        };
+        Boot {
+            by: match report.by {
+                BootBy::Direct => "direct",
+                _ => "uefi",
+            },
+            kernel: report.kernel.clone(),
+            modules: report.modules.clone(),
+            command_line: report.command_line.clone(),
+            partitions: report.partitions.iter().map(partition).collect(),
+            directory: report.directory.as_ref().map(|path| path.display().to_string()),
+        }
+    }
+
+    /// Adds lines for people.
+    pub(super) fn text(&self, put: &mut dyn FnMut(&str, &str)) {
+        let version = self.kernel.as_ref().map(|version| format!(", kernel {version}")).unwrap_or_default();
+        let modules = match self.modules.len() {
+            0 => "no modules".to_owned(),
+            1 => "1 module".to_owned(),
+            count => format!("{count} modules"),
+        };
+        put("boot", &format!("{}{version}, {modules}", self.by));
+        if let Some(directory) = &self.directory {
+            put("beside", &format!("{directory}: kernel, initrd, cmdline"));
+        }
+        put("cmdline", &self.command_line);
+    }
+}

@@ -1,0 +1,162 @@
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use super::*;
+use crate::kernel::Kernel;
+
+/// A tree in memory.
+#[derive(Default)]
+struct Memory(BTreeMap<String, Vec<u8>>);
+
+impl Files for Memory {
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.0.get(path).cloned())
+    }
+
+    fn names(&self, path: &str) -> Result<Vec<String>, Error> {
+        let below = self.0.keys().filter_map(|name| name.strip_prefix(path)?.trim_start_matches('/').split('/').next());
+        let mut names: Vec<String> = below.map(str::to_owned).collect();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+fn module(depends: &str, version: &str) -> Vec<u8> {
+    format!("\x7fELF\0vermagic={version} SMP mod_unload\0depends={depends}\0softdep=pre: crc32c post: other\0\0")
+        .into_bytes()
+}
+
+fn kernel() -> Kernel {
+    let mut image = vec![0; 4096];
+    image[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    image[0x202..0x208].copy_from_slice(b"HdrS\x0f\x02");
+    image[0x236] = 1;
+    image[0x20f] = 6;
+    image[0x800..0x804].copy_from_slice(b"6.1 ");
+    Kernel::parse("vmlinuz", image).unwrap()
+}
+
+const PLAIN: Drivers = Drivers { filesystem: "ext4", overlay: false, verity: false };
+
+fn tree() -> Memory {
+    let mut tree = Memory::default();
+    let root = "lib/modules/6.1";
+    let mut put = |name: &str, content: Vec<u8>| tree.0.insert(format!("{root}/{name}"), content);
+    put(
+        "modules.order",
+        b"kernel/a/virtio_blk.ko\nkernel/a/virtio.ko\nkernel/b/virtio-ring.ko\nkernel/c/crc32c.ko\n".to_vec(),
+    );
+    put("modules.builtin", b"kernel/fs/ext4/ext4.ko\n".to_vec());
+    put("kernel/a/virtio_blk.ko", module("virtio,virtio-ring", "6.1"));
+    put("kernel/a/virtio.ko", module("", "6.1"));
+    put("kernel/b/virtio-ring.ko", module("virtio", "6.1"));
+    put("kernel/c/crc32c.ko", module("", "6.1"));
+    tree
+}
+
+fn chosen(tree: &Memory, drivers: Drivers) -> Result<Vec<String>, String> {
+    initramfs(&kernel(), Some(tree), drivers).map(|made| made.modules).map_err(|error| error.to_string())
+}
+
+#[test]
+fn in_the_order_of_what_they_depend_on() {
+    assert_eq!(chosen(&tree(), PLAIN).unwrap(), ["crc32c", "virtio", "virtio-ring", "virtio_blk"]);
+    let made = initramfs(&kernel(), Some(&tree()), PLAIN).unwrap();
+    assert_eq!(made, initramfs(&kernel(), Some(&tree()), PLAIN).unwrap(), "the same again");
+    let text = String::from_utf8_lossy(&made.archive).into_owned();
+    assert!(text.contains("/modules.d/crc32c.ko\n/modules.d/virtio.ko\n/modules.d/virtio-ring.ko\n"));
+    let bare = initramfs(&kernel(), None, PLAIN).unwrap();
+    assert!(bare.modules.is_empty());
+}
+
+#[test]
+fn compressed_ones() {
+    let pack = |program: &str, package: &str, content: &[u8]| {
+        let child = Command::new(program).arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child =
+            child.unwrap_or_else(|_| panic!("{program} is missing: scripts/setup installs it, in {package}"));
+        child.stdin.take().unwrap().write_all(content).unwrap();
+        child.wait_with_output().unwrap().stdout
+    };
+    let expected = initramfs(&kernel(), Some(&tree()), PLAIN).unwrap();
+    for (program, package, ending) in [("gzip", "gzip", "gz"), ("xz", "xz-utils", "xz"), ("zstd", "zstd", "zst")] {
+        let mut tree = tree();
+        let path = "lib/modules/6.1/kernel/a/virtio_blk.ko";
+        let content = tree.0.remove(path).unwrap();
+        let mut packed = pack(program, package, &content);
+        tree.0.insert(format!("{path}.{ending}"), packed.clone());
+        assert_eq!(initramfs(&kernel(), Some(&tree), PLAIN).unwrap(), expected, "{program}");
+        let middle = packed.len() / 2;
+        packed.truncate(middle);
+        tree.0.insert(format!("{path}.{ending}"), packed);
+        let error = chosen(&tree, PLAIN).unwrap_err();
+        assert!(error.starts_with(&format!("module {path}.{ending}: it cannot be decompressed")), "{error}");
+    }
+}
+
+#[test]
+fn what_is_missing_or_wrong() {
+    let with = |change: &dyn Fn(&mut BTreeMap<String, Vec<u8>>), drivers| {
+        let mut tree = tree();
+        change(&mut tree.0);
+        chosen(&tree, drivers).unwrap_err()
+    };
+    let path = |name: &str| format!("lib/modules/6.1/{name}");
+    let place = "neither in memory: lib/modules/6.1 nor built in";
+    assert_eq!(with(&|_| {}, Drivers { overlay: true, ..PLAIN }), format!("the kernel 6.1 has no overlay: {place}"));
+    assert_eq!(with(&|_| {}, Drivers { verity: true, ..PLAIN }), format!("the kernel 6.1 has no dm_verity: {place}"));
+    let error = with(&|tree| drop(tree.remove(&path("kernel/a/virtio_blk.ko"))), PLAIN);
+    assert!(error.starts_with("the kernel 6.1 has no driver of a disk (virtio_blk, "), "{error}");
+    assert_eq!(
+        with(&|tree| drop(tree.remove(&path("kernel/b/virtio-ring.ko"))), PLAIN),
+        "module lib/modules/6.1/kernel/a/virtio_blk.ko: it depends on virtio_ring, which is neither there nor built in"
+    );
+    assert_eq!(
+        with(&|tree| drop(tree.insert(path("kernel/a/virtio.ko"), module("", "6.2"))), PLAIN),
+        "module lib/modules/6.1/kernel/a/virtio.ko is for the kernel 6.2, expected 6.1"
+    );
+    assert_eq!(
+        with(&|tree| drop(tree.insert(path("kernel/a/virtio.ko"), b"text".to_vec())), PLAIN),
+        "module lib/modules/6.1/kernel/a/virtio.ko: it is no ELF file"
+    );
+    assert_eq!(
+        with(&|tree| drop(tree.remove(&path("modules.order"))), PLAIN),
+        "memory has no modules: expected the file modules.dep or modules.order"
+    );
+    // A circle, and a chain without end.
+    let mut circle = tree();
+    circle.0.insert(path("kernel/a/virtio.ko"), module("virtio_blk", "6.1"));
+    assert_eq!(chosen(&circle, PLAIN).unwrap(), ["crc32c", "virtio", "virtio-ring", "virtio_blk"]);
+    let mut chain = tree();
+    let names: Vec<String> = (0..1000).map(|number| format!("m{number}")).collect();
+    let order: String = names.iter().map(|name| format!("kernel/{name}.ko\n")).collect();
+    chain.0.get_mut(&path("modules.order")).unwrap().extend_from_slice(order.as_bytes());
+    for (name, next) in names.iter().zip(&names[1..]) {
+        chain.0.insert(path(&format!("kernel/{name}.ko")), module(next, "6.1"));
+    }
+    chain.0.insert(path("kernel/a/virtio_blk.ko"), module("m0", "6.1"));
+    let error = chosen(&chain, PLAIN).unwrap_err();
+    assert!(error.ends_with("it depends on more than 256 others"), "{error}");
+}
+
+#[test]
+fn kernels_of_a_tree() {
+    let content = kernel().content.to_vec();
+    let found = |paths: &[&str]| {
+        let tree = Memory(paths.iter().map(|path| ((*path).to_owned(), content.clone())).collect());
+        Kernel::find(&tree).map(|kernel| kernel.name).map_err(|error| error.to_string())
+    };
+    assert_eq!(found(&["kernel", "boot/vmlinuz-1"]).unwrap(), "memory: kernel");
+    assert_eq!(found(&["boot/vmlinuz", "boot/vmlinuz-6.1"]).unwrap(), "memory: boot/vmlinuz-6.1");
+    assert_eq!(found(&["usr/lib/modules/6.1/vmlinuz"]).unwrap(), "memory: usr/lib/modules/6.1/vmlinuz");
+    assert!(found(&["boot/config"]).unwrap_err().starts_with("memory has no kernel: expected"));
+    assert_eq!(
+        found(&["boot/vmlinuz-1", "boot/vmlinuz-2"]).unwrap_err(),
+        "memory has several kernels, boot/vmlinuz-1 and boot/vmlinuz-2, expected one"
+    );
+}

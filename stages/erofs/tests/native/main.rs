@@ -1,0 +1,8 @@
+//! The writer, judged by readers that we did not write: `fsck.erofs`, and the crate `erofs-rs`.
+#![expect(clippy::unwrap_used, reason = "in the helpers of tests, a panic is a failed test")]
+
+mod disks;
+mod plan;
+mod random;
+mod refusals;
+mod support;

@@ -1,0 +1,113 @@
+//! The root filesystem: waited for, mounted, and made the root.
+
+use core::ffi::CStr;
+
+use crate::console::{self, Failure, Number};
+use crate::devices::{self, Name};
+use crate::identify::Wanted;
+use crate::mapper;
+use crate::options::Options;
+use crate::system::{self, Errno, MS_MOVE, MS_RDONLY, path};
+use crate::verity;
+
+/// Where it is mounted before it is the root.
+const ROOT: &CStr = c"/root";
+
+/// How often devices are looked at, in milliseconds.
+const PAUSE: u32 = 10;
+
+/// Mounts it.
+pub(crate) fn mount(options: &Options<'_>) -> Result<(), Failure<'static>> {
+    let mut buffer = [0; 128];
+    let device = match options.root_hash {
+        Some(hash) => {
+            let (data, tree) = verity::partitions(hash)
+                .ok_or(Failure::text("roothash= is no root hash: expected 64 hexadecimal digits or more"))?;
+            let (data, tree) = (wait_for(&data, options)?, wait_for(&tree, options)?);
+            let minor = mapper::open_verity(data.bytes(), tree.bytes(), hash)?;
+            path(&[b"/dev/dm-", Number::of(minor).text()], &mut buffer)
+        }
+        None => {
+            let wanted = options.wanted().ok_or(Failure::text(
+                "the command line names no root filesystem: expected root=PARTUUID=…, PARTLABEL=…, UUID=…, LABEL=… or /dev/…",
+            ))?;
+            path(&[b"/dev/", wait_for(&wanted, options)?.bytes()], &mut buffer)
+        }
+    };
+    let device = device.ok_or(Failure::text("the name of the root device is too long"))?;
+    let writable = options.writable && options.root_hash.is_none() && !options.overlay;
+    if !options.overlay {
+        return mount_device(device, ROOT, writable, options);
+    }
+    for directory in [c"/lower", c"/changes"] {
+        let _ = system::mkdir(directory);
+    }
+    mount_device(device, c"/lower", false, options)?;
+    let failed = |error| Failure::code("cannot lay an overlay over the root filesystem", error);
+    system::mount(c"tmpfs", c"/changes", c"tmpfs", 0, c"mode=0755").map_err(failed)?;
+    for directory in [c"/changes/upper", c"/changes/work"] {
+        system::mkdir(directory).map_err(failed)?;
+    }
+    let layers = c"lowerdir=/lower,upperdir=/changes/upper,workdir=/changes/work";
+    system::mount(c"overlay", ROOT, c"overlay", 0, layers).map_err(failed)
+}
+
+/// The device that is wanted, as soon as it is there.
+fn wait_for(wanted: &Wanted<'_>, options: &Options<'_>) -> Result<Name, Failure<'static>> {
+    const SECOND: u32 = 1000 / PAUSE;
+    for pause in 0..options.wait.saturating_mul(SECOND).max(1) {
+        if let Some(name) = devices::find(wanted) {
+            return Ok(name);
+        }
+        if pause == 2 * SECOND {
+            console::say(&[b"waiting for the root filesystem, ", said(options)]);
+        }
+        system::sleep_milliseconds(PAUSE);
+    }
+    console::say(&[b"there is no root filesystem ", said(options)]);
+    devices::say_all();
+    Err(Failure::text("the root filesystem did not appear"))
+}
+
+/// What the command line says.
+fn said<'l>(options: &Options<'l>) -> &'l [u8] {
+    options.root_hash.or(options.root).unwrap_or_default()
+}
+
+fn mount_device(device: &CStr, to: &CStr, writable: bool, options: &Options<'_>) -> Result<(), Failure<'static>> {
+    let (mut kind, mut flags) = ([0; 32], [0; 1024]);
+    let too_long = || Failure::text("rootfstype= or rootflags= is too long");
+    let asked = options.root_type.map(|asked| path(&[asked], &mut kind).ok_or_else(too_long)).transpose()?;
+    let flags = path(&[options.root_flags.unwrap_or_default()], &mut flags).ok_or_else(too_long)?;
+    let mode = if writable { 0 } else { MS_RDONLY };
+    let mut result = Err(Errno::NODEV);
+    for kind in asked.map_or([Some(c"ext4"), Some(c"erofs"), Some(c"squashfs")], |asked| [Some(asked), None, None]) {
+        let Some(kind) = kind else { break };
+        match system::mount(device, to, kind, mode, flags) {
+            Ok(()) => return Ok(()),
+            // What the kernel knows says more than what it does not.
+            Err(error) if result == Err(Errno::NODEV) => result = Err(error),
+            Err(_) => {}
+        }
+    }
+    result.map_err(|error| {
+        console::say(&[b"cannot mount ", device.to_bytes()]);
+        Failure::code("the root filesystem cannot be mounted", error)
+    })
+}
+
+/// Makes it the root.
+pub(crate) fn switch() -> Result<(), Failure<'static>> {
+    let failed = |error| Failure::code("cannot make the root filesystem the root", error);
+    system::chdir(ROOT).map_err(failed)?;
+    for (from, to) in [(c"/dev", c"dev"), (c"/proc", c"proc"), (c"/sys", c"sys")] {
+        // Images of containers may lack them.
+        let _ = system::mkdir(to);
+        if let Err(error) = system::mount(from, to, c"", MS_MOVE, c"") {
+            console::say(&[b"the root filesystem has no ", from.to_bytes(), b": error ", Number::of(error.0).text()]);
+        }
+    }
+    system::mount(c".", c"/", c"", MS_MOVE, c"").map_err(failed)?;
+    system::chroot(c".").map_err(failed)?;
+    system::chdir(c"/").map_err(failed)
+}

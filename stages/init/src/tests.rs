@@ -1,0 +1,113 @@
+//! The parts of the program that parse what others say, which need no system.
+
+#[path = "../program/identify.rs"]
+mod identify;
+#[path = "../program/options.rs"]
+mod options;
+#[path = "../program/verity.rs"]
+mod verity;
+
+use identify::{ENTRY, Entries, Wanted, uuid};
+use options::{Options, number};
+use verity::{Superblock, partitions};
+
+#[test]
+fn a_program_without_a_library() {
+    let program = super::program(std::env::consts::ARCH).unwrap();
+    assert!(program.len() < 64 << 10, "{} bytes", program.len());
+    let contains = |text: &[u8]| program.windows(text.len()).any(|window| window == text);
+    assert!(!contains(env!("CARGO_MANIFEST_DIR").as_bytes()), "no path of this machine is in it");
+    assert!(!contains(b"GNU C Library") && !contains(b"/ld-linux"), "it needs nothing else");
+}
+
+#[test]
+fn command_lines() {
+    let line = b"root=PARTUUID=01020304-0506-0708-090a-0b0c0d0e0f10 rw rootflags=\"a b\" \"init=/my init\" rootwait=5 \
+        cvbake.overlay=tmpfs panic=-1 quiet ro -- init=/other\n";
+    let options = Options::parse(line);
+    let guid = [4, 3, 2, 1, 6, 5, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16];
+    assert_eq!(options.wanted(), Some(Wanted::PartUuid(guid)));
+    assert_eq!((options.root_flags, options.init), (Some(&b"a b"[..]), Some(&b"/my init"[..])));
+    assert_eq!((options.writable, options.wait, options.overlay, options.panics), (false, 5, true, true));
+    let empty = Options::parse(b"");
+    assert_eq!((empty.wanted(), empty.wait, empty.panics), (None, 60, false));
+    assert_eq!(number(b"4294967296"), None);
+    for (root, wanted) in [
+        ("/dev/vda2", Some(Wanted::Name(b"vda2"))),
+        ("LABEL=root", Some(Wanted::Label(b"root"))),
+        ("PARTLABEL=root", Some(Wanted::PartLabel(b"root"))),
+        ("UUID=00000000-0000-0000-0000-0000000000ff", Some(Wanted::Uuid(255_u128.to_be_bytes()))),
+        ("UUID=00000000-0000-0000-0000-0000000000f", None),
+        ("PARTUUID=00000000-0000-0000-0000-0000000000fff", None),
+        ("8:1", None),
+    ] {
+        let line = format!("root={root}");
+        assert_eq!(Options::parse(line.as_bytes()).wanted(), wanted, "{root}");
+    }
+    assert_eq!(uuid(b"xx"), None);
+}
+
+#[test]
+fn entries_and_superblocks() {
+    let mut entry = [0; ENTRY];
+    entry[16..32].fill(7);
+    let wanted = Wanted::PartUuid([7; 16]);
+    assert!(!wanted.is_entry(&entry), "it is not in use");
+    entry[0] = 1;
+    assert!(wanted.is_entry(&entry) && !Wanted::Uuid([7; 16]).is_entry(&entry));
+    entry[56] = b'r';
+    assert!(Wanted::PartLabel(b"r").is_entry(&entry));
+    assert!(!Wanted::PartLabel(b"").is_entry(&entry) && !Wanted::PartLabel(b"ro").is_entry(&entry));
+    assert!(!Wanted::PartLabel(&[b'r'; 300]).is_entry(&entry));
+
+    let mut superblock = [0; 1024];
+    superblock[0x68..0x78].fill(9);
+    superblock[0x78] = b'x';
+    assert!(!Wanted::Uuid([9; 16]).is_superblock(&superblock), "it is none");
+    superblock[0x38..0x3a].copy_from_slice(&[0x53, 0xef]);
+    assert!(Wanted::Uuid([9; 16]).is_superblock(&superblock) && Wanted::Label(b"x").is_superblock(&superblock));
+    assert!(!Wanted::Label(b"").is_superblock(&superblock) && !Wanted::Label(b"xy").is_superblock(&superblock));
+}
+
+#[test]
+fn headers() {
+    let mut header = [0; 96];
+    header[..8].copy_from_slice(b"EFI PART");
+    header[72] = 2;
+    header[80] = 128;
+    header[84] = 128;
+    assert_eq!(Entries::of_header(&header), Some(Entries { lba: 2, count: 128, size: 128 }));
+    for (at, value) in [(0, 0), (83, 1), (84, 127), (87, 1)] {
+        let mut bad = header;
+        bad[at] = value;
+        assert_eq!(Entries::of_header(&bad), None, "{at}");
+    }
+}
+
+#[test]
+fn hash_trees() {
+    let mut bytes = [0; 512];
+    bytes[..8].copy_from_slice(b"verity\0\0");
+    bytes[8] = 1;
+    bytes[12] = 1;
+    bytes[32..38].copy_from_slice(b"sha256");
+    bytes[65] = 16;
+    bytes[69] = 16;
+    bytes[72] = 10;
+    bytes[80] = 2;
+    bytes[88..90].fill(0xaa);
+    let superblock = Superblock::parse(&bytes).unwrap();
+    assert_eq!(
+        (superblock.sectors(), superblock.salt, superblock.algorithm),
+        (Some(80), &[0xaa; 2][..], &b"sha256"[..])
+    );
+    for (at, value) in [(0, 0), (8, 2), (32, 0), (33, b' '), (65, 17), (67, 1), (79, 255), (81, 2)] {
+        let mut bad = bytes;
+        bad[at] = value;
+        assert_eq!(Superblock::parse(&bad), None, "{at}");
+    }
+    let hash = [b'1'; 64];
+    assert_eq!(partitions(&hash), Some((Wanted::PartUuid([0x11; 16]), Wanted::PartUuid([0x11; 16]))));
+    assert_eq!(partitions(&hash[1..]), None);
+    assert_eq!(partitions(&[b'g'; 64]), None);
+}
