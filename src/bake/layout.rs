@@ -12,8 +12,8 @@ use crate::recipe::{Filesystem, Recipe};
 
 /// The plan of a filesystem.
 pub(crate) enum Layout {
-    Ext4(cvbake_ext4::Layout),
-    Erofs(cvbake_erofs::Layout),
+    Ext4(Box<cvbake_ext4::Layout>),
+    Erofs(Box<cvbake_erofs::Layout>),
 }
 
 impl Layout {
@@ -21,10 +21,10 @@ impl Layout {
     pub(super) fn plan(recipe: &Recipe<'_>, tree: &Tree, base_pack: Option<u32>) -> Result<Layout, Error> {
         Ok(match recipe.filesystem {
             Filesystem::Ext4(ext4) => {
-                Layout::Ext4(cvbake_ext4::Layout::plan(tree, &recipe.ext4_options(ext4, base_pack))?)
+                Layout::Ext4(Box::new(cvbake_ext4::Layout::plan(tree, &recipe.ext4_options(ext4, base_pack))?))
             }
             Filesystem::Erofs(erofs) => {
-                Layout::Erofs(cvbake_erofs::Layout::plan(tree, &recipe.erofs_options(erofs, base_pack))?)
+                Layout::Erofs(Box::new(cvbake_erofs::Layout::plan(tree, &recipe.erofs_options(erofs, base_pack))?))
             }
         })
     }
@@ -113,7 +113,7 @@ fn erofs_regions(layout: &cvbake_erofs::Layout) -> Vec<Region> {
     };
     let end = layout.len_bytes() / block;
     let used = layout.used_ranges().map(|range| range.start / block..range.end / block);
-    for range in used.chain([end..end]) {
+    for range in used.chain(std::iter::once(end..end)) {
         push(at..range.start, Use::Free, false);
         at = range.start;
         while let Some(place) = content.next_if(|place| place.disk_block < range.end) {

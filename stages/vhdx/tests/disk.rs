@@ -82,7 +82,8 @@ fn what_is_written_is_read() {
 #[test]
 fn sixty_four_tebibytes() {
     let container = Options::default().plan(64 << 40, [0..1, (64 << 40) - 1..64 << 40], &IDENTITY).unwrap();
-    let disk = open(&file(&container, &[(64 << 40) - 1..64 << 40]), None).unwrap();
+    let last = (64 << 40) - 1..64 << 40;
+    let disk = open(&file(&container, std::slice::from_ref(&last)), None).unwrap();
     let ranges = ranges(&*disk).unwrap();
     assert_eq!(ranges.last().map(|range| range.end), Some(64 << 40));
     assert_eq!(bytes_at(&*disk, (64 << 40) - 2, 2), [0, u8::try_from(((64_u64 << 40) - 1) % 251).unwrap() | 1]);

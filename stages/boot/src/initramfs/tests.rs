@@ -101,7 +101,8 @@ fn compressed_ones() {
 
 #[test]
 fn what_is_missing_or_wrong() {
-    let with = |change: &dyn Fn(&mut BTreeMap<String, Vec<u8>>), drivers| {
+    type Files = BTreeMap<String, Vec<u8>>;
+    let with = |change: &dyn Fn(&mut Files), drivers| {
         let mut tree = tree();
         change(&mut tree.0);
         chosen(&tree, drivers).unwrap_err()

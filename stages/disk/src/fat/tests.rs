@@ -15,7 +15,7 @@ fn file(path: &str, content: Vec<u8>) -> File {
 }
 
 fn files() -> Vec<File> {
-    let varied = |len: usize| (0..len).map(|at| (at * 7 % 251) as u8).collect::<Vec<u8>>();
+    let varied = |len: usize| (0..len).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect::<Vec<u8>>();
     vec![
         file("EFI/BOOT/BOOTX64.EFI", varied(1 << 20)),
         file("EFI/Linux/a-name-of-exactly-26-chars", varied(4097)),

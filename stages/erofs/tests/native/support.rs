@@ -96,7 +96,6 @@ pub(crate) fn bake(tree: &Tree, packs: &dyn Packs, options: &Options) -> Disk {
             sink.write_at(at, &bytes).unwrap();
         }
     }
-    drop(sink);
     assert_eq!(file.as_file().metadata().unwrap().len(), layout.len_bytes());
     Disk { file, layout }
 }
