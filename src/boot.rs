@@ -87,7 +87,15 @@ impl Boot {
 const STUBS: &str = "usr/lib/systemd/boot/efi";
 
 /// Reads what a disk is booted by. `trees` gives the files of images.
-pub(crate) fn prepare(boot: &Boot, format: Format, trees: &Trees<'_>, on: Observer<'_>) -> Result<Prepared, Error> {
+///
+/// `filesystem` is the name that Linux has for the type of the root filesystem.
+pub(crate) fn prepare(
+    boot: &Boot,
+    filesystem: &'static str,
+    format: Format,
+    trees: &Trees<'_>,
+    on: Observer<'_>,
+) -> Result<Prepared, Error> {
     let tree = match &boot.kernel {
         KernelSource::File(_) => None,
         KernelSource::Own => Some(trees.own()?),
@@ -116,7 +124,7 @@ pub(crate) fn prepare(boot: &Boot, format: Format, trees: &Trees<'_>, on: Observ
         _ => unreachable!("what is no file is an image"),
     };
     let overlay = boot.append.split_ascii_whitespace().any(|word| word == "cvbake.overlay=tmpfs");
-    let drivers = Drivers { filesystem: "ext4", overlay, verity: false };
+    let drivers = Drivers { filesystem, overlay, verity: false };
     let initramfs = initramfs(&kernel, modules.as_deref(), drivers)?;
     let stub = match boot.by {
         BootBy::Direct => None,
@@ -127,7 +135,8 @@ pub(crate) fn prepare(boot: &Boot, format: Format, trees: &Trees<'_>, on: Observ
     let stub_digest = stub.as_ref().map(|stub| digest(stub.content()));
     let parts = (digest(&kernel.content), digest(&initramfs.archive), stub_digest, &boot.append, esp_bytes);
     let key = Digest::sha256(format!("{:?} {parts:?}", boot.by).as_bytes());
-    let prepared = Prepared { by: boot.by, kernel, initramfs, stub, append: boot.append.clone(), esp_bytes, key };
+    let prepared =
+        Prepared { by: boot.by, filesystem, kernel, initramfs, stub, append: boot.append.clone(), esp_bytes, key };
     // Identities come later, and are as long as these.
     check_command_line(&prepared.command_line([0; 16]))?;
     if boot.by == BootBy::Uefi {

@@ -8,7 +8,7 @@ use crate::boot::{Beside, BootBy, Prepared, Trees, prepare};
 use crate::control::Control;
 use crate::error::Error;
 use crate::event::Observer;
-use crate::recipe::Recipe;
+use crate::recipe::{Filesystem, Recipe};
 use crate::report::Plan;
 use crate::workplace::{Workplace, open_existing_store};
 
@@ -35,7 +35,11 @@ impl Booting {
         let beside = output.filter(|_| is_direct).map(check).transpose()?;
         let Job { source, registry, want, epoch, jobs, .. } = job;
         let trees = Trees { source, registry, want, epoch: *epoch, jobs: *jobs, store, place, control, on };
-        let prepared = prepare(boot, job.format, &trees, on)?;
+        let filesystem = match &job.filesystem {
+            Filesystem::Ext4(_) => "ext4",
+            Filesystem::Erofs(_) => "erofs",
+        };
+        let prepared = prepare(boot, filesystem, job.format, &trees, on)?;
         Ok(Booting { prepared: Some(prepared), beside })
     }
 

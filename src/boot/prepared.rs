@@ -13,6 +13,8 @@ use crate::text::uuid;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) by: BootBy,
+    /// The root filesystem, by the name that Linux has for its type.
+    pub(crate) filesystem: &'static str,
     pub(crate) kernel: Kernel,
     pub(crate) initramfs: Initramfs,
     /// For UEFI.
@@ -33,7 +35,9 @@ impl Prepared {
             BootBy::Direct => "UUID",
         };
         let space = if self.append.is_empty() { "" } else { " " };
-        format!("root={name}={} rootfstype=ext4 rw{space}{}", uuid(root), self.append)
+        // Nobody writes to the other.
+        let mode = if self.filesystem == "ext4" { "rw" } else { "ro" };
+        format!("root={name}={} rootfstype={} {mode}{space}{}", uuid(root), self.filesystem, self.append)
     }
 
     /// The boot partition, planned; offsets are its own.

@@ -112,7 +112,6 @@ fn what_is_for_ext4_is_refused() {
         (&["--label", "0123456789abcdef"], "has 16 bytes, expected at most 15"),
         (&["--fs", "btrfs"], "btrfs"),
         (&["--verify"], "--verify is for ext4, and this disk is erofs"),
-        (&["--boot", "uefi"], "--boot is for ext4, and this disk is erofs"),
     ] {
         let outcome = place.bake_erofs().args(args).run();
         assert!(outcome.error(&[2]).contains(says), "{args:?}: {}", outcome.describe());

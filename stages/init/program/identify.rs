@@ -14,9 +14,9 @@ pub(crate) enum Wanted<'l> {
     PartUuid([u8; 16]),
     /// The name of a partition, in its table.
     PartLabel(&'l [u8]),
-    /// The identity of an ext4 filesystem.
+    /// The identity of an ext4 or EROFS filesystem.
     Uuid([u8; 16]),
-    /// The label of an ext4 filesystem.
+    /// The label of an ext4 or EROFS filesystem.
     Label(&'l [u8]),
     /// A name below `/dev`.
     Name(&'l [u8]),
@@ -55,15 +55,20 @@ impl<'l> Wanted<'l> {
         }
     }
 
-    /// Whether the second KiB of a device is the superblock of the ext4 filesystem.
+    /// Whether the second KiB of a device is the superblock of the filesystem.
     pub(crate) fn is_superblock(&self, superblock: &[u8; 1024]) -> bool {
-        if superblock[0x38..0x3a] != [0x53, 0xef] {
+        // Where the UUID is, and behind it the label, both of sixteen bytes.
+        let at = if superblock[0x38..0x3a] == [0x53, 0xef] {
+            0x68
+        } else if superblock[..4] == [0xe2, 0xe1, 0xf5, 0xe0] {
+            0x30
+        } else {
             return false;
-        }
+        };
         match self {
-            Wanted::Uuid(uuid) => superblock[0x68..0x78] == *uuid,
+            Wanted::Uuid(uuid) => superblock[at..at + 16] == *uuid,
             Wanted::Label(label) => {
-                let name = &superblock[0x78..0x88];
+                let name = &superblock[at + 16..at + 32];
                 let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
                 !label.is_empty() && name[..end] == **label
             }

@@ -31,7 +31,7 @@
 
 /// Options of the kernel's command line that the program reads, and what they are for.
 pub const OPTIONS: [(&str, &str); 9] = [
-    ("root", "the root filesystem: PARTUUID=…, PARTLABEL=…, UUID=… or LABEL=… of ext4, or /dev/…"),
+    ("root", "the root filesystem: PARTUUID=…, PARTLABEL=…, UUID=… or LABEL=… of ext4 or EROFS, or /dev/…"),
     ("rootfstype", "its type; ext4, erofs and squashfs are tried otherwise"),
     ("rootflags", "its mount options"),
     ("ro, rw", "whether it is mounted read-only, which it is unless told otherwise"),

@@ -66,6 +66,11 @@ fn entries_and_superblocks() {
     assert!(!Wanted::Uuid([9; 16]).is_superblock(&superblock), "it is none");
     superblock[0x38..0x3a].copy_from_slice(&[0x53, 0xef]);
     assert!(Wanted::Uuid([9; 16]).is_superblock(&superblock) && Wanted::Label(b"x").is_superblock(&superblock));
+    let mut erofs = [0; 1024];
+    erofs[..4].copy_from_slice(&0xe0f5_e1e2_u32.to_le_bytes());
+    erofs[0x30..0x40].fill(9);
+    erofs[0x40] = b'y';
+    assert!(Wanted::Uuid([9; 16]).is_superblock(&erofs) && Wanted::Label(b"y").is_superblock(&erofs));
     assert!(!Wanted::Label(b"").is_superblock(&superblock) && !Wanted::Label(b"xy").is_superblock(&superblock));
 }
 
