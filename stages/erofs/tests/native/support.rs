@@ -77,8 +77,7 @@ impl Disk {
     }
 }
 
-/// Plans and writes, onto a file that is full of other bytes where the plan says that something is
-/// written: so all of that must be.
+/// Plans and writes. Content must go to blocks where nothing is yet.
 pub(crate) fn bake(tree: &Tree, packs: &dyn Packs, options: &Options) -> Disk {
     let layout = Layout::plan(tree, options).unwrap();
     let file = tempfile::Builder::new().suffix(".erofs").tempfile().unwrap();
