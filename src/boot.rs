@@ -41,7 +41,8 @@ pub struct Boot {
     pub stub: Option<PathBuf>,
     /// What is added to the command line.
     pub append: String,
-    /// How long the boot partition is, in bytes; as [`Boot::esp_bytes`] says where nobody does.
+    /// How long the boot partition is, in bytes; 256 MiB, or 512 MiB with sectors of 4096 bytes,
+    /// where nobody says.
     pub esp_bytes: Option<u64>,
 }
 
