@@ -188,7 +188,7 @@ pub enum Error {
         parent: PathBuf,
     },
     /// A disk that would stand where one is that it is made of.
-    #[error("{} is {}, which is read: the new disk would replace it", path.display(), input.display())]
+    #[error("{} would replace {}, which is being read", path.display(), input.display())]
     ReplacesInput {
         /// Where it would be.
         path: PathBuf,

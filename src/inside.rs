@@ -123,7 +123,11 @@ impl Disk {
                 inside(&self.path, InsideProblem::NoPartition { wanted, count: self.partitions.len() })
             })?,
         };
-        Filesystem::open(disk).map(Arc::new).map_err(|error| self.unreadable(error))
+        Filesystem::open(disk.clone()).map(Arc::new).map_err(|error| match cvbake_erofs::is_on(&*disk) {
+            Ok(true) => inside(&self.path, InsideProblem::Erofs),
+            // What ext4's reader says of a disk that can't be read says enough.
+            Ok(false) | Err(_) => self.unreadable(error),
+        })
     }
 
     /// What the hash tree behind a filesystem says of itself, and where it is: behind the

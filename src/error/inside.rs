@@ -27,6 +27,9 @@ pub enum InsideProblem {
         /// The numbers of those with an ext4 filesystem.
         found: Vec<usize>,
     },
+    /// It has a filesystem that cvbake writes, and does not read.
+    #[error("it has an EROFS filesystem, which cvbake does not read; expected ext4")]
+    Erofs,
     /// Its filesystem can't be read.
     #[error(transparent)]
     Filesystem(Ext4Error),

@@ -2,7 +2,7 @@
 
 use crate::base_pack::{LARGE, SMALL};
 use crate::cases;
-use crate::support::bake::Place;
+use crate::support::bake::{Bake, Place};
 use crate::support::case::{Case, Expected};
 use crate::support::image::{Compression, Images};
 use crate::support::tools::{succeed, tool};
@@ -132,6 +132,18 @@ fn what_is_told() {
     let planned = place.bake_erofs().args(["--force", "--dry-run"]).ok();
     let planned = planned.stdout;
     assert!(planned.contains(" erofs, ") && planned.contains(" inodes\n"), "{planned}");
+}
+
+/// Whoever looks into it is told what it is, and not that it is a damaged ext4.
+#[test]
+fn what_does_not_read_it_knows_it() {
+    let place = Place::with(&Images::of(vec![sample::layer(SMALL, Compression::Plain)]));
+    place.bake_erofs().ok();
+    for command in [&["inspect"][..], &["disk", "ls"]] {
+        let outcome = Bake::of(command).arg(place.erofs_disk()).run();
+        let error = outcome.error(&[3]);
+        assert!(error.contains("it has an EROFS filesystem, which cvbake does not read; expected ext4"), "{error}");
+    }
 }
 
 /// A filesystem that nobody writes to is what hash trees are for.

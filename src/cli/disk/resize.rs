@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
                 true => format!("{path} has {} already\n", BinaryBytes(new)),
                 false => {
                     let next = if new > old {
-                        "\n  a filesystem on it uses the new room after resize2fs, or growpart"
+                        "\n  a filesystem on it uses the new room after resize2fs; in a partition, after growpart and resize2fs"
                     } else {
                         ""
                     };

@@ -55,8 +55,10 @@ mod error;
 mod format;
 mod layout;
 mod options;
+mod read;
 mod write;
 
 pub use error::Error;
 pub use layout::{BASE_PACK_BLOCK, Layout, leave_out_unknown};
 pub use options::Options;
+pub use read::is_on;
