@@ -176,8 +176,19 @@ fn options_in_documents_exist() {
         .collect();
     known.sort();
     known.dedup();
-    let others =
-        ["cargo ", "scripts/", "umoci ", "qemu", "mkfs.", "e2fsck ", "docker ", "git ", "veritysetup ", "wsl "];
+    let others = [
+        "cargo ",
+        "scripts/",
+        "umoci ",
+        "qemu",
+        "mkfs.",
+        "fsck.",
+        "e2fsck ",
+        "docker ",
+        "git ",
+        "veritysetup ",
+        "wsl ",
+    ];
     for (path, text) in documents()
         .into_iter()
         .filter(|(path, _)| !["cli.md", "performance.md"].iter().any(|name| path.ends_with(name)))

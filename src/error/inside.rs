@@ -71,6 +71,12 @@ pub enum ExtractError {
         /// The path.
         path: PathBuf,
     },
+    /// A directory with several names, which no filesystem has.
+    #[error("{} is a second name of a directory, expected one name", path.display())]
+    SecondName {
+        /// Where the directory would have been copied again.
+        path: PathBuf,
+    },
     /// The disk can't be read.
     #[error(transparent)]
     Disk(#[from] Ext4Error),

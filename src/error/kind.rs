@@ -174,7 +174,7 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::TooLarge(_)
         | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
         Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
-        Error::Extract(ExtractError::Disk(_)) => Some(Kind::Source),
+        Error::Extract(ExtractError::Disk(_) | ExtractError::SecondName { .. }) => Some(Kind::Source),
         Error::Extract(_) => Some(Kind::Output),
         Error::NotProven { .. } => Some(Kind::Differs),
         Error::ReadDisk { .. }

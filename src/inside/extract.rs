@@ -5,6 +5,7 @@
 //! written to: a file that is replaced is removed first, and a directory that is a symbolic link is
 //! refused.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -12,7 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use cvbake_ext4::read::{Content, Entry, Error as Ext4Error, Filesystem, Node, NodeKind};
+use cvbake_ext4::read::{Content, Entry, Filesystem, Node, NodeKind};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
 use crate::error::ExtractError;
@@ -68,6 +69,7 @@ pub fn extract(
         }
         None => open.push((handle, path, node.clone())),
     }
+    let mut directories = BTreeSet::from([node.ino]);
     let mut levels = Vec::new();
     for (handle, path, node) in open {
         levels.push(work.level(handle, path, node, name.is_some())?);
@@ -84,13 +86,12 @@ pub fn extract(
         let name = OsStr::from_bytes(&entry.name);
         let path = level.path.join(name);
         if let Some(handle) = work.one(level.handle.as_fd(), name, &node, &path)? {
-            let next = work.level(handle, path, node, true)?;
-            // A directory in itself is the only way to more levels than the disk has directories.
-            if levels.iter().any(|level| level.node.ino == next.node.ino) {
-                let path = cvbake_tree::escape_short(next.path.as_os_str().as_bytes());
-                return Err(Ext4Error::Links { path, max: 0 }.into());
+            // A directory has one name. One with several could be in itself, and some dozens in
+            // each other would be more files than any host has room for.
+            if !directories.insert(node.ino) {
+                return Err(ExtractError::SecondName { path });
             }
-            levels.push(next);
+            levels.push(work.level(handle, path, node, true)?);
         }
     }
     Ok(work.done)

@@ -209,6 +209,25 @@ fn links_of_a_disk_lead_nowhere_on_the_host() {
     cvbake(&["disk", "ls"], &[&on(&hostile, "/h/up")]).ok();
 }
 
+/// Directories that are in each other under several names would be more files than any host holds.
+#[test]
+fn a_directory_is_copied_once() {
+    let place = Place::with(&sample::varied());
+    place.bake().ok();
+    let disk = place.disk();
+    for name in ["/etc/again", "/etc/itself"] {
+        let link = format!("link /etc {name}");
+        succeed(tool("debugfs", "e2fsprogs").args(["-w", "-R", &link]).arg(&disk));
+    }
+    let to = place.writable("out");
+    let outcome = cvbake(&["disk", "cp"], &[&on(&disk, "/"), &to]).run();
+    assert!(
+        outcome.error(&[3]).contains("is a second name of a directory, expected one name"),
+        "{}",
+        outcome.describe()
+    );
+}
+
 #[test]
 fn what_is_no_disk_is_one_line() {
     let place = Place::with(&sample::small("content"));
