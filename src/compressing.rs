@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
-use cvbake_disk::qcow2::{Compressed, Compression};
-use cvbake_disk::{Draft, RawDisk, ReadAt, content};
+use cvbake_disk::qcow2::Compression;
+use cvbake_disk::{Compressed, Draft, RawDisk, ReadAt, content};
 
 use crate::control::Control;
 use crate::error::Error;

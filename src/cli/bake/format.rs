@@ -36,10 +36,9 @@ pub(in crate::cli) struct FormatArgs {
 
     /// Compress the clusters of a qcow2 file [default: store them as they are]
     ///
-    /// Every core compresses. zstd is several times faster than zlib and saves more; QEMU has read
-    /// it since version 5.1, and zlib always. A compressed disk takes longer to write, and a machine
-    /// that runs on it reads more slowly; what the machine writes is not compressed. The file is
-    /// made of a finished disk, for which there must be room beside it meanwhile.
+    /// For disks that are sent or stored. Every core compresses; zstd is faster than zlib and saves
+    /// more, but needs QEMU 5.1 or later. What a machine writes to the disk is not compressed. The
+    /// file is made of a finished disk, for which there must be room beside it meanwhile.
     #[arg(long, value_enum, value_name = "METHOD")]
     compress: Option<CompressionName>,
 

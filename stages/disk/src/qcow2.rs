@@ -13,6 +13,5 @@ mod header;
 mod map;
 mod unpack;
 
-pub use crate::container::qcow2::Compressed;
 pub use check::check;
 pub use header::{Backing, Compression, Info};

@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cvbake_disk::qcow2::{Compressed, Compression, Info, check};
-use cvbake_disk::{Draft, Error, ReadAt as _};
+use cvbake_disk::qcow2::{Compression, Info, check};
+use cvbake_disk::{Compressed, Draft, Error, ReadAt as _};
 
 const CLUSTER: u64 = 64 << 10;
 
@@ -94,7 +94,7 @@ fn any_number_of_threads_writes_what_is_read() {
 #[test]
 fn the_first_error_is_told() {
     let dir = tempfile::tempdir().unwrap();
-    let compressed = Compressed::plan(1 << 30, [0..1 << 30], Compression::Zstd).unwrap();
+    let compressed = Compressed::plan(1 << 30, Some(0..1 << 30), Compression::Zstd).unwrap();
     assert_eq!(compressed.read_bytes(), 1 << 30);
     for jobs in [1, 4] {
         let read = |offset: u64, _: &mut [u8]| match offset {
@@ -111,7 +111,7 @@ fn the_first_error_is_told() {
 #[should_panic(expected = "a scoped thread panicked")]
 fn a_panic_ends_all() {
     let dir = tempfile::tempdir().unwrap();
-    let compressed = Compressed::plan(1 << 30, [0..1 << 30], Compression::Zstd).unwrap();
+    let compressed = Compressed::plan(1 << 30, Some(0..1 << 30), Compression::Zstd).unwrap();
     let main = std::thread::current().id();
     let met = AtomicBool::new(false);
     let read = |_: u64, _: &mut [u8]| {

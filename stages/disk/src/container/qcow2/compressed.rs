@@ -33,6 +33,9 @@ const GROUP: u64 = 16;
 const DEFLATE_LEVEL: u32 = 6;
 const ZSTD_LEVEL: i32 = 3;
 
+/// Fills its bytes with what is at an offset of the disk, on any thread.
+type ReadDisk<'r, E> = dyn Fn(u64, &mut [u8]) -> Result<(), E> + Sync + 'r;
+
 /// A qcow2 file with compressed clusters, as far as that can be planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compressed {
@@ -81,7 +84,7 @@ impl Compressed {
         &self,
         draft: &Draft,
         jobs: NonZeroUsize,
-        read: &(dyn Fn(u64, &mut [u8]) -> Result<(), E> + Sync),
+        read: &ReadDisk<'_, E>,
     ) -> Result<u64, E> {
         let turns = Turns::new(Appender::new(draft.raw(), self.size));
         let next = AtomicUsize::new(0);
@@ -127,12 +130,7 @@ impl Compressed {
     }
 
     /// Reads some clusters, and compresses them.
-    fn pack<E>(
-        &self,
-        group: &Range<u64>,
-        packer: &mut Packer,
-        read: &(dyn Fn(u64, &mut [u8]) -> Result<(), E> + Sync),
-    ) -> Result<Vec<Cluster>, E> {
+    fn pack<E>(&self, group: &Range<u64>, packer: &mut Packer, read: &ReadDisk<'_, E>) -> Result<Vec<Cluster>, E> {
         let (start, end) = (group.start * CLUSTER, group.end * CLUSTER);
         let mut bytes = vec![0; in_memory(end - start)];
         // The last cluster may be longer than the disk.
