@@ -50,6 +50,7 @@ mod group;
 mod kept;
 mod lookup;
 mod node;
+mod regions;
 mod superblock;
 mod tree;
 mod xattr;

@@ -79,6 +79,14 @@ impl Files {
         &self.filesystem
     }
 
+    /// The number of the inode that has some content; none of a file without.
+    pub(super) fn number(&self, data: &cvbake_tree::FileData<'_>) -> Option<u32> {
+        let first = (data.pack, u32::try_from(data.pack_block).ok()?);
+        let place = |place: &Place| (place.pack, place.pack_block);
+        let at = self.packed.places.binary_search_by_key(&first, place).ok()?;
+        (!data.segments.is_empty()).then(|| self.packed.places[at].ino)
+    }
+
     fn content(&self, ino: u32) -> Result<Arc<Content>, Error> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, content)) = &*recent
