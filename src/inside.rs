@@ -1,6 +1,7 @@
 //! What is inside of a disk: its partitions, its filesystem, and the files in that.
 
 pub mod extract;
+pub mod map;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +29,15 @@ impl Disk {
     /// # Errors
     /// When it can't be read.
     pub fn open(path: &Path) -> Result<Disk, Error> {
-        Disk::of(open(path, &OpenOptions::default())?)
+        Disk::open_as(path, &OpenOptions::default())
+    }
+
+    /// The same, as somebody says that it is.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn open_as(path: &Path, options: &OpenOptions) -> Result<Disk, Error> {
+        Disk::of(open(path, options)?)
     }
 
     /// The same of one that is open already.

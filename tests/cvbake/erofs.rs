@@ -126,7 +126,7 @@ fn what_is_told() {
     let uuid = "01234567-89ab-4def-8123-456789abcdef";
     let told = place.bake_erofs().args(["--json", "--uuid", uuid, "--label", "root"]).ok();
     let told = told.stdout;
-    assert!(told.contains(r#""format":"erofs","file_format":"raw""#) && told.contains(uuid), "{told}");
+    assert!(told.contains(r#""filesystem":"erofs","format":"raw""#) && told.contains(uuid), "{told}");
     let superblock = succeed(tool("dump.erofs", "erofs-utils").arg("-s").arg(place.erofs_disk()));
     assert!(superblock.contains(uuid) && superblock.contains("sb_csum mtime"), "{superblock}");
     let planned = place.bake_erofs().args(["--force", "--dry-run"]).ok();

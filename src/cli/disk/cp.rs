@@ -12,6 +12,7 @@ use cvbake::text::line;
 
 use super::cat;
 use super::place::{DiskPath, SYNTAX};
+use super::source::SourceArgs;
 use crate::cli::output;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -45,6 +46,9 @@ pub(super) struct Args {
     /// Keep owners and groups, by number; only root can
     #[arg(long)]
     owners: bool,
+
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
@@ -68,7 +72,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
             hint: Some("cvbake changes no filesystem: put the files into a layer of the image, and bake it".to_owned()),
         });
     }
-    let opened = place.open(ui)?;
+    let opened = place.open_as(&args.source.options(), ui)?;
     let node = opened.lookup(place.path(), Follow::All)?;
     if args.dest == "-" {
         if node.kind == NodeKind::Directory {
