@@ -238,7 +238,9 @@ fn of_ours(error: &Error) -> Option<String> {
         | Error::ReadFormat { .. }
         | Error::OpenDisk { .. }
         | Error::Chain { .. }
-        | Error::WindowsName { .. } => format::of(error).map(str::to_owned),
+        | Error::WindowsName { .. }
+        | Error::NoParentOf { .. }
+        | Error::BackingName { .. } => format::of(error).map(str::to_owned),
         Error::NoSuchPath { layers, .. } => Some(match layers {
             Some(_) => "`cvbake tree` lists the files that will be on the disk".to_owned(),
             None => "`cvbake explain` says whether a layer has had it".to_owned(),
