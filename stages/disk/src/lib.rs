@@ -62,7 +62,7 @@ mod window;
 
 pub use container::qcow2::Compressed;
 pub use container::read_back::ReadBack;
-pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
+pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units, with_first};
 pub use draft::{Draft, check, content};
 pub use error::Error;
 pub use fault::{Fault, Faults};
