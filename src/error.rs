@@ -260,6 +260,24 @@ pub enum Error {
         /// The first.
         first: String,
     },
+    /// A disk that can't be the parent of a child of this format.
+    #[error("{} is a {found}, expected {} as the parent of a {child}", path.display(), if *child == FileFormat::Qcow2 { "a qcow2 or a raw disk" } else { "the same" })]
+    NoParentOf {
+        /// The disk.
+        path: PathBuf,
+        /// What it is.
+        found: FileFormat,
+        /// What the child is to be.
+        child: FileFormat,
+    },
+    /// A way to a parent that a child of QEMU can't have.
+    #[error("the way from the child to {} has {len} bytes, expected at most {}", path.display(), cvbake_disk::qcow2::Backing::MAX_NAME)]
+    BackingName {
+        /// The parent.
+        path: PathBuf,
+        /// How long the way is.
+        len: usize,
+    },
     /// A path that Windows can't have.
     #[error("{} is no path of Windows, expected UTF-8 without backslashes, and no more than 32767 characters", path.display())]
     WindowsName {

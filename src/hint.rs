@@ -238,7 +238,9 @@ fn of_ours(error: &Error) -> Option<String> {
         | Error::ReadFormat { .. }
         | Error::OpenDisk { .. }
         | Error::Chain { .. }
-        | Error::WindowsName { .. } => format::of(error).map(str::to_owned),
+        | Error::WindowsName { .. }
+        | Error::NoParentOf { .. }
+        | Error::BackingName { .. } => format::of(error).map(str::to_owned),
         Error::Extract(ExtractError::Exists { .. }) => Some("--force replaces what is there".to_owned()),
         Error::Extract(ExtractError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {
             Some("make the directory first".to_owned())

@@ -80,7 +80,7 @@ pub(super) const MAX_CHAIN: usize = 64;
 const ST_BLOCKS: u64 = 512;
 
 /// The format whose files have names with this ending.
-fn format_of_ending(path: &Path) -> Option<FileFormat> {
+pub(super) fn format_of_ending(path: &Path) -> Option<FileFormat> {
     match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
         "qcow2" | "qcow" => Some(FileFormat::Qcow2),
         "vhd" | "avhd" | "vpc" => Some(FileFormat::Vhd),

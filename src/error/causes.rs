@@ -57,6 +57,8 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::Lacks { .. }
             | Error::Chain { .. }
             | Error::WindowsName { .. }
+            | Error::NoParentOf { .. }
+            | Error::BackingName { .. }
             | Error::StubMissing { .. }
             | Error::KernelArchitecture { .. }
             | Error::ReplacesParent { .. }

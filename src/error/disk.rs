@@ -68,6 +68,12 @@ pub enum ChainProblem {
         /// The format.
         format: FileFormat,
     },
+    /// It looks like another format, and nobody has said that it is one.
+    #[error("its content is that of a {format}, and its name does not say so")]
+    Unclear {
+        /// The format.
+        format: FileFormat,
+    },
     /// The parent reads from the child.
     #[error("its parent {} is one of its own children", parent.display())]
     Circle {

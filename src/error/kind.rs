@@ -185,6 +185,8 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
+        | Error::NoParentOf { .. }
+        | Error::BackingName { .. }
         | Error::ReplacesParent { .. }
         | Error::ReplacesInput { .. }
         | Error::Shrinks { .. }

@@ -60,6 +60,12 @@ fn parents() {
         (chain(ChainProblem::Circle { parent: path() }), Kind::Source, "restore the parent"),
         (chain(ChainProblem::TooLong { max: 64 }), Kind::Source, "further up"),
         (chain(ChainProblem::NoRelativePath), Kind::Source, "cvbake disk child"),
+        (
+            Error::NoParentOf { path: path(), found: FileFormat::Vhdx, child: FileFormat::Qcow2 },
+            Kind::Usage,
+            "name the child of a VHDX child.vhdx",
+        ),
+        (Error::BackingName { path: path(), len: 2000 }, Kind::Usage, "move both disks"),
         (Error::WindowsName { path: path() }, Kind::Usage, "rename it"),
     ]);
 }
