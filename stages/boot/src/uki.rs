@@ -4,6 +4,8 @@
 //! It is systemd's stub with more sections, which the stub finds by their names. Specification:
 //! UAPI.5, and "PE Format" of Microsoft.
 
+use std::ops::Range;
+
 use crate::{Architecture, Error};
 
 /// A program that starts the kernel that is put into it.
@@ -101,7 +103,7 @@ impl Stub {
         if !is_alignment(section_alignment) || !is_alignment(file_alignment) {
             return Err(wrong("its sections have no alignment"));
         }
-        let mut end = 0;
+        let (mut end, mut raw_end, mut raw_sum) = (0, 0_u32, 0_u64);
         let mut first = u32::MAX;
         for number in 0..usize::from(sections) {
             let header = content.get(table + number * SECTION_HEADER..).and_then(|rest| rest.get(..SECTION_HEADER));
@@ -115,11 +117,21 @@ impl Stub {
             let section_end = address.checked_add(virtual_size.max(raw_size));
             let Some(section_end) = section_end.filter(|_| in_file) else { return Err(wrong(CUT)) };
             end = end.max(section_end);
-            first = if raw_size > 0 { first.min(raw) } else { first };
+            if raw_size > 0 {
+                (first, raw_end) = (first.min(raw), raw_end.max(raw + raw_size));
+                raw_sum += u64::from(raw_size);
+            }
+        }
+        if raw_sum > content.len() as u64 {
+            return Err(wrong("its sections overlap"));
         }
         let room = field(SIZE_OF_HEADERS)?.min(first);
-        if table + (usize::from(sections) + ADDED) * SECTION_HEADER > index(room).min(content.len()) {
+        let headers_end = table + (usize::from(sections) + ADDED) * SECTION_HEADER;
+        if headers_end > index(room).min(content.len()) {
             return Err(wrong("there is no room in its headers for five more sections"));
+        }
+        if certificates(&content, optional).is_some_and(|range| range.start < index(raw_end).max(headers_end)) {
+            return Err(wrong("its signature is not behind its sections"));
         }
         let name = name.to_owned();
         Ok(Stub { name, content, coff, optional, table, sections, section_alignment, file_alignment, end })
@@ -192,23 +204,27 @@ impl Stub {
 
     /// The stub without a signature, which would not be right any more.
     fn without_signature(&self) -> Vec<u8> {
-        const CERTIFICATES: u32 = 4;
         let mut image = self.content.clone();
-        let at = self.optional + CERTIFICATE_TABLE;
-        if u32_at(&image, self.optional + NUMBER_OF_RVA_AND_SIZES).is_none_or(|count| count <= CERTIFICATES) {
-            return image;
-        }
-        let place = u32_at(&image, at).zip(u32_at(&image, at + 4)).filter(|(offset, len)| *offset != 0 && *len != 0);
-        if let Some((offset, len)) = place {
+        if let Some(range) = certificates(&image, self.optional) {
+            let at = self.optional + CERTIFICATE_TABLE;
             image[at..at + 8].fill(0);
-            let (offset, end) = (u64::from(offset), u64::from(offset) + u64::from(len));
             // It is the last thing in the file, and where it is not it does no harm.
-            if end == image.len() as u64 {
-                image.truncate(usize::try_from(offset).expect("within the file"));
+            if range.end == image.len() {
+                image.truncate(range.start);
             }
         }
         image
     }
+}
+
+/// Where a signature is, if there is one.
+fn certificates(content: &[u8], optional: usize) -> Option<Range<usize>> {
+    const CERTIFICATES: u32 = 4;
+    u32_at(content, optional + NUMBER_OF_RVA_AND_SIZES).filter(|count| *count > CERTIFICATES)?;
+    let at = optional + CERTIFICATE_TABLE;
+    let (offset, len) = u32_at(content, at).zip(u32_at(content, at + 4))?;
+    let index = |value: u32| usize::try_from(value).expect("32 bits fit");
+    (offset != 0 && len != 0).then(|| index(offset)..index(offset) + index(len))
 }
 
 fn is_added(name: &[u8]) -> bool {
