@@ -21,8 +21,8 @@ use crate::ui::Ui;
 /// A directory is copied with everything in it. If DEST is a directory, what is copied keeps its
 /// name in it; otherwise DEST is the new name. Symbolic links are copied as links and not followed,
 /// except those in PATH, which are followed on the disk. Nothing on the disk decides where files
-/// are written: existing symbolic links below DEST are never followed. Devices, pipes and sockets
-/// are left out, with a warning.
+/// are written: existing symbolic links below DEST are never followed. A file with several names is
+/// copied once, and keeps them. Devices, pipes and sockets are left out, with a warning.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = SYNTAX)]
 pub(super) struct Args {
