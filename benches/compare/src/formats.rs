@@ -110,11 +110,12 @@ impl Row {
         Row { image: image.to_owned(), way: way.name.to_owned(), runs: Vec::new(), file_bytes: 0, same: false }
     }
 
-    /// Compares the disk with one that is raw, outside of what is measured.
+    /// Compares the disk with one that is raw, outside of what is measured. Its store is another: the
+    /// one that was measured belongs to somebody else.
     fn compare(&mut self, way: &Way, directory: &Path, program: &Path, reference: &str) {
         use std::os::unix::fs::MetadataExt as _;
 
-        let (disk, raw, store) = (directory.join("disk"), directory.join("raw"), directory.join("store"));
+        let (disk, raw, store) = (directory.join("disk"), directory.join("raw"), directory.join("other-store"));
         let Ok(metadata) = disk.metadata() else { return };
         self.file_bytes = metadata.blocks() * 512;
         let [disk, raw, store, program] = [&disk, &raw, &store, program].map(|path| path.to_string_lossy());
