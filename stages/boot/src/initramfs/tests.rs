@@ -147,8 +147,8 @@ fn what_is_missing_or_wrong() {
     assert!(error.ends_with("it depends on more than 256 others"), "{error}");
 }
 
-/// One that can't be loaded is in nobody's way: neither where it is only wanted, nor where something
-/// else that needs it is tried first.
+/// One that can't be loaded is in nobody's way: neither where it is only wanted, nor where
+/// something else needs it, too.
 #[test]
 fn what_is_not_whole_is_left_out() {
     let path = |name: &str| format!("lib/modules/6.1/kernel/{name}.ko");
