@@ -67,6 +67,45 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
+const CUT: &str = "it is cut short";
+
+/// Where the headers of a program for UEFI are.
+pub(crate) struct Headers {
+    coff: usize,
+    optional: usize,
+    /// The headers of its sections, and how many there are.
+    table: usize,
+    sections: u16,
+}
+
+impl Headers {
+    /// Looks at a file; what is wrong with it where it is no such program.
+    pub(crate) fn find(content: &[u8], architecture: Architecture) -> Result<Headers, &'static str> {
+        const NONE: &str = "it is no program for UEFI";
+        const PE32_PLUS: u16 = 0x20b;
+        const EFI_APPLICATION: u16 = 10;
+        if !content.starts_with(b"MZ") {
+            return Err(NONE);
+        }
+        let pe = usize::try_from(u32_at(content, 0x3c).ok_or(CUT)?).expect("32 bits fit");
+        if content.get(pe..).is_none_or(|rest| !rest.starts_with(b"PE\0\0")) {
+            return Err(NONE);
+        }
+        let coff = pe + 4;
+        if u16_at(content, coff) != Some(architecture.pe_machine()) {
+            return Err("it is for another architecture than the kernel");
+        }
+        let sections = u16_at(content, coff + 2).ok_or(CUT)?;
+        let optional = coff + 20;
+        let optional_len = usize::from(u16_at(content, coff + 16).ok_or(CUT)?);
+        let is_known = u16_at(content, optional) == Some(PE32_PLUS) && optional_len >= CERTIFICATE_TABLE + 8;
+        if !is_known || u16_at(content, optional + SUBSYSTEM) != Some(EFI_APPLICATION) || sections > MAX_SECTIONS {
+            return Err("it is no application for UEFI of 64 bits");
+        }
+        Ok(Headers { coff, optional, table: optional + optional_len, sections })
+    }
+}
+
 impl Stub {
     /// Looks at a file.
     ///
@@ -74,29 +113,8 @@ impl Stub {
     /// When it is no stub for that architecture.
     pub fn parse(name: &str, content: Vec<u8>, architecture: Architecture) -> Result<Stub, Error> {
         let wrong = |problem| Error::NoStub { name: name.to_owned(), problem };
-        const CUT: &str = "it is cut short";
-        const PE32_PLUS: u16 = 0x20b;
-        const EFI_APPLICATION: u16 = 10;
-        if !content.starts_with(b"MZ") {
-            return Err(wrong("it is no program for UEFI"));
-        }
         let index = |value: u32| usize::try_from(value).expect("32 bits fit");
-        let pe = index(u32_at(&content, 0x3c).ok_or(wrong(CUT))?);
-        if content.get(pe..).is_none_or(|rest| !rest.starts_with(b"PE\0\0")) {
-            return Err(wrong("it is no program for UEFI"));
-        }
-        let coff = pe + 4;
-        if u16_at(&content, coff) != Some(architecture.pe_machine()) {
-            return Err(wrong("it is for another architecture than the kernel"));
-        }
-        let sections = u16_at(&content, coff + 2).ok_or(wrong(CUT))?;
-        let optional = coff + 20;
-        let optional_len = usize::from(u16_at(&content, coff + 16).ok_or(wrong(CUT))?);
-        let is_known = u16_at(&content, optional) == Some(PE32_PLUS) && optional_len >= CERTIFICATE_TABLE + 8;
-        if !is_known || u16_at(&content, optional + SUBSYSTEM) != Some(EFI_APPLICATION) || sections > MAX_SECTIONS {
-            return Err(wrong("it is no application for UEFI of 64 bits"));
-        }
-        let table = optional + optional_len;
+        let Headers { coff, optional, table, sections } = Headers::find(&content, architecture).map_err(wrong)?;
         let field = |at| u32_at(&content, optional + at).ok_or(wrong(CUT));
         let (section_alignment, file_alignment) = (field(SECTION_ALIGNMENT)?, field(FILE_ALIGNMENT)?);
         let is_alignment = |value: u32| value.is_power_of_two() && (16..=65536).contains(&value);
