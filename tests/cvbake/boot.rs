@@ -197,7 +197,7 @@ fn a_boot_loader() {
     assert!(boot.loader.unwrap().ends_with("/systemd-bootx64.efi"));
     let esp = format!("{}@@{}", disk.display(), boot.partitions[0].offset);
     let read = |path: &str| {
-        let out = place.path().join("out");
+        let out = place.path().join("one-file");
         succeed(tool("mcopy", "mtools").args(["-n", "-o", "-i", &esp, path]).arg(&out));
         fs::read(out).unwrap()
     };
