@@ -68,7 +68,8 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let booting = Booting::prepare(job, Some(output), store.as_ref(), &place, control, on)?;
     let boot = booting.prepared();
     let window = job.base().map(|base| draft.window(base));
-    let disk = window.filter(|_| *job.engine() == Engine::Native);
+    let disk = job.base_for_base_pack().map(|base| draft.window(base));
+    let disk = disk.filter(|_| *job.engine() == Engine::Native);
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
     let cx = UnpackContext { keep_packs, disk, ..UnpackContext::new(store.as_ref(), place.path(), way, control, on) };
@@ -268,7 +269,7 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
         let layout = planned(&recipe, &layers, &tree)?;
         let protection = recipe.protection(layout.block_count())?;
         // Whether the format holds it.
-        recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges())?;
+        recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges(), layout.base_range())?;
         let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;
         let mut plan = plan_of(image, &layers, &tree, &recipe, numbers);
         booting.tell(&mut plan, &recipe)?;

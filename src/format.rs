@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cvbake_disk::Subformat;
+use cvbake_disk::{Container, Subformat};
 
 /// What a disk is stored as: what is around its filesystem, and where in the file that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,8 +59,20 @@ impl Format {
         }
     }
 
-    /// Where in the file the disk begins, if it is stored in one piece; known before the
-    /// filesystem is planned, so that a layer can be unpacked to its place meanwhile.
+    /// Where in the file a part of the disk is that begins at `start`, known before the filesystem
+    /// is planned: so a layer can be unpacked to its place meanwhile. A format that maps blocks has
+    /// the part in front of all others.
+    pub(crate) fn place(self, start: u64) -> Option<u64> {
+        match self {
+            Format::Raw | Format::Vhd(Subformat::Fixed) => Some(start),
+            Format::Qcow2 => Some(Container::qcow2_place(start)),
+            // There are bitmaps between the blocks.
+            Format::Vhd(Subformat::Dynamic) => None,
+            Format::Vhdx(options) => Some(options.base().map_or_else(|| options.place(start), |base| base + start)),
+        }
+    }
+
+    /// Where in the file the disk begins, if it is stored in one piece.
     pub(crate) fn base(self) -> Option<u64> {
         match self {
             Format::Raw | Format::Vhd(Subformat::Fixed) => Some(0),

@@ -105,7 +105,7 @@ impl Rewriting<'_> {
     pub(super) fn write(&self, survey: &Survey, disk_bytes: u64, draft: &Draft) -> Result<u64, Error> {
         let of = format!("{} {disk_bytes} {:?}", survey.digest(), self.format);
         let named = |purpose: &str| uuid(&format!("converted {purpose}"), of.as_bytes());
-        let container = container(self.format, disk_bytes, survey.used(), &named)?;
+        let container = container(self.format, disk_bytes, survey.used(), None, &named)?;
         (self.on)(Event::Planned { disk_bytes, content_bytes: survey.content_bytes });
         draft.check_room(survey.content_bytes)?;
         (self.on)(Event::Stage(Stage::Write));

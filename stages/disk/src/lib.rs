@@ -59,7 +59,7 @@ pub mod vhd;
 mod window;
 
 pub use container::read_back::ReadBack;
-pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
+pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units, with_first};
 pub use draft::{Draft, check, content};
 pub use error::Error;
 pub use fault::{Fault, Faults};

@@ -4,7 +4,15 @@
 //! header │ refcount table │ refcount blocks │ L1 table │ L2 tables │ clusters of the disk, in its order
 //! ```
 //!
-//! Every part begins at a cluster. An L2 table is there only where the disk has a cluster that is
+//! Every part begins at a cluster. A part of the disk may be wanted in one piece at a place that is
+//! known before anything else is ([`Container::qcow2_place`]): then it comes first, and all tables
+//! are behind it.
+//!
+//! ```text
+//! header │ free │ that part │ refcount table │ refcount blocks │ L1 table │ L2 tables │ other clusters
+//! ```
+//!
+//! An L2 table is there only where the disk has a cluster that is
 //! written; so the tables take a thousandth of what is written, however large the disk is. No
 //! cluster is compressed, and none is in use twice.
 //!
@@ -17,7 +25,7 @@ use std::ops::Range;
 use zerocopy::IntoBytes as _;
 use zerocopy::byteorder::big_endian::{U32, U64};
 
-use super::{Container, Piece, Run, TooLarge, units};
+use super::{Container, Piece, Run, TooLarge, units, with_first};
 use crate::format::qcow2::{MAGIC, QCOW_MAX_L1_SIZE, QCOW_OFLAG_COPIED, QCowHeader};
 
 /// The unit of the format, in bytes. QEMU's own default: smaller ones make larger tables, larger
@@ -32,34 +40,52 @@ const ENTRIES: u64 = CLUSTER / 8;
 const REFCOUNT_ORDER: u32 = 4;
 const REFCOUNTS: u64 = CLUSTER / 2;
 
+/// Where a part of the disk is that comes first. What is in front of it and no header stays free,
+/// for QEMU to use: so much that the part may begin with what is a MiB behind the start of a
+/// filesystem, and the filesystem itself would still be in the file.
+const FIRST_PART: u64 = (1 << 20) / CLUSTER;
+
 impl Container {
-    /// A qcow2 file for a disk of this length, of which these ranges are written. A length that is
-    /// no multiple of a sector is rounded up, as the format demands.
+    /// Where in a qcow2 file the first byte of a part of the disk is that comes first.
+    #[must_use]
+    pub fn qcow2_place(start: u64) -> u64 {
+        FIRST_PART * CLUSTER + start % CLUSTER
+    }
+
+    /// A qcow2 file for a disk of this length, of which these ranges are written, and one part
+    /// comes first, if there is one. A length that is no multiple of a sector is rounded up, as the
+    /// format demands.
     ///
     /// # Errors
     /// When the disk is larger than QEMU opens.
-    pub fn qcow2(len_bytes: u64, used: impl IntoIterator<Item = Range<u64>>) -> Result<Container, TooLarge> {
+    pub fn qcow2(
+        len_bytes: u64,
+        used: impl IntoIterator<Item = Range<u64>>,
+        first: Option<Range<u64>>,
+    ) -> Result<Container, TooLarge> {
         let max = QCOW_MAX_L1_SIZE / 8 * ENTRIES * CLUSTER;
         if len_bytes > max {
             return Err(TooLarge { format: "qcow2", len_bytes, max });
         }
         let size = len_bytes.next_multiple_of(512);
-        let used = units(used, CLUSTER);
-        let data_clusters: u64 = used.iter().map(|clusters| clusters.end - clusters.start).sum();
+        let first = units(first, CLUSTER).pop();
+        let used = with_first(&units(used, CLUSTER), first.as_ref());
+        let first_clusters = first.as_ref().map_or(0, |first| first.end - first.start);
+        let others = used.iter().map(|clusters| clusters.end - clusters.start).sum::<u64>() - first_clusters;
         // One for each part of the disk that an L2 table is about, and has a cluster in use.
         let l2_tables = units(used.iter().cloned(), ENTRIES);
         let l2_clusters: u64 = l2_tables.iter().map(|tables| tables.end - tables.start).sum();
         let l1_size = size.div_ceil(ENTRIES * CLUSTER);
         let l1_clusters = l1_size.div_ceil(ENTRIES).max(1);
-        let others = 1 + l1_clusters + l2_clusters + data_clusters;
-        let (table_clusters, block_clusters) = refcount_clusters(others);
+        let refcount_table = first.as_ref().map_or(1, |_| FIRST_PART + first_clusters);
+        let counted = refcount_table + l1_clusters + l2_clusters + others;
+        let (table_clusters, block_clusters) = refcount_clusters(counted);
 
-        let refcount_table = 1;
         let refcount_blocks = refcount_table + table_clusters;
         let l1_table = refcount_blocks + block_clusters;
         let first_l2 = l1_table + l1_clusters;
         let first_data = first_l2 + l2_clusters;
-        let end = first_data + data_clusters;
+        let end = first_data + others;
 
         let narrow = |count: u64| U32::new(u32::try_from(count).expect("limited by the length of the disk"));
         let header = QCowHeader {
@@ -97,18 +123,23 @@ impl Container {
         let mut tables_before = 0;
         let mut tables = l2_tables.iter().cloned().flatten().peekable();
         for clusters in &used {
-            let len = (clusters.end - clusters.start) * CLUSTER;
-            runs.push(Run { from: clusters.start * CLUSTER, to: data_cluster * CLUSTER, len });
-            for cluster in clusters.clone() {
+            let is_first = first.as_ref() == Some(clusters);
+            let place = if is_first { FIRST_PART } else { data_cluster };
+            let len = clusters.end - clusters.start;
+            runs.push(Run { from: clusters.start * CLUSTER, to: place * CLUSTER, len: len * CLUSTER });
+            for (cluster, at) in clusters.clone().zip(place..) {
                 while tables.next_if(|&table| table < cluster / ENTRIES).is_some() {
                     tables_before += 1;
                 }
                 l2.skip_to(tables_before * ENTRIES + cluster % ENTRIES);
-                l2.push((data_cluster * CLUSTER) | QCOW_OFLAG_COPIED);
-                data_cluster += 1;
+                l2.push((at * CLUSTER) | QCOW_OFLAG_COPIED);
             }
+            data_cluster += if is_first { 0 } else { len };
         }
-        let counts = vec![[0, 1]; usize::try_from(end).expect("fewer clusters than bytes in memory")];
+        let mut counts = vec![[0, 1]; usize::try_from(end).expect("fewer clusters than bytes in memory")];
+        if first.is_some() {
+            (1..FIRST_PART).zip(counts[1..].iter_mut()).for_each(|(_, count)| *count = [0, 0]);
+        }
         let refcounts = Piece { offset: refcount_blocks * CLUSTER, bytes: counts.concat() };
         let header = Piece { offset: 0, bytes: header.as_bytes().to_vec() };
         let pieces = vec![table.into_piece(), refcounts, l1.into_piece(), l2.into_piece(), header];
@@ -173,21 +204,43 @@ mod tests {
     #[test]
     fn tables_are_there_where_something_is_written() {
         const GIB: u64 = 1 << 30;
-        let container = Container::qcow2(100 * GIB, [4096..8192, 7 * GIB - 1..7 * GIB + 1, 99 * GIB..99 * GIB + 1]);
+        let container =
+            Container::qcow2(100 * GIB, [4096..8192, 7 * GIB - 1..7 * GIB + 1, 99 * GIB..99 * GIB + 1], None);
         let container = container.unwrap();
         // The header, the refcount table and block, L1, four L2 tables.
         let data = 8 * CLUSTER;
         let run = |from, number, clusters| Run { from, to: data + number * CLUSTER, len: clusters * CLUSTER };
         assert_eq!(container.runs(), [run(0, 0, 1), run(7 * GIB - CLUSTER, 1, 2), run(99 * GIB, 3, 1)]);
         assert_eq!(container.len_bytes(), 12 * CLUSTER);
-        let empty = Container::qcow2(0, []).unwrap();
+        let empty = Container::qcow2(0, [], None).unwrap();
         assert_eq!((empty.runs(), empty.len_bytes()), (&[][..], 4 * CLUSTER));
+    }
+
+    /// Its place depends on nothing but where it begins.
+    #[test]
+    fn a_part_comes_first() {
+        const MIB: u64 = 1 << 20;
+        let first = 5 * MIB + 4096..8 * MIB;
+        let used = [0..1, 6 * MIB..9 * MIB, 20 * MIB..21 * MIB];
+        let container = Container::qcow2(1 << 30, used, Some(first.clone())).unwrap();
+        // Behind it: the refcount table and block, L1, an L2 table for each 512 MiB.
+        let behind = 4 * MIB + 4 * CLUSTER;
+        let run = |from, to, len| Run { from, to, len };
+        let expected = [
+            run(0, behind, CLUSTER),
+            run(5 * MIB, MIB, 3 * MIB),
+            run(8 * MIB, behind + CLUSTER, MIB),
+            run(20 * MIB, behind + CLUSTER + MIB, MIB),
+        ];
+        assert_eq!(container.runs(), expected);
+        assert_eq!(Container::qcow2_place(first.start), MIB + 4096);
+        assert_eq!(container.len_bytes(), behind + CLUSTER + 2 * MIB);
     }
 
     #[test]
     fn a_disk_may_be_too_large() {
-        assert!(Container::qcow2(2 << 50, []).is_ok());
-        let error = Container::qcow2((2 << 50) + 1, []).unwrap_err();
+        assert!(Container::qcow2(2 << 50, [], None).is_ok());
+        let error = Container::qcow2((2 << 50) + 1, [], None).unwrap_err();
         assert_eq!(error.to_string(), "a disk of 2097153 GiB is too large for qcow2, expected at most 2097152 GiB");
     }
 }
