@@ -2,8 +2,9 @@
 //!
 //! Somebody has named the first file; what it says of others is the word of a file that anybody may
 //! have made. So only relative paths are followed, those of raw files only downwards and over no
-//! link, and only where somebody has said the format, or the name says it: the guest of a raw disk can write whatever it likes at its beginning, also
-//! what makes it look like the child of any file.
+//! link, and only where somebody has said the format, or the name says it: the guest of a raw disk
+//! can write whatever it likes at its beginning, also what makes it look like the child of any
+//! file.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -23,10 +23,10 @@ pub(super) struct BootArgs {
     /// Boot this kernel: a file, or an image that has one [default: the kernel of the image]
     ///
     /// A file is a bzImage or, with --boot direct, also a vmlinux with a PVH entry; for arm64, an
-    /// Image. An image has its kernel in /kernel and the modules in the archive /kernel.tar, as those
-    /// of linuxkit do; in /usr/lib/modules/VERSION/vmlinuz, as those of bootc do; or in
-    /// /boot/vmlinuz-VERSION. On Debian, `apt-get download linux-image-cloud-amd64` and `dpkg -x` give one without installing
-    /// it.
+    /// Image. An image has its kernel in /kernel and the modules in the archive /kernel.tar, as
+    /// those of linuxkit do; in /usr/lib/modules/VERSION/vmlinuz, as those of bootc do; or in
+    /// /boot/vmlinuz-VERSION. On Debian, `apt-get download linux-image-cloud-amd64` and `dpkg -x`
+    /// give one without installing it.
     #[arg(long, value_name = "FILE|IMAGE", value_hint = ValueHint::FilePath)]
     kernel: Option<OsString>,
 
@@ -47,10 +47,11 @@ pub(super) struct BootArgs {
     /// With --boot uefi, put a boot loader in front of the kernel: systemd-boot, or its file
     /// [default: none, as UEFI starts the kernel itself]
     ///
-    /// It is started by UEFI, and starts the kernel by the entry that cvbake writes. It shows a menu
-    /// when a key is held down, and systems that install kernels later can add entries. With
+    /// It is started by UEFI, and starts the kernel by the entry that cvbake writes. It shows a
+    /// menu when a key is held down, and systems that install kernels later can add entries. With
     /// `systemd-boot`, it is /usr/lib/systemd/boot/efi/systemd-bootx64.efi of the image that the
-    /// kernel is from, or of this machine (Debian: package systemd-boot-efi). A path names the file.
+    /// kernel is from, or of this machine (Debian: package systemd-boot-efi). A path names the
+    /// file.
     #[arg(long, value_name = "systemd-boot|FILE", value_hint = ValueHint::FilePath)]
     loader: Option<PathBuf>,
 

@@ -172,7 +172,8 @@ fn what_is_not_whole_is_left_out() {
 /// What modules cost is bounded, and so is where they are looked for.
 #[test]
 fn hostile_modules() {
-    let with = |change: &dyn Fn(&mut BTreeMap<String, Vec<u8>>)| {
+    type Files = BTreeMap<String, Vec<u8>>;
+    let with = |change: &dyn Fn(&mut Files)| {
         let mut tree = tree();
         change(&mut tree.0);
         chosen(&tree, PLAIN)

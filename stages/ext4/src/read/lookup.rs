@@ -1,5 +1,6 @@
 //! From a path to an inode.
 
+use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::collections::{BTreeMap, VecDeque};
 
 use cvbake_tree::escape_short;
@@ -47,11 +48,13 @@ impl Filesystem {
                 at = above.pop().unwrap_or(at);
                 continue;
             }
-            if !read.contains_key(&at.ino) {
-                self.claim(&at, &mut claims)?;
-                read.insert(at.ino, self.read_dir(&at)?);
-            }
-            let entries = &read[&at.ino];
+            let entries = match read.entry(at.ino) {
+                Vacant(place) => {
+                    self.claim(&at, &mut claims)?;
+                    place.insert(self.read_dir(&at)?)
+                }
+                Occupied(read) => read.into_mut(),
+            };
             let entry = entries.binary_search_by(|entry| entry.name.cmp(&name)).map(|found| &entries[found]);
             let entry = entry.map_err(|_| Error::NotFound { path: shown() })?;
             let next = self.node(entry.ino)?;
