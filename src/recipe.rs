@@ -319,6 +319,8 @@ pub(crate) fn filesystem_uuid(content: &Digest) -> [u8; 16] {
 mod tests {
     use std::collections::BTreeSet;
 
+    use cvbake_disk::qcow2::Compression;
+
     use super::*;
 
     fn plain_recipe(content: Digest, filesystem: &Filesystem) -> Recipe<'_> {
@@ -364,7 +366,10 @@ mod tests {
         let filesystem = Filesystem::default();
         let same = plain_recipe(content, &filesystem);
         keys.push(Recipe { epoch: 1, ..same.clone() }.key());
-        keys.push(Recipe { format: Format::Qcow2, ..same.clone() }.key());
+        keys.push(Recipe { format: Format::Qcow2(None), ..same.clone() }.key());
+        for compression in [Compression::Zlib, Compression::Zstd] {
+            keys.push(Recipe { format: Format::Qcow2(Some(compression)), ..same.clone() }.key());
+        }
         for verity in [Verity::Append, Verity::Beside] {
             keys.push(Recipe { verity: Some(verity), ..same.clone() }.key());
         }

@@ -77,7 +77,7 @@ fn named_by<'r>(recipe: &Recipe<'r>, filesystem: &File, path: &Path, len_bytes: 
     const PIECE: usize = 1 << 16;
     let piece_bytes = PIECE as u64;
     let mut recipe = recipe.clone();
-    if matches!(recipe.format, Format::Raw | Format::Qcow2) {
+    if matches!(recipe.format, Format::Raw | Format::Qcow2(_)) {
         return Ok(recipe);
     }
     let mut hasher = Hasher::new(Algorithm::Sha256);

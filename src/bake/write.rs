@@ -76,7 +76,9 @@ impl Writing<'_> {
         layers.write(layout.placements(), &disk)?;
         let root_hash = self.protect(protection.as_ref(), &disk)?;
         disk.finish()?;
-        let noted = window.filter(|_| reuse.is_some() && output.sync);
+        // What is compressed is nowhere as it is in a pack.
+        let is_plain = recipe.format.compression().is_none();
+        let noted = window.filter(|_| reuse.is_some() && output.sync && is_plain);
         let placed = noted.map(|window| layers.placed_content(layout.placements(), window.base()));
         Ok(Written { numbers, placed: placed.unwrap_or_default(), root_hash })
     }

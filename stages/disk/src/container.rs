@@ -15,7 +15,7 @@
 //! that keeps the filesystem in one piece has a single run, and the file has a
 //! [`Window`](crate::Window), known before anything is planned; one that maps blocks has neither.
 
-mod qcow2;
+pub(crate) mod qcow2;
 pub(crate) mod read_back;
 mod vhd;
 
