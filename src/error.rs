@@ -126,6 +126,20 @@ pub enum Error {
         /// Where it would be.
         path: String,
     },
+    /// There is no boot loader.
+    #[error("there is no systemd-boot: expected {path} in the image or on this machine")]
+    LoaderMissing {
+        /// Where it would be.
+        path: String,
+    },
+    /// The archive with the modules of a kernel can't be read.
+    #[error("{name}")]
+    ModuleArchive {
+        /// The archive.
+        name: String,
+        /// Why.
+        source: cvbake_unpack::Error,
+    },
     /// The kernel and the image are for different processors.
     #[error("{kernel} is a kernel for {expected}, and the image is for {found}")]
     KernelArchitecture {

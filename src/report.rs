@@ -48,6 +48,8 @@ pub struct Plan {
 pub struct BootReport {
     /// What starts it.
     pub by: BootBy,
+    /// The boot loader that is started before the kernel, if there is one.
+    pub loader: Option<String>,
     /// The kernel's version, if its file says one.
     pub kernel: Option<String>,
     /// The modules in the initramfs, in the order in which they are loaded.

@@ -1,6 +1,6 @@
 //! What a disk is booted by, once it was read: what becomes of it.
 
-use cvbake_boot::{Architecture, Initramfs, Kernel, Stub, esp_files};
+use cvbake_boot::{Architecture, Initramfs, Kernel, Loader, Stub, esp_files};
 use cvbake_disk::gpt::{self, ALIGNMENT};
 use cvbake_disk::{Piece, fat};
 use cvbake_verify::{Digest, Image};
@@ -19,6 +19,7 @@ pub(crate) struct Prepared {
     pub(crate) initramfs: Initramfs,
     /// For UEFI.
     pub(crate) stub: Option<Stub>,
+    pub(crate) loader: Option<Loader>,
     pub(crate) append: String,
     pub(crate) esp_bytes: u64,
     /// What names all of it.
@@ -49,7 +50,7 @@ impl Prepared {
         epoch: i64,
     ) -> Result<Vec<Piece>, Error> {
         let stub = self.stub.as_ref().expect("UEFI has a stub");
-        let files = esp_files(&self.kernel, &self.initramfs, stub, &self.command_line(root))?;
+        let files = esp_files(&self.kernel, &self.initramfs, stub, self.loader.as_ref(), &self.command_line(root))?;
         let [a, b, c, d, ..] = identity;
         let options = fat::Options {
             len_bytes: self.esp_bytes,

@@ -49,6 +49,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
             Error::Boot(error) => Some(error),
+            Error::ModuleArchive { source, .. } => Some(source),
             Error::Esp(error) => Some(error),
             Error::Partitions(error) => Some(error),
             Error::Verity(error) => Some(error),
@@ -60,6 +61,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::NoParentOf { .. }
             | Error::BackingName { .. }
             | Error::StubMissing { .. }
+            | Error::LoaderMissing { .. }
             | Error::KernelArchitecture { .. }
             | Error::ReplacesParent { .. }
             | Error::ReplacesInput { .. }

@@ -168,7 +168,9 @@ fn of_ours(error: &Error) -> Option<Kind> {
         Error::Partitions(_) | Error::Esp(cvbake_disk::fat::Error::NoRoom { .. }) => Some(Kind::Fit),
         Error::Boot(cvbake_boot::Error::CommandLine { .. }) | Error::Esp(_) => Some(Kind::Usage),
         Error::Boot(cvbake_boot::Error::NoInit { .. }) => Some(Kind::Program),
-        Error::Boot(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => Some(Kind::Source),
+        Error::Boot(_) | Error::StubMissing { .. } | Error::LoaderMissing { .. } | Error::KernelArchitecture { .. } => {
+            Some(Kind::Source)
+        }
         Error::CutsContent { .. }
         | Error::Lacks { .. }
         | Error::TooLarge(_)

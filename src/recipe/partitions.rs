@@ -73,6 +73,7 @@ impl<'j> Recipe<'j> {
         };
         let report = BootReport {
             by: boot.by,
+            loader: boot.loader.as_ref().map(|loader| loader.name.clone()),
             kernel: boot.kernel.version.clone(),
             modules: boot.initramfs.modules.clone(),
             command_line,

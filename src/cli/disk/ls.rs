@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use cvbake::ext4::read::{Follow, Node, NodeKind};
-use cvbake::text::rfc3339;
+use cvbake::text::{name, rfc3339};
 
-use super::place::{DiskPath, Opened, SYNTAX, name};
+use super::place::{DiskPath, Opened, SYNTAX};
 use crate::cli::output;
 use crate::failure::Failure;
 use crate::ui::Ui;

@@ -11,6 +11,8 @@ use crate::ui::rounded_up;
 #[derive(Debug, Serialize)]
 pub(super) struct Boot {
     by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loader: Option<String>,
     kernel: Option<String>,
     modules: Vec<String>,
     command_line: String,
@@ -43,6 +45,7 @@ impl Boot {
                 BootBy::Direct => "direct",
                 _ => "uefi",
             },
+            loader: report.loader.clone(),
             kernel: report.kernel.clone(),
             modules: report.modules.clone(),
             command_line: report.command_line.clone(),
@@ -66,6 +69,9 @@ impl Boot {
             count => format!("{count} modules"),
         };
         put("boot", &format!("{}{version}, {modules}", self.by));
+        if let Some(loader) = &self.loader {
+            put("loader", loader);
+        }
         if let Some(directory) = &self.directory {
             put("beside", &format!("{directory}: kernel, initrd, cmdline"));
         }

@@ -35,7 +35,9 @@
 //!   longer than what is really on the disk: a block that is not written is zeros, and zeros are
 //!   neither extents nor names. What is claimed (a size, a count) reserves no memory.
 //! * In a [`Filesystem::tree`] each block belongs to one file, and each directory has one name: so
-//!   neither a cycle nor many files that share their content make it larger than the disk.
+//!   neither a cycle nor many files that share their content make it larger than the disk. Whoever
+//!   reads file by file has [`Filesystem::claim`] for the same, and [`Filesystem::lookup`] reads
+//!   each directory on its way once.
 //! * Nothing recurses by what the disk says; symbolic links are followed
 //!   [`Filesystem::LINKS_MAX`] times.
 
@@ -62,6 +64,7 @@ use cvbake_disk::ReadAt;
 use crate::format::checksum::Checksum;
 use superblock::Superblock;
 
+pub use claims::Claims;
 pub use content::Content;
 pub use directory::Entry;
 pub use error::{Error, Object, Problem};

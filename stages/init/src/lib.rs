@@ -4,7 +4,8 @@
 //! executable of some ten KiB that needs no C library. In a machine it
 //!
 //! 1. mounts `/dev`, `/proc` and `/sys`,
-//! 2. loads the modules that `/modules` lists, in that order,
+//! 2. loads the modules that `/modules` lists, in that order, without those that depend on one that
+//!    could not be loaded,
 //! 3. waits for the root filesystem that the kernel's command line names ([`OPTIONS`]),
 //! 4. sets up dm-verity where the command line has a root hash,
 //! 5. mounts the root filesystem, with a writable overlay above it where that is asked for,

@@ -2,12 +2,15 @@
 
 #[path = "../program/identify.rs"]
 mod identify;
+#[path = "../program/listed.rs"]
+mod listed;
 #[path = "../program/options.rs"]
 mod options;
 #[path = "../program/verity.rs"]
 mod verity;
 
 use identify::{ENTRY, Entries, Wanted, uuid};
+use listed::Loading;
 use options::{Options, number};
 use verity::{Superblock, partitions};
 
@@ -45,6 +48,30 @@ fn command_lines() {
         assert_eq!(Options::parse(line.as_bytes()).wanted(), wanted, "{root}");
     }
     assert_eq!(uuid(b"xx"), None);
+}
+
+/// What depends on a module that was not loaded is not given, and neither is what depends on that.
+#[test]
+fn lists_of_modules() {
+    let given = |list: &str, failing: &[&str]| {
+        let mut loading = Loading::new(list.as_bytes());
+        let mut given = Vec::new();
+        while let Some(path) = loading.next() {
+            let path = std::str::from_utf8(path).unwrap().to_owned();
+            if failing.contains(&path.as_str()) {
+                loading.failed();
+            }
+            given.push(path);
+        }
+        given.join(" ")
+    };
+    let list = "/a\n/b 0\n/c\n/d 2 1\n/e 2";
+    assert_eq!(given(list, &[]), "/a /b /c /d /e");
+    assert_eq!(given(list, &["/a"]), "/a /c /e");
+    assert_eq!(given(list, &["/c"]), "/a /b /c");
+    assert_eq!(given("\n\n/a x 4294967296 999 2\n", &[]), "/a");
+    let long: String = (0..300).map(|number| format!("/{number} 299\n")).collect();
+    assert_eq!(given(&long, &["/299", "/0"]).split(' ').count(), 300);
 }
 
 #[test]

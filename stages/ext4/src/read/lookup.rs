@@ -1,10 +1,12 @@
 //! From a path to an inode.
 
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
+use std::collections::{BTreeMap, VecDeque};
 
 use cvbake_tree::escape_short;
 
-use super::{Error, Filesystem, Node, NodeKind};
+use super::claims::Claims;
+use super::{Entry, Error, Filesystem, Node, NodeKind};
 
 /// Which symbolic links on the way to a file are followed. All lead to somewhere in the same
 /// filesystem: its root directory is the root.
@@ -34,6 +36,9 @@ impl Filesystem {
         let mut above: Vec<Node> = Vec::new();
         let mut at = self.root()?;
         let mut links = 0;
+        // Links can lead through a directory thousands of times, and several can have one content.
+        let mut read: BTreeMap<u32, Vec<Entry>> = BTreeMap::new();
+        let mut claims = Claims::default();
         while let Some(name) = names.pop_front() {
             if at.kind != NodeKind::Directory {
                 let found = at.kind.words();
@@ -43,7 +48,13 @@ impl Filesystem {
                 at = above.pop().unwrap_or(at);
                 continue;
             }
-            let entries = self.read_dir(&at)?;
+            let entries = match read.entry(at.ino) {
+                Vacant(place) => {
+                    self.claim(&at, &mut claims)?;
+                    place.insert(self.read_dir(&at)?)
+                }
+                Occupied(read) => read.into_mut(),
+            };
             let entry = entries.binary_search_by(|entry| entry.name.cmp(&name)).map(|found| &entries[found]);
             let entry = entry.map_err(|_| Error::NotFound { path: shown() })?;
             let next = self.node(entry.ino)?;
