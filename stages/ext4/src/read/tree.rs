@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
+use cvbake_disk::Claims;
+use cvbake_tree::read::{Packed, segments};
 use cvbake_tree::{Builder, FileData, Ino, Kind, Meta, Segment};
 
-use super::claims::Claims;
-use super::files::{Files, Packed};
-use super::{Content, Entry, Error, Filesystem, Node, NodeKind, Object};
+use super::{Entry, Error, Files, Filesystem, Node, NodeKind, Object};
 use crate::format::EXT4_ROOT_INO;
 use crate::format::inode::EXT4_INLINE_DATA_FL;
 use crate::format::superblock::RO_COMPAT_SHARED_BLOCKS;
@@ -197,7 +197,8 @@ impl Walk<'_> {
         let content = self.filesystem.content(node)?;
         self.segments.clear();
         segments(&content, &mut self.segments);
-        let (pack, pack_block) = self.packed.add(node, &self.segments)?;
+        let too_large = || node.object().value("i_size", node.size, "fewer than 2^32 blocks of 4096 bytes");
+        let (pack, pack_block) = self.packed.add(node.ino.into(), &self.segments).ok_or_else(too_large)?;
         Ok(FileData { size: node.size, pack, pack_block, segments: &[] })
     }
 
@@ -213,22 +214,5 @@ impl Walk<'_> {
             path.extend_from_slice(name);
         }
         if path.is_empty() { b"/".to_vec() } else { path }
-    }
-}
-
-/// Which blocks of a tree's size have content.
-fn segments(content: &Content, segments: &mut Vec<Segment>) {
-    let block = u64::from(cvbake_tree::BLOCK_SIZE);
-    let number = |block: u64| u32::try_from(block).expect("a file has fewer than 2^32 blocks");
-    let mut at = 0;
-    while let Some(range) = content.next_content(at) {
-        let (start, end) = (range.start / block, range.end.div_ceil(block));
-        match segments.last_mut() {
-            Some(last) if u64::from(last.file_block) + u64::from(last.blocks) >= start => {
-                last.blocks = number(end) - last.file_block;
-            }
-            _ => segments.push(Segment { file_block: number(start), blocks: number(end - start) }),
-        }
-        at = range.end;
     }
 }
