@@ -263,23 +263,31 @@ impl<'j> Recipe<'j> {
     }
 
     /// The file for a disk of at least this length, of which the filesystem has written these
-    /// ranges, and with what comes behind it.
+    /// ranges, and with what comes behind it; `base_pack` is where a layer may stand already.
     pub(crate) fn container(
         &self,
         least_bytes: u64,
         protection: Option<&Protection>,
         used: impl Iterator<Item = Range<u64>>,
+        base_pack: Option<Range<u64>>,
     ) -> Result<Container, Error> {
         let len_bytes = self.disk_bytes(least_bytes, protection)?;
         let used = used.chain(protection.map(Protection::area).filter(|area| !area.is_empty()));
-        let Some((boot, table)) = self.table(len_bytes)? else { return self.file(len_bytes, used) };
+        let Some((boot, table)) = self.table(len_bytes)? else { return self.file(len_bytes, used, base_pack) };
         let disk = self.partitioned(boot, &table, len_bytes)?;
-        Ok(self.file(disk.len_bytes(), disk.used(used).into_iter())?.around(disk))
+        let root = Recipe::root_of(&table).start;
+        let base_pack = base_pack.map(|range| root + range.start..root + range.end);
+        Ok(self.file(disk.len_bytes(), disk.used(used).into_iter(), base_pack)?.around(disk))
     }
 
     /// The file for a disk of this length, of which these ranges are written.
-    fn file(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
-        container(self.format, len_bytes, used, &|purpose| self.named(purpose))
+    fn file(
+        &self,
+        len_bytes: u64,
+        used: impl Iterator<Item = Range<u64>>,
+        first: Option<Range<u64>>,
+    ) -> Result<Container, Error> {
+        container(self.format, len_bytes, used, first, &|purpose| self.named(purpose))
     }
 
     /// What an ext4 filesystem is planned by; `base_pack` is the one that is left as it is.
@@ -315,6 +323,8 @@ pub(crate) fn erofs_uuid(content: &Digest) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use cvbake_disk::qcow2::Compression;
 
     use super::*;
 
@@ -361,7 +371,10 @@ mod tests {
         let filesystem = Filesystem::default();
         let same = plain_recipe(content, &filesystem);
         keys.push(Recipe { epoch: 1, ..same.clone() }.key());
-        keys.push(Recipe { format: Format::Qcow2, ..same.clone() }.key());
+        keys.push(Recipe { format: Format::Qcow2(None), ..same.clone() }.key());
+        for compression in [Compression::Zlib, Compression::Zstd] {
+            keys.push(Recipe { format: Format::Qcow2(Some(compression)), ..same.clone() }.key());
+        }
         for verity in [Verity::Append, Verity::Beside] {
             keys.push(Recipe { verity: Some(verity), ..same.clone() }.key());
         }

@@ -43,7 +43,7 @@ impl Writing<'_> {
             // What is around a filesystem that begins where the file does is behind it.
             let protection = recipe.protection(numbers.blocks)?;
             let recipe = named_by(recipe, draft.file(), draft.path(), numbers.len_bytes)?;
-            let container = recipe.container(numbers.len_bytes, protection.as_ref(), std::iter::empty())?;
+            let container = recipe.container(numbers.len_bytes, protection.as_ref(), std::iter::empty(), None)?;
             let disk = container.begin(draft)?;
             let root_hash = self.protect(protection.as_ref(), &disk)?;
             disk.finish()?;
@@ -58,7 +58,7 @@ impl Writing<'_> {
         let written: Vec<Range<u64>> = content(&raw, made.len_bytes).collect();
         let protection = recipe.protection(made.blocks)?;
         let recipe = named_by(recipe, &raw, &path, made.len_bytes)?;
-        let container = recipe.container(made.len_bytes, protection.as_ref(), written.iter().cloned())?;
+        let container = recipe.container(made.len_bytes, protection.as_ref(), written.iter().cloned(), None)?;
         let disk = container.begin(draft)?;
         written.iter().try_for_each(|range| disk.copy_at(range.start, &raw, range.start, range.end - range.start))?;
         let root_hash = self.protect(protection.as_ref(), &disk)?;
@@ -77,7 +77,7 @@ fn named_by<'r>(recipe: &Recipe<'r>, filesystem: &File, path: &Path, len_bytes: 
     const PIECE: usize = 1 << 16;
     let piece_bytes = PIECE as u64;
     let mut recipe = recipe.clone();
-    if matches!(recipe.format, Format::Raw | Format::Qcow2) {
+    if matches!(recipe.format, Format::Raw | Format::Qcow2(_)) {
         return Ok(recipe);
     }
     let mut hasher = Hasher::new(Algorithm::Sha256);
