@@ -86,7 +86,8 @@ impl Disk {
     }
 
     /// The number of the partition that is meant where nobody says which: the root partition by its
-    /// type, or the only one with a filesystem that cvbake reads. `None` of a disk without partitions.
+    /// type, or the only one with a filesystem that cvbake reads. `None` of a disk without
+    /// partitions.
     ///
     /// # Errors
     /// When none or several are possible.

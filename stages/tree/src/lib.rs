@@ -30,8 +30,8 @@
 //!   rare times stand in a side table: about 100 bytes per file.
 //!
 //! [`Tree::listing`] writes a tree as text, one line per inode: the form in which expected results
-//! are kept. [`compare`] says where two trees and their content differ. [`read`] has what readers of
-//! filesystems share.
+//! are kept. [`compare`] says where two trees and their content differ. [`read`] has what readers
+//! of filesystems share.
 #![forbid(unsafe_code)]
 
 mod build;

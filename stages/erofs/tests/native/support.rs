@@ -110,7 +110,8 @@ pub(crate) fn fsck(path: &Path) {
     assert!(output.status.success() && found, "fsck.erofs: {}\n{said}", output.status);
 }
 
-/// Reads everything back with another reader, and with the one of this crate. Returns how many inodes it has seen.
+/// Reads everything back with another reader, and with the one of this crate. Returns how many
+/// inodes it has seen.
 pub(crate) fn compare(disk: &Path, tree: &Tree, packs: &dyn Packs) -> usize {
     let bytes = std::fs::read(disk).unwrap();
     let fs = EroFS::new(SliceImage::new(&bytes)).unwrap();
