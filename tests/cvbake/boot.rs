@@ -342,6 +342,19 @@ fn a_kernel_from_an_image() {
     assert!(fs::read(beside.join("initrd")).unwrap() == initrd);
 }
 
+/// Somebody else may have put a link where the files beside a disk go.
+#[test]
+fn a_link_beside_the_disk_leads_nowhere() {
+    let place = Place::with(&image(&[]));
+    let (disk, outside) = (place.path().join("disk.ext4"), place.writable("outside"));
+    std::os::unix::fs::symlink(&outside, place.path().join("disk.boot")).unwrap();
+    let mut output = Output::new(&disk);
+    (output.replace, output.sync) = (true, false);
+    let error = cvbake::bake(&job(&place, BootBy::Direct, ""), &output, &Control::new(), &|_| {}).unwrap_err();
+    assert!(error.line().ends_with("disk.boot: not a directory"), "{}", error.line());
+    assert!(names(&outside).is_empty() && !disk.exists());
+}
+
 /// Images of linuxkit have `/kernel`, and its modules in an archive beside it.
 #[test]
 fn a_kernel_with_its_modules_in_an_archive() {
