@@ -45,6 +45,7 @@ mod intake;
 mod kill;
 mod library;
 mod login;
+mod matrix;
 mod mirrors;
 mod misplaced;
 mod missing;
