@@ -6,8 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cvbake_disk::Claims;
-use cvbake_disk::{RawDisk, ReadAt};
+use cvbake_disk::{Claims, RawDisk, ReadAt};
 use cvbake_ext4::read::{Filesystem, Follow};
 use cvbake_ext4::{Options, Size};
 use cvbake_tree::{Device, Ino, Kind, Meta, Xattr};
