@@ -229,9 +229,11 @@ fn of_ours(error: &Error) -> Option<String> {
             }
             _ => "give it a name after the source, such as team/app:v1".to_owned(),
         }),
-        Error::Boot(_) | Error::Esp(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => {
-            boot::of(error).map(str::to_owned)
-        }
+        Error::Boot(_)
+        | Error::Esp(_)
+        | Error::StubMissing { .. }
+        | Error::HashTreePlace { .. }
+        | Error::KernelArchitecture { .. } => boot::of(error).map(str::to_owned),
         Error::TooLarge(_)
         | Error::Vhdx(_)
         | Error::ReadDisk { .. }

@@ -58,6 +58,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::Chain { .. }
             | Error::WindowsName { .. }
             | Error::StubMissing { .. }
+            | Error::HashTreePlace { .. }
             | Error::KernelArchitecture { .. }
             | Error::ReplacesParent { .. }
             | Error::ReplacesInput { .. }

@@ -17,6 +17,9 @@ pub(super) fn of(error: &Error) -> Option<&'static str> {
         Error::StubMissing { .. } => {
             "--stub FILE names one; on Debian and Ubuntu it is in the package systemd-boot-efi; --boot direct needs none"
         }
+        Error::HashTreePlace { .. } => {
+            "--verity alone puts it into a partition with --boot uefi, and behind the filesystem otherwise"
+        }
         Error::KernelArchitecture { .. } => {
             "--platform chooses the image for another processor; --kernel chooses another kernel"
         }
