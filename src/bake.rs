@@ -25,6 +25,7 @@ use self::plan::{Numbers, plan_of};
 use self::write::{Writing, Written};
 use crate::clock::Clock;
 use crate::compare::{Differing, image_and_disk};
+use crate::compressing::Compressing;
 use crate::control::Control;
 use crate::disks::open_made;
 use crate::error::Error;
@@ -56,7 +57,8 @@ pub fn bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
 fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> Result<Baked, Error> {
     let mut clock = Clock::start(Stage::Resolve, on);
     let mut draft = control.during(|| Draft::create(&output.path, output.replace), |draft| Some(draft.temporary()))?;
-    draft.set_durable(output.sync);
+    // What is compressed stands in a file that goes, until then.
+    draft.set_durable(output.sync && job.format.compression().is_none());
     let beside = job.verity.and_then(|verity| verity.path(&output.path));
     let make = |path: PathBuf| control.during(|| Draft::create(&path, output.replace), |draft| Some(draft.temporary()));
     let mut beside = beside.map(make).transpose()?;
@@ -68,7 +70,8 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let booting = Booting::prepare(job, Some(output), store.as_ref(), &place, control, on)?;
     let boot = booting.prepared();
     let window = job.base().map(|base| draft.window(base));
-    let disk = window.filter(|_| *job.engine() == Engine::Native);
+    let disk = job.base_for_base_pack().map(|base| draft.window(base));
+    let disk = disk.filter(|_| *job.engine() == Engine::Native);
     let located = job.source.locate(&job.registry, store.as_ref(), on)?;
     let way = located.way(&job.registry, job.jobs);
     let cx = UnpackContext { keep_packs, disk, ..UnpackContext::new(store.as_ref(), place.path(), way, control, on) };
@@ -136,6 +139,16 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
     let Written { numbers, placed, root_hash } = written;
     let plan = plan_of(&image, &layers, &tree, &recipe, numbers);
     drop((tree, layers));
+    // The workplace may be that of the first draft.
+    let (draft, _placed) = match job.format.compression() {
+        Some(compression) => {
+            let packed = make(output.path.clone())?;
+            let compressing = Compressing { jobs: job.jobs, control, on };
+            compressing.draft(&draft, &packed, compression, &mut || clock.next(Stage::CompressDisk))?;
+            (packed, Some(draft))
+        }
+        None => (draft, None),
+    };
     let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
     prove(job, output, &draft, &image, &*blobs, cx, &mut clock)?;
     let store = store.as_ref();
@@ -167,7 +180,8 @@ fn finish(
     control: &Control,
     on: Observer<'_>,
 ) -> Result<Baked, Error> {
-    let Finished { mut plan, root_hash, reused, placed, draft, beside, store, reuse, mut clock } = finished;
+    let Finished { mut plan, root_hash, reused, placed, mut draft, beside, store, reuse, mut clock } = finished;
+    draft.set_durable(output.sync);
     clock.next(Stage::Commit);
     let digest = output.digest.then(|| hash(draft.file(), draft.path())).transpose()?;
     let allocated_bytes = allocated(draft.file(), draft.path())?;
@@ -270,7 +284,8 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
         let layout = planned(&recipe, &layers, &tree)?;
         let protection = recipe.protection(layout.block_count())?;
         // Whether the format holds it.
-        recipe.container(layout.len_bytes(), protection.as_ref(), None, layout.used_ranges())?;
+        let used = layout.used_ranges();
+        recipe.container(layout.len_bytes(), protection.as_ref(), None, used, layout.base_range())?;
         let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;
         let mut plan = plan_of(image, &layers, &tree, &recipe, numbers);
         booting.tell(&mut plan, &recipe, None)?;

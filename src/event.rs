@@ -154,6 +154,8 @@ pub enum Stage {
     Commit,
     /// Reading all that is in the store.
     Check,
+    /// Compressing a disk that stands.
+    CompressDisk,
     /// Comparing a disk with what should be on it.
     Compare,
 }
@@ -165,7 +167,7 @@ impl Stage {
         match self {
             Stage::Resolve => "resolve",
             Stage::Pull => "pull",
-            Stage::Compress => "compress",
+            Stage::Compress | Stage::CompressDisk => "compress",
             Stage::Push => "push",
             Stage::Unpack => "unpack",
             Stage::Merge => "merge",

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use cvbake_disk::Subformat;
+use cvbake_disk::qcow2::Compression;
+use cvbake_disk::{Container, Subformat};
 
 /// What a disk is stored as: what is around its filesystem, and where in the file that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -11,8 +12,8 @@ pub enum Format {
     /// The filesystem and nothing else.
     #[default]
     Raw,
-    /// The format of QEMU.
-    Qcow2,
+    /// The format of QEMU, with compressed clusters if that is said.
+    Qcow2(Option<Compression>),
     /// The format of Virtual PC and Azure.
     Vhd(Subformat),
     /// The format of Hyper-V.
@@ -25,7 +26,7 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Format::Raw => "raw",
-            Format::Qcow2 => "qcow2",
+            Format::Qcow2(_) => "qcow2",
             Format::Vhd(_) => "vhd",
             Format::Vhdx(_) => "vhdx",
         }
@@ -35,7 +36,7 @@ impl Format {
     pub(crate) fn of_file(self) -> FileFormat {
         match self {
             Format::Raw => FileFormat::Raw,
-            Format::Qcow2 => FileFormat::Qcow2,
+            Format::Qcow2(_) => FileFormat::Qcow2,
             Format::Vhd(_) => FileFormat::Vhd,
             Format::Vhdx(_) => FileFormat::Vhdx,
         }
@@ -45,26 +46,49 @@ impl Format {
     #[must_use]
     pub fn subformat(self) -> Option<Subformat> {
         match self {
-            Format::Raw | Format::Qcow2 => None,
+            Format::Raw | Format::Qcow2(_) => None,
             Format::Vhd(subformat) => Some(subformat),
             Format::Vhdx(options) => Some(options.subformat),
+        }
+    }
+
+    /// How its blocks are compressed, if they are.
+    #[must_use]
+    pub fn compression(self) -> Option<Compression> {
+        match self {
+            Format::Qcow2(compression) => compression,
+            Format::Raw | Format::Vhd(_) | Format::Vhdx(_) => None,
         }
     }
 
     /// How many bytes a sector of the disk has.
     pub(crate) fn sector_size(self) -> u32 {
         match self {
-            Format::Raw | Format::Qcow2 | Format::Vhd(_) => 512,
+            Format::Raw | Format::Qcow2(_) | Format::Vhd(_) => 512,
             Format::Vhdx(options) => options.logical_sector_size,
         }
     }
 
-    /// Where in the file the disk begins, if it is stored in one piece; known before the
-    /// filesystem is planned, so that a layer can be unpacked to its place meanwhile.
+    /// Where in the file a part of the disk is that begins at `start`, known before the filesystem
+    /// is planned: so a layer can be unpacked to its place meanwhile. A format that maps blocks has
+    /// the part in front of all others.
+    pub(crate) fn place(self, start: u64) -> Option<u64> {
+        match self {
+            // What is compressed is made of a disk that stands.
+            Format::Raw | Format::Qcow2(Some(_)) | Format::Vhd(Subformat::Fixed) => Some(start),
+            Format::Qcow2(None) => Some(Container::qcow2_place(start)),
+            // There are bitmaps between the blocks.
+            Format::Vhd(Subformat::Dynamic) => None,
+            Format::Vhdx(options) => Some(options.base().map_or_else(|| options.place(start), |base| base + start)),
+        }
+    }
+
+    /// Where in the file the disk begins, if it is stored in one piece.
     pub(crate) fn base(self) -> Option<u64> {
         match self {
-            Format::Raw | Format::Vhd(Subformat::Fixed) => Some(0),
-            Format::Qcow2 | Format::Vhd(Subformat::Dynamic) => None,
+            // What is compressed is made of a disk that stands.
+            Format::Raw | Format::Qcow2(Some(_)) | Format::Vhd(Subformat::Fixed) => Some(0),
+            Format::Qcow2(None) | Format::Vhd(Subformat::Dynamic) => None,
             Format::Vhdx(options) => options.base(),
         }
     }

@@ -32,8 +32,8 @@ use crate::reuse::{PlacedContent, Positions};
 use crate::seats::{Seat, Seats};
 use crate::workplace::Workplace;
 
-pub(crate) use base_pack::BasePack;
 use base_pack::{BASE_LAYER_MIN, BASE_PACK_MIN, is_scratch_better};
+pub(crate) use base_pack::{BASE_PACK, BasePack, is_in_place};
 use content::Content;
 pub(crate) use stream::retry_elsewhere;
 

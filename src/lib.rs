@@ -88,6 +88,7 @@ mod boot;
 mod check;
 mod clock;
 pub mod compare;
+mod compressing;
 mod container;
 pub mod control;
 mod demands;

@@ -263,28 +263,37 @@ impl<'j> Recipe<'j> {
     }
 
     /// The file for a disk of at least this length, of which the filesystem has written these
-    /// ranges, and with what comes behind it. Of the file, only the content of what is not the
-    /// filesystem follows from the root hash, which is not known before that stands.
+    /// ranges, and with what comes behind it; `base_pack` is where a layer may stand already. Of
+    /// the file, only the content of what is not the filesystem follows from the root hash, which
+    /// is not known before that stands.
     pub(crate) fn container(
         &self,
         least_bytes: u64,
         protection: Option<&Protection>,
         root_hash: Option<&RootHash>,
         used: impl Iterator<Item = Range<u64>>,
+        base_pack: Option<Range<u64>>,
     ) -> Result<Container, Error> {
         let len_bytes = self.disk_bytes(least_bytes, protection)?;
         let used = used.chain(protection.map(Protection::area).filter(|area| !area.is_empty()));
         let tree_bytes = protection.and_then(Protection::partition_bytes);
         let Some((boot, table)) = self.table(len_bytes, tree_bytes, root_hash)? else {
-            return self.file(len_bytes, used);
+            return self.file(len_bytes, used, base_pack);
         };
         let disk = self.partitioned(boot, &table, protection, root_hash)?;
-        Ok(self.file(disk.len_bytes(), disk.used(used).into_iter())?.around(disk))
+        let root = Recipe::root_of(&table).start;
+        let base_pack = base_pack.map(|range| root + range.start..root + range.end);
+        Ok(self.file(disk.len_bytes(), disk.used(used).into_iter(), base_pack)?.around(disk))
     }
 
     /// The file for a disk of this length, of which these ranges are written.
-    fn file(&self, len_bytes: u64, used: impl Iterator<Item = Range<u64>>) -> Result<Container, Error> {
-        container(self.format, len_bytes, used, &|purpose| self.named(purpose))
+    fn file(
+        &self,
+        len_bytes: u64,
+        used: impl Iterator<Item = Range<u64>>,
+        first: Option<Range<u64>>,
+    ) -> Result<Container, Error> {
+        container(self.format, len_bytes, used, first, &|purpose| self.named(purpose))
     }
 
     /// What an ext4 filesystem is planned by; `base_pack` is the one that is left as it is.
@@ -318,6 +327,8 @@ pub(crate) fn filesystem_uuid(content: &Digest) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use cvbake_disk::qcow2::Compression;
 
     use super::*;
 
@@ -364,7 +375,10 @@ mod tests {
         let filesystem = Filesystem::default();
         let same = plain_recipe(content, &filesystem);
         keys.push(Recipe { epoch: 1, ..same.clone() }.key());
-        keys.push(Recipe { format: Format::Qcow2, ..same.clone() }.key());
+        keys.push(Recipe { format: Format::Qcow2(None), ..same.clone() }.key());
+        for compression in [Compression::Zlib, Compression::Zstd] {
+            keys.push(Recipe { format: Format::Qcow2(Some(compression)), ..same.clone() }.key());
+        }
         for verity in [Verity::Append, Verity::Beside, Verity::Partition] {
             keys.push(Recipe { verity: Some(verity), ..same.clone() }.key());
         }

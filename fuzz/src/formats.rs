@@ -132,11 +132,11 @@ pub(crate) fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let fixed = vhdx::Options { subformat: cvbake_disk::Subformat::Fixed, ..vhdx::Options::default() };
     let whole = "20 MiB fit every format";
     vec![
-        ("qcow2", "plain", input(&Container::qcow2(LEN, used()).expect(whole))),
+        ("qcow2", "plain", input(&Container::qcow2(LEN, used(), None).expect(whole))),
         ("vhd", "dynamic", input(&Container::dynamic_vhd(LEN, used(), [7; 16]).expect(whole))),
         ("vhd", "fixed", input(&Container::fixed_vhd(LEN, [7; 16]).expect(whole))),
-        ("vhdx", "dynamic", input(&vhdx::Options::default().plan(LEN, used(), &identity).expect(whole))),
-        ("vhdx", "fixed", input(&fixed.plan(LEN, used(), &identity).expect(whole))),
+        ("vhdx", "dynamic", input(&vhdx::Options::default().plan(LEN, used(), None, &identity).expect(whole))),
+        ("vhdx", "fixed", input(&fixed.plan(LEN, used(), None, &identity).expect(whole))),
     ]
 }
 

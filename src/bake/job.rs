@@ -8,7 +8,7 @@ use cvbake_verify::{Digest, Image, Want};
 use crate::boot::{Boot, Prepared};
 use crate::demands::Demands;
 use crate::format::Format;
-use crate::layers::{KeepPacks, Layers};
+use crate::layers::{BASE_PACK, KeepPacks, Layers};
 use crate::protection::Verity;
 use crate::recipe::{Engine, Filesystem, Recipe};
 use crate::source::ImageSource;
@@ -132,8 +132,18 @@ impl Job {
 
     /// Where in the file the root filesystem begins, if it is stored in one piece.
     pub(super) fn base(&self) -> Option<u64> {
-        let offset = self.boot.as_ref().map_or(0, |boot| boot.root_offset(self.format));
-        self.format.base().map(|base| base + offset)
+        self.format.base().map(|base| base + self.root_offset())
+    }
+
+    /// Where in the file the root filesystem would begin for whoever unpacks a layer to its place;
+    /// nothing but that layer can be reached by it, unless the filesystem is stored in one piece.
+    pub(super) fn base_for_base_pack(&self) -> Option<u64> {
+        self.format.place(self.root_offset() + BASE_PACK).map(|place| place - BASE_PACK)
+    }
+
+    /// Where on the disk the root filesystem begins.
+    fn root_offset(&self) -> u64 {
+        self.boot.as_ref().map_or(0, |boot| boot.root_offset(self.format))
     }
 
     pub(super) fn engine(&self) -> &Engine {

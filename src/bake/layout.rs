@@ -7,7 +7,7 @@ use cvbake_ext4::{Region, Use};
 use cvbake_tree::{BLOCK_SIZE, Placement, Tree};
 
 use crate::error::Error;
-use crate::layers::BasePack;
+use crate::layers::{BASE_PACK, BasePack, is_in_place};
 use crate::recipe::{Filesystem, Recipe};
 
 /// The plan of a filesystem.
@@ -87,6 +87,15 @@ impl Layout {
             Layout::Erofs(layout) => layout.base_pack(),
         };
         BasePack { pack, placements: self.placements() }
+    }
+
+    /// Where in the filesystem the base pack is, as far as it stands as it is.
+    pub(super) fn base_range(&self) -> Option<Range<u64>> {
+        let BasePack { pack, placements } = self.base_pack();
+        let pack = pack?;
+        let in_place = placements.iter().filter(|place| place.pack == pack && is_in_place(place));
+        let end = in_place.map(|place| (place.disk_block + place.blocks) * u64::from(BLOCK_SIZE)).max()?;
+        Some(BASE_PACK..end)
     }
 
     pub(super) fn write_metadata(&self, tree: &Tree, sink: &dyn Sink) -> Result<(), Error> {

@@ -45,7 +45,7 @@ impl Writing<'_> {
             let protection = recipe.protection(numbers.blocks)?;
             let recipe = named_by(recipe, draft.file(), draft.path(), numbers.len_bytes)?;
             let plan = |root_hash: Option<&RootHash>| {
-                recipe.container(numbers.len_bytes, protection.as_ref(), root_hash, std::iter::empty())
+                recipe.container(numbers.len_bytes, protection.as_ref(), root_hash, std::iter::empty(), None)
             };
             let container = plan(None)?;
             let root_hash = self.protect(protection.as_ref(), container.begin(draft)?, &plan)?;
@@ -61,7 +61,7 @@ impl Writing<'_> {
         let protection = recipe.protection(made.blocks)?;
         let recipe = named_by(recipe, &raw, &path, made.len_bytes)?;
         let plan = |root_hash: Option<&RootHash>| {
-            recipe.container(made.len_bytes, protection.as_ref(), root_hash, written.iter().cloned())
+            recipe.container(made.len_bytes, protection.as_ref(), root_hash, written.iter().cloned(), None)
         };
         let container = plan(None)?;
         let disk = container.begin(draft)?;
@@ -81,7 +81,7 @@ fn named_by<'r>(recipe: &Recipe<'r>, filesystem: &File, path: &Path, len_bytes: 
     const PIECE: usize = 1 << 16;
     let piece_bytes = PIECE as u64;
     let mut recipe = recipe.clone();
-    if matches!(recipe.format, Format::Raw | Format::Qcow2) {
+    if matches!(recipe.format, Format::Raw | Format::Qcow2(_)) {
         return Ok(recipe);
     }
     let mut hasher = Hasher::new(Algorithm::Sha256);

@@ -62,14 +62,15 @@ impl Writing<'_> {
         let layout = Layout::plan(recipe, tree, layers.base_pack()).map_err(|error| layers.blame(error))?;
         let protection = recipe.protection(layout.block_count())?;
         let plan = |root_hash: Option<&RootHash>| {
-            recipe.container(layout.len_bytes(), protection.as_ref(), root_hash, layout.used_ranges())
+            let used = layout.used_ranges();
+            recipe.container(layout.len_bytes(), protection.as_ref(), root_hash, used, layout.base_range())
         };
         let container = plan(None)?;
         let numbers = Numbers::planned(&layout).on_disk(recipe, protection.as_ref())?;
         numbers.announce(on);
         draft.check_room(content_bytes(tree) + protection.as_ref().map_or(0, Protection::area_bytes))?;
         clock.next(Stage::Write);
-        layers.relocate_base_pack(layout.base_pack(), window)?;
+        layers.relocate_base_pack(layout.base_pack(), &container.continued(draft))?;
         if let Some(reuse) = reuse {
             layers.look_on_disks(Disks::new(reuse), layout.placements())?;
         }
@@ -77,7 +78,9 @@ impl Writing<'_> {
         layout.write_metadata(tree, &disk)?;
         layers.write(layout.placements(), &disk)?;
         let root_hash = self.protect(protection.as_ref(), disk, &plan)?;
-        let noted = window.filter(|_| reuse.is_some() && output.sync);
+        // What is compressed is nowhere as it is in a pack.
+        let is_plain = recipe.format.compression().is_none();
+        let noted = window.filter(|_| reuse.is_some() && output.sync && is_plain);
         let placed = noted.map(|window| layers.placed_content(layout.placements(), window.base()));
         Ok(Written { numbers, placed: placed.unwrap_or_default(), root_hash })
     }

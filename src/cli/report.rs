@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use cvbake::disk::Subformat;
+use cvbake::disk::qcow2::Compression;
 use cvbake::event::Found;
 use cvbake::text::{hex, line};
 use cvbake::{Baked, Format, HashTree, Job, LayerReport, Plan, Verity};
@@ -52,6 +53,8 @@ struct Disk {
     file_format: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subformat: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression: Option<&'static str>,
     bytes: u64,
     used_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +118,7 @@ impl Report {
                 format: filesystem,
                 file_format,
                 subformat,
+                compression: format.compression().map(compression_word),
                 bytes: plan.disk_bytes,
                 used_bytes: plan.used_bytes,
                 allocated_bytes: None,
@@ -186,8 +190,9 @@ impl Report {
             (file_format, Some(subformat)) => format!(" in a {subformat} {file_format}"),
             (file_format, None) => format!(" in a {file_format}"),
         };
+        let packed = self.disk.compression.map(|method| format!(" compressed with {method}")).unwrap_or_default();
         let free = if format == "ext4" { format!(", {free} free") } else { String::new() };
-        put("disk", &format!("{bytes} {format}{file}, {used} used; {all} inodes{free}"));
+        put("disk", &format!("{bytes} {format}{file}{packed}, {used} used; {all} inodes{free}"));
         if let Some(reused) = self.reused.as_ref().filter(|_| !self.unchanged) {
             put("copied", &format!("from {reused}"));
         }
@@ -280,6 +285,14 @@ fn words(format: Format) -> (&'static str, Option<&'static str>) {
     (format.name(), subformat)
 }
 
+/// The word for how a disk is compressed.
+pub(super) fn compression_word(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Zlib => "zlib",
+        Compression::Zstd => "zstd",
+    }
+}
+
 /// Milliseconds to three places.
 fn milliseconds(time: Duration) -> serde_json::Value {
     let microseconds = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
@@ -297,6 +310,7 @@ mod tests {
             format: "ext4",
             file_format: "raw",
             subformat: None,
+            compression: None,
             bytes: 1 << 20,
             used_bytes: 1 << 19,
             allocated_bytes: (!dry_run).then_some(1 << 18),

@@ -8,9 +8,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use cvbake_disk::Draft;
+use cvbake_disk::qcow2::Compression;
 
 use super::open::{OpenDisk, OpenOptions, open};
 use super::survey::Survey;
+use crate::compressing::Compressing;
 use crate::container::container;
 use crate::control::Control;
 use crate::error::Error;
@@ -76,7 +78,7 @@ pub fn convert(job: &ConvertJob, control: &Control, on: Observer<'_>) -> Result<
     if let Some(input) = from.chain.iter().find(|file| replaced == Some(file.identity)) {
         return Err(Error::ReplacesInput { path: job.path.clone(), input: input.path.clone() });
     }
-    let rewriting = Rewriting { from: &from, format: job.format, jobs: job.jobs.get(), control, on };
+    let rewriting = Rewriting { from: &from, format: job.format, jobs: job.jobs, control, on };
     let disk_bytes = from.disk.len_bytes();
     let survey = rewriting.survey(disk_bytes)?;
     let file_bytes = rewriting.write(&survey, disk_bytes, &draft)?;
@@ -89,7 +91,7 @@ pub fn convert(job: &ConvertJob, control: &Control, on: Observer<'_>) -> Result<
 pub(super) struct Rewriting<'a> {
     pub(super) from: &'a OpenDisk,
     pub(super) format: Format,
-    pub(super) jobs: usize,
+    pub(super) jobs: NonZeroUsize,
     pub(super) control: &'a Control,
     pub(super) on: Observer<'a>,
 }
@@ -98,22 +100,43 @@ impl Rewriting<'_> {
     /// What there is to write to a disk of this length.
     pub(super) fn survey(&self, disk_bytes: u64) -> Result<Survey, Error> {
         let is_named = matches!(self.format, Format::Vhd(_) | Format::Vhdx(_));
-        Survey::of(self.from, disk_bytes, is_named, self.jobs, self.control)
+        Survey::of(self.from, disk_bytes, is_named, self.jobs.get(), self.control)
     }
 
     /// Writes it to a draft, as a disk of this length; how long the file is.
     pub(super) fn write(&self, survey: &Survey, disk_bytes: u64, draft: &Draft) -> Result<u64, Error> {
+        if let Format::Qcow2(Some(compression)) = self.format {
+            return self.compress(survey, disk_bytes, draft, compression);
+        }
         let of = format!("{} {disk_bytes} {:?}", survey.digest(), self.format);
         let named = |purpose: &str| uuid(&format!("converted {purpose}"), of.as_bytes());
-        let container = container(self.format, disk_bytes, survey.used(), &named)?;
+        let container = container(self.format, disk_bytes, survey.used(), None, &named)?;
         (self.on)(Event::Planned { disk_bytes, content_bytes: survey.content_bytes });
         draft.check_room(survey.content_bytes)?;
         (self.on)(Event::Stage(Stage::Write));
         let disk = container.begin(draft)?;
-        survey.copy(self.from, &disk, self.jobs, self.control, self.on)?;
+        survey.copy(self.from, &disk, self.jobs.get(), self.control, self.on)?;
         disk.finish()?;
         (self.on)(Event::Stage(Stage::Commit));
         Ok(container.len_bytes())
+    }
+
+    /// The same, compressed.
+    fn compress(
+        &self,
+        survey: &Survey,
+        disk_bytes: u64,
+        draft: &Draft,
+        compression: Compression,
+    ) -> Result<u64, Error> {
+        (self.on)(Event::Planned { disk_bytes, content_bytes: survey.content_bytes });
+        let compressing = Compressing { jobs: self.jobs, control: self.control, on: self.on };
+        let OpenDisk { disk, .. } = self.from;
+        let wrong = |source| Error::disk_content(&self.from.file().path, source);
+        let begin = &mut || (self.on)(Event::Stage(Stage::CompressDisk));
+        let file_bytes = compressing.write((&**disk, &wrong), disk_bytes, survey.used(), compression, draft, begin)?;
+        (self.on)(Event::Stage(Stage::Commit));
+        Ok(file_bytes)
     }
 }
 

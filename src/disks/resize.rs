@@ -119,7 +119,11 @@ fn own_format(disk: &OpenDisk) -> Result<Format, Error> {
     match &file.info {
         FileInfo::Raw => Ok(Format::Raw),
         FileInfo::Qcow2(info) if info.snapshots > 0 => Err(loses("internal snapshots")),
-        FileInfo::Qcow2(_) => Ok(Format::Qcow2),
+        FileInfo::Qcow2(info) => {
+            let is_compressed = info.is_compressed(&file.file);
+            let is_compressed = is_compressed.map_err(|source| Error::disk_content(&file.path, source))?;
+            Ok(Format::Qcow2(is_compressed.then_some(info.compression)))
+        }
         FileInfo::Vhd(info) if info.kind == vhd::Kind::Fixed => Ok(Format::Vhd(Subformat::Fixed)),
         FileInfo::Vhd(_) => Ok(Format::Vhd(Subformat::Dynamic)),
         FileInfo::Vhdx(info) => Ok(Format::Vhdx(cvbake_vhdx::Options {
@@ -169,7 +173,7 @@ fn rewrite(
 ) -> Result<u64, Error> {
     let path = &job.path;
     let draft = control.during(|| Draft::create(path, true), |draft| Some(draft.temporary()))?;
-    let rewriting = Rewriting { from: disk, format, jobs: job.jobs.get(), control, on };
+    let rewriting = Rewriting { from: disk, format, jobs: job.jobs, control, on };
     let file_bytes = rewriting.write(&rewriting.survey(disk_bytes)?, disk_bytes, &draft)?;
     // Who could read the old one can read the new one.
     let failed = |source| Error::Disk(cvbake_disk::Error::Open { path: path.clone(), source });

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use cvbake_disk::{Window, free_bytes};
+use cvbake_disk::{Sink, Window, free_bytes};
 use cvbake_ext4::BASE_PACK_BLOCK;
 use cvbake_tree::{BLOCK_SIZE, Placement};
 use cvbake_verify::Layer;
@@ -28,7 +28,7 @@ const BLOCK: u64 = BLOCK_SIZE as u64;
 const _: () = assert!(cvbake_erofs::BASE_PACK_BLOCK == BASE_PACK_BLOCK, "it begins there on any filesystem");
 
 /// Where a base pack begins on a disk, in bytes.
-pub(super) const BASE_PACK: u64 = BASE_PACK_BLOCK * BLOCK;
+pub(crate) const BASE_PACK: u64 = BASE_PACK_BLOCK * BLOCK;
 
 /// A pack smaller than this, in bytes, is no base pack: to copy it costs milliseconds, and small
 /// disks stay without gaps.
@@ -48,11 +48,11 @@ pub(crate) struct BasePack<'l> {
 }
 
 impl Layers<'_> {
-    /// Makes of what stands on the disk what the plan says. The disk has nothing else on it yet,
-    /// unless an attempt at a layer has failed and the layer was found in the store then.
-    pub(crate) fn relocate_base_pack(&mut self, plan: BasePack<'_>, disk: Option<Window<'_>>) -> Result<(), Error> {
-        // Where blocks are mapped, nothing could be unpacked to its place.
-        let Some(disk) = disk else { return Ok(()) };
+    /// Makes of what stands on the disk what the plan says; what is elsewhere on the disk goes
+    /// through `sink`. The disk has nothing else on it yet, unless an attempt at a layer has failed
+    /// and the layer was found in the store then.
+    pub(crate) fn relocate_base_pack(&mut self, plan: BasePack<'_>, sink: &dyn Sink) -> Result<(), Error> {
+        let Some(disk) = self.cx.disk else { return Ok(()) };
         let Some(at) = self.unpacked.iter().position(|unpacked| matches!(unpacked.content, Content::Disk)) else {
             return Ok(disk.clear_all()?);
         };
@@ -76,14 +76,19 @@ impl Layers<'_> {
         for dead in gaps(BASE_PACK..end, places.iter().map(|place| source(place))) {
             disk.clear(dead)?;
         }
-        for place in places.iter().filter(|place| place.disk_block != place.pack_block + BASE_PACK_BLOCK) {
-            disk.copy_within(source(place), place.disk_block * BLOCK)?;
+        for place in places.iter().filter(|place| !is_in_place(place)) {
+            disk.copy_to(source(place), sink, place.disk_block * BLOCK)?;
             disk.clear(source(place))?;
         }
         let bytes = places.iter().map(|place| place.blocks * BLOCK).sum();
         (self.cx.on)(Event::Wrote { bytes });
         Ok(())
     }
+}
+
+/// Whether content of the base pack is where it was unpacked to.
+pub(crate) fn is_in_place(place: &Placement) -> bool {
+    place.disk_block == place.pack_block + BASE_PACK_BLOCK
 }
 
 /// Whether a layer might fill the filesystem of the disk before there is a plan that says so, and

@@ -1,6 +1,8 @@
 //! The disk around the root filesystem: its partitions, what is on the boot partition, and what
 //! the kernel is told.
 
+use std::ops::Range;
+
 use cvbake_disk::gpt::{self, Partition, Placed, Table};
 use cvbake_disk::{Container, Run};
 use cvbake_verity::{RootHash, partition_uuids};
@@ -55,6 +57,11 @@ impl<'j> Recipe<'j> {
         }
         let table = Table::plan(self.derived("disk"), self.format.sector_size(), partitions)?;
         Ok(Some((boot, table)))
+    }
+
+    /// Where the root filesystem is.
+    pub(super) fn root_of(table: &Table) -> Range<u64> {
+        table.partitions[ROOT].range.clone()
     }
 
     /// The disk with these partitions.

@@ -123,6 +123,7 @@ fn line(event: &Event, progress: &Progress) -> Option<String> {
         Event::Stage(Stage::Commit) => Some("finishing the disk".to_owned()),
         Event::Waiting { host, wait, problem } => Some(format!("{}; {}", text::message(problem), waiting(host, *wait))),
         Event::Stage(Stage::Compare) => Some("comparing the disk with the image".to_owned()),
+        Event::Stage(Stage::CompressDisk) => Some("compressing the disk".to_owned()),
         Event::Stage(Stage::Compress) => Some("compressing layers".to_owned()),
         Event::Stage(Stage::Check) => Some(format!("checking {}", BinaryBytes(progress.total.unwrap_or(0)))),
         Event::Note(note) | Event::Resumed { message: note, .. } => Some(text::message(note)),

@@ -154,7 +154,7 @@ impl Progress {
         match self.stage {
             None | Some(Stage::Resolve) => "looking up the image",
             Some(Stage::Pull) => "pulling",
-            Some(Stage::Compress) => "compressing",
+            Some(Stage::Compress | Stage::CompressDisk) => "compressing",
             Some(Stage::Push) => "pushing",
             Some(Stage::Unpack) => "unpacking",
             Some(Stage::Merge) => "merging the layers",

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use crate::support::bake::Place;
+use crate::support::bake::{Bake, Place};
 use crate::support::ext4::{self, Ext4, data_runs};
 use crate::support::image::{Compression, Images};
 use crate::support::{oracle, sample, seen};
@@ -74,6 +74,40 @@ fn check(images: &Images, sizes: &[&str]) {
             let outcome = bake.ok();
             assert_eq!(ext4::bytes_of(&place.disk()), first, "{}", outcome.describe());
             place.assert_no_leftovers(&["disk.ext4"]);
+        }
+    }
+}
+
+/// The same in formats that map blocks: there it comes first, and what is in the way of metadata is
+/// moved to wherever its block is in the file.
+#[test]
+fn it_comes_first_where_blocks_are_mapped() {
+    let place = Place::with(&images(&[LARGE, SMALL]));
+    for size in ["auto", "6G"] {
+        let bake =
+            |name: &str| place.bake().args(["--force", "--size", size, "-o"]).arg(place.writable("out").join(name));
+        bake("raw.ext4").no_cache().ok();
+        for (name, args) in [
+            ("disk.qcow2", &[][..]),
+            ("disk.vhdx", &[]),
+            ("blocks.vhdx", &["--vhdx-block-size", "8M"]),
+            ("sectors.vhdx", &["--vhdx-sector-size", "4096"]),
+        ] {
+            let file = place.writable("out").join(name);
+            let bake = || bake(name).args(args);
+            bake().no_cache().ok();
+            let raw = place.writable("out").join("converted.raw");
+            Bake::of(&["disk", "convert", "--force"]).arg(&file).arg(&raw).ok();
+            let expected = place.writable("out").join("raw.ext4");
+            assert_eq!(ext4::bytes_of(&raw), ext4::bytes_of(&expected), "{name}, {size}");
+            assert!(!has_dead(&file), "removed data is in {name}");
+            let first = ext4::bytes_of(&file);
+            let store = place.writable(&format!("{name}-{size}"));
+            let keep = ["--keep-packs", "always"];
+            for bake in [bake().store(&store), bake().store(&store).args(keep), bake().store(&store).args(keep)] {
+                let outcome = bake.ok();
+                assert_eq!(ext4::bytes_of(&file), first, "{}", outcome.describe());
+            }
         }
     }
 }

@@ -173,7 +173,7 @@ fn by_firmware_in_any_format() {
     let mut disks = Vec::new();
     for (name, format, qemu) in [
         ("disk.raw", Format::Raw, "raw"),
-        ("disk.qcow2", Format::Qcow2, "qcow2"),
+        ("disk.qcow2", Format::Qcow2(None), "qcow2"),
         ("disk.vhdx", Format::Vhdx(vhdx), "vhdx"),
         ("fixed.vhdx", Format::Vhdx(fixed), "vhdx"),
         ("disk.vhd", Format::Vhd(Subformat::Fixed), "vpc"),

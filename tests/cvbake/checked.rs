@@ -229,9 +229,10 @@ fn the_same_disk_again() {
     assert!(copied.reused.is_some() && ext4::bytes_of(&path("copied")) == bytes);
     assert_eq!((copied.root_hash, &copied.plan.hash_tree), (first.root_hash, &first.plan.hash_tree));
     assert_eq!(copied.plan.boot.as_ref(), Some(seen));
-    for (format, name, qemu) in
-        [(Format::Qcow2, "disk.qcow2", "qcow2"), (Format::Vhdx(cvbake::vhdx::Options::default()), "disk.vhdx", "vhdx")]
-    {
+    for (format, name, qemu) in [
+        (Format::Qcow2(None), "disk.qcow2", "qcow2"),
+        (Format::Vhdx(cvbake::vhdx::Options::default()), "disk.vhdx", "vhdx"),
+    ] {
         made(&with(format, 2), name);
         let raw = path("raw");
         succeed(

@@ -61,9 +61,11 @@ fn place() -> (Place, PathBuf, String) {
 }
 
 /// What cvbake writes, and the format by which QEMU reads it.
-const WRITTEN: [(&str, &str, &[&str]); 8] = [
+const WRITTEN: [(&str, &str, &[&str]); 10] = [
     ("a.raw", "raw", &[]),
     ("a.qcow2", "qcow2", &[]),
+    ("zlib.qcow2", "qcow2", &["--compress", "zlib"]),
+    ("zstd.qcow2", "qcow2", &["--compress", "zstd"]),
     ("a.vhd", "vpc", &[]),
     ("fixed.vhd", "vpc", &["--subformat", "fixed"]),
     ("a.vhdx", "vhdx", &[]),
@@ -101,6 +103,9 @@ fn what_is_written_is_read_by_all() {
         ok(disk("check", &[], &[&path]));
         ok(convert(&path, &back, &[]));
         assert_eq!(ext4::bytes_of(&back), content, "{name}");
+        if format == "qcow2" {
+            qemu(&["check", "-f", format], &[&path]);
+        }
         if !format.is_empty() {
             qemu(&["convert", "-f", format, "-O", "raw"], &[&path, &by_qemu]);
             assert_eq!(ext4::bytes_of(&by_qemu), content, "{name} by QEMU");
@@ -231,6 +236,9 @@ fn disks_become_longer_and_shorter() {
             let info = qemu(&["info", "--output=json", "-f", format], &[&path]);
             let info: serde_json::Value = serde_json::from_str(&info).unwrap();
             assert_eq!(info["virtual-size"], LEN + (20 << 20), "{name}");
+        }
+        if name.starts_with("z") {
+            assert!(qemu(&["check", "-f", format], &[&path]).contains("compressed clusters"), "it stays compressed");
         }
         let before = ext4::bytes_of(&path);
         let outcome = resize(&path, "70M", &[]);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cvbake::control::Control;
 use cvbake::disk::Subformat;
+use cvbake::disk::qcow2::Compression;
 use cvbake::ext4::mkfs::Programs;
 use cvbake::fetch::Source;
 use cvbake::vhdx::Options;
@@ -23,7 +24,9 @@ fn formats() -> Vec<(Format, Option<&'static str>)> {
     let blocks = |options: Options| Options { block_size: 32 << 20, ..options };
     vec![
         (Format::Raw, Some("raw")),
-        (Format::Qcow2, Some("qcow2")),
+        (Format::Qcow2(None), Some("qcow2")),
+        (Format::Qcow2(Some(Compression::Zlib)), Some("qcow2")),
+        (Format::Qcow2(Some(Compression::Zstd)), Some("qcow2")),
         (Format::Vhd(Subformat::Fixed), Some("vpc")),
         (Format::Vhd(Subformat::Dynamic), Some("vpc")),
         (Format::Vhdx(Options::default()), Some("vhdx")),
@@ -173,6 +176,8 @@ fn the_program_writes_what_the_name_says() {
     let raw = ext4::bytes_of(&bake(&place, Format::Raw, &Ext4::default(), "disk.raw"));
     for (name, args, qemu, told) in [
         ("disk.qcow2", &[][..], "qcow2", "in a qcow2,"),
+        ("zlib.qcow2", &["--compress", "zlib"], "qcow2", "in a qcow2 compressed with zlib,"),
+        ("zstd.qcow2", &["--compress", "zstd"], "qcow2", "in a qcow2 compressed with zstd,"),
         ("disk.vhd", &[], "vpc", "in a dynamic vhd,"),
         ("disk.vhdx", &["--subformat", "fixed", "--vhdx-block-size", "2M"], "vhdx", "in a fixed vhdx,"),
         ("disk.img", &["--format", "vhdx"], "vhdx", "in a dynamic vhdx,"),
@@ -225,9 +230,13 @@ fn formats_are_told_apart_when_disks_are_reused() {
             .ok();
         serde_json::from_str::<serde_json::Value>(&outcome.stdout).unwrap()
     };
-    for (name, args) in
-        [("a.raw", &[][..]), ("a.vhdx", &[]), ("a-fixed.vhdx", &["--subformat", "fixed"]), ("a.qcow2", &[])]
-    {
+    for (name, args) in [
+        ("a.raw", &[][..]),
+        ("a.vhdx", &[]),
+        ("a-fixed.vhdx", &["--subformat", "fixed"]),
+        ("zstd.qcow2", &["--compress", "zstd"]),
+        ("a.qcow2", &[]),
+    ] {
         let first = bake(name, args);
         assert_eq!(first.get("reused"), None, "{name}: {first}");
         let before = ext4::bytes_of(&dir.join(name));
@@ -236,7 +245,9 @@ fn formats_are_told_apart_when_disks_are_reused() {
         assert_eq!(ext4::bytes_of(&dir.join(format!("again-{name}"))), before, "{name}");
     }
     let mut raws = Vec::new();
-    for (name, format) in [("a.raw", "raw"), ("a.vhdx", "vhdx"), ("a-fixed.vhdx", "vhdx"), ("a.qcow2", "qcow2")] {
+    for (name, format) in
+        [("a.raw", "raw"), ("a.vhdx", "vhdx"), ("a-fixed.vhdx", "vhdx"), ("zstd.qcow2", "qcow2"), ("a.qcow2", "qcow2")]
+    {
         raws.push(by_qemu(&dir.join(name), format));
     }
     assert!(raws.iter().all(|raw| *raw == raws[0]), "content that is taken from another format's disk is right");

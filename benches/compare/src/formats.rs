@@ -110,8 +110,8 @@ impl Row {
         Row { image: image.to_owned(), way: way.name.to_owned(), runs: Vec::new(), file_bytes: 0, same: false }
     }
 
-    /// Compares the disk with one that is raw, outside of what is measured. Its store is another: the
-    /// one that was measured belongs to somebody else.
+    /// Compares the disk with one that is raw, outside of what is measured. Its store is another:
+    /// the one that was measured belongs to somebody else.
     fn compare(&mut self, way: &Way, directory: &Path, program: &Path, reference: &str) {
         use std::os::unix::fs::MetadataExt as _;
 

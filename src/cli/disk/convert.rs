@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::source;
 use crate::cli::bake::{format::FormatArgs, output};
+use crate::cli::report::compression_word;
 use crate::cli::values;
 use crate::cli::work::{self, Telling};
 use crate::failure::Failure;
@@ -89,6 +90,8 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
 struct Report {
     path: String,
     format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression: Option<&'static str>,
     disk: String,
     /// The files that the disk was read from.
     chain: Vec<File>,
@@ -113,6 +116,7 @@ impl Report {
         Report {
             path: args.output.display().to_string(),
             format: job.format.name(),
+            compression: job.format.compression().map(compression_word),
             disk: args.disk.display().to_string(),
             chain: converted.from.chain.iter().map(file).collect(),
             bytes: converted.disk_bytes,

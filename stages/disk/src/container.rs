@@ -15,7 +15,7 @@
 //! that keeps the filesystem in one piece has a single run, and the file has a
 //! [`Window`](crate::Window), known before anything is planned; one that maps blocks has neither.
 
-mod qcow2;
+pub(crate) mod qcow2;
 pub(crate) mod read_back;
 mod vhd;
 
@@ -87,6 +87,15 @@ pub fn units(used: impl IntoIterator<Item = Range<u64>>, unit: u64) -> Vec<Range
         }
     }
     units
+}
+
+/// Units in use when all of one range is, which is not joined with its neighbours.
+pub fn with_first(used: &[Range<u64>], first: Option<&Range<u64>>) -> Vec<Range<u64>> {
+    let Some(first) = first else { return used.to_vec() };
+    let before = used.iter().map(|units| units.start..units.end.min(first.start));
+    let behind = used.iter().map(|units| units.start.max(first.end)..units.end);
+    let parts = before.chain([first.clone()]).chain(behind);
+    parts.filter(|units| !units.is_empty()).collect()
 }
 
 impl Container {
@@ -191,7 +200,13 @@ impl Container {
     /// When the filesystem that the output lies on does not hold a file of this length.
     pub fn begin<'a>(&'a self, draft: &'a Draft) -> Result<Filling<'a>, Error> {
         draft.set_len(self.len_bytes)?;
-        Ok(Filling { container: self, file: draft.raw() })
+        Ok(self.continued(draft))
+    }
+
+    /// Takes bytes of the filesystem for an output that has some of them, and not its length yet.
+    #[must_use]
+    pub fn continued<'a>(&'a self, draft: &'a Draft) -> Filling<'a> {
+        Filling { container: self, file: draft.raw() }
     }
 }
 
@@ -279,6 +294,16 @@ mod tests {
     }
 
     #[test]
+    fn one_range_stays_apart() {
+        let used = [0..3, 5..9, 12..20];
+        let with = |first: Range<u64>| with_first(&used, Some(&first));
+        assert_eq!(with(6..14), [0..3, 5..6, 6..14, 14..20]);
+        assert_eq!(with(3..5), [0..3, 3..5, 5..9, 12..20]);
+        assert_eq!(with(0..30), std::slice::from_ref(&(0..30)));
+        assert_eq!(with_first(&used, None), used);
+    }
+
+    #[test]
     fn runs_that_continue_are_one() {
         let container =
             Container::new(100, vec![run(10, 40, 5), run(0, 30, 10), run(20, 50, 0), run(15, 50, 5)], vec![]);
@@ -352,18 +377,15 @@ mod tests {
     #[test]
     fn another_plan_ends_it() {
         let dir = tempfile::tempdir().unwrap();
-        let plan = |bytes: [u8; 4], len: u64| {
-            let piece = Piece { offset: 8192, bytes: bytes.to_vec() };
-            Container::new(12288, vec![Run { from: 0, to: 0, len }], vec![piece])
-        };
+        let piece = |bytes: [u8; 4]| Piece { offset: 8192, bytes: bytes.to_vec() };
+        let plan = |bytes, len| Container::new(12288, vec![run(0, 0, len)], vec![piece(bytes)]);
         let draft = Draft::create(&dir.path().join("disk"), false).unwrap();
         let (first, second) = (plan(*b"draw", 4096), plan(*b"root", 4096));
         first.begin(&draft).unwrap().finish_as(&second).unwrap();
         let mut found = [0; 4];
         draft.file().read_exact_at(&mut found, 8192).unwrap();
         assert_eq!(&found, b"root");
-        let other = plan(*b"root", 8192);
-        let moved = || first.begin(&draft).unwrap().finish_as(&other);
+        let moved = || first.begin(&draft).unwrap().finish_as(&plan(*b"root", 8192));
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(moved)).is_err());
     }
 

@@ -23,6 +23,8 @@
 //!   fills it knows of the file.
 //! * [`Container`] is what is around a filesystem in a file (a header, a virtual disk's block map),
 //!   planned before a byte is written.
+//! * [`Compressed`] is a file with compressed clusters, which no plan can know: it is made of a
+//!   disk that stands.
 //! * [`Draft`] is an output under construction. It has a temporary name beside the target, and gets
 //!   the target's name only when it is whole and on stable storage. Whatever happens before that
 //!   leaves no file that looks finished, and the next run for the same target removes what a killed
@@ -58,8 +60,9 @@ pub mod system;
 pub mod vhd;
 mod window;
 
+pub use container::qcow2::Compressed;
 pub use container::read_back::ReadBack;
-pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units};
+pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units, with_first};
 pub use draft::{Draft, check, content};
 pub use error::Error;
 pub use fault::{Fault, Faults};

@@ -33,7 +33,7 @@ fn file(container: &Container) -> File {
 
 fn containers() -> Vec<Container> {
     vec![
-        Container::qcow2(LEN, USED).unwrap(),
+        Container::qcow2(LEN, USED, None).unwrap(),
         Container::fixed_vhd(LEN, [7; 16]).unwrap(),
         Container::dynamic_vhd(LEN, USED, [7; 16]).unwrap(),
     ]

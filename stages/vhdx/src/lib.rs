@@ -3,6 +3,7 @@
 //! ```text
 //! fixed     headers │ log │ metadata │ the disk, block by block │ block allocation table
 //! dynamic   headers │ log │ metadata │ block allocation table │ the blocks that are written
+//!           headers │ log │ metadata │ blocks in one piece │ block allocation table │ the others
 //! ```
 //!
 //! ```
@@ -10,7 +11,7 @@
 //!
 //! let identity = Identity { file_write: [1; 16], data_write: [2; 16], virtual_disk: [3; 16] };
 //! // A disk of 1 GiB, of which the first 10 MiB are written.
-//! let container = Options::default().plan(1 << 30, [0..10 << 20], &identity)?;
+//! let container = Options::default().plan(1 << 30, [0..10 << 20], None, &identity)?;
 //! assert!(container.len_bytes() < 20 << 20);
 //! assert_eq!(container.runs()[0].len, 10 << 20);
 //! # Ok::<(), cvbake_vhdx::Error>(())
@@ -28,7 +29,8 @@
 //!
 //! * **In a fixed disk, the table is behind the disk**, so the disk begins at a place that is known
 //!   before its length is ([`Options::base`]), and can be filled before it is planned. The format
-//!   leaves the order of its regions open.
+//!   leaves the order of its regions open. The same is done with one part of a dynamic disk
+//!   ([`Options::place`]): what is unpacked there while nothing else is known is never copied.
 //! * **Blocks are 1 MiB, unless said otherwise.** Microsoft advises that for disks of Linux, whose
 //!   filesystems write here and there: with the usual 32 MiB a disk grows faster than its files.
 //! * **Every block begins at a multiple of its size** in the file. The format demands multiples of

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use cvbake_disk::{Container, Piece, Run, Subformat, TooLarge, units};
+use cvbake_disk::{Container, Piece, Run, Subformat, TooLarge, units, with_first};
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
@@ -81,8 +81,17 @@ impl Options {
         end.next_multiple_of(self.block_size.into())
     }
 
+    /// Where in a file that has not all blocks the first byte of a part of the disk is that comes
+    /// first.
+    #[must_use]
+    pub fn place(&self, start: u64) -> u64 {
+        self.first_block(REST) + start % u64::from(self.block_size)
+    }
+
     /// The file for a disk of this length, of which these ranges are written. A length that is no
-    /// multiple of a sector is rounded up.
+    /// multiple of a sector is rounded up. One part may be wanted in one piece at a place that is
+    /// known before anything else is ([`Options::place`]): then it comes first, and the block
+    /// allocation table is behind it.
     ///
     /// # Errors
     /// When the options or the length are none that the format has.
@@ -90,6 +99,7 @@ impl Options {
         &self,
         len_bytes: u64,
         used: impl IntoIterator<Item = Range<u64>>,
+        first: Option<Range<u64>>,
         identity: &Identity,
     ) -> Result<Container, Error> {
         self.check()?;
@@ -106,33 +116,37 @@ impl Options {
         let entries = blocks + blocks.saturating_sub(1) / chunk_ratio;
         let bat_len = (entries * 8).next_multiple_of(MIB).max(MIB);
 
-        let (bat, first_block) = match subformat {
-            Subformat::Dynamic => (REST, self.first_block(REST + bat_len)),
-            Subformat::Fixed => {
-                let first = self.first_block(REST);
-                (first + blocks * block, first)
-            }
+        let first = match subformat {
+            Subformat::Dynamic => first,
+            Subformat::Fixed => Some(0..size),
         };
+        let first = units(first, block).pop();
+        let written = with_first(&units(used, block), first.as_ref());
+        let first_place = self.first_block(REST);
+        let bat = first.as_ref().map_or(REST, |first| first_place + (first.end - first.start) * block);
         let entry_of = |number: u64| number + number / chunk_ratio;
-        let written = match subformat {
-            Subformat::Dynamic => units(used, block),
-            Subformat::Fixed => units(std::iter::once(0..size), block),
-        };
-        let mut at = first_block;
+        let mut end = bat + bat_len;
+        let mut next = self.first_block(end);
         let (mut runs, mut pieces) = (Vec::new(), Vec::new());
         for range in written {
-            let first = entry_of(range.start);
             let len = (range.end - range.start) * block;
+            let mut at = next;
+            if first.as_ref() == Some(&range) {
+                at = first_place;
+            } else {
+                next += len;
+                end = next;
+            }
             runs.push(Run { from: range.start * block, to: at, len });
+            let first_entry = entry_of(range.start);
             let mut bytes = Vec::new();
             for number in range {
-                bytes.resize(usize::try_from((entry_of(number) - first) * 8).expect("a table in memory"), 0);
+                bytes.resize(usize::try_from((entry_of(number) - first_entry) * 8).expect("a table in memory"), 0);
                 bytes.extend_from_slice(&(at | PAYLOAD_BLOCK_FULLY_PRESENT).to_le_bytes());
                 at += block;
             }
-            pieces.push(Piece { offset: bat + first * 8, bytes });
+            pieces.push(Piece { offset: bat + first_entry * 8, bytes });
         }
-        let end = at.max(bat + bat_len);
         let flags = if subformat == Subformat::Fixed { LEAVE_BLOCKS_ALLOCATED } else { 0 };
         pieces.extend(metadata(&self.items(flags, size, 4096, &identity.virtual_disk)));
         pieces.extend(headers(bat, bat_len, identity));
@@ -279,7 +293,7 @@ mod tests {
     const IDENTITY: Identity = Identity { file_write: [1; 16], data_write: [2; 16], virtual_disk: [3; 16] };
 
     fn plan(options: Options, len: u64, used: &[Range<u64>]) -> Container {
-        options.plan(len, used.iter().cloned(), &IDENTITY).unwrap()
+        options.plan(len, used.iter().cloned(), None, &IDENTITY).unwrap()
     }
 
     fn bytes_at(container: &Container, offset: u64, len: usize) -> Vec<u8> {
@@ -312,6 +326,23 @@ mod tests {
         assert_eq!(options.base(), None);
     }
 
+    /// Its place depends on nothing but where it begins.
+    #[test]
+    fn a_part_comes_first() {
+        let used = [0..4096, (9 << 20)..(10 << 20)];
+        let run = |from: u64, to: u64, len: u64| Run { from: from << 20, to: to << 20, len: len << 20 };
+        // The table is behind it, where it ends at 6 MiB or at 8 MiB of the file.
+        for (block_size, place, expected) in [
+            (1_u32 << 20, 3_u64 << 20, [run(0, 7, 1), run(5, 3, 3), run(9, 8, 1)]),
+            (4 << 20, 5 << 20, [run(0, 12, 4), run(4, 4, 4), run(8, 16, 4)]),
+        ] {
+            let options = Options { block_size, ..Options::default() };
+            assert_eq!(options.place(5 << 20), place);
+            let container = options.plan(1 << 30, used.clone(), Some(5 << 20..8 << 20), &IDENTITY).unwrap();
+            assert_eq!(container.runs(), expected, "{block_size}");
+        }
+    }
+
     /// Where the disk begins does not depend on its length.
     #[test]
     fn fixed_has_all_of_it_in_one_piece() {
@@ -340,7 +371,7 @@ mod tests {
 
     #[test]
     fn what_the_format_does_not_have() {
-        let fails = |options: Options, len: u64| options.plan(len, [], &IDENTITY).unwrap_err().to_string();
+        let fails = |options: Options, len: u64| options.plan(len, [], None, &IDENTITY).unwrap_err().to_string();
         let plain = Options::default();
         assert!(fails(Options { block_size: 3 << 20, ..plain }, 1).contains("3145728 bytes: expected a power of two"));
         assert!(fails(Options { block_size: 1 << 19, ..plain }, 1).contains("expected a power of two"));

@@ -62,7 +62,7 @@ fn bytes_at(disk: &dyn ReadAt, offset: u64, len: usize) -> Vec<u8> {
 #[test]
 fn what_is_written_is_read() {
     for options in variants() {
-        let file = file(&options.plan(LEN, USED, &IDENTITY).unwrap(), &USED);
+        let file = file(&options.plan(LEN, USED, None, &IDENTITY).unwrap(), &USED);
         let disk = open(&file, None).unwrap();
         assert_eq!(disk.len_bytes(), LEN);
         for range in USED {
@@ -81,7 +81,7 @@ fn what_is_written_is_read() {
 /// The longest disk costs nothing where it has nothing.
 #[test]
 fn sixty_four_tebibytes() {
-    let container = Options::default().plan(64 << 40, [0..1, (64 << 40) - 1..64 << 40], &IDENTITY).unwrap();
+    let container = Options::default().plan(64 << 40, [0..1, (64 << 40) - 1..64 << 40], None, &IDENTITY).unwrap();
     let last = (64 << 40) - 1..64 << 40;
     let disk = open(&file(&container, std::slice::from_ref(&last)), None).unwrap();
     let ranges = ranges(&*disk).unwrap();
@@ -93,7 +93,7 @@ fn sixty_four_tebibytes() {
 #[test]
 fn sector_bitmaps() {
     for options in variants().into_iter().filter(|options| options.subformat == Subformat::Dynamic) {
-        let parent_file = file(&options.plan(LEN, USED, &IDENTITY).unwrap(), &USED);
+        let parent_file = file(&options.plan(LEN, USED, None, &IDENTITY).unwrap(), &USED);
         let info = Info::read(&parent_file).unwrap();
         let locator = Locator {
             parent_linkage: info.data_write,
@@ -142,7 +142,7 @@ fn sector_bitmaps() {
 #[test]
 fn entries_that_lie() {
     let options = Options::default();
-    let container = options.plan(LEN, USED, &IDENTITY).unwrap();
+    let container = options.plan(LEN, USED, None, &IDENTITY).unwrap();
     let says = |entry: u64| {
         let file = file(&container, &USED);
         file.write_all_at(&entry.to_le_bytes(), 3 << 20).unwrap();

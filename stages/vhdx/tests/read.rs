@@ -18,7 +18,7 @@ fn file(container: &Container) -> File {
 }
 
 fn plain() -> Container {
-    Options::default().plan(5 << 30, [0..4096, 4 << 30..(4 << 30) + 1], &IDENTITY).unwrap()
+    Options::default().plan(5 << 30, [0..4096, 4 << 30..(4 << 30) + 1], None, &IDENTITY).unwrap()
 }
 
 fn child(parent: &Info) -> Container {
@@ -33,7 +33,7 @@ fn child(parent: &Info) -> Container {
 #[test]
 fn what_is_written_is_read() {
     let fixed = Options { subformat: Subformat::Fixed, logical_sector_size: 4096, block_size: 4 << 20 };
-    let info = Info::read(&file(&fixed.plan((1 << 30) + 512, [], &IDENTITY).unwrap())).unwrap();
+    let info = Info::read(&file(&fixed.plan((1 << 30) + 512, [], None, &IDENTITY).unwrap())).unwrap();
     assert_eq!((info.virtual_disk_size, info.block_size, info.logical_sector_size), ((1 << 30) + 4096, 4 << 20, 4096));
     assert!(info.is_fixed && info.parent.is_none());
     let info = Info::read(&file(&plain())).unwrap();

@@ -59,6 +59,12 @@ pub(crate) const VERSION_2_HEADER: usize = 72;
 /// Where the compression type is, in headers that are long enough to have it.
 pub(crate) const COMPRESSION_TYPE: u64 = 104;
 
+/// The compression type of zstd; that of deflate is 0.
+pub(crate) const COMPRESSION_ZSTD: u8 = 1;
+
+/// How deflate looks back in compressed clusters, as a power of two: QEMU reads no more.
+pub(crate) const DEFLATE_WINDOW_BITS: u8 = 12;
+
 /// Bits of `incompatible_features`.
 pub(crate) const INCOMPAT_DIRTY: u64 = 1;
 pub(crate) const INCOMPAT_CORRUPT: u64 = 1 << 1;

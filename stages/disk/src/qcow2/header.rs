@@ -59,7 +59,11 @@ pub enum Compression {
     Zstd,
 }
 
-/// How long the name of a backing file may be, by the format.
+impl Backing {
+    /// How long the name of a backing file may be, by the format.
+    pub const MAX_NAME: usize = 1023;
+}
+
 const MAX_NAME: u32 = 1023;
 
 /// How many header extensions are looked at; the format knows five.
@@ -199,7 +203,7 @@ fn compression(file: &File, header_len: u64, incompatible: u64) -> Result<Compre
     }
     let kind = if header_len > COMPRESSION_TYPE { bytes(file, COMPRESSION_TYPE, 1)?[0] } else { 0 };
     match kind {
-        1 => Ok(Compression::Zstd),
+        COMPRESSION_ZSTD => Ok(Compression::Zstd),
         _ => Err(FormatError::Field { what: "the compression type", found: kind.into(), expected: "1, which is zstd" }),
     }
 }

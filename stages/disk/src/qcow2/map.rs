@@ -53,6 +53,24 @@ impl Info {
         }
     }
 
+    /// Whether the file that this was read from has a compressed cluster.
+    ///
+    /// # Errors
+    /// When its tables can't be read.
+    pub fn is_compressed(&self, file: &File) -> io::Result<bool> {
+        let pages = Pages::new(Arc::new(file.try_clone()?));
+        for l2 in self.l1(file)?.into_iter().filter(|l2| *l2 != 0) {
+            for number in 0..self.entries() {
+                let (page, within) = pages.page(l2 + number * 8)?;
+                let entry = u64::from_be_bytes(page[within..within + 8].try_into().expect("entries are aligned"));
+                if entry & QCOW_OFLAG_COMPRESSED != 0 {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// How many entries an L2 table has.
     pub(super) fn entries(&self) -> u64 {
         self.cluster_size / 8
