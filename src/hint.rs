@@ -15,7 +15,7 @@ mod tests;
 use std::io::{Error as IoError, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
-use cvbake::error::{Cause, Error, Kind};
+use cvbake::error::{Cause, Error, ExtractError, Kind};
 use cvbake::fetch::Problem;
 use cvbake::text;
 use rustix::io::Errno;
@@ -241,9 +241,13 @@ fn of_ours(error: &Error) -> Option<String> {
         | Error::OpenDisk { .. }
         | Error::Chain { .. }
         | Error::WindowsName { .. } => format::of(error).map(str::to_owned),
+        Error::Extract(ExtractError::Exists { .. }) => Some("--force replaces what is there".to_owned()),
+        Error::Extract(ExtractError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Some("make the directory first".to_owned())
+        }
         Error::NoSuchPath { layers, .. } => Some(match layers {
             Some(_) => "`cvbake tree` lists the files that will be on the disk".to_owned(),
-            None => "`cvbake explain` says whether a layer has had it".to_owned(),
+            None => "`cvbake explain` says whether a lower layer had it".to_owned(),
         }),
         Error::NoManifest { .. } => Some("`cvbake image import` makes it an image with a manifest".to_owned()),
         _ => None,

@@ -6,6 +6,8 @@ use cvbake::text::uuid;
 use cvbake::{BootBy, BootReport, PartitionReport};
 use serde::Serialize;
 
+use crate::ui::rounded_up;
+
 /// How a disk is booted.
 #[derive(Debug, Serialize)]
 pub(super) struct Boot {
@@ -66,6 +68,12 @@ impl Boot {
             measured: report.measured.as_ref().map(Measured::new),
             directory: report.directory.as_ref().map(|path| path.display().to_string()),
         }
+    }
+
+    /// The partitions, if there are some.
+    pub(super) fn partitions_text(&self) -> String {
+        let text = |partition: &Partition| format!("{} {}", partition.name, rounded_up(partition.bytes));
+        self.partitions.iter().map(text).collect::<Vec<_>>().join(", ")
     }
 
     /// Adds lines for people.
