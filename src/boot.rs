@@ -19,12 +19,13 @@ use cvbake_verify::Digest;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::format::Format;
+use crate::protection::Verity;
 use crate::source::ImageSource;
 
 pub use by::BootBy;
 
 pub(crate) use beside::Beside;
-pub(crate) use prepared::Prepared;
+pub(crate) use prepared::{Prepared, Root};
 pub(crate) use tree::Trees;
 
 /// How a disk is to be booted. There will be more fields: make it with [`Boot::new`].
@@ -114,6 +115,7 @@ const PROGRAMS: &str = "usr/lib/systemd/boot/efi";
 pub(crate) fn prepare(
     boot: &Boot,
     filesystem: &'static str,
+    verity: Option<Verity>,
     format: Format,
     trees: &Trees<'_>,
     on: Observer<'_>,
@@ -148,8 +150,9 @@ pub(crate) fn prepare(
         }
         _ => unreachable!("what is no file is an image"),
     };
-    let overlay = boot.append.split_ascii_whitespace().any(|word| word == "cvbake.overlay=tmpfs");
-    let drivers = Drivers { filesystem, overlay, verity: false };
+    let overlay = overlay(&boot.append, verity.is_some());
+    let changes = (overlay != "tmpfs" && overlay != "none").then_some("ext4");
+    let drivers = Drivers { filesystem, overlay: overlay != "none", changes, verity: verity.is_some() };
     let initramfs = initramfs(&kernel, modules.as_deref(), drivers)?;
     let stub = match boot.by {
         BootBy::Direct => None,
@@ -178,11 +181,36 @@ pub(crate) fn prepare(
         key,
     };
     // Identities come later, and are as long as these.
-    check_command_line(&prepared.command_line([0; 16]))?;
+    let root = Root::unknown(verity);
+    check_command_line(&prepared.command_line(&root))?;
     if boot.by == BootBy::Uefi {
-        prepared.esp([0; 16], [0; 16], format.sector_size(), 0)?;
+        prepared.esp(&root, [0; 16], format.sector_size(), 0)?;
     }
     Ok(prepared)
+}
+
+/// Whether the hash tree goes where the way of booting looks for it.
+pub(crate) fn check_tree(by: Option<BootBy>, verity: Option<Verity>) -> Result<(), Error> {
+    let wrong = |found, expected| Err(Error::HashTreePlace { found, expected });
+    match (by, verity) {
+        (Some(BootBy::Uefi), Some(Verity::Append)) => wrong("behind the filesystem", "in a partition of its own"),
+        (Some(BootBy::Uefi), Some(Verity::Beside)) => wrong("in another file", "in a partition of its own"),
+        (None | Some(BootBy::Direct), Some(Verity::Partition)) => {
+            wrong("in a partition of a disk that has none", "behind the filesystem or in another file")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the command line says of an overlay: the last word counts, and the first is our own.
+fn overlay(append: &str, is_checked: bool) -> &str {
+    let mut said = append.split_ascii_whitespace().filter_map(|word| word.strip_prefix("cvbake.overlay="));
+    match said.next_back() {
+        Some("") => "none",
+        Some(said) => said,
+        None if is_checked => "tmpfs",
+        None => "none",
+    }
 }
 
 /// The modules of a kernel, where distributions have them: `/boot/vmlinuz-VERSION` and

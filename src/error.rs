@@ -140,6 +140,14 @@ pub enum Error {
         /// Why.
         source: cvbake_unpack::Error,
     },
+    /// A hash tree where the boot of the disk does not look for it.
+    #[error("the hash tree is {found}, expected {expected}")]
+    HashTreePlace {
+        /// Where it would be.
+        found: &'static str,
+        /// Where it could be.
+        expected: &'static str,
+    },
     /// The kernel and the image are for different processors.
     #[error("{kernel} is a kernel for {expected}, and the image is for {found}")]
     KernelArchitecture {

@@ -241,6 +241,7 @@ fn of_ours(error: &Error) -> Option<String> {
         | Error::StubMissing { .. }
         | Error::LoaderMissing { .. }
         | Error::ModuleArchive { .. }
+        | Error::HashTreePlace { .. }
         | Error::KernelArchitecture { .. } => boot::of(error).map(str::to_owned),
         Error::TooLarge(_)
         | Error::Vhdx(_)

@@ -62,6 +62,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::BackingName { .. }
             | Error::StubMissing { .. }
             | Error::LoaderMissing { .. }
+            | Error::HashTreePlace { .. }
             | Error::KernelArchitecture { .. }
             | Error::ReplacesParent { .. }
             | Error::ReplacesInput { .. }

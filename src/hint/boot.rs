@@ -21,6 +21,9 @@ pub(super) fn of(error: &Error) -> Option<&'static str> {
             "--loader FILE names one; on Debian and Ubuntu it is in the package systemd-boot-efi; without --loader, UEFI starts the kernel itself"
         }
         Error::ModuleArchive { .. } => MODULES,
+        Error::HashTreePlace { .. } => {
+            "--verity alone puts it into a partition with --boot uefi, and behind the filesystem otherwise"
+        }
         Error::KernelArchitecture { .. } => {
             "--platform chooses the image for another processor; --kernel chooses another kernel"
         }

@@ -43,10 +43,10 @@ fn kernel() -> PathBuf {
     boot.join(name)
 }
 
-const MARKER: &str = "the image says hello";
+pub(crate) const MARKER: &str = "the image says hello";
 
 /// An image whose init says what it sees, and powers off.
-fn image(more: &[Member]) -> Images {
+pub(crate) fn image(more: &[Member]) -> Images {
     let busybox = fs::read("/bin/busybox").expect("busybox is missing: apt-get install busybox-static");
     let program = |path: &[u8], content: &[u8]| {
         let mut member = Member::file(path, content);
@@ -73,7 +73,7 @@ poweroff -f
     Images::of(vec![Layer::new(Tar::of(&members), Compression::Gzip)])
 }
 
-fn job(place: &Place, by: BootBy, append: &str) -> Job {
+pub(crate) fn job(place: &Place, by: BootBy, append: &str) -> Job {
     let source = format!("oci:{}:latest", place.path().join("image").display());
     let mut job = Job::new(source.parse::<Source>().unwrap());
     let mut boot = Boot::new(by);
@@ -84,14 +84,14 @@ fn job(place: &Place, by: BootBy, append: &str) -> Job {
     job
 }
 
-fn bake(job: &Job, path: &Path) -> Baked {
+pub(crate) fn bake(job: &Job, path: &Path) -> Baked {
     let mut output = Output::new(path);
     (output.replace, output.sync) = (true, false);
     cvbake::bake(job, &output, &Control::new(), &|_| {}).unwrap_or_else(|error| panic!("{}", error.line()))
 }
 
 /// What a machine with these options says on its console.
-fn machine(args: &[String]) -> String {
+pub(crate) fn machine(args: &[String]) -> String {
     let mut qemu = tool("timeout", "coreutils");
     qemu.arg("600").arg(tool("qemu-system-x86_64", "qemu-system-x86").get_program());
     qemu.args(["-M", "q35", "-accel", "tcg", "-m", "512", "-nodefaults", "-no-user-config", "-display", "none"]);
@@ -99,13 +99,18 @@ fn machine(args: &[String]) -> String {
     succeed(&mut qemu)
 }
 
-fn drive(disk: &Path, format: &str, device: &str) -> Vec<String> {
+pub(crate) fn drive(disk: &Path, format: &str, device: &str) -> Vec<String> {
     let drive = format!("if=none,id=d0,file={},format={format}", disk.display());
     ["-drive", &drive, "-device", &format!("{device},drive=d0")].map(str::to_owned).to_vec()
 }
 
 /// Starts a disk as firmware does.
 fn start_by_uefi(place: &Place, disk: &Path, format: &str) -> String {
+    start_by_uefi_with(place, disk, format, &[])
+}
+
+/// The same of a machine with more in it.
+pub(crate) fn start_by_uefi_with(place: &Place, disk: &Path, format: &str, more: &[String]) -> String {
     let variables = place.path().join("variables");
     let firmware = "/usr/share/OVMF/OVMF_VARS_4M.fd";
     fs::copy(firmware, &variables).expect("OVMF is missing: apt-get install ovmf");
@@ -114,11 +119,22 @@ fn start_by_uefi(place: &Place, disk: &Path, format: &str) -> String {
     let code = flash(0, "readonly=on,", Path::new("/usr/share/OVMF/OVMF_CODE_4M.fd"));
     let mut args = ["-drive", &code, "-drive", &flash(1, "", &variables)].map(str::to_owned).to_vec();
     args.extend(drive(disk, format, "virtio-blk-pci,bootindex=0"));
+    args.extend_from_slice(more);
     machine(&args)
 }
 
+/// A part of a disk, as a file of its own.
+pub(crate) fn part(place: &Place, disk: &Path, name: &str, offset: u64, bytes: u64) -> PathBuf {
+    let path = place.path().join(name);
+    let mut dd = tool("dd", "coreutils");
+    dd.args([format!("if={}", disk.display()), format!("of={}", path.display())]);
+    dd.args(["iflag=skip_bytes,count_bytes", "conv=sparse", "bs=1M", "status=none"].map(str::to_owned));
+    succeed(dd.args([format!("skip={offset}"), format!("count={bytes}")]));
+    path
+}
+
 #[track_caller]
-fn assert_booted(console: &str, root: &str) {
+pub(crate) fn assert_booted(console: &str, root: &str) {
     assert!(console.contains(&format!("{MARKER}, pid 1")), "{console}");
     assert!(console.contains(root), "expected {root}: {console}");
     assert!(console.contains("\n/changed"), "it can be written to: {console}");
@@ -246,14 +262,7 @@ fn partitions_that_others_read() {
     assert!(succeed(tool("sgdisk", "gdisk").arg("-v").arg(&disk)).contains("No problems found"));
     let [esp, root] = &boot.partitions[..] else { panic!("{:?}", boot.partitions) };
     assert_eq!((esp.name.as_str(), root.name.as_str()), ("esp", "root"));
-    let part = |name: &str, offset: u64, bytes: u64| {
-        let path = place.path().join(name);
-        let mut dd = tool("dd", "coreutils");
-        dd.args([format!("if={}", disk.display()), format!("of={}", path.display())]);
-        dd.args(["iflag=skip_bytes,count_bytes", "conv=sparse", "bs=1M", "status=none"].map(str::to_owned));
-        succeed(dd.args([format!("skip={offset}"), format!("count={bytes}")]));
-        path
-    };
+    let part = |name: &str, offset: u64, bytes: u64| part(&place, &disk, name, offset, bytes);
     let esp = part("esp", esp.offset, esp.bytes);
     succeed(tool("fsck.fat", "dosfstools").arg("-n").arg(&esp));
     let mut show = tool("mtype", "mtools");
@@ -444,7 +453,10 @@ fn what_is_wrong_is_said_and_nothing_is_left() {
             "--loader is for disks that UEFI boots",
             "choose --boot",
         ),
-        (&["--boot", "direct", "--verity"], 2, "--boot does not set up the hash tree", "leave out"),
+        (&["--boot", "uefi", "--verity=append"], 2, "looks for the hash tree in a partition", "choose --verity"),
+        (&["--boot", "uefi", "--verity=beside"], 2, "looks for the hash tree in a partition", "choose --verity"),
+        (&["--boot", "direct", "--verity=partition"], 2, "is for disks that UEFI boots", "add --boot uefi"),
+        (&["--verity=partition"], 2, "is for disks that UEFI boots", "add --boot uefi"),
         (&["--boot", "uefi", "--target", "wsl"], 2, "WSL takes a disk without partitions", "leave out --boot"),
         (&["--boot", "direct"], 3, "has no kernel: expected kernel, boot/vmlinuz*", "--kernel FILE"),
         (&["--boot", "direct", "--kernel", &text], 3, "is no kernel: it has no signature of one", "--kernel FILE"),

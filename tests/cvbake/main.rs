@@ -18,6 +18,7 @@ mod archives;
 mod base_pack;
 mod boot;
 mod cases;
+mod checked;
 mod command;
 mod completion;
 mod config;

@@ -60,7 +60,9 @@ pub(super) struct BootArgs {
     ///
     /// cvbake says where the root filesystem is: root=PARTUUID=… (or, with --boot direct,
     /// root=UUID=…) rootfstype=ext4 rw. What is added comes later, and counts more. With
-    /// cvbake.overlay=tmpfs, changes to the root filesystem are kept in memory.
+    /// cvbake.overlay=tmpfs, changes to the root filesystem are kept in memory; with
+    /// cvbake.overlay=LABEL=… on that ext4 filesystem, which may be on another disk. With --verity,
+    /// it says roothash=… and cvbake.overlay=tmpfs; cvbake.overlay=none leaves the overlay out.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     append: Option<String>,
 
@@ -139,16 +141,11 @@ impl BootArgs {
     }
 
     /// Refuses what does not go together with other options.
-    pub(super) fn check(&self, has_hash_tree: bool, target: Option<Target>) -> Result<(), Failure> {
+    pub(super) fn check(&self, target: Option<Target>) -> Result<(), Failure> {
         let wrong = |problem: &str, hint: &str| {
             Err(Failure::Usage { problem: problem.to_owned(), hint: Some(hint.to_owned()) })
         };
         match (self.boot, target) {
-            (How::None, _) => Ok(()),
-            _ if has_hash_tree => wrong(
-                "--boot does not set up the hash tree of --verity: the initramfs looks for one in a partition of its own",
-                "leave out --boot or --verity",
-            ),
             (How::Uefi, Some(Target::Wsl)) => wrong(
                 "WSL takes a disk without partitions, and --boot uefi makes some",
                 "leave out --boot: WSL has a kernel",

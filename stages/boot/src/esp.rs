@@ -34,10 +34,28 @@ pub fn check_command_line(line: &str) -> Result<(), Error> {
     }
 }
 
-/// The files of the boot partition. UEFI starts the boot loader, if there is one.
+/// The unified kernel image that UEFI starts.
 ///
 /// # Errors
 /// When the kernel can't be started by UEFI, or the command line is too long.
+pub fn unified(kernel: &Kernel, initramfs: &Initramfs, stub: &Stub, command_line: &str) -> Result<Vec<u8>, Error> {
+    if !kernel.format.is_efi() {
+        return Err(Error::NoEfi { name: kernel.name.clone(), found: kernel.format.name() });
+    }
+    check_command_line(command_line)?;
+    stub.unified(&Sections {
+        os_release: OS_RELEASE,
+        command_line,
+        version: kernel.version.as_deref(),
+        initramfs: &initramfs.archive,
+        kernel: &kernel.content,
+    })
+}
+
+/// The files of the boot partition. UEFI starts the boot loader, if there is one.
+///
+/// # Errors
+/// As [`unified`].
 pub fn esp_files(
     kernel: &Kernel,
     initramfs: &Initramfs,
@@ -45,19 +63,7 @@ pub fn esp_files(
     loader: Option<&Loader>,
     command_line: &str,
 ) -> Result<Vec<File>, Error> {
-    if !kernel.format.is_efi() {
-        return Err(Error::NoEfi { name: kernel.name.clone(), found: kernel.format.name() });
-    }
-    check_command_line(command_line)?;
-    let unified: Arc<[u8]> = stub
-        .unified(&Sections {
-            os_release: OS_RELEASE,
-            command_line,
-            version: kernel.version.as_deref(),
-            initramfs: &initramfs.archive,
-            kernel: &kernel.content,
-        })?
-        .into();
+    let unified: Arc<[u8]> = unified(kernel, initramfs, stub, command_line)?.into();
     let version = kernel.version.as_ref().map(|version| format!("version {version}\n")).unwrap_or_default();
     let entry = format!("title cvbake\n{version}linux /cvbake/linux\ninitrd /cvbake/initrd\noptions {command_line}\n");
     let file = |path: &str, content: Arc<[u8]>| File { path: path.to_owned(), content };

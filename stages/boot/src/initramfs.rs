@@ -13,6 +13,8 @@ pub struct Drivers {
     pub filesystem: &'static str,
     /// Whether a writable overlay is laid over it.
     pub overlay: bool,
+    /// The type of the filesystem that keeps the changes, if that is not memory.
+    pub changes: Option<&'static str>,
     /// Whether dm-verity checks it.
     pub verity: bool,
 }
@@ -144,6 +146,7 @@ fn choose(kernel: &Kernel, modules: &Modules<'_>, drivers: Drivers) -> Result<Ve
     }
     let mut needed = vec![drivers.filesystem];
     needed.extend(drivers.overlay.then_some("overlay"));
+    needed.extend(drivers.changes);
     needed.extend(drivers.verity.then_some("dm_verity"));
     for name in needed {
         if !choice.add(name)? {

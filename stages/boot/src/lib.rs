@@ -52,7 +52,7 @@ mod uki;
 
 pub use architecture::Architecture;
 pub use error::Error;
-pub use esp::{check_command_line, esp_files};
+pub use esp::{check_command_line, esp_files, unified};
 pub use files::{Directory, Files, MAX_FILE_BYTES};
 pub use initramfs::{Drivers, Initramfs, initramfs};
 pub use kernel::{Kernel, KernelFormat};

@@ -31,14 +31,24 @@
 #![forbid(unsafe_code)]
 
 /// Options of the kernel's command line that the program reads, and what they are for.
-pub const OPTIONS: [(&str, &str); 9] = [
+pub const OPTIONS: [(&str, &str); 12] = [
     ("root", "the root filesystem: PARTUUID=…, PARTLABEL=…, UUID=… or LABEL=… of ext4 or EROFS, or /dev/…"),
     ("rootfstype", "its type; ext4, erofs and squashfs are tried otherwise"),
     ("rootflags", "its mount options"),
     ("ro, rw", "whether it is mounted read-only, which it is unless told otherwise"),
     ("rootwait", "how many seconds to wait for it; 60 unless told otherwise"),
     ("roothash", "the root hash of dm-verity; the partitions are those whose PARTUUIDs are its first and last half"),
-    ("cvbake.overlay", "tmpfs: changes to the root filesystem are kept in memory; none: there is no overlay"),
+    (
+        "systemd.verity_root_data",
+        "the device of the data of dm-verity, as root= says one, where it is no such partition",
+    ),
+    ("systemd.verity_root_hash", "the same of the hash tree, whose UUID is that in its superblock"),
+    ("systemd.verity_root_options", "hash-offset=BYTES: where on its device the hash tree begins; others are ignored"),
+    (
+        "cvbake.overlay",
+        "tmpfs: changes to the root filesystem are kept in memory; none: there is no overlay; as root= says one: \
+         they are kept on this device, an ext4",
+    ),
     ("init", "the program to run; /sbin/init, /etc/init, /bin/init and /bin/sh are tried otherwise"),
     ("panic", "what the kernel does when this program fails; it powers the machine off otherwise"),
 ];

@@ -41,7 +41,7 @@ fn kernel() -> Kernel {
     Kernel::parse("vmlinuz", image).unwrap()
 }
 
-const PLAIN: Drivers = Drivers { filesystem: "ext4", overlay: false, verity: false };
+const PLAIN: Drivers = Drivers { filesystem: "ext4", overlay: false, changes: None, verity: false };
 
 fn tree() -> Memory {
     let mut tree = Memory::default();
@@ -113,6 +113,8 @@ fn what_is_missing_or_wrong() {
     let place = "neither in memory: lib/modules/6.1 nor built in";
     assert_eq!(with(&|_| {}, Drivers { overlay: true, ..PLAIN }), format!("the kernel 6.1 has no overlay: {place}"));
     assert_eq!(with(&|_| {}, Drivers { verity: true, ..PLAIN }), format!("the kernel 6.1 has no dm_verity: {place}"));
+    let changes = Drivers { changes: Some("xfs"), ..PLAIN };
+    assert_eq!(with(&|_| {}, changes), format!("the kernel 6.1 has no xfs: {place}"));
     let error = with(&|tree| drop(tree.remove(&path("kernel/a/virtio_blk.ko"))), PLAIN);
     assert!(error.starts_with("the kernel 6.1 has no driver of a disk (virtio_blk, "), "{error}");
     assert_eq!(
