@@ -224,6 +224,14 @@ fn prove(
         return Ok(());
     }
     clock.next(Stage::Compare);
+    // Unpacking and merging are a part of it.
+    let told = cx.on;
+    let on = |event: Event| {
+        if !matches!(event, Event::Stage(_)) {
+            told(event)
+        }
+    };
+    let cx = UnpackContext { on: &on, ..cx };
     let file = draft.file().try_clone().map_err(|source| unreadable(draft.path(), source))?;
     let disk = Disk::of(open_made(&output.path, file, job.format.of_file())?)?;
     let files = disk.files(&disk.filesystem(None)?)?;

@@ -267,9 +267,13 @@ fn of_ours(error: &Error) -> Option<String> {
         | Error::OpenDisk { .. }
         | Error::Chain { .. }
         | Error::WindowsName { .. } => format::of(error).map(str::to_owned),
+        Error::Extract(ExtractError::Exists { .. }) => Some("--force replaces what is there".to_owned()),
+        Error::Extract(ExtractError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Some("make the directory first".to_owned())
+        }
         Error::NoSuchPath { layers, .. } => Some(match layers {
             Some(_) => "`cvbake tree` lists the files that will be on the disk".to_owned(),
-            None => "`cvbake explain` says whether a layer has had it".to_owned(),
+            None => "`cvbake explain` says whether a lower layer had it".to_owned(),
         }),
         Error::NoManifest { .. } => Some("`cvbake image import` makes it an image with a manifest".to_owned()),
         _ => None,

@@ -15,7 +15,8 @@ use crate::ui::Ui;
 ///
 /// Every path, every attribute and every byte is compared, whatever the formats and sizes of the
 /// disks. Each difference is a line on standard output: - is on the first disk only, + is on the
-/// second only, ~ differs. The exit status is 10 if there are differences.
+/// second only, ~ differs. Nothing is printed if both hold the same; the exit status is 10 if there
+/// are differences.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// First disk; DISK:2 is partition 2 of it

@@ -9,7 +9,7 @@ use cvbake::disk::Subformat;
 use cvbake::disk::qcow2::Compression;
 use cvbake::event::Found;
 use cvbake::text::line;
-use cvbake::{Baked, Format, HashTree, Job, LayerReport, Plan, Verity};
+use cvbake::{Baked, BootBy, Format, HashTree, Job, LayerReport, Plan, Verity};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
@@ -129,7 +129,7 @@ impl Report {
             },
             files: plan.files,
             layers: plan.layers.iter().map(Layer::new).collect(),
-            target: target.map(Target::told),
+            target: target.map(|target| target.told(plan.boot.as_ref().is_some_and(|boot| boot.by == BootBy::Uefi))),
             verity: plan.hash_tree.as_ref().map(Tree::new),
             reused: None,
             unchanged: false,
@@ -192,7 +192,12 @@ impl Report {
         };
         let packed = self.disk.compression.map(|method| format!(" compressed with {method}")).unwrap_or_default();
         let free = if format == "ext4" { format!(", {free} free") } else { String::new() };
-        put("disk", &format!("{bytes} {format}{file}{packed}, {used} used; {all} inodes{free}"));
+        let partitions = self.boot.as_ref().map(boot::Boot::partitions_text).unwrap_or_default();
+        let (what, filesystem) = match partitions.is_empty() {
+            true => (format!("{bytes} {format}{file}{packed}"), String::new()),
+            false => (format!("{bytes} with partitions{file}{packed}: {partitions}"), format!("{format}: ")),
+        };
+        put("disk", &format!("{what}, {filesystem}{used} used; {all} inodes{free}"));
         if let Some(reused) = self.reused.as_ref().filter(|_| !self.unchanged) {
             put("copied", &format!("from {reused}"));
         }

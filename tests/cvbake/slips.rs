@@ -133,3 +133,44 @@ fn switches_in_variables() {
     assert!(line.contains("'--no-journal': expected true or false (set by the variable CVBAKE_NO_JOURNAL)"), "{line}");
     place.bake().env("CVBAKE_NO_JOURNAL", "Yes").ok();
 }
+
+/// Images where disks are meant, disks where the host is, and files that are not there.
+#[test]
+fn one_thing_for_another() {
+    let place = Place::with(&small("x"));
+    let disk = place.disk();
+    place.bake().ok();
+    let at = |text: &str| text.replace("{}", &disk.display().to_string());
+    for (args, error, hint) in [
+        (&["inspect", "oci:img"][..], "oci:img: expected a disk, found the name of an image", "--against oci:img"),
+        (
+            &["verify", "oci:img", "--against", "{}"],
+            "expected a disk, found the name of an image",
+            "`cvbake tree oci:img`",
+        ),
+        (&["diff", "{}", "oci:img"], "oci:img: expected a disk", "`cvbake verify DISK --against oci:img`"),
+        (&["disk", "ls", "oci:img:/etc"], "expected a disk, found the name of an image", "cvbake tree"),
+        (
+            &["disk", "cp", "{}:/f", "{}:/g"],
+            "expected a place on the host, found one on a disk",
+            "put the files into a layer",
+        ),
+        (&["disk", "cp", "{}:/", "{}.no/way/down"], "cannot write", "make the directory first"),
+        (
+            &["bake", "oci:img", "-o", "{}.x.vhdx", "--target", "firecracker"],
+            "expected raw, found vhdx",
+            "name the disk disk.ext4, or leave out --format",
+        ),
+        (
+            &["bake", "oci:img", "-o", "{}.x", "--boot", "uefi", "--kernel", "boot/vmlinuz"],
+            "--kernel boot/vmlinuz: there is no such file",
+            "docker://boot/vmlinuz is an image",
+        ),
+    ] {
+        let args: Vec<String> = args.iter().map(|text| at(text)).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let outcome = Bake::of(&args).run();
+        let said = format!("{}{}", outcome.stderr, outcome.stdout);
+        assert!(said.contains(error) && said.contains(hint) && outcome.code != Some(0), "{}", outcome.describe());
+    }
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ValueEnum, ValueHint};
 use cvbake::fetch::{Source, TarSource};
+use cvbake::text::line;
 use cvbake::{Boot, BootBy, ImageSource, KernelSource};
 
 use super::help;
@@ -156,6 +157,14 @@ impl BootArgs {
         let is_path = text.to_str().is_some_and(|text| text.starts_with(['/', '.']));
         if is_path || path.is_file() {
             return Ok(KernelSource::File(path));
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if ["vmlinu", "bzImage", "Image"].iter().any(|start| name.starts_with(start)) && !name.contains([':', '@']) {
+            let shown = line(&text.to_string_lossy());
+            return Err(Failure::Usage {
+                problem: format!("--kernel {shown}: there is no such file, and it is hardly the name of an image"),
+                hint: Some(format!("check the path; --kernel docker://{shown} is an image in a registry")),
+            });
         }
         Ok(KernelSource::Image(source::image(text)?))
     }

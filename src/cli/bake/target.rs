@@ -142,8 +142,20 @@ impl Target {
                 self.word(),
                 rule.demand.words()
             ),
-            hint: Some(format!("{}; leave out the option, or bake without --target", rule.reason)),
+            hint: Some(format!("{}; {}, or bake without --target", rule.reason, self.remedy(rule))),
         })
+    }
+
+    /// What to do about what it refuses.
+    fn remedy(self, rule: &Rule) -> String {
+        match rule.demand {
+            Demand::Format(_) => {
+                let format = self.format().word();
+                let ending = if format == "raw" { "ext4" } else { format };
+                format!("name the disk disk.{ending}, or leave out --format")
+            }
+            _ => "leave out the option".to_owned(),
+        }
     }
 
     /// What it demands of the disk itself.
@@ -166,8 +178,13 @@ impl Target {
     }
 
     /// What is told of it.
-    pub(in crate::cli) fn told(self) -> Told {
-        let rules = self.rules().map(|rule| ToldRule { rule: rule.subject, value: rule.demand.words() });
+    /// `is_uefi` is whether firmware boots the disk, which not every demand keeps from being made.
+    pub(in crate::cli) fn told(self, is_uefi: bool) -> Told {
+        let value = |rule: &Rule| match rule.demand {
+            Demand::Bootable if !is_uefi => "none".to_owned(),
+            demand => demand.words(),
+        };
+        let rules = self.rules().map(|rule| ToldRule { rule: rule.subject, value: value(rule) });
         Told { name: self.word(), rules: rules.collect() }
     }
 }
@@ -188,7 +205,8 @@ mod tests {
     fn every_target_has_a_format() {
         for &target in Target::value_variants() {
             target.check_format(Some(target.format()), target.subformat(), None).unwrap();
-            assert!(!target.told().text().is_empty());
+            assert!(!target.told(true).text().is_empty());
+            assert!(!target.told(false).text().contains("--boot uefi"));
         }
     }
 

@@ -61,6 +61,13 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
             hint: Some("leave out --owners: the files are yours then".to_owned()),
         });
     }
+    let onto = DiskPath::parse(&args.dest);
+    if onto.path.is_some() && onto.disk.is_file() {
+        return Err(Failure::Usage {
+            problem: format!("{}: expected a place on the host, found one on a disk", onto.shown()),
+            hint: Some("cvbake changes no filesystem: put the files into a layer of the image, and bake it".to_owned()),
+        });
+    }
     let opened = place.open(ui)?;
     let node = opened.lookup(place.path(), Follow::All)?;
     if args.dest == "-" {

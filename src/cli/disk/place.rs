@@ -18,6 +18,9 @@ pub(in crate::cli) const SYNTAX: &str = "Files on a disk are named DISK:PATH, wh
      DISK:PATH is on the root partition, by its type, or on the only one with a filesystem that cvbake reads, ext4 or EROFS; DISK:2:PATH is on \
      partition 2. A PATH that begins with a digit and could be a partition begins with / instead: DISK:/2.";
 
+/// In front of the name of an image.
+const TRANSPORTS: [&str; 6] = ["oci", "oci-archive", "docker", "docker-archive", "dir", "tar"];
+
 /// A file on a disk, or a filesystem on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::cli) struct DiskPath {
@@ -81,6 +84,7 @@ impl DiskPath {
     /// Opens the disk, and warns of what is not as it should be, though it can be read.
     pub(in crate::cli) fn open(&self, ui: &Ui) -> Result<Opened, Failure> {
         use cvbake::event::Event;
+        self.is_no_image()?;
         let disk = Disk::open(&self.disk)?;
         let shown = line(&self.disk.display().to_string());
         if let Some(damage) = disk.table_damage() {
@@ -100,9 +104,26 @@ impl DiskPath {
         Ok(Opened { disk, filesystem })
     }
 
+    /// Refuses what names an image, unless there is a file of that name.
+    fn is_no_image(&self) -> Result<(), Failure> {
+        let text = self.text.to_string_lossy();
+        let (transport, _) = text.split_once(':').unwrap_or_default();
+        if !TRANSPORTS.contains(&transport) || self.disk.exists() {
+            return Ok(());
+        }
+        let image = line(&text);
+        Err(Failure::Usage {
+            problem: format!("{image}: expected a disk, found the name of an image"),
+            hint: Some(format!(
+                "`cvbake verify DISK --against {image}` compares a disk with it; `cvbake tree {image}` and `cvbake image inspect {image}` show it"
+            )),
+        })
+    }
+
     /// Refuses a path where a whole disk is meant.
     pub(in crate::cli) fn whole(text: &OsStr) -> Result<DiskPath, Failure> {
         let parsed = DiskPath::parse(text);
+        parsed.is_no_image()?;
         match &parsed.path {
             None => Ok(parsed),
             Some(path) => Err(Failure::Usage {

@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[arg(value_name = "SOURCE")]
     source: OsString,
 
-    /// List so many of the largest files and directories
+    /// Set how many of the largest files and directories are listed
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
 

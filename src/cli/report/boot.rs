@@ -5,6 +5,8 @@ use cvbake::text::uuid;
 use cvbake::{BootBy, BootReport, PartitionReport};
 use serde::Serialize;
 
+use crate::ui::rounded_up;
+
 /// How a disk is booted.
 #[derive(Debug, Serialize)]
 pub(super) struct Boot {
@@ -47,6 +49,12 @@ impl Boot {
             partitions: report.partitions.iter().map(partition).collect(),
             directory: report.directory.as_ref().map(|path| path.display().to_string()),
         }
+    }
+
+    /// The partitions, if there are some.
+    pub(super) fn partitions_text(&self) -> String {
+        let text = |partition: &Partition| format!("{} {}", partition.name, rounded_up(partition.bytes));
+        self.partitions.iter().map(text).collect::<Vec<_>>().join(", ")
     }
 
     /// Adds lines for people.

@@ -12,7 +12,7 @@ use crate::cli::{Cli, values};
 
 /// Words of docker, podman, skopeo, crane, umoci and ctr; the subcommand that is meant; and what
 /// that does.
-const WORDS: [(&[&str], &str, &str); 16] = [
+const WORDS: [(&[&str], &str, &str); 21] = [
     (&["ls", "list", "images"], "image ls", "lists the images in the store"),
     (&["rmi", "rm", "remove", "delete", "del", "untag"], "image rm", "removes images from the store"),
     (&["save", "export", "copy", "cp"], "image export", "writes an image to a file or a directory"),
@@ -23,7 +23,12 @@ const WORDS: [(&[&str], &str, &str); 16] = [
     (&["list-tags", "tag-list", "ls-tags", "search"], "tags", "lists the tags of a repository in a registry"),
     (&["pull", "fetch", "get"], "pull", "fetches an image into the store"),
     (&["push", "send", "put"], "push", "sends an image to a registry"),
-    (&["build", "convert", "create", "unpack", "mkfs", "make"], "bake", "bakes an image into a disk"),
+    (&["build", "create", "unpack", "mkfs", "make"], "bake", "bakes an image into a disk"),
+    (&["convert"], "disk convert", "writes a disk to another file, in any format"),
+    (&["resize", "grow", "shrink"], "disk resize", "makes a disk larger or smaller"),
+    (&["cat"], "disk cat", "prints a file on a disk"),
+    (&["verify"], "verify", "compares a disk with an image"),
+    (&["diff", "compare"], "diff", "compares two disks"),
     (&["gc", "clean", "cleanup"], "store gc", "removes what nothing needs from the store"),
     (&["prune", "system"], "store prune", "removes images that have not been used for long"),
     (&["stats", "df", "du", "info", "status"], "store stats", "shows how much is in the store"),
@@ -105,6 +110,9 @@ fn argument(said: &str, args: &[OsString]) -> Option<String> {
     if let Some(host) = detached_host(args).filter(|_| !said.starts_with('-')) {
         return Some(format!("did you mean --insecure={host}?"));
     }
+    if let Some(place) = detached_place(args).filter(|place| *place == said) {
+        return Some(format!("did you mean --verity={place}?"));
+    }
     let is_output = |text: &str| text.starts_with("--output") || (text.starts_with("-o") && !text.starts_with("--"));
     let has_output = args.iter().filter_map(|arg| arg.to_str()).any(is_output);
     if BAKES.contains(&subcommand) && !said.starts_with('-') && !has_output {
@@ -132,6 +140,13 @@ fn is_before_subcommand(option: &str, args: &[OsString], words: usize) -> bool {
 fn detached_host(args: &[OsString]) -> Option<&str> {
     let behind = args.windows(2).find(|pair| pair[0] == *"--insecure")?[1].to_str()?;
     (behind.contains(['.', ':']) || behind == "localhost").then(|| values::host(behind).is_ok().then_some(behind))?
+}
+
+/// What stands behind `--verity`, which takes a value only with a `=`, where that is one.
+fn detached_place(args: &[OsString]) -> Option<&str> {
+    let behind = args.windows(2).find(|pair| pair[0] == *"--verity")?[1].to_str()?;
+    let places = ["append", "beside", "partition"];
+    places.contains(&behind).then_some(behind)
 }
 
 fn missing(error: &clap::Error, subcommand: &str) -> Option<String> {
@@ -190,6 +205,10 @@ mod tests {
             (&["bake", "--insecure", "r.example", "app", "-o", "x"], "did you mean --insecure=r.example?"),
             (&["bake", "--insecure", "alpine", "disk.ext4"], "did you mean -o disk.ext4?"),
             (&["bake", "alpine"], "-o disk.ext4 writes the disk to that file"),
+            (&["convert", "a", "b"], "`cvbake disk convert` writes a disk to another file, in any format"),
+            (&["disk", "verify", "a"], "`cvbake verify` compares a disk with an image"),
+            (&["image", "diff", "a", "b"], "`cvbake diff` compares two disks"),
+            (&["bake", "a", "-o", "b", "--verity", "beside"], "did you mean --verity=beside?"),
         ] {
             assert_eq!(said(args).as_deref(), Some(expected), "{args:?}");
         }
