@@ -5,6 +5,7 @@
 //! know: that, and the exit status, is the program's matter.
 
 mod causes;
+mod directory;
 mod disk;
 mod inside;
 mod kind;
@@ -19,6 +20,7 @@ use cvbake_verify::{Digest, Layer, shorten};
 use crate::format::FileFormat;
 
 pub use causes::Cause;
+pub use directory::DirectoryError;
 pub use disk::{ChainProblem, DiskReadError};
 pub use inside::{ExtractError, FilesystemError, InsideProblem};
 pub use kind::Kind;
@@ -265,6 +267,9 @@ pub enum Error {
     /// Files of a disk can't be copied out of it.
     #[error(transparent)]
     Extract(#[from] ExtractError),
+    /// Files of an image can't become files of the host.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// The content of a file can't be compared.
     #[error("{of}")]
     Compare {

@@ -50,8 +50,11 @@ pub(super) struct Args {
     /// Write the disk to this file
     ///
     /// A name that ends in .tar, .tar.gz, .tgz or .tar.zst is written as an archive of the merged
-    /// files instead, as cvbake image export does it; --json prints the object of that command
-    /// then.
+    /// files instead, as cvbake image export does it, and dir:PATH as files in a new or an empty
+    /// directory; --json prints the object of that command then. For dir:PATH, root gives files
+    /// their owners, devices and attributes; other users get a record of these with each file, in
+    /// user.containers.override_stat as podman writes it, and a warning that names what cannot be
+    /// recorded.
     #[arg(short, long, value_name = "DISK", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
 
@@ -222,8 +225,8 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
             hint: Some("write the disk to another file".to_owned()),
         });
     }
-    if let Some(path) = output.filter(|path| archive::is_archive(path)) {
-        return archive::write(source, path, args, ui);
+    if let Some((path, target)) = output.and_then(|path| Some((path, archive::target(path)?))) {
+        return archive::write(source, target, path, args, ui);
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
     job.filesystem = args.filesystem.filesystem(output, args.verity.is_some())?;

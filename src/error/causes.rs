@@ -40,6 +40,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::ReadDisk { source, .. } => Some(source),
             Error::Inside { problem, .. } => Some(problem),
             Error::Extract(error) => Some(error),
+            Error::Directory(error) => Some(error),
             Error::Compare { problem, .. } => Some(problem),
             Error::ReadFormat { source, .. } => Some(&**source),
             Error::DiskContent(error) => Some(error),

@@ -179,7 +179,7 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
         Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
         Error::Extract(ExtractError::Disk(_) | ExtractError::SecondName { .. }) => Some(Kind::Source),
-        Error::Extract(_) => Some(Kind::Output),
+        Error::Extract(_) | Error::Directory(_) => Some(Kind::Output),
         Error::NotProven { .. } => Some(Kind::Differs),
         Error::ReadDisk { .. }
         | Error::ReadFormat { .. }

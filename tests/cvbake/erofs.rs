@@ -15,7 +15,7 @@ use crate::support::{erofs, expected, sample, seen};
 
 /// Fixtures whose times ext4 can't hold: what they expect is the nearest one that it can, and EROFS
 /// has them as they are.
-const BEYOND_EXT4: [&str; 2] = ["times-beyond-ext4", "times-that-fsck-doubts"];
+pub(crate) const BEYOND_EXT4: [&str; 2] = ["times-beyond-ext4", "times-that-fsck-doubts"];
 
 /// A listing without what EROFS has no place for: times of access and of change, and attributes of
 /// unknown namespaces.

@@ -28,6 +28,7 @@ mod dead_data;
 mod debian;
 mod determinism;
 mod differencing;
+mod directory;
 mod elsewhere;
 mod engines;
 mod erofs;
