@@ -20,7 +20,7 @@ use crate::format::FileFormat;
 
 pub use causes::Cause;
 pub use disk::{ChainProblem, DiskReadError};
-pub use inside::{ExtractError, InsideProblem};
+pub use inside::{ExtractError, FilesystemError, InsideProblem};
 pub use kind::Kind;
 
 /// Why a bake failed.

@@ -15,7 +15,7 @@ mod tests;
 use std::io::{Error as IoError, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
-use cvbake::error::{Cause, Error, ExtractError, Kind};
+use cvbake::error::{Cause, Error, ExtractError, InsideProblem, Kind};
 use cvbake::fetch::Problem;
 use cvbake::text;
 use rustix::io::Errno;
@@ -134,6 +134,7 @@ const NOT_STORED: &str = "`cvbake pull` fetches it into the store; --pull missin
      imported again";
 pub(super) const FETCH_MISSING: &str =
     "`cvbake pull` fetches what is missing of an image; import one that was imported again, with `cvbake image import`";
+const COMPRESSED: &str = "`fsck.erofs --extract=DIR DISK` (Debian: erofs-utils) reads compressed files";
 const UNREACHABLE: &str =
     "check the name of the registry, the network, and what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say";
 /// This machine is never reached through a proxy.
@@ -150,6 +151,12 @@ pub(crate) const REPAIR: &str =
 fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Option<String> {
     if let Some(error) = cause.downcast_ref() {
         return of_ours(error);
+    }
+    if let Some(InsideProblem::Filesystem(error)) = cause.downcast_ref() {
+        return error.is_compressed().then(|| COMPRESSED.to_owned());
+    }
+    if let Some(ExtractError::Disk(error)) = cause.downcast_ref() {
+        return error.is_compressed().then(|| COMPRESSED.to_owned());
     }
     if let Some(error) = cause.downcast_ref() {
         return of_fetch(error, reference);

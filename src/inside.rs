@@ -1,17 +1,19 @@
 //! What is inside of a disk: its partitions, its filesystem, and the files in that.
 
 pub mod extract;
+mod filesystem;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cvbake_disk::gpt::{Placed, Table, kind};
 use cvbake_disk::{Part, ReadAt};
-use cvbake_ext4::read::{Error as Ext4Error, Files, Filesystem};
-use cvbake_verity::{BLOCK, Found};
+use cvbake_verity::Found;
 
 use crate::disks::{ChainFile, OpenDisk, OpenOptions, open};
-use crate::error::{Error, InsideProblem};
+use crate::error::{Error, FilesystemError, InsideProblem};
+
+pub use filesystem::{Entry, Files, Filesystem, Node};
 
 /// A disk that is there, opened.
 pub struct Disk {
@@ -84,7 +86,8 @@ impl Disk {
     }
 
     /// The number of the partition that is meant where nobody says which: the root partition by its
-    /// type, or the only one with an ext4 filesystem. `None` of a disk without partitions.
+    /// type, or the only one with a filesystem that cvbake reads. `None` of a disk without
+    /// partitions.
     ///
     /// # Errors
     /// When none or several are possible.
@@ -99,9 +102,8 @@ impl Disk {
         if let [root] = roots[..] {
             return Ok(Some(root));
         }
-        let is_ext4 =
-            |number: &usize| self.partition(*number).is_some_and(|part| Filesystem::is_on(&*part).unwrap_or_default());
-        let found: Vec<usize> = numbers.filter(is_ext4).collect();
+        let is_known = |number: &usize| self.partition(*number).and_then(|part| Filesystem::name_of(&*part)).is_some();
+        let found: Vec<usize> = numbers.filter(is_known).collect();
         match found[..] {
             [one] => Ok(Some(one)),
             _ => Err(inside(&self.path, InsideProblem::Meant { found })),
@@ -112,7 +114,7 @@ impl Disk {
     ///
     /// # Errors
     /// When there is none, or it can't be read.
-    pub fn filesystem(&self, partition: Option<usize>) -> Result<Arc<Filesystem>, Error> {
+    pub fn filesystem(&self, partition: Option<usize>) -> Result<Filesystem, Error> {
         let number = match partition {
             Some(number) => Some(number),
             None => self.root_partition()?,
@@ -123,11 +125,7 @@ impl Disk {
                 inside(&self.path, InsideProblem::NoPartition { wanted, count: self.partitions.len() })
             })?,
         };
-        Filesystem::open(disk.clone()).map(Arc::new).map_err(|error| match cvbake_erofs::is_on(&*disk) {
-            Ok(true) => inside(&self.path, InsideProblem::Erofs),
-            // What ext4's reader says of a disk that can't be read says enough.
-            Ok(false) | Err(_) => self.unreadable(error),
-        })
+        Filesystem::open(disk).map_err(|error| self.unreadable(error))
     }
 
     /// What the hash tree behind a filesystem says of itself, and where it is: behind the
@@ -135,7 +133,7 @@ impl Disk {
     #[must_use]
     pub fn hash_tree(&self, partition: Option<usize>, filesystem: &Filesystem) -> Option<(u64, Found)> {
         let disk = partition.map_or_else(|| Some(self.whole.clone()), |number| self.partition(number))?;
-        let offset = filesystem.info().len_bytes().checked_next_multiple_of(BLOCK)?;
+        let offset = filesystem.hash_tree_at()?;
         Some((offset, cvbake_verity::find(&*disk, offset).ok()?))
     }
 
@@ -143,14 +141,14 @@ impl Disk {
     ///
     /// # Errors
     /// When one of them can't be read.
-    pub fn files(&self, filesystem: &Arc<Filesystem>) -> Result<Files, Error> {
-        filesystem.tree().map_err(|error| self.unreadable(error))
+    pub fn files(&self, filesystem: &Filesystem) -> Result<Files, Error> {
+        filesystem.files().map_err(|error| self.unreadable(error))
     }
 
     /// An error about the filesystem of this disk.
     #[must_use]
-    pub fn unreadable(&self, error: Ext4Error) -> Error {
-        inside(&self.path, InsideProblem::Filesystem(error))
+    pub fn unreadable(&self, error: impl Into<FilesystemError>) -> Error {
+        inside(&self.path, InsideProblem::Filesystem(error.into()))
     }
 }
 

@@ -240,7 +240,7 @@ impl<'j> Recipe<'j> {
         match self.filesystem {
             Filesystem::Ext4(ext4) => ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content)),
             // Not that of an ext4 disk of the same image: both may be in one machine.
-            Filesystem::Erofs(erofs) => erofs.uuid.unwrap_or_else(|| self.derived("EROFS filesystem")),
+            Filesystem::Erofs(erofs) => erofs.uuid.unwrap_or_else(|| erofs_uuid(&self.content)),
         }
     }
 
@@ -313,6 +313,11 @@ impl<'j> Recipe<'j> {
 /// The identity that a filesystem has where none is given: by what the layers unpack to.
 pub(crate) fn filesystem_uuid(content: &Digest) -> [u8; 16] {
     uuid("filesystem", content.to_string().as_bytes())
+}
+
+/// The same of EROFS.
+pub(crate) fn erofs_uuid(content: &Digest) -> [u8; 16] {
+    uuid("EROFS filesystem", content.to_string().as_bytes())
 }
 
 #[cfg(test)]

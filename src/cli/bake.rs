@@ -20,7 +20,7 @@ use cvbake::event::{Event, Observer};
 use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
-use cvbake::{Filesystem, ImageSource, Job, KeepPacks, Output};
+use cvbake::{ImageSource, Job, KeepPacks, Output};
 
 use super::report::{DiskKind, Report};
 use super::work::{self, Telling, allowed_jobs, nothing_written, want, watch};
@@ -223,7 +223,6 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
     job.filesystem = args.filesystem.filesystem(output, args.verity.is_some())?;
-    args.refuse_for_erofs(&job.filesystem)?;
     job.boot = args.boot.boot(&job.source)?;
     args.boot.check(args.verity.is_some(), args.target)?;
     job.format = args.format.format(output, args.target)?;
@@ -242,20 +241,6 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
 }
 
 impl Args {
-    /// Refuses what needs ext4.
-    fn refuse_for_erofs(&self, filesystem: &Filesystem) -> Result<(), Failure> {
-        let Filesystem::Erofs(_) = filesystem else { return Ok(()) };
-        if !self.verify {
-            return Ok(());
-        }
-        Err(Failure::Usage {
-            problem: "--verify is for ext4, and this disk is erofs".to_owned(),
-            hint: Some(
-                "leave it out: cvbake does not read EROFS; `fsck.erofs --extract` reads all of a disk".to_owned(),
-            ),
-        })
-    }
-
     pub(super) fn mode(&self) -> Mode {
         self.telling.mode()
     }

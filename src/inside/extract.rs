@@ -17,10 +17,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use cvbake_ext4::read::{Claims, Content, Entry, Filesystem, Node, NodeKind};
+use cvbake_disk::Claims;
+use cvbake_tree::read::{Content, NodeKind};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
-use crate::error::ExtractError;
+use super::{Entry, Filesystem, Node};
+use crate::error::{ExtractError, FilesystemError};
 
 /// How files are copied out of a disk.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,7 +76,7 @@ pub fn extract(
         }
         None => open.push((handle, path, node.clone())),
     }
-    let mut directories = BTreeSet::from([node.ino]);
+    let mut directories = BTreeSet::from([node.number]);
     let mut levels = Vec::new();
     for (handle, path, node) in open {
         levels.push(work.level(handle, path, node, name.is_some())?);
@@ -87,13 +89,13 @@ pub fn extract(
             }
             continue;
         };
-        let node = filesystem.node(entry.ino)?;
+        let node = filesystem.node(entry.number)?;
         let name = OsStr::from_bytes(&entry.name);
         let path = level.path.join(name);
         if let Some(handle) = work.one(level.handle.as_fd(), name, &node, &path)? {
             // A directory has one name. One with several could be in itself, and some dozens in
             // each other would be more files than any host has room for.
-            if !directories.insert(node.ino) {
+            if !directories.insert(node.number) {
                 return Err(ExtractError::SecondName { path });
             }
             levels.push(work.level(handle, path, node, true)?);
@@ -117,7 +119,7 @@ struct Work<'f> {
     done: Extracted,
     claims: Claims,
     /// Of files with several names: where the first was written.
-    linked: BTreeMap<u32, Written>,
+    linked: BTreeMap<u64, Written>,
 }
 
 /// A file that was written.
@@ -165,19 +167,19 @@ impl Work<'_> {
                     self.done.files += 1;
                     return Ok(None);
                 }
-                if !self.linked.contains_key(&node.ino) {
+                if !self.linked.contains_key(&node.number) {
                     self.filesystem.claim(node, &mut self.claims)?;
                 }
                 let content = self.filesystem.content(node)?;
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let handle = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(wrong)?;
                 let file = File::from(handle);
-                self.done.bytes += copy(&content, &file, path)?;
+                self.done.bytes += copy(&*content, &file, path)?;
                 self.finish(file.as_fd(), node, path)?;
                 if node.links > 1 {
                     let found = rustix::fs::fstat(&file).map_err(wrong)?;
                     let written = Written { path: path.to_owned(), identity: (found.st_dev, found.st_ino) };
-                    self.linked.insert(node.ino, written);
+                    self.linked.insert(node.number, written);
                 }
             }
             NodeKind::Symlink => {
@@ -202,7 +204,7 @@ impl Work<'_> {
 
     /// Gives a file that was written another name; says whether it has that now.
     fn link(&self, dir: BorrowedFd<'_>, name: &OsStr, node: &Node) -> Result<bool, rustix::io::Errno> {
-        let Some(written) = self.linked.get(&node.ino) else { return Ok(false) };
+        let Some(written) = self.linked.get(&node.number) else { return Ok(false) };
         match rustix::fs::linkat(rustix::fs::CWD, &written.path, dir, name, AtFlags::empty()) {
             Ok(()) => {}
             Err(error @ rustix::io::Errno::EXIST) => return Err(error),
@@ -258,7 +260,7 @@ fn times(node: &Node) -> Timestamps {
 }
 
 /// Copies content; holes stay holes.
-fn copy(content: &Content, file: &File, path: &Path) -> Result<u64, ExtractError> {
+fn copy(content: &dyn Content, file: &File, path: &Path) -> Result<u64, ExtractError> {
     const PIECE: u64 = 1 << 20;
     let wrong = |source| ExtractError::Write { path: path.to_owned(), source };
     let mut written = 0;
@@ -267,7 +269,7 @@ fn copy(content: &Content, file: &File, path: &Path) -> Result<u64, ExtractError
     while let Some(range) = content.next_content(at) {
         let len = (range.end - range.start).min(PIECE);
         buffer.resize(usize::try_from(len).expect("a piece"), 0);
-        content.read_at(range.start, &mut buffer)?;
+        content.read_at(range.start, &mut buffer).map_err(FilesystemError::Content)?;
         file.write_all_at(&buffer, range.start).map_err(wrong)?;
         written += len;
         at = range.start + len;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use cvbake::error::ExtractError;
 use cvbake::event::Event;
-use cvbake::ext4::read::{Follow, NodeKind};
 use cvbake::inside::extract::{Options, extract};
 use cvbake::text::line;
+use cvbake::tree::read::{Follow, NodeKind};
 
 use super::cat;
 use super::place::{DiskPath, SYNTAX};
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
                 hint: Some("copy it to a directory".to_owned()),
             });
         }
-        return cat::print(&opened, &cat::content(&opened, &place, &node)?);
+        return cat::print(&opened, &*cat::content(&opened, &place, &node)?);
     }
     let mut options = Options::default();
     (options.replace, options.preserve, options.owners) = (args.force, args.preserve, args.owners);

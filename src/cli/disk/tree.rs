@@ -5,7 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use cvbake::error::Error;
-use cvbake::ext4::read::{Files, Follow};
+use cvbake::inside::Files;
+use cvbake::tree::read::Follow;
 use cvbake::tree::{Inode, Kind, escape};
 use cvbake::verify::{Algorithm, Hasher};
 

@@ -39,7 +39,7 @@
 //!   reads file by file has [`Filesystem::claim`] for the same, and [`Filesystem::lookup`] reads
 //!   each directory on its way once.
 //! * Nothing recurses by what the disk says; symbolic links are followed
-//!   [`Filesystem::LINKS_MAX`] times.
+//!   [`LINKS_MAX`](cvbake_tree::read::LINKS_MAX) times.
 
 mod blocks;
 mod claims;
@@ -64,14 +64,13 @@ use cvbake_disk::ReadAt;
 use crate::format::checksum::Checksum;
 use superblock::Superblock;
 
-pub use claims::Claims;
 pub use content::Content;
+pub use cvbake_tree::read::{Follow, NodeKind};
 pub use directory::Entry;
 pub use error::{Error, Object, Problem};
 pub use files::Files;
 pub use kept::as_kept;
-pub use lookup::Follow;
-pub use node::{Node, NodeKind};
+pub use node::Node;
 pub use superblock::Info;
 
 /// A filesystem that is read.
@@ -91,9 +90,6 @@ impl fmt::Debug for Filesystem {
 }
 
 impl Filesystem {
-    /// How many symbolic links on a way to a file are followed: as many as Linux follows.
-    pub const LINKS_MAX: u32 = 40;
-
     /// Reads the superblock.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Inodes, checked.
 
+use cvbake_tree::read::NodeKind;
 use cvbake_tree::{Device, Time};
 use zerocopy::FromBytes as _;
 
@@ -8,40 +9,6 @@ use crate::format::EXT4_ROOT_INO;
 use crate::format::checksum::Checksum;
 use crate::format::inode as format;
 use crate::format::xattr::EXT4_XATTR_MAGIC;
-
-/// What kind of file an inode is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NodeKind {
-    /// A directory.
-    Directory,
-    /// A regular file.
-    File,
-    /// A symbolic link.
-    Symlink,
-    /// A character device.
-    CharDevice(Device),
-    /// A block device.
-    BlockDevice(Device),
-    /// A named pipe.
-    Fifo,
-    /// A Unix socket.
-    Socket,
-}
-
-impl NodeKind {
-    /// What it is, in words.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            NodeKind::Directory => "a directory",
-            NodeKind::File => "a regular file",
-            NodeKind::Symlink => "a symbolic link",
-            NodeKind::CharDevice(_) | NodeKind::BlockDevice(_) => "a device",
-            NodeKind::Fifo => "a named pipe",
-            NodeKind::Socket => "a socket",
-        }
-    }
-}
 
 /// An inode of a filesystem.
 #[derive(Clone, Debug)]

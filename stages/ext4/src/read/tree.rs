@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use cvbake_disk::Claims;
+use cvbake_tree::read::{Packed, segments};
 use cvbake_tree::{Builder, FileData, Ino, Kind, Meta, Segment};
 
-use super::claims::Claims;
-use super::files::{Files, Packed};
-use super::{Content, Entry, Error, Filesystem, Node, NodeKind, Object};
+use super::{Entry, Error, Files, Filesystem, Node, NodeKind, Object};
 use crate::format::EXT4_ROOT_INO;
 
 impl Filesystem {
@@ -208,10 +208,9 @@ impl Walk<'_> {
         self.claim(node)?;
         let content = self.filesystem.content(node)?;
         self.segments.clear();
-        segments(&content, &mut self.segments).ok_or_else(|| {
-            node.object().value("i_size", node.size, "content within the first 2^32 blocks of 4096 bytes")
-        })?;
-        let (pack, pack_block) = self.packed.add(node, &self.segments)?;
+        let too_large = || node.object().value("i_size", node.size, "fewer than 2^32 blocks of 4096 bytes");
+        segments(&content, &mut self.segments).ok_or_else(too_large)?;
+        let (pack, pack_block) = self.packed.add(node.ino.into(), &self.segments).ok_or_else(too_large)?;
         Ok(FileData { size: node.size, pack, pack_block, segments: &[] })
     }
 
@@ -228,23 +227,4 @@ impl Walk<'_> {
         }
         if path.is_empty() { b"/".to_vec() } else { path }
     }
-}
-
-/// Which blocks of a tree's size have content; none where one has a number that a tree has no room
-/// for, as in large blocks there can be.
-fn segments(content: &Content, segments: &mut Vec<Segment>) -> Option<()> {
-    let block = u64::from(cvbake_tree::BLOCK_SIZE);
-    let number = |block: u64| u32::try_from(block).ok();
-    let mut at = 0;
-    while let Some(range) = content.next_content(at) {
-        let (start, end) = (range.start / block, range.end.div_ceil(block));
-        match segments.last_mut() {
-            Some(last) if u64::from(last.file_block) + u64::from(last.blocks) >= start => {
-                last.blocks = number(end)? - last.file_block;
-            }
-            _ => segments.push(Segment { file_block: number(start)?, blocks: number(end)? - number(start)? }),
-        }
-        at = range.end;
-    }
-    Some(())
 }
