@@ -2,12 +2,13 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use cvbake_ext4::Use;
-use cvbake_ext4::read::Files;
+use cvbake_ext4::read::{Files, Filesystem as Ext4};
 use cvbake_tree::{Ino, Inode, Kind, Tree};
 
-use super::Disk;
+use super::{Disk, Filesystem};
 use crate::error::Error;
 
 /// What a part of a disk is for.
@@ -38,13 +39,19 @@ pub struct Piece {
 
 /// What each part of a disk is for, from its beginning to its end, without a gap.
 ///
-/// `number` is the partition that `files` are on, and `of` gives their content numbers.
+/// `number` is the partition that `ext4` and its `files` are on, and `of` gives their content numbers.
 ///
 /// # Errors
 /// When something of it can't be read.
-pub fn pieces(disk: &Disk, number: Option<usize>, files: &Files, of: &dyn Fn(Ino) -> u32) -> Result<Vec<Piece>, Error> {
-    let regions = files.regions(of).map_err(|error| disk.unreadable(error))?;
-    let size = files.filesystem().info().block_size;
+pub fn pieces(
+    disk: &Disk,
+    number: Option<usize>,
+    ext4: &Arc<Ext4>,
+    files: &Files,
+    of: &dyn Fn(Ino) -> u32,
+) -> Result<Vec<Piece>, Error> {
+    let regions = ext4.regions(files, of).map_err(|error| disk.unreadable(error))?;
+    let size = ext4.info().block_size;
     let placed = number.and_then(|number| disk.partitions().get(number.checked_sub(1)?));
     let begin = placed.map_or(0, |placed| placed.range.start);
     let mut pieces: Vec<Piece> = Vec::new();
@@ -58,8 +65,17 @@ pub fn pieces(disk: &Disk, number: Option<usize>, files: &Files, of: &dyn Fn(Ino
         .filter(|(other, _)| Some(*other) != number)
         .map(|(other, placed)| (placed.range.clone(), Purpose::Partition(other)))
         .collect();
-    if let Some((offset, found)) = disk.hash_tree(number, files.filesystem()) {
-        others.push((begin + offset..begin.saturating_add(offset).saturating_add(found.bytes), Purpose::HashTree));
+    if let Some(tree) = disk.hash_tree(number, &Filesystem::Ext4(ext4.clone())) {
+        if let Some(own) = tree.partition.filter(|own| Some(*own) != number) {
+            others
+                .iter_mut()
+                .filter(|(_, at)| *at == Purpose::Partition(own))
+                .for_each(|(_, at)| *at = Purpose::HashTree);
+        }
+        if tree.partition == number {
+            let start = begin.saturating_add(tree.offset);
+            others.push((start..start.saturating_add(tree.found.bytes), Purpose::HashTree));
+        }
     }
     let all = disk.len_bytes();
     let taken = pieces.first().zip(pieces.last()).map(|(first, last)| first.bytes.start..last.bytes.end);

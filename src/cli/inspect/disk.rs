@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use cvbake::disks::OpenOptions;
+use cvbake::inside::Filesystem;
 use cvbake::inside::map::{in_the_same_place, pieces};
 use cvbake::survey::{Survey, Totals, survey};
 use cvbake::text::name;
@@ -48,7 +49,14 @@ impl Picture {
             Some(number) => Some(number),
             None => opened.disk.root_partition()?,
         };
-        let files = opened.disk.files(&opened.filesystem)?;
+        let Filesystem::Ext4(ext4) = &opened.filesystem else {
+            let (disk, found) = (place.shown(), opened.filesystem.name());
+            return Err(Failure::Usage {
+                problem: format!("{disk} has a filesystem {found}, expected ext4: pictures are of no other"),
+                hint: Some(format!("`cvbake disk tree {disk}` lists its files")),
+            });
+        };
+        let files = ext4.tree().map_err(|error| opened.disk.unreadable(error))?;
         let survey = against.map(|source| -> Result<Survey, Failure> {
             Ok(survey(&ask.job(source)?, watch(ui, None), &|event| ui.on(&event))?)
         });
@@ -59,8 +67,8 @@ impl Picture {
             None => by_directory(files.tree()),
         };
         let of = |ino: Ino| groups[ino.index()].and_then(|group| u32::try_from(group).ok()).unwrap_or(u32::MAX);
-        let pieces = pieces(&opened.disk, number, &files, &of)?;
-        let map = Map::of_pieces(&pieces, opened.filesystem.info().block_size, words);
+        let pieces = pieces(&opened.disk, number, ext4, &files, &of)?;
+        let map = Map::of_pieces(&pieces, ext4.info().block_size, words);
         let formats: Vec<&str> = opened.disk.chain().iter().map(|file| file.info.format().name()).collect();
         let partition = number.map(|number| format!(", partition {number}")).unwrap_or_default();
         let named = ("filesystem", format!("ext4 in {}{partition}", formats.join(" over ")));

@@ -22,16 +22,15 @@ const GROUPS_MAX: u64 = 1 << 20;
 /// is 16 bytes, and a filesystem of 1 TiB in use has fewer than a million.
 const RUNS_MAX: usize = 1 << 22;
 
-impl Files {
+impl Filesystem {
     /// What each block is for, from the first to the last, without a gap. Content has the number
     /// that `of` gives its file instead of that of a pack.
     ///
     /// # Errors
     /// When a descriptor, a bitmap or the map of a file can't be read, or there are more groups or
     /// pieces than a map can have.
-    pub fn regions(&self, of: &dyn Fn(Ino) -> u32) -> Result<Vec<Region>, Error> {
-        let filesystem = self.filesystem();
-        let superblock = &filesystem.superblock;
+    pub fn regions(&self, files: &Files, of: &dyn Fn(Ino) -> u32) -> Result<Vec<Region>, Error> {
+        let superblock = &self.superblock;
         let groups = superblock.groups();
         if groups > GROUPS_MAX {
             return Err(Object::Superblock.value("the number of groups", groups, format!("at most {GROUPS_MAX}")));
@@ -39,13 +38,13 @@ impl Files {
         let mut known = vec![(0..superblock.first_data_block, Use::Superblocks)];
         let mut used = Vec::new();
         for group in 0..groups {
-            let raw = filesystem.descriptor(group)?;
+            let raw = self.descriptor(group)?;
             known.extend(superblock.supers(group).map(|blocks| (blocks, Use::Superblocks)));
-            known.extend(filesystem.tables(group, &raw)?.map(|blocks| (blocks, Use::Tables)));
-            filesystem.used(group, &raw, &mut used)?;
+            known.extend(self.tables(group, &raw)?.map(|blocks| (blocks, Use::Tables)));
+            self.used(group, &raw, &mut used)?;
         }
-        known.extend(filesystem.journal()?.into_iter().map(|blocks| (blocks, Use::Journal)));
-        self.content_runs(of, &mut known)?;
+        known.extend(self.journal()?.into_iter().map(|blocks| (blocks, Use::Journal)));
+        self.content_runs(files, of, &mut known)?;
         let blocks = superblock.info.blocks;
         let mut spread = Spread { regions: Vec::new(), at: 0, used: used.into_iter().peekable() };
         known.sort_by_key(|(blocks, _)| blocks.start);
@@ -54,30 +53,32 @@ impl Files {
             spread.push(range.start..range.end.min(blocks), used_for);
         }
         spread.fill(blocks);
-        filesystem.cut_by_written(&spread.regions)
+        self.cut_by_written(&spread.regions)
     }
 
     /// Where the content of each file is.
-    fn content_runs(&self, of: &dyn Fn(Ino) -> u32, known: &mut Vec<(Range<u64>, Use)>) -> Result<(), Error> {
-        let filesystem = self.filesystem();
-        for inode in self.tree().inodes() {
+    fn content_runs(
+        &self,
+        files: &Files,
+        of: &dyn Fn(Ino) -> u32,
+        known: &mut Vec<(Range<u64>, Use)>,
+    ) -> Result<(), Error> {
+        for inode in files.tree().inodes() {
             let Kind::File(data) = inode.kind() else { continue };
-            let Some(ino) = self.number(&data) else { continue };
-            let node = filesystem.node(ino)?;
+            let Some(ino) = files.number_of(&data).and_then(|number| u32::try_from(number).ok()) else { continue };
+            let node = self.node(ino)?;
             if node.has(crate::format::inode::EXT4_INLINE_DATA_FL) {
                 continue;
             }
             let pack = of(inode.ino());
-            let runs = filesystem.map(&node)?.runs.into_iter();
+            let runs = self.map(&node)?.runs.into_iter();
             known.extend(
                 runs.map(|run| (run.disk_block..run.disk_block + u64::from(run.blocks), Use::Content { pack })),
             );
         }
         Ok(())
     }
-}
 
-impl Filesystem {
     /// The bitmaps and the inode table of a group.
     fn tables(&self, group: u64, raw: &GroupDescriptor) -> Result<impl Iterator<Item = Range<u64>> + use<>, Error> {
         let table = self.table_of(group, raw)?;

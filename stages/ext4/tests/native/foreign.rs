@@ -172,7 +172,8 @@ fn whatever_the_features() {
         assert_eq!(info.inodes.to_string(), value("Inode count"));
         assert_eq!(info.free_inodes.to_string(), value("Free inodes"));
         assert_eq!(info.features.join(" "), value("Filesystem features"), "{options:?}");
-        let regions = open(&disk).tree().unwrap().regions(&|_| 0).unwrap();
+        let filesystem = open(&disk);
+        let regions = filesystem.regions(&filesystem.tree().unwrap(), &|_| 0).unwrap();
         let free = only(&regions, &|used_for| used_for == Use::Free);
         let mut expected = free_by_dumpe2fs(&disk);
         if options.contains(&"bigalloc") {

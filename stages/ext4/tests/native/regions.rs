@@ -10,7 +10,9 @@ use crate::disks::everything;
 use crate::support::{bake, open, options, tool};
 
 fn of(disk: &Path, of: &dyn Fn(Ino) -> u32) -> Vec<Region> {
-    open(disk).tree().unwrap().regions(of).unwrap()
+    let filesystem = open(disk);
+    let files = filesystem.tree().unwrap();
+    filesystem.regions(&files, of).unwrap()
 }
 
 /// Which of the regions are of a kind, joined.
@@ -86,9 +88,10 @@ fn a_disk_is_as_it_was_planned() {
 fn content_is_whose_it_is() {
     let (tree, packs) = everything().finish();
     let disk = bake(&tree, &packs, &options());
-    let files = open(disk.path()).tree().unwrap();
+    let filesystem = open(disk.path());
+    let files = filesystem.tree().unwrap();
     let file = files.tree().lookup(b"dir/file").unwrap().ino();
-    let regions = files.regions(&|ino| u32::from(ino == file)).unwrap();
+    let regions = filesystem.regions(&files, &|ino| u32::from(ino == file)).unwrap();
     let blocks = only(&regions, &|used_for| used_for == Use::Content { pack: 1 });
     let said = crate::support::debugfs(disk.path(), "blocks /dir/file");
     let mut expected: Vec<u64> = said.split_whitespace().filter_map(|block| block.parse().ok()).collect();
