@@ -64,7 +64,10 @@ pub fn check(input: &[u8]) {
         for (path, follow) in PATHS.iter().flat_map(|path| [(path, Follow::Never), (path, Follow::All)]) {
             drop(filesystem.lookup(path, follow).map_err(|error| line(&error)));
         }
-        Arc::new(filesystem).tree().map_err(|error| line(&error))
+        let filesystem = Arc::new(filesystem);
+        let files = filesystem.tree().map_err(|error| line(&error))?;
+        drop(filesystem.regions(&files, &|_| 0).map_err(|error| line(&error)));
+        Ok(files)
     });
 }
 

@@ -71,6 +71,15 @@ fn read(disk: Changed) -> Result<String, String> {
         }
     }
     let files = filesystem.tree().map_err(|error| error.to_string())?;
+    // The map is of every block once, whatever the bitmaps and the descriptors say.
+    if let Ok(regions) = filesystem.regions(&files, &|_| 0) {
+        let mut at = 0;
+        for region in regions {
+            assert!(region.blocks.start == at && region.blocks.end > at, "{region:?}");
+            at = region.blocks.end;
+        }
+        assert_eq!(at, filesystem.info().blocks);
+    }
     Ok(listing(files.tree(), &files))
 }
 
