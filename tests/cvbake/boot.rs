@@ -14,7 +14,7 @@ use crate::support::bake::{Place, names};
 use crate::support::ext4;
 use crate::support::image::{Compression, Images, Layer};
 use crate::support::tar::{Member, Tar};
-use crate::support::tools::{succeed, tool};
+use crate::support::tools::{needs_mounts, succeed, tool};
 
 /// A kernel of Debian with its modules, unpacked and not installed; fetched once per build
 /// directory.
@@ -275,6 +275,33 @@ fn partitions_that_others_read() {
     let root = part("root", root.offset, root.bytes);
     assert_eq!(ext4::bytes_of(&root), ext4::bytes_of(&plain));
     succeed(tool("e2fsck", "e2fsprogs").arg("-fn").arg(&root));
+}
+
+/// What systemd mounts of a disk, it finds by the Discoverable Partitions Specification.
+#[test]
+fn partitions_that_systemd_finds() {
+    if !needs_mounts("what systemd finds on a disk, which it attaches to a loop device") {
+        return;
+    }
+    let place = Place::with(&image(&[Member::file(b"etc/os-release", b"ID=small\n")]));
+    let disk = place.path().join("disk.raw");
+    let baked = bake(&job(&place, BootBy::Uefi, ""), &disk);
+    let told = succeed(tool("systemd-dissect", "systemd-container").args(["--no-pager", "--json=short"]).arg(&disk));
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let found: Vec<String> = told["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| {
+            let text = |key: &str| mount[key].as_str().unwrap_or("-").to_owned();
+            [text("designator"), text("fstype"), text("architecture"), text("partition_uuid"), text("partition_label")]
+                .join(" ")
+        })
+        .collect();
+    let boot = baked.plan.boot.unwrap();
+    let uuid = |at: usize| cvbake::text::uuid(boot.partitions[at].guid);
+    assert_eq!(found, [format!("root ext4 x86-64 {} root", uuid(1)), format!("esp vfat - {} esp", uuid(0))], "{told}");
+    assert_eq!((&told["useBootableUefi"], &told["osRelease"]), (&true.into(), &serde_json::json!(["ID=small"])));
 }
 
 /// The same bytes again, and others with anything that differs; what a plan says is what is made.
