@@ -50,8 +50,8 @@ pub(super) struct Args {
     /// owners, devices and all attributes; for other users, user.containers.override_stat records
     /// these, as podman does, and a warning says what cannot be recorded. A file that ends in
     /// .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front; note that image.tar is the root
-    /// filesystem only, without the configuration that says how to run it, and docker-
-    /// archive:image.tar is an image.
+    /// filesystem only, without the configuration that says how to run it, and
+    /// docker-archive:image.tar is an image.
     #[arg(value_name = "DEST")]
     target: OsString,
 
