@@ -4,8 +4,8 @@
 //! * [`convert`] writes what is on a disk to another one, of any format; [`resize`] makes a disk
 //!   longer or shorter.
 //! * [`check`] names what is wrong with a disk.
-//! * [`child`] makes a differencing disk: it has nothing but what is written to it, and says where
-//!   the disk is that has the rest.
+//! * [`child`] makes a differencing disk, a VHDX or a qcow2: it has nothing but what is written to
+//!   it, and says where the disk is that has the rest.
 
 mod check;
 mod child;
@@ -17,7 +17,7 @@ mod survey;
 
 pub use crate::format::FileFormat;
 pub use check::{CheckedDisk, CheckedFile, check};
-pub use child::{Child, ChildJob, child};
+pub use child::{Child, ChildFormat, ChildJob, child};
 pub use convert::{ConvertJob, Converted, convert};
 pub(crate) use open::open_made;
 pub use open::{ChainFile, FileInfo, OpenDisk, OpenOptions, open};

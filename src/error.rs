@@ -128,6 +128,28 @@ pub enum Error {
         /// Where it would be.
         path: String,
     },
+    /// There is no boot loader.
+    #[error("there is no systemd-boot: expected {path} in the image or on this machine")]
+    LoaderMissing {
+        /// Where it would be.
+        path: String,
+    },
+    /// The archive with the modules of a kernel can't be read.
+    #[error("{name}")]
+    ModuleArchive {
+        /// The archive.
+        name: String,
+        /// Why.
+        source: cvbake_unpack::Error,
+    },
+    /// A hash tree where the boot of the disk does not look for it.
+    #[error("the hash tree is {found}, expected {expected}")]
+    HashTreePlace {
+        /// Where it would be.
+        found: &'static str,
+        /// Where it could be.
+        expected: &'static str,
+    },
     /// The kernel and the image are for different processors.
     #[error("{kernel} is a kernel for {expected}, and the image is for {found}")]
     KernelArchitecture {
@@ -264,6 +286,24 @@ pub enum Error {
         count: u64,
         /// The first.
         first: String,
+    },
+    /// A disk that can't be the parent of a child of this format.
+    #[error("{} is a {found}, expected {} as the parent of a {child}", path.display(), if *child == FileFormat::Qcow2 { "a qcow2 or a raw disk" } else { "the same" })]
+    NoParentOf {
+        /// The disk.
+        path: PathBuf,
+        /// What it is.
+        found: FileFormat,
+        /// What the child is to be.
+        child: FileFormat,
+    },
+    /// A way to a parent that a child of QEMU can't have.
+    #[error("the way from the child to {} has {len} bytes, expected at most {}", path.display(), cvbake_disk::qcow2::Backing::MAX_NAME)]
+    BackingName {
+        /// The parent.
+        path: PathBuf,
+        /// How long the way is.
+        len: usize,
     },
     /// A path that Windows can't have.
     #[error("{} is no path of Windows, expected UTF-8 without backslashes, and no more than 32767 characters", path.display())]

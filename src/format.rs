@@ -86,7 +86,6 @@ impl Format {
     /// Where in the file the disk begins, if it is stored in one piece.
     pub(crate) fn base(self) -> Option<u64> {
         match self {
-            // What is compressed is made of a disk that stands.
             Format::Raw | Format::Qcow2(Some(_)) | Format::Vhd(Subformat::Fixed) => Some(0),
             Format::Qcow2(None) | Format::Vhd(Subformat::Dynamic) => None,
             Format::Vhdx(options) => options.base(),

@@ -233,16 +233,22 @@ fn of_ours(error: &Error) -> Option<String> {
             }
             _ => "give it a name after the source, such as team/app:v1".to_owned(),
         }),
-        Error::Boot(_) | Error::Esp(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => {
-            boot::of(error).map(str::to_owned)
-        }
+        Error::Boot(_)
+        | Error::Esp(_)
+        | Error::StubMissing { .. }
+        | Error::LoaderMissing { .. }
+        | Error::ModuleArchive { .. }
+        | Error::HashTreePlace { .. }
+        | Error::KernelArchitecture { .. } => boot::of(error).map(str::to_owned),
         Error::TooLarge(_)
         | Error::Vhdx(_)
         | Error::ReadDisk { .. }
         | Error::ReadFormat { .. }
         | Error::OpenDisk { .. }
         | Error::Chain { .. }
-        | Error::WindowsName { .. } => format::of(error).map(str::to_owned),
+        | Error::WindowsName { .. }
+        | Error::NoParentOf { .. }
+        | Error::BackingName { .. } => format::of(error).map(str::to_owned),
         Error::Extract(ExtractError::Exists { .. }) => Some("--force replaces what is there".to_owned()),
         Error::Extract(ExtractError::Write { source, .. }) if source.kind() == ErrorKind::NotFound => {
             Some("make the directory first".to_owned())

@@ -8,12 +8,23 @@ use std::sync::Arc;
 
 use cvbake_disk::gpt::{Placed, Table, kind};
 use cvbake_disk::{Part, ReadAt};
-use cvbake_verity::Found;
+use cvbake_verity::{Found, partition_uuids};
 
 use crate::disks::{ChainFile, OpenDisk, OpenOptions, open};
 use crate::error::{Error, FilesystemError, InsideProblem};
 
 pub use filesystem::{Entry, Files, Filesystem, Node};
+
+/// A hash tree on a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTree {
+    /// The number of the partition that it is in; none of a disk without.
+    pub partition: Option<usize>,
+    /// Where in the partition, or on the disk, its superblock is.
+    pub offset: u64,
+    /// What it says of itself.
+    pub found: Found,
+}
 
 /// A disk that is there, opened.
 pub struct Disk {
@@ -128,13 +139,41 @@ impl Disk {
         Filesystem::open(disk).map_err(|error| self.unreadable(error))
     }
 
-    /// What the hash tree behind a filesystem says of itself, and where it is: behind the
-    /// filesystem of a partition, or of a disk without. Whatever else is there is none.
+    /// What the hash tree of a filesystem says of itself, and where it is: in the partition for it,
+    /// of a root partition, or behind the filesystem of a partition, or of a disk without. Whatever
+    /// else is there is none.
     #[must_use]
-    pub fn hash_tree(&self, partition: Option<usize>, filesystem: &Filesystem) -> Option<(u64, Found)> {
+    pub fn hash_tree(&self, partition: Option<usize>, filesystem: &Filesystem) -> Option<FoundTree> {
+        let tree = partition.and_then(|number| self.tree_partition(number));
+        if let Some(number) = tree {
+            let found = cvbake_verity::find(&*self.partition(number)?, 0).ok()?;
+            return Some(FoundTree { partition: tree, offset: 0, found });
+        }
         let disk = partition.map_or_else(|| Some(self.whole.clone()), |number| self.partition(number))?;
         let offset = filesystem.hash_tree_at()?;
-        Some((offset, cvbake_verity::find(&*disk, offset).ok()?))
+        Some(FoundTree { partition, offset, found: cvbake_verity::find(&*disk, offset).ok()? })
+    }
+
+    /// The partition with the hash tree of a root partition: the only one of its type, or of
+    /// several the one that has the name which their root hash gives it.
+    fn tree_partition(&self, root: usize) -> Option<usize> {
+        let wanted = match self.partitions.get(root.checked_sub(1)?)?.partition.kind {
+            kind::ROOT_X86_64 => kind::ROOT_VERITY_X86_64,
+            kind::ROOT_ARM64 => kind::ROOT_VERITY_ARM64,
+            _ => return None,
+        };
+        let numbers = (1..=self.partitions.len()).filter(|number| self.partitions[number - 1].partition.kind == wanted);
+        let numbers: Vec<usize> = numbers.collect();
+        let names = |number: &usize| {
+            let found = self.partition(*number).and_then(|part| cvbake_verity::find(&*part, 0).ok());
+            let guid = |number: usize| self.partitions[number - 1].partition.guid;
+            let uuids = found.and_then(|found| found.root_hash).map(|hash| partition_uuids(&hash));
+            uuids == Some((guid(root), guid(*number)))
+        };
+        match numbers[..] {
+            [one] => Some(one),
+            _ => numbers.into_iter().find(names),
+        }
     }
 
     /// All files of a filesystem.

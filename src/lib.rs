@@ -119,7 +119,7 @@ mod whole;
 mod workplace;
 
 pub use bake::{Baked, Job, Output, bake, plan};
-pub use boot::{Boot, BootBy, KernelSource};
+pub use boot::{Boot, BootBy, KernelSource, LoaderSource};
 pub use check::{Checked, check};
 pub use cvbake_archive as archive;
 pub use cvbake_boot as booting;

@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use cvbake::disk::gpt::{Placed, kind};
 use cvbake::disks::ChainFile;
-use cvbake::inside::{Disk, Filesystem};
-use cvbake::text::{line, rfc3339};
+use cvbake::inside::{Disk, Filesystem, FoundTree};
+use cvbake::text::{hex, line, rfc3339};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::disk::place::DiskPath;
-use super::values::{hex, uuid_text};
+use super::values::uuid_text;
 use super::{ask, environment, output, work};
 use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
@@ -73,9 +73,10 @@ struct Report {
     hash_tree: Option<HashTree>,
 }
 
-/// A hash tree behind the filesystem, as it says.
+/// The hash tree of the filesystem, as it says.
 #[derive(Debug, Serialize)]
 struct HashTree {
+    partition: Option<usize>,
     offset: u64,
     bytes: u64,
     uuid: String,
@@ -154,11 +155,12 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         bytes: disk.len_bytes(),
         partitions: (1..).zip(disk.partitions()).map(|(number, placed)| partition(&disk, number, placed)).collect(),
         filesystem: filesystem.map(|filesystem| shown(number, &filesystem)),
-        hash_tree: tree.map(|(offset, found)| HashTree {
+        hash_tree: tree.map(|FoundTree { partition, offset, found }| HashTree {
+            partition,
             offset,
             bytes: found.bytes,
             uuid: uuid_text(found.uuid),
-            root_hash: found.root_hash.as_ref().map(hex),
+            root_hash: found.root_hash.as_ref().map(|hash| hex(hash)),
         }),
     };
     match args.json {
@@ -269,8 +271,9 @@ fn text(report: &Report) -> String {
     if shown.has_errors {
         put("  state", "Linux has found errors".to_owned());
     }
-    if let Some(HashTree { offset, bytes, root_hash, .. }) = &report.hash_tree {
-        put("hash tree", format!("dm-verity, {} at offset {offset}, not checked", BinaryBytes(*bytes)));
+    if let Some(HashTree { partition, offset, bytes, root_hash, .. }) = &report.hash_tree {
+        let on = partition.map(|number| format!(" of partition {number}")).unwrap_or_default();
+        put("hash tree", format!("dm-verity, {} at offset {offset}{on}, not checked", BinaryBytes(*bytes)));
         root_hash.iter().for_each(|hash| put("  root hash", hash.clone()));
     }
     text

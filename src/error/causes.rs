@@ -50,6 +50,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
             Error::Boot(error) => Some(error),
+            Error::ModuleArchive { source, .. } => Some(source),
             Error::Esp(error) => Some(error),
             Error::Partitions(error) => Some(error),
             Error::Verity(error) => Some(error),
@@ -58,7 +59,11 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::Lacks { .. }
             | Error::Chain { .. }
             | Error::WindowsName { .. }
+            | Error::NoParentOf { .. }
+            | Error::BackingName { .. }
             | Error::StubMissing { .. }
+            | Error::LoaderMissing { .. }
+            | Error::HashTreePlace { .. }
             | Error::KernelArchitecture { .. }
             | Error::ReplacesParent { .. }
             | Error::ReplacesInput { .. }

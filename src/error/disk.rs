@@ -48,6 +48,12 @@ pub enum ChainProblem {
         /// What it says.
         name: String,
     },
+    /// The parent is raw, so that any file could be it, and elsewhere than the child.
+    #[error("it says that its backing file is {name:?}, and of raw ones only those beside it or below are followed")]
+    AnyFile {
+        /// What it says.
+        name: String,
+    },
     /// Nothing says in which format the parent is.
     #[error("it does not say in which format its backing file {name:?} is")]
     NoFormat {
@@ -65,6 +71,12 @@ pub enum ChainProblem {
     /// It looks like a disk with a parent, and nobody has said that it is one.
     #[error("its content is that of a {format} with a parent, and its name does not say so")]
     Unsaid {
+        /// The format.
+        format: FileFormat,
+    },
+    /// It looks like another format, and nobody has said that it is one.
+    #[error("its content is that of a {format}, and its name does not say so")]
+    Unclear {
         /// The format.
         format: FileFormat,
     },

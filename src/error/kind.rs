@@ -166,9 +166,13 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
         Error::Partitions(_) | Error::Esp(cvbake_disk::fat::Error::NoRoom { .. }) => Some(Kind::Fit),
-        Error::Boot(cvbake_boot::Error::CommandLine { .. }) | Error::Esp(_) => Some(Kind::Usage),
+        Error::Boot(cvbake_boot::Error::CommandLine { .. }) | Error::Esp(_) | Error::HashTreePlace { .. } => {
+            Some(Kind::Usage)
+        }
         Error::Boot(cvbake_boot::Error::NoInit { .. }) => Some(Kind::Program),
-        Error::Boot(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => Some(Kind::Source),
+        Error::Boot(_) | Error::StubMissing { .. } | Error::LoaderMissing { .. } | Error::KernelArchitecture { .. } => {
+            Some(Kind::Source)
+        }
         Error::CutsContent { .. }
         | Error::Lacks { .. }
         | Error::TooLarge(_)
@@ -185,6 +189,8 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::Chain { .. } => Some(Kind::Source),
         Error::Vhdx(_)
         | Error::WindowsName { .. }
+        | Error::NoParentOf { .. }
+        | Error::BackingName { .. }
         | Error::ReplacesParent { .. }
         | Error::ReplacesInput { .. }
         | Error::Shrinks { .. }

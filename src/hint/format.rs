@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use cvbake::disk::FormatError;
+use cvbake::disks::FileFormat;
 use cvbake::error::{ChainProblem, Error};
 use cvbake::vhdx::{Error as VhdxError, ReadError};
 
@@ -32,10 +33,10 @@ pub(super) fn of(error: &Error) -> Option<&'static str> {
         }),
         Error::Chain { problem, .. } => Some(match problem {
             ChainProblem::Changed { .. } | ChainProblem::Other { .. } | ChainProblem::Circle { .. } => RESTORE,
-            ChainProblem::Elsewhere { .. } | ChainProblem::NoFormat { .. } => {
+            ChainProblem::Elsewhere { .. } | ChainProblem::AnyFile { .. } | ChainProblem::NoFormat { .. } => {
                 "if you trust the file, --parent FILE names its backing file; `qemu-img rebase -u -b FILE -F FORMAT` writes another name into it"
             }
-            ChainProblem::Unsaid { .. } => {
+            ChainProblem::Unsaid { .. } | ChainProblem::Unclear { .. } => {
                 "if you trust the file, --from qcow2, vhd or vhdx says what it is; --from raw reads it as it is"
             }
             ChainProblem::NoParent { .. } => "leave out --parent: one for each disk that has a parent",
@@ -43,6 +44,10 @@ pub(super) fn of(error: &Error) -> Option<&'static str> {
             ChainProblem::NoRelativePath => "make it again with `cvbake disk child`, which writes a relative path",
             _ => return None,
         }),
+        Error::NoParentOf { child: FileFormat::Qcow2, .. } => {
+            Some("name the child of a VHDX child.vhdx; `cvbake disk convert` makes a qcow2 of another disk")
+        }
+        Error::BackingName { .. } => Some("move both disks into one directory"),
         Error::WindowsName { .. } => Some("rename it, or move both disks into one directory"),
         _ => None,
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use cvbake_disk::ReadAt;
+use cvbake_disk::{Claims, ReadAt};
 use cvbake_erofs::read as erofs;
 use cvbake_ext4::read as ext4;
 use cvbake_tree::read::{Content, Follow, NodeKind};
@@ -149,6 +149,17 @@ impl Filesystem {
                 entries.map(|entry| Entry { name: entry.name, number: entry.nid }).collect()
             }
         })
+    }
+
+    /// Takes what of the disk is an inode's own: many together are no more than the disk then.
+    ///
+    /// # Errors
+    /// When some of it is another's, too, or where it is can't be read.
+    pub(crate) fn claim(&self, node: &Node, claims: &mut Claims) -> Result<(), FilesystemError> {
+        match self {
+            Filesystem::Ext4(ext4) => Ok(ext4.claim(&ext4.node(ino(node.number))?, claims)?),
+            Filesystem::Erofs(erofs) => Ok(erofs.claim(&erofs.node(node.number)?, claims)?),
+        }
     }
 
     /// The content of a regular file.

@@ -75,6 +75,72 @@ fn a_child_is_its_parent_until_it_is_written_to() {
     }
 }
 
+/// A qcow2 with a backing file: QEMU reads and writes it, and leaves the parent alone.
+#[test]
+fn a_child_for_qemu() {
+    let place = Place::with(&sample::varied());
+    let (dir, below) = (place.writable("disks"), place.writable("disks/below"));
+    let qemu = |program: &str, args: &[&str], paths: &[&Path]| {
+        succeed(tool(program, "qemu-utils").args(args).args(paths));
+    };
+    let convert = |from: &Path, to: &Path| {
+        let bake = Bake::of(&["disk", "convert", "--progress", "none", "--force"]).arg(from).arg(to);
+        assert_eq!(bake.run().code, Some(0));
+        ext4::bytes_of(to)
+    };
+    let (by_qemu, ours) = (dir.join("by-qemu.raw"), dir.join("ours.raw"));
+    for (name, args, format) in [
+        ("plain.qcow2", &[][..], "qcow2"),
+        ("packed.qcow2", &["--compress", "zstd"], "qcow2"),
+        ("disk.ext4", &[], "raw"),
+        // QEMU takes what is in front of a colon for a protocol.
+        ("nbd:a b.ext4", &[], "raw"),
+    ] {
+        let parent = dir.join(name);
+        place.bake().args(args).arg("-o").arg(&parent).ok();
+        let before = fs::read(&parent).unwrap();
+        let (first, second) = (dir.join("first.qcow2"), below.join("second.qcow2"));
+        let made = child(&parent, &first, &["--json", "--force"]);
+        assert_eq!(made.code, Some(0), "{}", made.describe());
+        let told: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
+        assert_eq!((&told["format"], &told["parent_format"]), (&"qcow2".into(), &format.into()));
+        let made = child(&first, &second, &["--force"]);
+        assert!(made.stdout.contains("  parent  ../first.qcow2\n"), "{}", made.describe());
+        for file in [&first, &second] {
+            qemu("qemu-img", &["check", "-q", "-f", "qcow2"], &[file]);
+        }
+        let info = succeed(tool("qemu-img", "qemu-utils").args(["info", "--output=json", "-f", "qcow2"]).arg(&first));
+        let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+        assert_eq!(info["backing-filename-format"], format);
+        assert_eq!(info["full-backing-filename"].as_str().map(Path::new).and_then(Path::file_name), parent.file_name());
+        assert!(fs::metadata(&first).unwrap().len() <= 4 * 65_536, "a child has nothing");
+        // What it is before and after it is written to.
+        let whole = convert(&parent, &ours);
+        qemu("qemu-img", &["convert", "-f", "qcow2", "-O", "raw"], &[&second, &by_qemu]);
+        assert_eq!((ext4::bytes_of(&by_qemu), convert(&second, &ours)), (whole.clone(), whole.clone()), "{name}");
+        qemu("qemu-io", &["-f", "qcow2", "-c", "write -P 7 1M 100k"], &[&first]);
+        qemu("qemu-io", &["-f", "qcow2", "-c", "write -P 9 1100k 3k"], &[&second]);
+        qemu("qemu-img", &["check", "-q", "-f", "qcow2"], &[&second]);
+        qemu("qemu-io", &["-f", "qcow2", "-c", "read -P 7 1M 76k", "-c", "read -P 9 1100k 3k"], &[&second]);
+        qemu("qemu-img", &["convert", "-f", "qcow2", "-O", "raw"], &[&second, &by_qemu]);
+        let written = convert(&second, &ours);
+        assert_eq!(ext4::bytes_of(&by_qemu), written, "{name}");
+        assert_ne!(written, whole);
+        assert!(fs::read(&parent).unwrap() == before, "a parent stays as it is");
+        assert!(child(&second, &first, &["--force"]).error(&[2]).contains("it would replace it"));
+    }
+    // What a guest may have written is not what the child says of its parent, unless somebody does.
+    fs::copy(dir.join("plain.qcow2"), dir.join("guest.img")).unwrap();
+    let new = dir.join("new.qcow2");
+    let outcome = child(&dir.join("guest.img"), &new, &[]);
+    assert!(outcome.error(&[3]).contains("its content is that of a qcow2, and its name does not say so"));
+    assert!(outcome.stderr.contains("--from raw"), "{}", outcome.describe());
+    for format in ["raw", "qcow2"] {
+        let made = child(&dir.join("guest.img"), &new, &["--from", format, "--force", "--json"]);
+        assert!(made.stdout.contains(&format!(r#""parent_format":"{format}""#)), "{}", made.describe());
+    }
+}
+
 #[test]
 fn parents_that_are_not_as_they_should_be() {
     let place = Place::with(&sample::small("content"));
@@ -105,7 +171,16 @@ fn parents_that_are_not_as_they_should_be() {
     fails("text.vhdx", &[], 3, r#"text.vhdx as a VHDX: expected "vhdxfile" at its beginning, found "text""#);
     fails("missing.vhdx", &[], 3, "missing.vhdx");
     fails(".", &[], 3, "");
-    child(&at("parent.vhdx"), &at("child.qcow2"), &[]).error(&[2]);
+    for (name, args, says) in [
+        ("child.qcow2", &[][..], "parent.vhdx is a VHDX, expected a qcow2 or a raw disk as the parent of a qcow2"),
+        ("child.raw", &[], "expected a name that ends in .vhdx, .avhdx or .qcow2"),
+        ("child.qcow2", &["--vhdx-block-size", "2M"], "--vhdx-block-size is for vhdx"),
+        ("child.vhdx", &["--from", "raw"], "--from is for qcow2"),
+    ] {
+        let outcome = child(&at("parent.vhdx"), &at(name), args);
+        assert!(outcome.error(&[2]).contains(says), "{says}: {}", outcome.describe());
+        assert!(outcome.stderr.lines().count() > 1, "it has a hint: {}", outcome.describe());
+    }
     for path in ["C:\\parent.vhdx", "/parent.vhdx", "\\\\?\\C:/parent.vhdx"] {
         fails("parent.vhdx", &["--absolute-path", path], 2, "no whole path of Windows");
     }

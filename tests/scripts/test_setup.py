@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -50,6 +51,13 @@ class Setup(unittest.TestCase):
             (self.bin / name).symlink_to(shutil.which(name))
         for name, script in FAKES.items():
             fake(self.bin / name, script)
+        # The readers of disks are there, in the versions that the script wants.
+        self.readers = self.work / "readers"
+        (self.readers / "bin").mkdir(parents=True)
+        (self.readers / "python").mkdir()
+        wanted = dict(re.findall(r'^(crates|wheels)="([^"]*)"', SETUP.read_text(), re.MULTILINE))
+        fake(self.readers / "bin/cvbake-disk-readers", f"echo '{wanted['crates']}'")
+        (self.readers / "python/wheels").write_text(wanted["wheels"] + "\n")
 
     def have_everything(self):
         """Makes all that the list of the script names."""
@@ -62,6 +70,7 @@ class Setup(unittest.TestCase):
         """What setup did, without rights and without a terminal: its status, its standard error, and what it ran."""
         user = dict(user=65534, group=65534, extra_groups=[]) if os.geteuid() == 0 else {}
         environment = {"PATH": str(self.bin), "LOG": str(self.log), "SETUP_UNITS": str(self.units), "HOME": "/nowhere"}
+        environment["CVBAKE_READERS"] = str(self.readers)
         done = subprocess.run(
             [self.work / "setup", *args],
             env=environment,
@@ -178,6 +187,14 @@ class Setup(unittest.TestCase):
         self.log.write_text("")
         status, error, ran = self.run_setup("check")
         self.assertEqual([line.split("@")[0] for line in ran], ["cargo install --locked --debug --force cargo-deny"])
+
+    def test_readers_of_disks_are_compiled_where_there_is_none_or_another_one(self):
+        self.have_everything()
+        (self.readers / "bin/cvbake-disk-readers").write_text("#!/usr/bin/env bash\necho cvbake-disk-readers 0.0.9\n")
+        status, error, ran = self.run_setup()
+        self.assertEqual(status, 0, error)
+        install = f"cargo install --locked --debug --force --root {self.readers} --path {self.work}/../tests/readers"
+        self.assertEqual(ran, [install])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ use crate::ui::{Mode, Ui};
 /// Write a disk to another file, in any format
 ///
 /// Reads raw, qcow2, vhd and vhdx, also compressed qcow2 files and differencing disks: the new disk
-/// has all that the disk and its parents have, and needs none of them. Blocks of zeros take no space in it.
+/// has all that the disk and its parents have, and needs none of them. Blocks of zeros take no
+/// space in it.
 /// The same content and options give the same bytes, whatever the disk was stored as.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake disk convert [OPTIONS] <DISK> <NEW>")]

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use cvbake::inside::Node;
-use cvbake::text::rfc3339;
+use cvbake::text::{name, rfc3339};
 use cvbake::tree::read::{Follow, NodeKind};
 
-use super::place::{DiskPath, Opened, SYNTAX, name};
+use super::place::{DiskPath, Opened, SYNTAX};
 use crate::cli::output;
 use crate::failure::Failure;
 use crate::ui::Ui;

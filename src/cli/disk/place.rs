@@ -146,14 +146,6 @@ impl Opened {
     }
 }
 
-/// A name from a disk, for people: on one line, whatever is in it.
-pub(super) fn name(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => line(text),
-        Err(_) => escape(bytes),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -46,6 +46,7 @@ fn parents() {
         (wrong(FormatError::Unsupported { what: "x" }), Kind::Source, "qemu-img check"),
         (wrong(FormatError::Checksum { what: "footer" }), Kind::Source, "copy it or bake it again"),
         (chain(ChainProblem::Elsewhere { name: "/x".to_owned() }), Kind::Source, "--parent FILE"),
+        (chain(ChainProblem::AnyFile { name: "../x".to_owned() }), Kind::Source, "--parent FILE"),
         (chain(ChainProblem::NoFormat { name: "x".to_owned() }), Kind::Source, "--parent FILE"),
         (chain(ChainProblem::Unsaid { format: FileFormat::Vhd }), Kind::Source, "--from raw"),
         (chain(ChainProblem::Other { parent: path() }), Kind::Source, "restore the parent"),
@@ -60,6 +61,12 @@ fn parents() {
         (chain(ChainProblem::Circle { parent: path() }), Kind::Source, "restore the parent"),
         (chain(ChainProblem::TooLong { max: 64 }), Kind::Source, "further up"),
         (chain(ChainProblem::NoRelativePath), Kind::Source, "cvbake disk child"),
+        (
+            Error::NoParentOf { path: path(), found: FileFormat::Vhdx, child: FileFormat::Qcow2 },
+            Kind::Usage,
+            "name the child of a VHDX child.vhdx",
+        ),
+        (Error::BackingName { path: path(), len: 2000 }, Kind::Usage, "move both disks"),
         (Error::WindowsName { path: path() }, Kind::Usage, "rename it"),
     ]);
 }

@@ -5,6 +5,9 @@ use std::ops::Range;
 
 /// Parts of a disk with an owner, in a unit of the caller's. Neighbours are one entry, whoever they
 /// belong to.
+///
+/// Whoever reads many files of a disk that nobody trusts lets each claim its blocks once: then all
+/// of them together are no more than the disk.
 #[derive(Default, Debug)]
 pub struct Claims {
     /// The end of each range, by its start.

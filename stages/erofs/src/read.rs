@@ -39,6 +39,7 @@
 //! * Nothing recurses by what the disk says; symbolic links are followed
 //!   [`LINKS_MAX`](cvbake_tree::read::LINKS_MAX) times.
 
+mod claim;
 mod content;
 mod directory;
 mod error;

@@ -35,11 +35,14 @@
 //!   longer than what is really on the disk: a block that is not written is zeros, and zeros are
 //!   neither extents nor names. What is claimed (a size, a count) reserves no memory.
 //! * In a [`Filesystem::tree`] each block belongs to one file, and each directory has one name: so
-//!   neither a cycle nor many files that share their content make it larger than the disk.
+//!   neither a cycle nor many files that share their content make it larger than the disk. Whoever
+//!   reads file by file has [`Filesystem::claim`] for the same, and [`Filesystem::lookup`] reads
+//!   each directory on its way once.
 //! * Nothing recurses by what the disk says; symbolic links are followed
 //!   [`LINKS_MAX`](cvbake_tree::read::LINKS_MAX) times.
 
 mod blocks;
+mod claim;
 mod content;
 mod directory;
 mod error;

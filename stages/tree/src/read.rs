@@ -1,7 +1,8 @@
 //! What readers of filesystems have in common: the way along a path, and the files of a filesystem
 //! as a tree whose content is read from the disk.
 
-use std::collections::VecDeque;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,6 +62,11 @@ pub const LINKS_MAX: u32 = 40;
 pub trait Directories {
     /// An inode.
     type Node;
+    /// What is in a directory.
+    type Listing;
+    /// What was read on one way: a reader of disks that nobody trusts keeps books, so that
+    /// directories that share what they have are found.
+    type Books: Default;
     /// Why one can't be read.
     type Error;
 
@@ -73,11 +79,20 @@ pub trait Directories {
     /// What kind of file an inode is.
     fn kind(&self, node: &Self::Node) -> NodeKind;
 
+    /// The number of an inode.
+    fn number(&self, node: &Self::Node) -> u64;
+
+    /// Reads a directory; once on each way, however often links lead through it.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    fn list(&self, dir: &Self::Node, books: &mut Self::Books) -> Result<Self::Listing, Self::Error>;
+
     /// What a name in a directory leads to; neither `.` nor `..` is asked for.
     ///
     /// # Errors
-    /// When the directory or the inode can't be read.
-    fn child(&self, dir: &Self::Node, name: &[u8]) -> Result<Option<Self::Node>, Self::Error>;
+    /// When the inode can't be read.
+    fn child(&self, listing: &Self::Listing, name: &[u8]) -> Result<Option<Self::Node>, Self::Error>;
 
     /// The target of a symbolic link.
     ///
@@ -115,6 +130,8 @@ pub fn lookup<D: Directories>(dirs: &D, path: &[u8], follow: Follow) -> Result<D
     let mut above: Vec<D::Node> = Vec::new();
     let mut at = dirs.root()?;
     let mut links = 0;
+    let mut books = D::Books::default();
+    let mut listings: BTreeMap<u64, D::Listing> = BTreeMap::new();
     while let Some(name) = names.pop_front() {
         if dirs.kind(&at) != NodeKind::Directory {
             return Err(Missed::NoDirectory(dirs.kind(&at)));
@@ -123,7 +140,11 @@ pub fn lookup<D: Directories>(dirs: &D, path: &[u8], follow: Follow) -> Result<D
             at = above.pop().unwrap_or(at);
             continue;
         }
-        let next = dirs.child(&at, &name)?.ok_or(Missed::NotFound)?;
+        let listing = match listings.entry(dirs.number(&at)) {
+            Vacant(place) => place.insert(dirs.list(&at, &mut books)?),
+            Occupied(read) => read.into_mut(),
+        };
+        let next = dirs.child(listing, &name)?.ok_or(Missed::NotFound)?;
         let is_followed = match follow {
             Follow::Never => false,
             Follow::Parents => !names.is_empty(),
@@ -169,24 +190,23 @@ pub trait Content: Send + Sync {
     fn next_content(&self, offset: u64) -> Option<Range<u64>>;
 }
 
-/// Which blocks of a tree's size have content.
-///
-/// # Panics
-/// If the file has 2^32 blocks or more.
-pub fn segments(content: &dyn Content, segments: &mut Vec<Segment>) {
+/// Which blocks of a tree's size have content; none where one has a number that a tree has no room
+/// for, as in large blocks there can be.
+pub fn segments(content: &dyn Content, segments: &mut Vec<Segment>) -> Option<()> {
     let block = u64::from(BLOCK_SIZE);
-    let number = |block: u64| u32::try_from(block).expect("a file has fewer than 2^32 blocks");
+    let number = |block: u64| u32::try_from(block).ok();
     let mut at = 0;
     while let Some(range) = content.next_content(at) {
         let (start, end) = (range.start / block, range.end.div_ceil(block));
         match segments.last_mut() {
             Some(last) if u64::from(last.file_block) + u64::from(last.blocks) >= start => {
-                last.blocks = number(end) - last.file_block;
+                last.blocks = number(end)? - last.file_block;
             }
-            _ => segments.push(Segment { file_block: number(start), blocks: number(end - start) }),
+            _ => segments.push(Segment { file_block: number(start)?, blocks: number(end)? - number(start)? }),
         }
         at = range.end;
     }
+    Some(())
 }
 
 /// Where the content of files is found by the number of their inode.

@@ -1,5 +1,6 @@
 //! Directories, checked, and from a path to an inode.
 
+use cvbake_disk::Claims;
 use cvbake_tree::escape_short;
 use cvbake_tree::read::{Directories, Follow, LINKS_MAX, Missed, NodeKind, lookup};
 use zerocopy::FromBytes as _;
@@ -142,6 +143,8 @@ fn list(bytes: &[u8], object: Object) -> Result<Vec<Entry>, Error> {
 
 impl Directories for Filesystem {
     type Node = Node;
+    type Listing = Vec<Entry>;
+    type Books = Claims;
     type Error = Error;
 
     fn root(&self) -> Result<Node, Error> {
@@ -152,8 +155,16 @@ impl Directories for Filesystem {
         node.kind
     }
 
-    fn child(&self, dir: &Node, name: &[u8]) -> Result<Option<Node>, Error> {
-        let entries = self.read_dir(dir)?;
+    fn number(&self, node: &Node) -> u64 {
+        node.nid
+    }
+
+    fn list(&self, dir: &Node, books: &mut Claims) -> Result<Vec<Entry>, Error> {
+        self.claim(dir, books)?;
+        self.read_dir(dir)
+    }
+
+    fn child(&self, entries: &Vec<Entry>, name: &[u8]) -> Result<Option<Node>, Error> {
         let Ok(found) = entries.binary_search_by(|entry| (*entry.name).cmp(name)) else { return Ok(None) };
         let node = self.node(entries[found].nid)?;
         entries[found].check(&node)?;

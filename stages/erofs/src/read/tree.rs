@@ -7,7 +7,6 @@ use cvbake_disk::Claims;
 use cvbake_tree::read::{NodeKind, Packed, segments};
 use cvbake_tree::{Builder, FileData, Ino, Kind, Meta, Segment};
 
-use super::node::Data;
 use super::{Entry, Error, Files, Filesystem, Node, Object};
 use crate::format as f;
 
@@ -179,25 +178,8 @@ impl Walk<'_> {
         Ok(is_dir.then_some(added))
     }
 
-    /// Takes what belongs to an inode, and to nobody else: itself, its attributes, its chunk map,
-    /// and all content but chunks, which files may share.
     fn claim(&mut self, node: &Node) -> Result<(), Error> {
-        let taken = |at| node.object().rule(format!("byte {at} of the disk belongs to another, too"));
-        self.claims.take(node.place.start..node.tail_at()).map_err(taken)?;
-        let has_content = matches!(node.kind, NodeKind::Directory | NodeKind::File | NodeKind::Symlink);
-        if !has_content || node.size == 0 {
-            return Ok(());
-        }
-        if node.data == Data::Chunks {
-            self.claims.take(self.filesystem.map(node)?.0).map_err(taken)?;
-            if node.kind == NodeKind::File {
-                return Ok(());
-            }
-        }
-        for run in self.filesystem.runs(node)? {
-            self.claims.take(run.on_disk()).map_err(taken)?;
-        }
-        Ok(())
+        self.filesystem.claim(node, &mut self.claims)
     }
 
     fn count(&mut self, node: &Node, meta: &Meta) -> Result<(), Error> {
@@ -219,7 +201,7 @@ impl Walk<'_> {
         }
         let content = self.filesystem.content(node)?;
         self.segments.clear();
-        segments(&content, &mut self.segments);
+        segments(&content, &mut self.segments).ok_or_else(too_large)?;
         let (pack, pack_block) = self.packed.add(node.nid, &self.segments).ok_or_else(too_large)?;
         Ok(FileData { size: node.size, pack, pack_block, segments: &[] })
     }

@@ -1,9 +1,10 @@
 //! From a path to an inode.
 
+use cvbake_disk::Claims;
 use cvbake_tree::escape_short;
 use cvbake_tree::read::{Directories, Follow, LINKS_MAX, Missed, NodeKind, lookup};
 
-use super::{Error, Filesystem, Node};
+use super::{Entry, Error, Filesystem, Node};
 
 impl Filesystem {
     /// The inode at a path; whether it starts with `/` does not matter.
@@ -26,6 +27,8 @@ impl Filesystem {
 
 impl Directories for Filesystem {
     type Node = Node;
+    type Listing = Vec<Entry>;
+    type Books = Claims;
     type Error = Error;
 
     fn root(&self) -> Result<Node, Error> {
@@ -36,8 +39,16 @@ impl Directories for Filesystem {
         node.kind
     }
 
-    fn child(&self, dir: &Node, name: &[u8]) -> Result<Option<Node>, Error> {
-        let entries = self.read_dir(dir)?;
+    fn number(&self, node: &Node) -> u64 {
+        node.ino.into()
+    }
+
+    fn list(&self, dir: &Node, books: &mut Claims) -> Result<Vec<Entry>, Error> {
+        self.claim(dir, books)?;
+        self.read_dir(dir)
+    }
+
+    fn child(&self, entries: &Vec<Entry>, name: &[u8]) -> Result<Option<Node>, Error> {
         let Ok(found) = entries.binary_search_by(|entry| (*entry.name).cmp(name)) else { return Ok(None) };
         let node = self.node(entries[found].ino)?;
         entries[found].check(&node)?;

@@ -8,6 +8,7 @@ use super::{Error, Filesystem, Object};
 use crate::format::EXT4_ROOT_INO;
 use crate::format::checksum::Checksum;
 use crate::format::inode as format;
+use crate::format::xattr::EXT4_XATTR_MAGIC;
 
 /// An inode of a filesystem.
 #[derive(Clone, Debug)]
@@ -50,6 +51,17 @@ impl Node {
 
     pub(super) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether attributes stand in the inode itself.
+    pub(super) fn has_inner_attributes(&self) -> bool {
+        self.inner_attributes().is_some()
+    }
+
+    /// Where they stand; offsets count from the first.
+    pub(super) fn inner_attributes(&self) -> Option<&[u8]> {
+        let (magic, space) = self.extra.split_first_chunk::<4>()?;
+        (u32::from_le_bytes(*magic) == EXT4_XATTR_MAGIC).then_some(space)
     }
 }
 
