@@ -28,6 +28,7 @@ mod debian;
 mod determinism;
 mod differencing;
 mod elsewhere;
+mod ended;
 mod engines;
 mod erofs;
 mod faults;
