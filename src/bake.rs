@@ -92,9 +92,11 @@ fn try_bake(job: &Job, output: &Output, control: &Control, on: Observer<'_>) -> 
         if output.replace && made.is_at(&output.path) && !output.verify {
             store.iter().try_for_each(Store::flush)?;
             let content = content(&image).expect("what is known has one");
-            booting.write(&job.recipe(content, boot), control)?;
+            let recipe = job.recipe(content, boot);
             let mut baked = keep_existing(made, output, clock)?;
-            booting.tell(&mut baked.plan, &job.recipe(content, boot))?;
+            let root_hash = baked.root_hash.as_ref();
+            booting.write(&recipe, baked.plan.hash_tree.as_ref(), root_hash, control)?;
+            booting.tell(&mut baked.plan, &recipe, root_hash)?;
             return Ok(baked);
         }
         clock.next(Stage::Write);
@@ -189,13 +191,13 @@ fn finish(
     store.iter().try_for_each(|store| store.flush())?;
     let made = draft.file().metadata().map_err(|source| unreadable(draft.path(), source))?;
     // The disk last: with it, everything is there.
-    booting.write(recipe, control)?;
+    booting.write(recipe, plan.hash_tree.as_ref(), root_hash.as_ref(), control)?;
     control.commit(|| beside.map_or(Ok(()), Draft::commit).and_then(|()| draft.commit()))?;
     // What is not on stable storage may be anything after a crash, and look as it should.
     if let Some(reuse) = reuse.filter(|_| output.sync) {
         reuse.remember(&plan, root_hash, &made, &output.path, &placed, on);
     }
-    booting.tell(&mut plan, recipe)?;
+    booting.tell(&mut plan, recipe, root_hash.as_ref())?;
     Ok(Baked {
         plan,
         path: output.path.clone(),
@@ -290,10 +292,11 @@ fn try_plan(job: &Job, output: Option<&Output>, control: &Control, on: Observer<
         let layout = planned(&recipe, &layers, &tree)?;
         let protection = recipe.protection(layout.block_count())?;
         // Whether the format holds it.
-        recipe.container(layout.len_bytes(), protection.as_ref(), layout.used_ranges(), layout.base_range())?;
+        let used = layout.used_ranges();
+        recipe.container(layout.len_bytes(), protection.as_ref(), None, used, layout.base_range())?;
         let numbers = Numbers::planned(&layout).on_disk(&recipe, protection.as_ref())?;
         let mut plan = plan_of(image, &layers, &tree, &recipe, numbers);
-        booting.tell(&mut plan, &recipe)?;
+        booting.tell(&mut plan, &recipe, None)?;
         Ok(plan)
     })
 }

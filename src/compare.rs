@@ -7,7 +7,6 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use cvbake_ext4::read::{Files, as_kept};
 use cvbake_fetch::Options;
 use cvbake_tree::{Change, Difference, Field, Inode, Packs, Side, Tree, escape};
 use cvbake_verify::{Blobs, Digest, Image, Layer, Want};
@@ -15,6 +14,7 @@ use cvbake_verify::{Blobs, Digest, Image, Layer, Want};
 use crate::control::Control;
 use crate::error::Error;
 use crate::event::{Event, Observer, Stage};
+use crate::inside::Files;
 use crate::layers::{Layers, Purpose, UnpackContext};
 use crate::proof::{Admitted, admit};
 use crate::source::ImageSource;
@@ -138,13 +138,12 @@ fn try_verify(
     let Admitted { image, pin: _pin } = admit(&*blobs, &against.want, Layer::diff_id, store.as_ref(), on)?;
     let cx = UnpackContext::new(store.as_ref(), place.path(), way, control, on);
     let (compared, content) = image_and_disk(&image, &*blobs, cx, against.epoch, disk, looks_at, each)?;
-    let uuid = disk.filesystem().info().uuid;
     Ok(Verified {
         compared,
         reference: image.reference().to_owned(),
         image: image.identity().digest(),
         platform: image.config().and_then(|config| config.platform()).map(|platform| platform.to_string()),
-        has_its_uuid: crate::recipe::filesystem_uuid(&content) == uuid,
+        has_its_uuid: disk.has_uuid_of(&content),
     })
 }
 
@@ -165,7 +164,7 @@ pub(crate) fn image_and_disk(
     let packs = layers.packs()?;
     // What a bake leaves out, and has told when it did.
     let _told = tree.leave_out_unreadable();
-    as_kept(&mut tree);
+    disk.as_kept(&mut tree);
     (cx.on)(Event::Stage(Stage::Compare));
     let of_image = (image.reference().to_owned(), &tree, &packs as &dyn Packs);
     let compared = sides(of_image, ("the disk".to_owned(), disk.tree(), disk), false, looks_at, each)?;

@@ -5,6 +5,7 @@
 //! know: that, and the exit status, is the program's matter.
 
 mod causes;
+mod directory;
 mod disk;
 mod inside;
 mod kind;
@@ -19,8 +20,9 @@ use cvbake_verify::{Digest, Layer, shorten};
 use crate::format::FileFormat;
 
 pub use causes::Cause;
+pub use directory::DirectoryError;
 pub use disk::{ChainProblem, DiskReadError};
-pub use inside::{ExtractError, InsideProblem};
+pub use inside::{ExtractError, FilesystemError, InsideProblem};
 pub use kind::Kind;
 
 /// Why a bake failed.
@@ -125,6 +127,28 @@ pub enum Error {
     StubMissing {
         /// Where it would be.
         path: String,
+    },
+    /// There is no boot loader.
+    #[error("there is no systemd-boot: expected {path} in the image or on this machine")]
+    LoaderMissing {
+        /// Where it would be.
+        path: String,
+    },
+    /// The archive with the modules of a kernel can't be read.
+    #[error("{name}")]
+    ModuleArchive {
+        /// The archive.
+        name: String,
+        /// Why.
+        source: cvbake_unpack::Error,
+    },
+    /// A hash tree where the boot of the disk does not look for it.
+    #[error("the hash tree is {found}, expected {expected}")]
+    HashTreePlace {
+        /// Where it would be.
+        found: &'static str,
+        /// Where it could be.
+        expected: &'static str,
     },
     /// The kernel and the image are for different processors.
     #[error("{kernel} is a kernel for {expected}, and the image is for {found}")]
@@ -249,6 +273,9 @@ pub enum Error {
     /// Files of a disk can't be copied out of it.
     #[error(transparent)]
     Extract(#[from] ExtractError),
+    /// Files of an image can't become files of the host.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// The content of a file can't be compared.
     #[error("{of}")]
     Compare {

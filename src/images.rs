@@ -2,6 +2,7 @@
 //! written where other programs look for them.
 
 mod details;
+mod directory;
 mod documents;
 mod export;
 pub(crate) mod find;
@@ -15,6 +16,7 @@ mod stream;
 
 pub(crate) use details::commands;
 pub use details::{Details, ImageDetails, LayerDetails, Step};
+pub use directory::NotKept;
 pub use documents::RunConfig;
 pub use export::{ExportJob, Exported, Target, export};
 pub use find::{begins, calls};

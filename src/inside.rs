@@ -1,17 +1,30 @@
 //! What is inside of a disk: its partitions, its filesystem, and the files in that.
 
 pub mod extract;
+mod filesystem;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cvbake_disk::gpt::{Placed, Table, kind};
 use cvbake_disk::{Part, ReadAt};
-use cvbake_ext4::read::{Error as Ext4Error, Files, Filesystem};
-use cvbake_verity::{BLOCK, Found};
+use cvbake_verity::{Found, partition_uuids};
 
 use crate::disks::{ChainFile, OpenDisk, OpenOptions, open};
-use crate::error::{Error, InsideProblem};
+use crate::error::{Error, FilesystemError, InsideProblem};
+
+pub use filesystem::{Entry, Files, Filesystem, Node};
+
+/// A hash tree on a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTree {
+    /// The number of the partition that it is in; none of a disk without.
+    pub partition: Option<usize>,
+    /// Where in the partition, or on the disk, its superblock is.
+    pub offset: u64,
+    /// What it says of itself.
+    pub found: Found,
+}
 
 /// A disk that is there, opened.
 pub struct Disk {
@@ -84,7 +97,8 @@ impl Disk {
     }
 
     /// The number of the partition that is meant where nobody says which: the root partition by its
-    /// type, or the only one with an ext4 filesystem. `None` of a disk without partitions.
+    /// type, or the only one with a filesystem that cvbake reads. `None` of a disk without
+    /// partitions.
     ///
     /// # Errors
     /// When none or several are possible.
@@ -99,9 +113,8 @@ impl Disk {
         if let [root] = roots[..] {
             return Ok(Some(root));
         }
-        let is_ext4 =
-            |number: &usize| self.partition(*number).is_some_and(|part| Filesystem::is_on(&*part).unwrap_or_default());
-        let found: Vec<usize> = numbers.filter(is_ext4).collect();
+        let is_known = |number: &usize| self.partition(*number).and_then(|part| Filesystem::name_of(&*part)).is_some();
+        let found: Vec<usize> = numbers.filter(is_known).collect();
         match found[..] {
             [one] => Ok(Some(one)),
             _ => Err(inside(&self.path, InsideProblem::Meant { found })),
@@ -112,7 +125,7 @@ impl Disk {
     ///
     /// # Errors
     /// When there is none, or it can't be read.
-    pub fn filesystem(&self, partition: Option<usize>) -> Result<Arc<Filesystem>, Error> {
+    pub fn filesystem(&self, partition: Option<usize>) -> Result<Filesystem, Error> {
         let number = match partition {
             Some(number) => Some(number),
             None => self.root_partition()?,
@@ -123,34 +136,58 @@ impl Disk {
                 inside(&self.path, InsideProblem::NoPartition { wanted, count: self.partitions.len() })
             })?,
         };
-        Filesystem::open(disk.clone()).map(Arc::new).map_err(|error| match cvbake_erofs::is_on(&*disk) {
-            Ok(true) => inside(&self.path, InsideProblem::Erofs),
-            // What ext4's reader says of a disk that can't be read says enough.
-            Ok(false) | Err(_) => self.unreadable(error),
-        })
+        Filesystem::open(disk).map_err(|error| self.unreadable(error))
     }
 
-    /// What the hash tree behind a filesystem says of itself, and where it is: behind the
-    /// filesystem of a partition, or of a disk without. Whatever else is there is none.
+    /// What the hash tree of a filesystem says of itself, and where it is: in the partition for it,
+    /// of a root partition, or behind the filesystem of a partition, or of a disk without. Whatever
+    /// else is there is none.
     #[must_use]
-    pub fn hash_tree(&self, partition: Option<usize>, filesystem: &Filesystem) -> Option<(u64, Found)> {
+    pub fn hash_tree(&self, partition: Option<usize>, filesystem: &Filesystem) -> Option<FoundTree> {
+        let tree = partition.and_then(|number| self.tree_partition(number));
+        if let Some(number) = tree {
+            let found = cvbake_verity::find(&*self.partition(number)?, 0).ok()?;
+            return Some(FoundTree { partition: tree, offset: 0, found });
+        }
         let disk = partition.map_or_else(|| Some(self.whole.clone()), |number| self.partition(number))?;
-        let offset = filesystem.info().len_bytes().checked_next_multiple_of(BLOCK)?;
-        Some((offset, cvbake_verity::find(&*disk, offset).ok()?))
+        let offset = filesystem.hash_tree_at()?;
+        Some(FoundTree { partition, offset, found: cvbake_verity::find(&*disk, offset).ok()? })
+    }
+
+    /// The partition with the hash tree of a root partition: the only one of its type, or of
+    /// several the one that has the name which their root hash gives it.
+    fn tree_partition(&self, root: usize) -> Option<usize> {
+        let wanted = match self.partitions.get(root.checked_sub(1)?)?.partition.kind {
+            kind::ROOT_X86_64 => kind::ROOT_VERITY_X86_64,
+            kind::ROOT_ARM64 => kind::ROOT_VERITY_ARM64,
+            _ => return None,
+        };
+        let numbers = (1..=self.partitions.len()).filter(|number| self.partitions[number - 1].partition.kind == wanted);
+        let numbers: Vec<usize> = numbers.collect();
+        let names = |number: &usize| {
+            let found = self.partition(*number).and_then(|part| cvbake_verity::find(&*part, 0).ok());
+            let guid = |number: usize| self.partitions[number - 1].partition.guid;
+            let uuids = found.and_then(|found| found.root_hash).map(|hash| partition_uuids(&hash));
+            uuids == Some((guid(root), guid(*number)))
+        };
+        match numbers[..] {
+            [one] => Some(one),
+            _ => numbers.into_iter().find(names),
+        }
     }
 
     /// All files of a filesystem.
     ///
     /// # Errors
     /// When one of them can't be read.
-    pub fn files(&self, filesystem: &Arc<Filesystem>) -> Result<Files, Error> {
-        filesystem.tree().map_err(|error| self.unreadable(error))
+    pub fn files(&self, filesystem: &Filesystem) -> Result<Files, Error> {
+        filesystem.files().map_err(|error| self.unreadable(error))
     }
 
     /// An error about the filesystem of this disk.
     #[must_use]
-    pub fn unreadable(&self, error: Ext4Error) -> Error {
-        inside(&self.path, InsideProblem::Filesystem(error))
+    pub fn unreadable(&self, error: impl Into<FilesystemError>) -> Error {
+        inside(&self.path, InsideProblem::Filesystem(error.into()))
     }
 }
 

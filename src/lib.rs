@@ -51,7 +51,7 @@
 //! | [`fetch`] | where images come from and go to | `verify`, `hash`, `store`, `archive`, `durable` |
 //! | [`unpack`] | a layer → index + pack; indexes → tree | `tree`, `archive` |
 //! | [`rootfs`] | tree → a tar of all files | `tree` |
-//! | [`erofs`] | tree → blocks, read-only | `tree`, `disk` |
+//! | [`erofs`] | tree → blocks, read-only; blocks → tree | `tree`, `disk` |
 //! | [`ext4`] | tree → blocks, by its own writer or by e2fsprogs; blocks → tree | `tree`, `disk`, `durable` |
 //! | [`vhdx`] | the length of a disk, and which of it is written → a VHDX file, planned | `disk` |
 //! | `init` | the first program in a booted disk | |
@@ -119,7 +119,7 @@ mod whole;
 mod workplace;
 
 pub use bake::{Baked, Job, Output, bake, plan};
-pub use boot::{Boot, BootBy, KernelSource};
+pub use boot::{Boot, BootBy, KernelSource, LoaderSource};
 pub use check::{Checked, check};
 pub use cvbake_archive as archive;
 pub use cvbake_boot as booting;

@@ -18,6 +18,9 @@ pub enum Verity {
     Append,
     /// Into a raw file beside the disk, with `.verity` behind its name.
     Beside,
+    /// Into a partition behind that of the filesystem, for a disk that UEFI boots. As the
+    /// Discoverable Partitions Specification has it, the root hash names both.
+    Partition,
 }
 
 /// What is told of a hash tree.
@@ -26,7 +29,7 @@ pub enum Verity {
 pub struct HashTree {
     /// Where it is.
     pub place: Verity,
-    /// How many bytes it protects, from the start of the disk.
+    /// How many bytes it protects, from the start of the filesystem.
     pub data_bytes: u64,
     /// Where its superblock is, in bytes: on the disk, or in the file beside it.
     pub offset: u64,
@@ -49,7 +52,8 @@ impl Protection {
         Ok(Protection { place, identity, layout })
     }
 
-    fn data_bytes(&self) -> u64 {
+    /// How many bytes it protects.
+    pub(crate) fn data_bytes(&self) -> u64 {
         self.layout.data_blocks() * BLOCK
     }
 
@@ -58,19 +62,33 @@ impl Protection {
         self.layout.area_bytes()
     }
 
-    /// The part of the disk that has the tree, if it is on the disk; behind the filesystem in any
-    /// case.
+    /// Where in what is written of the disk the tree is, if it is on the disk: behind the
+    /// filesystem, from wherever the container takes it.
     pub(crate) fn area(&self) -> Range<u64> {
         let end = self.data_bytes();
         match self.place {
-            Verity::Append => end..end + self.layout.area_bytes(),
+            Verity::Append | Verity::Partition => end..end + self.layout.area_bytes(),
             Verity::Beside => end..end,
         }
     }
 
-    /// What is told of it.
-    pub(crate) fn told(&self) -> HashTree {
-        let offset = if self.place == Verity::Append { self.data_bytes() } else { 0 };
+    /// How long the filesystem is with the tree, if that is right behind it.
+    pub(crate) fn end(&self) -> u64 {
+        if self.place == Verity::Append { self.area().end } else { self.data_bytes() }
+    }
+
+    /// The length of the partition for it, if it has one.
+    pub(crate) fn partition_bytes(&self) -> Option<u64> {
+        (self.place == Verity::Partition).then(|| self.layout.area_bytes())
+    }
+
+    /// What is told of it; `partition` is where the one for it begins.
+    pub(crate) fn told(&self, partition: Option<u64>) -> HashTree {
+        let offset = match self.place {
+            Verity::Append => self.data_bytes(),
+            Verity::Beside => 0,
+            Verity::Partition => partition.expect("a disk with a partition for it"),
+        };
         HashTree { place: self.place, data_bytes: self.data_bytes(), offset, bytes: self.layout.area_bytes() }
     }
 
@@ -103,7 +121,7 @@ impl Verity {
     #[must_use]
     pub fn path(self, disk: &Path) -> Option<PathBuf> {
         match self {
-            Verity::Append => None,
+            Verity::Append | Verity::Partition => None,
             Verity::Beside => {
                 let mut path = disk.as_os_str().to_owned();
                 path.push(".verity");

@@ -8,7 +8,7 @@ use std::ops::Range;
 use cvbake_disk::Container;
 use cvbake_ext4::{Inodes, Options, Size};
 use cvbake_verify::{Algorithm, Digest};
-use cvbake_verity::Identity as TreeIdentity;
+use cvbake_verity::{Identity as TreeIdentity, RootHash};
 use serde::Serialize;
 
 use crate::boot::prepared::Prepared;
@@ -240,7 +240,7 @@ impl<'j> Recipe<'j> {
         match self.filesystem {
             Filesystem::Ext4(ext4) => ext4.uuid.unwrap_or_else(|| filesystem_uuid(&self.content)),
             // Not that of an ext4 disk of the same image: both may be in one machine.
-            Filesystem::Erofs(erofs) => erofs.uuid.unwrap_or_else(|| self.derived("EROFS filesystem")),
+            Filesystem::Erofs(erofs) => erofs.uuid.unwrap_or_else(|| erofs_uuid(&self.content)),
         }
     }
 
@@ -250,7 +250,7 @@ impl<'j> Recipe<'j> {
         let plan = |place| {
             let salt = Digest::for_bytes(Algorithm::Sha256, format!("cvbake salt {}", self.content).as_bytes());
             let salt = salt.bytes().try_into().expect("SHA-256 has 32 bytes");
-            Protection::plan(place, blocks, TreeIdentity { uuid: self.derived("hash tree"), salt })
+            Protection::plan(place, blocks, TreeIdentity { uuid: self.derived(TREE_PURPOSE), salt })
         };
         self.verity.map(plan).transpose()
     }
@@ -258,23 +258,29 @@ impl<'j> Recipe<'j> {
     /// How long a disk is that is to have at least this length, which may be more than that of the
     /// filesystem.
     pub(crate) fn disk_bytes(&self, least_bytes: u64, protection: Option<&Protection>) -> Result<u64, Error> {
-        let len_bytes = protection.map_or(least_bytes, |protection| protection.area().end.max(least_bytes));
+        let len_bytes = protection.map_or(least_bytes, |protection| protection.end().max(least_bytes));
         self.demands.map_or(Ok(len_bytes), |demands| demands.disk_bytes(len_bytes))
     }
 
     /// The file for a disk of at least this length, of which the filesystem has written these
-    /// ranges, and with what comes behind it; `base_pack` is where a layer may stand already.
+    /// ranges, and with what comes behind it; `base_pack` is where a layer may stand already. Of
+    /// the file, only the content of what is not the filesystem follows from the root hash, which
+    /// is not known before that stands.
     pub(crate) fn container(
         &self,
         least_bytes: u64,
         protection: Option<&Protection>,
+        root_hash: Option<&RootHash>,
         used: impl Iterator<Item = Range<u64>>,
         base_pack: Option<Range<u64>>,
     ) -> Result<Container, Error> {
         let len_bytes = self.disk_bytes(least_bytes, protection)?;
         let used = used.chain(protection.map(Protection::area).filter(|area| !area.is_empty()));
-        let Some((boot, table)) = self.table(len_bytes)? else { return self.file(len_bytes, used, base_pack) };
-        let disk = self.partitioned(boot, &table, len_bytes)?;
+        let tree_bytes = protection.and_then(Protection::partition_bytes);
+        let Some((boot, table)) = self.table(len_bytes, tree_bytes, root_hash)? else {
+            return self.file(len_bytes, used, base_pack);
+        };
+        let disk = self.partitioned(boot, &table, protection, root_hash)?;
         let root = Recipe::root_of(&table).start;
         let base_pack = base_pack.map(|range| root + range.start..root + range.end);
         Ok(self.file(disk.len_bytes(), disk.used(used).into_iter(), base_pack)?.around(disk))
@@ -310,9 +316,17 @@ impl<'j> Recipe<'j> {
     }
 }
 
+/// What the identity of a hash tree is derived for.
+const TREE_PURPOSE: &str = "hash tree";
+
 /// The identity that a filesystem has where none is given: by what the layers unpack to.
 pub(crate) fn filesystem_uuid(content: &Digest) -> [u8; 16] {
     uuid("filesystem", content.to_string().as_bytes())
+}
+
+/// The same of EROFS.
+pub(crate) fn erofs_uuid(content: &Digest) -> [u8; 16] {
+    uuid("EROFS filesystem", content.to_string().as_bytes())
 }
 
 #[cfg(test)]
@@ -370,7 +384,7 @@ mod tests {
         for compression in [Compression::Zlib, Compression::Zstd] {
             keys.push(Recipe { format: Format::Qcow2(Some(compression)), ..same.clone() }.key());
         }
-        for verity in [Verity::Append, Verity::Beside] {
+        for verity in [Verity::Append, Verity::Beside, Verity::Partition] {
             keys.push(Recipe { verity: Some(verity), ..same.clone() }.key());
         }
         for multiple_bytes in [512, 1 << 20] {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use cvbake_measure::Prediction;
 use cvbake_verify::Digest;
 
 use crate::boot::by::BootBy;
@@ -48,6 +49,8 @@ pub struct Plan {
 pub struct BootReport {
     /// What starts it.
     pub by: BootBy,
+    /// The boot loader that is started before the kernel, if there is one.
+    pub loader: Option<String>,
     /// The kernel's version, if its file says one.
     pub kernel: Option<String>,
     /// The modules in the initramfs, in the order in which they are loaded.
@@ -58,6 +61,9 @@ pub struct BootReport {
     pub partitions: Vec<PartitionReport>,
     /// Where kernel, initramfs and command line are, if they are beside the disk.
     pub directory: Option<PathBuf>,
+    /// What booting it leaves in a TPM; none where that is not known: of a plan, if it follows from
+    /// a root hash, and of a stub that is not systemd's.
+    pub measured: Option<Prediction>,
 }
 
 /// What is told of a partition.

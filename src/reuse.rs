@@ -41,6 +41,8 @@ pub(crate) struct Reuse<'a> {
     /// What names the bake.
     key: Digest,
     uuid: [u8; 16],
+    /// Where its hash tree is, if it has one.
+    verity: Option<Verity>,
     /// Whether a disk may be used again; where it stands is noted in any case.
     wanted: bool,
     /// Whether the image belongs into the store, too.
@@ -84,6 +86,7 @@ struct Note {
 #[serde(deny_unknown_fields)]
 struct NotedTree {
     data_bytes: u64,
+    offset: u64,
     bytes: u64,
     root_hash: RootHash,
 }
@@ -97,7 +100,8 @@ impl<'a> Reuse<'a> {
         wanted: bool,
         in_registry: bool,
     ) -> Reuse<'a> {
-        Reuse { store, image, key: recipe.key(), uuid: recipe.uuid(), wanted, in_registry }
+        let (key, uuid, verity) = (recipe.key(), recipe.uuid(), recipe.verity);
+        Reuse { store, image, key, uuid, verity, wanted, in_registry }
     }
 
     /// What is noted; what can't be read is no loss.
@@ -171,10 +175,10 @@ impl<'a> Reuse<'a> {
             free_inodes: note.free_inodes,
             uuid: self.uuid,
             boot: None,
-            hash_tree: note.hash_tree.as_ref().map(|tree| HashTree {
-                place: Verity::Append,
+            hash_tree: note.hash_tree.as_ref().zip(self.verity).map(|(tree, place)| HashTree {
+                place,
                 data_bytes: tree.data_bytes,
-                offset: tree.data_bytes,
+                offset: tree.offset,
                 bytes: tree.bytes,
             }),
         };
@@ -212,8 +216,12 @@ impl<'a> Reuse<'a> {
         let Plan { files, disk_bytes, used_bytes, inodes, free_inodes, .. } = *plan;
         let entries = plan.layers.iter().map(|layer| layer.entries).collect();
         let tree = plan.hash_tree.as_ref().zip(root_hash);
-        let hash_tree =
-            tree.map(|(tree, root_hash)| NotedTree { data_bytes: tree.data_bytes, bytes: tree.bytes, root_hash });
+        let hash_tree = tree.map(|(&HashTree { data_bytes, offset, bytes, .. }, root_hash)| NotedTree {
+            data_bytes,
+            offset,
+            bytes,
+            root_hash,
+        });
         self.keep(
             &self.key,
             &Note { places, files, disk_bytes, used_bytes, inodes, free_inodes, entries, hash_tree },

@@ -55,6 +55,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "cvbake-archive",
             "cvbake-cases",
             "cvbake-disk",
+            "cvbake-erofs",
             "cvbake-ext4",
             "cvbake-fetch",
             "cvbake-inflate",

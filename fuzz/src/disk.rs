@@ -1,4 +1,4 @@
-//! A disk with an ext4 filesystem → its files.
+//! A disk with a filesystem → its files: the targets `disk` (ext4) and `erofs`.
 //!
 //! For any bytes: an error is a line; what is read is the same again; there are no more names than
 //! the disk has room for. For accepted input: names lead to inodes, content is the same in pieces,
@@ -15,7 +15,7 @@ use std::io;
 use std::sync::Arc;
 
 use cvbake_disk::ReadAt;
-use cvbake_ext4::read::{Files, Filesystem, Follow};
+use cvbake_tree::read::{Contents, Files, Follow};
 use cvbake_tree::{Kind, Packs as _, Side, compare};
 
 use crate::line;
@@ -43,31 +43,59 @@ impl ReadAt for Memory {
     }
 }
 
-/// Reads all that there is.
+/// An entry of an ext4 directory has 12 bytes, and no block of a directory is another's; nor is it
+/// with EROFS, whose entries have as many without the name.
+const ENTRY: u64 = 12;
+
+/// Where in an EROFS disk the word is that says whether there is a checksum, and the bit.
+const COMPAT: usize = 1024 + 8;
+const SB_CHKSUM: u8 = 1;
+
+const PATHS: [&[u8]; 4] = [b"/", b"/a/b", b"/etc/passwd", b"../usr/bin/env"];
+
+/// Reads all that there is on a disk with ext4.
 pub fn check(input: &[u8]) {
-    let Some(disk) = decode(input) else { return };
+    let Some(mut disk) = decode(input) else { return };
+    if let Some(word) = disk.get_mut(RO_COMPAT + 1).filter(|_| input[0] & 1 != 0) {
+        *word &= !METADATA_CSUM;
+    }
+    check_files(disk, &|disk| {
+        let filesystem = cvbake_ext4::read::Filesystem::open(disk).map_err(|error| line(&error))?;
+        for (path, follow) in PATHS.iter().flat_map(|path| [(path, Follow::Never), (path, Follow::All)]) {
+            drop(filesystem.lookup(path, follow).map_err(|error| line(&error)));
+        }
+        Arc::new(filesystem).tree().map_err(|error| line(&error))
+    });
+}
+
+/// Reads all that there is on a disk with EROFS.
+pub fn check_erofs(input: &[u8]) {
+    let Some(mut disk) = decode(input) else { return };
+    if let Some(word) = disk.get_mut(COMPAT).filter(|_| input[0] & 1 != 0) {
+        *word &= !SB_CHKSUM;
+    }
+    check_files(disk, &|disk| {
+        let filesystem = cvbake_erofs::read::Filesystem::open(disk).map_err(|error| line(&error))?;
+        for (path, follow) in PATHS.iter().flat_map(|path| [(path, Follow::Never), (path, Follow::All)]) {
+            drop(filesystem.lookup(path, follow).map_err(|error| line(&error)));
+        }
+        Arc::new(filesystem).tree().map_err(|error| line(&error))
+    });
+}
+
+fn check_files<F: Contents>(disk: Vec<u8>, tree: &dyn Fn(Arc<dyn ReadAt>) -> Result<Files<F>, String>) {
     let len = disk.len() as u64;
     let disk: Arc<dyn ReadAt> = Arc::new(Memory(disk));
-    let read = || -> Result<(Arc<Filesystem>, Files), String> {
-        let filesystem = Arc::new(Filesystem::open(disk.clone()).map_err(|error| line(&error))?);
-        for path in [&b"/"[..], b"/a/b", b"/etc/passwd", b"../usr/bin/env"] {
-            for follow in [Follow::Never, Follow::All] {
-                drop(filesystem.lookup(path, follow).map_err(|error| line(&error)));
-            }
-        }
-        let files = filesystem.tree().map_err(|error| line(&error))?;
-        Ok((filesystem, files))
-    };
+    let read = || tree(disk.clone());
     let (files, again) = match (read(), read()) {
-        (Ok((_, files)), Ok((_, again))) => (files, again),
+        (Ok(files), Ok(again)) => (files, again),
         (first, again) => {
             assert_eq!(first.err(), again.err(), "reading twice");
             return;
         }
     };
     assert_eq!(files.tree(), again.tree(), "reading twice");
-    // An entry has 12 bytes, and no block of a directory is another's.
-    assert!(files.tree().entry_count() as u64 * 12 <= len, "more names than the disk has room for");
+    assert!(files.tree().entry_count() as u64 * ENTRY <= len, "more names than the disk has room for");
     for inode in files.tree().inodes() {
         let Kind::File(data) = inode.kind() else { continue };
         if data.size > MAX_READ {
@@ -98,7 +126,7 @@ pub fn check(input: &[u8]) {
 
 /// The disk that an input describes.
 fn decode(input: &[u8]) -> Option<Vec<u8>> {
-    let (&[flags, low, high], mut rest) = input.split_first_chunk()?;
+    let (&[_, low, high], mut rest) = input.split_first_chunk()?;
     let mut disk = vec![0; usize::from(u16::from_le_bytes([low, high]).min(4096)) * 1024];
     while let Some((&[a, b, c, d, e, f], records)) = rest.split_first_chunk() {
         let offset = usize::try_from(u32::from_le_bytes([a, b, c, d])).expect("32 bits");
@@ -109,9 +137,6 @@ fn decode(input: &[u8]) -> Option<Vec<u8>> {
             room[..count].copy_from_slice(&bytes[..count]);
         }
         rest = records;
-    }
-    if let Some(word) = disk.get_mut(RO_COMPAT + 1).filter(|_| flags & 1 != 0) {
-        *word &= !METADATA_CSUM;
     }
     Some(disk)
 }

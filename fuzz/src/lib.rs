@@ -40,6 +40,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("compression", compression::check),
     ("disk", disk::check),
     ("documents", documents::check),
+    ("erofs", disk::check_erofs),
     ("hash_tree", hash_tree::check),
     ("index", index::check),
     ("inflate", inflate::check),

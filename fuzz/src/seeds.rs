@@ -59,6 +59,9 @@ pub fn seeds(fixtures: &Path) -> Vec<Seed> {
             if let Some(bytes) = disk::disk(&case.images, flags).filter(|bytes| bytes.len() <= 12 * 1024) {
                 seed("disk", name, &bytes);
             }
+            if let Some(bytes) = disk::erofs(&case.images, flags).filter(|bytes| bytes.len() <= 12 * 1024) {
+                seed("erofs", name, &bytes);
+            }
         }
         let mut text = Vec::new();
         for (at, layer) in case.images.images.iter().flat_map(|image| &image.layers).enumerate() {

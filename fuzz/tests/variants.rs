@@ -114,6 +114,6 @@ macro_rules! targets {
 }
 
 targets! {
-    archives auth_file challenge compression disk documents hash_tree index inflate merge netrc qcow2 registries source tar
+    archives auth_file challenge compression disk documents erofs hash_tree index inflate merge netrc qcow2 registries source tar
     text uki vhd vhdx
 }

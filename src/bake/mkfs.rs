@@ -8,6 +8,7 @@ use std::path::Path;
 use cvbake_disk::{Sink as _, content, units};
 use cvbake_ext4::mkfs;
 use cvbake_verify::{Algorithm, Hasher};
+use cvbake_verity::RootHash;
 
 use super::plan::{Numbers, content_bytes};
 use super::unreadable;
@@ -43,10 +44,11 @@ impl Writing<'_> {
             // What is around a filesystem that begins where the file does is behind it.
             let protection = recipe.protection(numbers.blocks)?;
             let recipe = named_by(recipe, draft.file(), draft.path(), numbers.len_bytes)?;
-            let container = recipe.container(numbers.len_bytes, protection.as_ref(), std::iter::empty(), None)?;
-            let disk = container.begin(draft)?;
-            let root_hash = self.protect(protection.as_ref(), &disk)?;
-            disk.finish()?;
+            let plan = |root_hash: Option<&RootHash>| {
+                recipe.container(numbers.len_bytes, protection.as_ref(), root_hash, std::iter::empty(), None)
+            };
+            let container = plan(None)?;
+            let root_hash = self.protect(protection.as_ref(), container.begin(draft)?, &plan)?;
             let numbers = Numbers::from(numbers).on_disk(&recipe, protection.as_ref())?;
             return Ok(Written { numbers, placed: PlacedContent::default(), root_hash });
         }
@@ -58,11 +60,13 @@ impl Writing<'_> {
         let written: Vec<Range<u64>> = content(&raw, made.len_bytes).collect();
         let protection = recipe.protection(made.blocks)?;
         let recipe = named_by(recipe, &raw, &path, made.len_bytes)?;
-        let container = recipe.container(made.len_bytes, protection.as_ref(), written.iter().cloned(), None)?;
+        let plan = |root_hash: Option<&RootHash>| {
+            recipe.container(made.len_bytes, protection.as_ref(), root_hash, written.iter().cloned(), None)
+        };
+        let container = plan(None)?;
         let disk = container.begin(draft)?;
         written.iter().try_for_each(|range| disk.copy_at(range.start, &raw, range.start, range.end - range.start))?;
-        let root_hash = self.protect(protection.as_ref(), &disk)?;
-        disk.finish()?;
+        let root_hash = self.protect(protection.as_ref(), disk, &plan)?;
         let numbers = Numbers::from(made).on_disk(&recipe, protection.as_ref())?;
         Ok(Written { numbers, placed: PlacedContent::default(), root_hash })
     }

@@ -97,7 +97,8 @@ impl Numbers {
     /// The same with what is behind the filesystem on the disk.
     pub(super) fn on_disk(self, recipe: &Recipe<'_>, protection: Option<&Protection>) -> Result<Numbers, Error> {
         let disk_bytes = recipe.disk_bytes(self.disk_bytes, protection)?;
-        Ok(Numbers { disk_bytes, hash_tree: protection.map(Protection::told), ..self })
+        let hash_tree = protection.map(|protection| recipe.hash_tree(protection, disk_bytes)).transpose()?;
+        Ok(Numbers { disk_bytes, hash_tree, ..self })
     }
 
     pub(super) fn announce(&self, on: Observer<'_>) {

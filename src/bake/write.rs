@@ -9,7 +9,7 @@
 
 use std::num::NonZeroUsize;
 
-use cvbake_disk::{Draft, Filling, Window};
+use cvbake_disk::{Container, Draft, Filling, Window};
 use cvbake_tree::Tree;
 use cvbake_verity::RootHash;
 
@@ -61,8 +61,11 @@ impl Writing<'_> {
         let &Writing { recipe, output, tree, draft, window, on, .. } = self;
         let layout = Layout::plan(recipe, tree, layers.base_pack()).map_err(|error| layers.blame(error))?;
         let protection = recipe.protection(layout.block_count())?;
-        let used = layout.used_ranges();
-        let container = recipe.container(layout.len_bytes(), protection.as_ref(), used, layout.base_range())?;
+        let plan = |root_hash: Option<&RootHash>| {
+            let used = layout.used_ranges();
+            recipe.container(layout.len_bytes(), protection.as_ref(), root_hash, used, layout.base_range())
+        };
+        let container = plan(None)?;
         let numbers = Numbers::planned(&layout).on_disk(recipe, protection.as_ref())?;
         numbers.announce(on);
         draft.check_room(content_bytes(tree) + protection.as_ref().map_or(0, Protection::area_bytes))?;
@@ -74,8 +77,7 @@ impl Writing<'_> {
         let disk = container.begin(draft)?;
         layout.write_metadata(tree, &disk)?;
         layers.write(layout.placements(), &disk)?;
-        let root_hash = self.protect(protection.as_ref(), &disk)?;
-        disk.finish()?;
+        let root_hash = self.protect(protection.as_ref(), disk, &plan)?;
         // What is compressed is nowhere as it is in a pack.
         let is_plain = recipe.format.compression().is_none();
         let noted = window.filter(|_| reuse.is_some() && output.sync && is_plain);
@@ -83,12 +85,23 @@ impl Writing<'_> {
         Ok(Written { numbers, placed: placed.unwrap_or_default(), root_hash })
     }
 
-    /// Makes the hash tree of a disk that is whole but for this.
+    /// Makes the hash tree of a disk whose filesystem stands, if it is to have one, and writes what
+    /// is around both. `plan` says what that is, which may follow from the root hash.
     pub(super) fn protect(
         &self,
         protection: Option<&Protection>,
-        disk: &Filling<'_>,
+        disk: Filling<'_>,
+        plan: &dyn Fn(Option<&RootHash>) -> Result<Container, Error>,
     ) -> Result<Option<RootHash>, Error> {
-        protection.map(|protection| protection.write(disk, self.beside, self.jobs, self.control)).transpose()
+        let Some(protection) = protection else {
+            disk.finish()?;
+            return Ok(None);
+        };
+        let root_hash = protection.write(&disk, self.beside, self.jobs, self.control)?;
+        match protection.partition_bytes() {
+            Some(_) => disk.finish_as(&plan(Some(&root_hash))?)?,
+            None => disk.finish()?,
+        }
+        Ok(Some(root_hash))
     }
 }

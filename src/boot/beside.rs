@@ -25,18 +25,25 @@ impl Beside {
     /// When it has files that may not be replaced.
     pub(crate) fn check(disk: &Path, replace: bool, sync: bool) -> Result<Beside, Error> {
         let beside = Beside { path: path(disk), replace, sync };
-        if beside.path.is_dir() {
+        if beside.is_there() {
             NAMES.iter().try_for_each(|name| cvbake_disk::check(&beside.path.join(name), replace))?;
         } else if beside.path.symlink_metadata().is_ok() {
-            return Err(cvbake_disk::Error::Exists { path: beside.path }.into());
+            let source = std::io::ErrorKind::NotADirectory.into();
+            return Err(cvbake_disk::Error::Create { path: beside.path, source }.into());
         }
         Ok(beside)
+    }
+
+    /// Whether there is such a directory. A link to one is none: in a directory where others can
+    /// write, it would lead to any.
+    fn is_there(&self) -> bool {
+        self.path.symlink_metadata().is_ok_and(|found| found.is_dir())
     }
 
     /// Writes the files: each is whole, or not there. The disk gets its name afterwards, so whoever
     /// finds the disk finds them.
     pub(crate) fn write(&self, boot: &Prepared, command_line: &str, control: &Control) -> Result<(), Error> {
-        let is_new = !self.path.is_dir();
+        let is_new = !self.is_there();
         let written = self.try_write(boot, command_line, control, is_new);
         if written.is_err() && is_new {
             // What was not there is not there: none of the files has a name that stays.

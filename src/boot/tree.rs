@@ -1,10 +1,13 @@
 //! The files of an image, for a kernel to be found among them.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::rc::Rc;
 
 use cvbake_boot::{Files, MAX_FILE_BYTES};
 use cvbake_store::Store;
-use cvbake_tree::{Inode, Kind, Packs, Tree};
+use cvbake_tree::{Inode, Kind, Packs, Time, Tree};
 use cvbake_verify::{Layer, Want};
 
 use crate::control::Control;
@@ -44,6 +47,26 @@ impl Trees<'_> {
         self.unpack(source).map_err(|error| Error::image(name, error))
     }
 
+    /// The files of the archive that images of linuxkit have their modules in, beside the kernel;
+    /// none where there is no archive.
+    pub(crate) fn packed_modules(&self, image: &ImageFiles) -> Result<Option<ImageFiles>, Error> {
+        let Some(archive) = image.read(MODULE_ARCHIVE)? else { return Ok(None) };
+        let name = format!("{}: {MODULE_ARCHIVE}", image.name);
+        let wrong = |source| Error::ModuleArchive { name: name.clone(), source };
+        let path = self.place.path().join("modules");
+        let pack = File::options().read(true).write(true).create_new(true).open(&path);
+        let pack = pack.map_err(|source| Error::scratch(&path, source))?;
+        // It is open, and nobody needs its name.
+        let _ = std::fs::remove_file(&path);
+        let mut found = 0;
+        let index = unpack_modules(&archive, &pack, &mut found).map_err(|source| match found {
+            0..=MAX_MODULES_BYTES => wrong(source),
+            found => cvbake_boot::Error::TooLarge { name: name.clone(), found, max: MAX_MODULES_BYTES }.into(),
+        })?;
+        let tree = cvbake_unpack::merge(&[&index], Time::default()).map_err(wrong)?;
+        Ok(Some(ImageFiles { name, tree: Rc::new(tree), packs: Rc::new(PackFile(pack)) }))
+    }
+
     fn unpack(&self, source: &ImageSource) -> Result<ImageFiles, Error> {
         let &Trees { registry, want, epoch, jobs, store, place, control, on, .. } = self;
         let located = source.locate(registry, store, on)?;
@@ -60,6 +83,34 @@ impl Trees<'_> {
         // The packs are open, and nobody needs their names.
         let _ = std::fs::remove_dir_all(&scratch);
         Ok(ImageFiles { name: source.to_string(), tree: Rc::new(tree), packs: Rc::new(packs) })
+    }
+}
+
+/// Where images of linuxkit have the modules of `/kernel`.
+const MODULE_ARCHIVE: &str = "kernel.tar";
+
+/// How long the modules may be together, unpacked: those of distributions have half a GiB.
+const MAX_MODULES_BYTES: u64 = 2 << 30;
+
+/// Unpacks an archive, as far as it is not too long; `found` is how long it was so far.
+fn unpack_modules(archive: &[u8], pack: &File, found: &mut u64) -> Result<cvbake_unpack::Index, cvbake_unpack::Error> {
+    let stream = cvbake_archive::Decompressor::new(archive).map_err(cvbake_unpack::Error::Read)?;
+    cvbake_unpack::unpack(&mut io::BufReader::new(stream), &mut |offset, piece| {
+        *found = offset.saturating_add(piece.len() as u64);
+        if *found > MAX_MODULES_BYTES {
+            Err(io::ErrorKind::FileTooLarge.into())
+        } else {
+            pack.write_all_at(piece, offset)
+        }
+    })
+}
+
+/// The content of an archive's files.
+struct PackFile(File);
+
+impl Packs for PackFile {
+    fn read_at(&self, _: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
     }
 }
 

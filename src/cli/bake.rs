@@ -20,7 +20,7 @@ use cvbake::event::{Event, Observer};
 use cvbake::fetch::{Pull, Source};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
-use cvbake::{Filesystem, ImageSource, Job, KeepPacks, Output};
+use cvbake::{ImageSource, Job, KeepPacks, Output, Verity};
 
 use super::report::{DiskKind, Report};
 use super::work::{self, Telling, allowed_jobs, nothing_written, want, watch};
@@ -50,8 +50,11 @@ pub(super) struct Args {
     /// Write the disk to this file
     ///
     /// A name that ends in .tar, .tar.gz, .tgz or .tar.zst is written as an archive of the merged
-    /// files instead, as cvbake image export does it; --json prints the object of that command
-    /// then.
+    /// files instead, as cvbake image export does it, and dir:PATH as files in a new or an empty
+    /// directory; --json prints the object of that command then. For dir:PATH, root gives files
+    /// their owners, devices and attributes; other users get a record of these with each file, in
+    /// user.containers.override_stat as podman writes it, and a warning that names what cannot be
+    /// recorded.
     #[arg(short, long, value_name = "DISK", value_hint = ValueHint::FilePath, required_unless_present = "dry_run")]
     output: Option<PathBuf>,
 
@@ -130,12 +133,16 @@ pub(super) struct Args {
     #[command(flatten)]
     format: format::FormatArgs,
 
-    /// Add a hash tree, by which dm-verity checks all that is read: append (the default), beside
+    /// Add a hash tree, by which dm-verity checks all that is read: auto (the default), append,
+    /// beside, partition
     ///
     /// With append, the tree is behind the filesystem on the same disk; with beside, in the file
-    /// DISK.verity. The root hash is printed. Nobody can write to such a disk, so without other
-    /// options it is as small as possible and has no journal.
-    #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "append")]
+    /// DISK.verity; with partition, in a partition of a disk for --boot uefi. auto means partition
+    /// with --boot uefi, where firmware and systemd look for it, and append otherwise, because one
+    /// file is enough. The root hash is printed; with --boot, it is on the kernel's command line,
+    /// and changes to the root filesystem are kept in memory. Nobody can write to such a disk, so
+    /// without other options it is as small as possible and has no journal.
+    #[arg(long, value_enum, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
     #[arg(hide_possible_values = true, help_heading = "Filesystem")]
     verity: Option<verity::Name>,
 
@@ -210,7 +217,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
 
 fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let output = args.output.as_deref().map(output::check).transpose()?;
-    let beside = output.zip(args.verity).and_then(|(output, verity)| verity.place().path(output));
+    let beside = output.zip(args.hash_tree()).and_then(|(output, verity)| verity.path(output));
     let mut outputs = output.map(Path::to_owned).into_iter().chain(beside);
     if let Some(output) = outputs.find(|output| output::is_file_of(&source, output)) {
         return Err(Failure::Usage {
@@ -218,14 +225,14 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
             hint: Some("write the disk to another file".to_owned()),
         });
     }
-    if let Some(path) = output.filter(|path| archive::is_archive(path)) {
-        return archive::write(source, path, args, ui);
+    if let Some((path, target)) = output.and_then(|path| Some((path, archive::target(path)?))) {
+        return archive::write(source, target, path, args, ui);
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
     job.filesystem = args.filesystem.filesystem(output, args.verity.is_some())?;
-    args.refuse_for_erofs(&job.filesystem)?;
     job.boot = args.boot.boot(&job.source)?;
-    args.boot.check(args.verity.is_some(), args.target)?;
+    args.boot.check(args.target)?;
+    args.verity.map_or(Ok(()), |verity| verity.check(args.boot.is_uefi()))?;
     job.format = args.format.format(output, args.target)?;
     if let Some(target) = args.target {
         target.check_filesystem(&job.filesystem)?;
@@ -242,22 +249,13 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
 }
 
 impl Args {
-    /// Refuses what needs ext4.
-    fn refuse_for_erofs(&self, filesystem: &Filesystem) -> Result<(), Failure> {
-        let Filesystem::Erofs(_) = filesystem else { return Ok(()) };
-        if !self.verify {
-            return Ok(());
-        }
-        Err(Failure::Usage {
-            problem: "--verify is for ext4, and this disk is erofs".to_owned(),
-            hint: Some(
-                "leave it out: cvbake does not read EROFS; `fsck.erofs --extract` reads all of a disk".to_owned(),
-            ),
-        })
-    }
-
     pub(super) fn mode(&self) -> Mode {
         self.telling.mode()
+    }
+
+    /// Where the hash tree goes, if there is to be one.
+    fn hash_tree(&self) -> Option<Verity> {
+        self.verity.map(|verity| verity.place(self.boot.is_uefi()))
     }
 
     fn bake(&self, job: &Job, output: Option<&Path>, control: &Control, on: Observer<'_>) -> Result<Report, Failure> {
@@ -293,7 +291,7 @@ impl Args {
         let mut job = Job::new(source);
         job.registry = self.registry.options(Pull::Missing)?;
         job.want = want(self.platform.as_ref());
-        job.verity = self.verity.map(verity::Name::place);
+        job.verity = self.hash_tree();
         job.epoch = environment::epoch()?;
         job.store = self.store(on)?;
         let is_named = !matches!(job.source, ImageSource::At(ref source) if !matches!(source, Source::Registry(_)));

@@ -13,14 +13,13 @@ use std::sync::Arc;
 
 use cvbake::disk::gpt::{Placed, kind};
 use cvbake::disks::ChainFile;
-use cvbake::ext4::read::{Filesystem, Info};
-use cvbake::inside::Disk;
-use cvbake::text::{line, rfc3339};
+use cvbake::inside::{Disk, Filesystem, FoundTree};
+use cvbake::text::{hex, line, rfc3339};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::disk::place::DiskPath;
-use super::values::{hex, uuid_text};
+use super::values::uuid_text;
 use super::{ask, environment, output, work};
 use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
@@ -74,9 +73,10 @@ struct Report {
     hash_tree: Option<HashTree>,
 }
 
-/// A hash tree behind the filesystem, as it says.
+/// The hash tree of the filesystem, as it says.
 #[derive(Debug, Serialize)]
 struct HashTree {
+    partition: Option<usize>,
     offset: u64,
     bytes: u64,
     uuid: String,
@@ -116,11 +116,11 @@ struct Shown {
     block_size: u64,
     bytes: u64,
     free_bytes: u64,
-    inodes: u32,
-    free_inodes: u32,
+    inodes: u64,
+    free_inodes: u64,
     features: Vec<String>,
     made: String,
-    mounts: u16,
+    mounts: Option<u16>,
     needs_recovery: bool,
     has_errors: bool,
 }
@@ -154,12 +154,13 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         chain: disk.chain().iter().map(link).collect(),
         bytes: disk.len_bytes(),
         partitions: (1..).zip(disk.partitions()).map(|(number, placed)| partition(&disk, number, placed)).collect(),
-        filesystem: filesystem.map(|filesystem| shown(number, filesystem.info())),
-        hash_tree: tree.map(|(offset, found)| HashTree {
+        filesystem: filesystem.map(|filesystem| shown(number, &filesystem)),
+        hash_tree: tree.map(|FoundTree { partition, offset, found }| HashTree {
+            partition,
             offset,
             bytes: found.bytes,
             uuid: uuid_text(found.uuid),
-            root_hash: found.root_hash.as_ref().map(hex),
+            root_hash: found.root_hash.as_ref().map(|hash| hex(hash)),
         }),
     };
     match args.json {
@@ -179,7 +180,6 @@ fn link(file: &ChainFile) -> Link {
 
 fn partition(disk: &Disk, number: usize, placed: &Placed) -> Partition {
     let Placed { partition, range } = placed;
-    let is_ext4 = disk.partition(number).is_some_and(|part| Filesystem::is_on(&*part).unwrap_or_default());
     Partition {
         number,
         kind: uuid_text(partition.kind),
@@ -189,24 +189,48 @@ fn partition(disk: &Disk, number: usize, placed: &Placed) -> Partition {
         start: range.start,
         bytes: range.end - range.start,
         flags: partition.flags,
-        filesystem: is_ext4.then_some("ext4"),
+        filesystem: disk.partition(number).and_then(|part| Filesystem::name_of(&*part)),
     }
 }
 
-fn shown(partition: Option<usize>, info: &Info) -> Shown {
+fn shown(partition: Option<usize>, filesystem: &Filesystem) -> Shown {
+    let kind = filesystem.name();
+    let info = match filesystem {
+        Filesystem::Ext4(ext4) => ext4.info(),
+        // Nothing is free where nothing can be written, and nothing is counted.
+        Filesystem::Erofs(erofs) => {
+            let info = erofs.info();
+            return Shown {
+                partition,
+                kind,
+                label: String::from_utf8_lossy(&info.label).into_owned(),
+                uuid: uuid_text(info.uuid),
+                block_size: info.block_size,
+                bytes: info.len_bytes(),
+                free_bytes: 0,
+                inodes: info.inodes,
+                free_inodes: 0,
+                features: info.features.clone(),
+                made: rfc3339(info.made.secs),
+                mounts: None,
+                needs_recovery: false,
+                has_errors: false,
+            };
+        }
+    };
     Shown {
         partition,
-        kind: "ext4",
+        kind,
         label: String::from_utf8_lossy(&info.label).into_owned(),
         uuid: uuid_text(info.uuid),
         block_size: info.block_size,
         bytes: info.len_bytes(),
         free_bytes: info.free_blocks * info.block_size,
-        inodes: info.inodes,
-        free_inodes: info.free_inodes,
+        inodes: info.inodes.into(),
+        free_inodes: info.free_inodes.into(),
         features: info.features.clone(),
         made: rfc3339(info.made),
-        mounts: info.mounts,
+        mounts: Some(info.mounts),
         needs_recovery: info.needs_recovery,
         has_errors: info.has_errors,
     }
@@ -237,18 +261,19 @@ fn text(report: &Report) -> String {
     put("  label", if shown.label.is_empty() { "none".to_owned() } else { shown.label.clone() });
     put("  uuid", shown.uuid.clone());
     put("  size", format!("{}, {} free", BinaryBytes(shown.bytes), BinaryBytes(shown.free_bytes)));
-    put("  inodes", format!("{}, {} free", HumanCount(shown.inodes.into()), HumanCount(shown.free_inodes.into())));
+    put("  inodes", format!("{}, {} free", HumanCount(shown.inodes), HumanCount(shown.free_inodes)));
     put("  features", shown.features.join(" "));
     put("  made", shown.made.clone());
-    put("  mounts", shown.mounts.to_string());
+    shown.mounts.iter().for_each(|mounts| put("  mounts", mounts.to_string()));
     if shown.needs_recovery {
         put("  journal", "not replayed: Linux does that when it mounts the disk".to_owned());
     }
     if shown.has_errors {
         put("  state", "Linux has found errors".to_owned());
     }
-    if let Some(HashTree { offset, bytes, root_hash, .. }) = &report.hash_tree {
-        put("hash tree", format!("dm-verity, {} at offset {offset}, not checked", BinaryBytes(*bytes)));
+    if let Some(HashTree { partition, offset, bytes, root_hash, .. }) = &report.hash_tree {
+        let on = partition.map(|number| format!(" of partition {number}")).unwrap_or_default();
+        put("hash tree", format!("dm-verity, {} at offset {offset}{on}, not checked", BinaryBytes(*bytes)));
         root_hash.iter().for_each(|hash| put("  root hash", hash.clone()));
     }
     text

@@ -8,14 +8,14 @@ use std::time::Duration;
 use cvbake::disk::Subformat;
 use cvbake::disk::qcow2::Compression;
 use cvbake::event::Found;
-use cvbake::text::line;
+use cvbake::text::{hex, line};
 use cvbake::{Baked, BootBy, Format, HashTree, Job, LayerReport, Plan, Verity};
 use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::bake::target::{Target, Told};
 use super::store::Pruned;
-use super::values::{hex, uuid_text};
+use super::values::uuid_text;
 use crate::ui::rounded_up;
 
 /// What is told of a bake, in the form of the JSON object.
@@ -150,7 +150,7 @@ impl Report {
         report.unchanged = baked.unchanged;
         if let Some(tree) = &mut report.verity {
             tree.path = baked.hashes.as_ref().map(|path| path.display().to_string());
-            tree.root_hash = baked.root_hash.as_ref().map(hex);
+            tree.root_hash = baked.root_hash.as_ref().map(|hash| hex(hash));
         }
         report.times_ms =
             baked.times.iter().map(|(stage, time)| (stage.name().to_owned(), milliseconds(*time))).collect();
@@ -210,6 +210,7 @@ impl Report {
             root_hash.iter().for_each(|root_hash| put("verity", root_hash));
             let place = match (self.verity.as_ref().map(|tree| tree.place), path) {
                 (Some("append"), _) => format!("at offset {hash_offset}"),
+                (Some("partition"), _) => format!("in a partition at offset {hash_offset}"),
                 (_, Some(path)) => format!("in {path}"),
                 (_, None) => "beside the disk".to_owned(),
             };
@@ -256,6 +257,7 @@ impl Tree {
         Tree {
             place: match tree.place {
                 Verity::Beside => "beside",
+                Verity::Partition => "partition",
                 _ => "append",
             },
             path: None,

@@ -115,11 +115,6 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| format!("{text} is too long"))
 }
 
-/// Bytes as a result shows them.
-pub(super) fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// A number of bytes with a unit: `K M G T` and `KiB MiB GiB TiB` are powers of 1024, `KB MB GB TB`
 /// of 1000.
 fn bytes(text: &str) -> Result<u64, String> {

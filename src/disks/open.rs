@@ -1,9 +1,10 @@
 //! A disk in a file of any format, and all that is behind it.
 //!
 //! Somebody has named the first file; what it says of others is the word of a file that anybody may
-//! have made. So only relative paths are followed, and only where somebody has said the format, or
-//! the name says it: the guest of a raw disk can write whatever it likes at its beginning, also
-//! what makes it look like the child of any file.
+//! have made. So only relative paths are followed, those of raw files only downwards and over no
+//! link, and only where somebody has said the format, or the name says it: the guest of a raw disk
+//! can write whatever it likes at its beginning, also what makes it look like the child of any
+//! file.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -256,7 +257,7 @@ fn parent_place(child: &ChainFile, place: &Place) -> Result<Place, Error> {
         if relative.contains(['/', '\0']) {
             return Err(wrong(ChainProblem::NoPath { relative: relative.to_owned() }));
         }
-        Ok(place.beside(relative.split('\\').map(OsStr::new)))
+        Ok(place.beside(relative.split('\\').map(OsStr::new), true))
     };
     let found = match &child.info {
         FileInfo::Vhdx(info) => windows(info.parent.as_ref().and_then(|parent| parent.relative_path.as_deref()))?,
@@ -267,7 +268,13 @@ fn parent_place(child: &ChainFile, place: &Place) -> Result<Place, Error> {
             if name.starts_with(b"/") || first.contains(&b':') || name.contains(&0) {
                 return Err(wrong(ChainProblem::Elsewhere { name: String::from_utf8_lossy(name).into_owned() }));
             }
-            place.beside(name.split(|byte| *byte == b'/').map(OsStr::from_bytes))
+            let mut names = name.split(|byte| *byte == b'/').map(OsStr::from_bytes);
+            // Of a raw file nothing tells whether it was ever meant to be a disk.
+            let is_raw = info.backing.as_ref().is_some_and(|backing| backing.format.as_deref() == Some("raw"));
+            if is_raw && names.clone().any(|name| name == "..") {
+                return Err(wrong(ChainProblem::AnyFile { name: String::from_utf8_lossy(name).into_owned() }));
+            }
+            place.beside(&mut names, !is_raw)
         }
         FileInfo::Raw => return Err(wrong(ChainProblem::NoRelativePath)),
     };

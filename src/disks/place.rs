@@ -34,8 +34,12 @@ impl Place {
     }
 
     /// That of a file whose way from this one's directory has these names. None of them has a
-    /// slash.
-    pub(super) fn beside<'n>(&self, names: impl Iterator<Item = &'n OsStr>) -> Result<Place, (PathBuf, io::Error)> {
+    /// slash. `links` says whether symbolic links are followed.
+    pub(super) fn beside<'n>(
+        &self,
+        names: impl Iterator<Item = &'n OsStr>,
+        links: bool,
+    ) -> Result<Place, (PathBuf, io::Error)> {
         let mut names: Vec<&OsStr> = names.filter(|name| !name.is_empty() && *name != ".").collect();
         let above = self.path.parent().unwrap_or(Path::new(""));
         let path = names.iter().fold(above.to_owned(), |path, name| path.join(name));
@@ -43,8 +47,10 @@ impl Place {
             let name = names.pop().ok_or_else(not_regular)?.to_owned();
             let mut dir = Arc::clone(&self.dir);
             for name in names {
+                check_link(&dir, name, links)?;
                 dir = Arc::new(open_for_lookup_in(&dir, name)?);
             }
+            check_link(&dir, &name, links)?;
             Ok((dir, name))
         };
         match find() {
@@ -72,6 +78,20 @@ impl Place {
     }
 }
 
+/// Refuses a symbolic link where none is followed.
+fn check_link(dir: &OwnedFd, name: &OsStr, links: bool) -> io::Result<()> {
+    if links {
+        return Ok(());
+    }
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Symlink => {
+            Err(io::Error::other("it is behind a symbolic link, which could lead to any file"))
+        }
+        // What is not there is said when it is opened.
+        _ => Ok(()),
+    }
+}
+
 fn not_regular() -> io::Error {
     io::Error::other("it is not a regular file")
 }
@@ -93,15 +113,15 @@ mod tests {
         std::fs::rename(at("a"), at("moved")).unwrap();
         std::fs::create_dir_all(at("a/b")).unwrap();
         std::fs::write(at("a/b/parent"), "another").unwrap();
-        let parent = child.beside(["", ".", "b", "..", "b", "parent"].map(OsStr::new).into_iter()).unwrap();
+        let parent = child.beside(["", ".", "b", "..", "b", "parent"].map(OsStr::new).into_iter(), false).unwrap();
         let mut text = String::new();
         parent.open().unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "parent");
         for names in [&["b"][..], &[".."], &["none"]] {
-            assert!(child.beside(names.iter().map(OsStr::new)).unwrap().open().is_err(), "{names:?}");
+            assert!(child.beside(names.iter().map(OsStr::new), true).unwrap().open().is_err(), "{names:?}");
         }
         for names in [&["child", "x"][..], &["none", "x"], &[], &["."]] {
-            assert!(child.beside(names.iter().map(OsStr::new)).is_err(), "{names:?}");
+            assert!(child.beside(names.iter().map(OsStr::new), true).is_err(), "{names:?}");
         }
         for path in ["a/", "a/.", "..", "/", "none/file"] {
             assert!(Place::named(Path::new(path)).is_err(), "{path}");

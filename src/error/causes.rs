@@ -40,6 +40,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::ReadDisk { source, .. } => Some(source),
             Error::Inside { problem, .. } => Some(problem),
             Error::Extract(error) => Some(error),
+            Error::Directory(error) => Some(error),
             Error::Compare { problem, .. } => Some(problem),
             Error::ReadFormat { source, .. } => Some(&**source),
             Error::DiskContent(error) => Some(error),
@@ -49,6 +50,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             Error::TooLarge(error) => Some(error),
             Error::Vhdx(error) => Some(error),
             Error::Boot(error) => Some(error),
+            Error::ModuleArchive { source, .. } => Some(source),
             Error::Esp(error) => Some(error),
             Error::Partitions(error) => Some(error),
             Error::Verity(error) => Some(error),
@@ -60,6 +62,8 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::NoParentOf { .. }
             | Error::BackingName { .. }
             | Error::StubMissing { .. }
+            | Error::LoaderMissing { .. }
+            | Error::HashTreePlace { .. }
             | Error::KernelArchitecture { .. }
             | Error::ReplacesParent { .. }
             | Error::ReplacesInput { .. }

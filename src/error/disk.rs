@@ -48,6 +48,12 @@ pub enum ChainProblem {
         /// What it says.
         name: String,
     },
+    /// The parent is raw, so that any file could be it, and elsewhere than the child.
+    #[error("it says that its backing file is {name:?}, and of raw ones only those beside it or below are followed")]
+    AnyFile {
+        /// What it says.
+        name: String,
+    },
     /// Nothing says in which format the parent is.
     #[error("it does not say in which format its backing file {name:?} is")]
     NoFormat {

@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 
 use cvbake_disk::gpt::ReadError;
-use cvbake_ext4::read::Error as Ext4Error;
 
 /// Why what is inside of a disk can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -24,15 +23,12 @@ pub enum InsideProblem {
     /// No partition or several could be meant.
     #[error("{}", meant(found))]
     Meant {
-        /// The numbers of those with an ext4 filesystem.
+        /// The numbers of those with a filesystem that cvbake reads.
         found: Vec<usize>,
     },
-    /// It has a filesystem that cvbake writes, and does not read.
-    #[error("it has an EROFS filesystem, which cvbake does not read; expected ext4")]
-    Erofs,
     /// Its filesystem can't be read.
     #[error(transparent)]
-    Filesystem(Ext4Error),
+    Filesystem(FilesystemError),
 }
 
 fn available(count: usize) -> String {
@@ -44,11 +40,44 @@ fn available(count: usize) -> String {
 
 fn meant(found: &[usize]) -> String {
     match found {
-        [] => "no partition has an ext4 filesystem".to_owned(),
+        [] => "no partition has an ext4 or EROFS filesystem".to_owned(),
         found => {
             let numbers: Vec<String> = found.iter().map(ToString::to_string).collect();
-            format!("several partitions have an ext4 filesystem: {}", numbers.join(", "))
+            format!("several partitions have an ext4 or EROFS filesystem: {}", numbers.join(", "))
         }
+    }
+}
+
+/// Why a filesystem can't be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FilesystemError {
+    /// As ext4's reader says.
+    #[error(transparent)]
+    Ext4(#[from] cvbake_ext4::read::Error),
+    /// As EROFS's reader says.
+    #[error(transparent)]
+    Erofs(#[from] cvbake_erofs::read::Error),
+    /// Something that is not of the kind it has to be.
+    #[error("{path} is {found}, expected {expected}")]
+    NotA {
+        /// The path, escaped.
+        path: String,
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// Content that can't be read.
+    #[error(transparent)]
+    Content(io::Error),
+}
+
+impl FilesystemError {
+    /// Whether it is about content that is compressed, which another program reads.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        matches!(self, FilesystemError::Erofs(error) if error.is_compressed())
     }
 }
 
@@ -79,5 +108,5 @@ pub enum ExtractError {
     },
     /// The disk can't be read.
     #[error(transparent)]
-    Disk(#[from] Ext4Error),
+    Disk(#[from] FilesystemError),
 }

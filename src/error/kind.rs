@@ -166,16 +166,20 @@ fn of_one(cause: Cause<'_>) -> Option<Kind> {
 fn of_ours(error: &Error) -> Option<Kind> {
     match error {
         Error::Partitions(_) | Error::Esp(cvbake_disk::fat::Error::NoRoom { .. }) => Some(Kind::Fit),
-        Error::Boot(cvbake_boot::Error::CommandLine { .. }) | Error::Esp(_) => Some(Kind::Usage),
+        Error::Boot(cvbake_boot::Error::CommandLine { .. }) | Error::Esp(_) | Error::HashTreePlace { .. } => {
+            Some(Kind::Usage)
+        }
         Error::Boot(cvbake_boot::Error::NoInit { .. }) => Some(Kind::Program),
-        Error::Boot(_) | Error::StubMissing { .. } | Error::KernelArchitecture { .. } => Some(Kind::Source),
+        Error::Boot(_) | Error::StubMissing { .. } | Error::LoaderMissing { .. } | Error::KernelArchitecture { .. } => {
+            Some(Kind::Source)
+        }
         Error::CutsContent { .. }
         | Error::Lacks { .. }
         | Error::TooLarge(_)
         | Error::Vhdx(cvbake_vhdx::Error::TooLarge(_)) => Some(Kind::Fit),
         Error::Inside { .. } | Error::Compare { .. } => Some(Kind::Source),
         Error::Extract(ExtractError::Disk(_) | ExtractError::SecondName { .. }) => Some(Kind::Source),
-        Error::Extract(_) => Some(Kind::Output),
+        Error::Extract(_) | Error::Directory(_) => Some(Kind::Output),
         Error::NotProven { .. } => Some(Kind::Differs),
         Error::ReadDisk { .. }
         | Error::ReadFormat { .. }

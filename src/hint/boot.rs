@@ -17,6 +17,13 @@ pub(super) fn of(error: &Error) -> Option<&'static str> {
         Error::StubMissing { .. } => {
             "--stub FILE names one; on Debian and Ubuntu it is in the package systemd-boot-efi; --boot direct needs none"
         }
+        Error::LoaderMissing { .. } => {
+            "--loader FILE names one; on Debian and Ubuntu it is in the package systemd-boot-efi; without --loader, UEFI starts the kernel itself"
+        }
+        Error::ModuleArchive { .. } => MODULES,
+        Error::HashTreePlace { .. } => {
+            "--verity alone puts it into a partition with --boot uefi, and behind the filesystem otherwise"
+        }
         Error::KernelArchitecture { .. } => {
             "--platform chooses the image for another processor; --kernel chooses another kernel"
         }
@@ -35,6 +42,9 @@ fn of_boot(error: &BootError) -> Option<&'static str> {
         BootError::NoInit { .. } => "run a cvbake for that processor, or under an emulator of it",
         BootError::NoEfi { .. } => "choose a bzImage, or --boot direct",
         BootError::CommandLine { .. } => "choose a shorter --append",
+        BootError::NoLoader { .. } => {
+            "--loader FILE names another, such as systemd-bootx64.efi in the Debian package systemd-boot-efi"
+        }
         BootError::NoStub { .. } => {
             "--stub FILE names another; on Debian and Ubuntu it is linuxx64.efi.stub in the package systemd-boot-efi"
         }

@@ -33,7 +33,7 @@ pub(super) fn of(error: &Error) -> Option<&'static str> {
         }),
         Error::Chain { problem, .. } => Some(match problem {
             ChainProblem::Changed { .. } | ChainProblem::Other { .. } | ChainProblem::Circle { .. } => RESTORE,
-            ChainProblem::Elsewhere { .. } | ChainProblem::NoFormat { .. } => {
+            ChainProblem::Elsewhere { .. } | ChainProblem::AnyFile { .. } | ChainProblem::NoFormat { .. } => {
                 "if you trust the file, --parent FILE names its backing file; `qemu-img rebase -u -b FILE -F FORMAT` writes another name into it"
             }
             ChainProblem::Unsaid { .. } | ChainProblem::Unclear { .. } => {

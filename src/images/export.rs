@@ -11,6 +11,7 @@ use cvbake_fetch::{Options, open_stored};
 use cvbake_store::{Health, Pin, Reference, Store};
 use cvbake_verify::{Blobs, Digest, Image, Layer, Root, Want};
 
+use super::directory::{NewDirectory, NotKept};
 use super::documents::RunConfig;
 use super::find::full_name;
 use super::import::convert;
@@ -96,6 +97,11 @@ pub enum Target {
         /// The names of the image, in full; its own, if it has one and none are given.
         names: Vec<String>,
     },
+    /// The merged root filesystem, as files of the host.
+    Dir {
+        /// The directory, which is made, or is there and empty.
+        path: PathBuf,
+    },
     /// The merged root filesystem, in a file or, without one, in a stream.
     Tar {
         /// The file.
@@ -117,6 +123,8 @@ pub struct Exported {
     /// The length of the file in bytes, or of all that the image has in a directory; none of a
     /// stream.
     pub bytes: Option<u64>,
+    /// What a directory does not have of it.
+    pub not_kept: Vec<NotKept>,
 }
 
 /// Exports an image: afterwards all of it is at its place, or nothing. `stream` is where a tar
@@ -158,6 +166,7 @@ fn try_export(job: &ExportJob, stream: &mut dyn Write, control: &Control, on: Ob
             let exported = told.expect("the file was written");
             Ok(Exported { bytes: Some(bytes), ..exported })
         }
+        Target::Dir { path } => work.directory(path),
         Target::Tar { path: None } => {
             let mut stream = Stream { inner: stream, is_unread: false };
             let exported = work.tar_into(&mut stream);
@@ -172,7 +181,7 @@ impl Target {
         match (self, root) {
             (Target::Oci { .. } | Target::OciArchive { .. }, root) => !matches!(root, Root::Candidates(_)),
             (Target::DockerArchive { .. }, root) => matches!(root, Root::Bare { .. }),
-            (Target::Tar { .. }, _) => false,
+            (Target::Dir { .. } | Target::Tar { .. }, _) => false,
         }
     }
 }
@@ -220,6 +229,7 @@ impl<'a> Work<'a> {
             digest: image.identity().digest(),
             platform: image.config().and_then(|config| config.platform()).map(|platform| platform.to_string()),
             bytes: None,
+            not_kept: Vec::new(),
         };
         Ok((image, exported, pin))
     }
@@ -232,7 +242,7 @@ impl<'a> Work<'a> {
             let digest = contents.as_ref().map(|contents| contents.top().digest);
             let digests = contents.iter().flat_map(Contents::digests);
             let pin = self.store.map(|store| store.pin(digests)).transpose()?;
-            (contents, Exported { reference, digest, platform: None, bytes: None }, pin)
+            (contents, Exported { reference, digest, platform: None, bytes: None, not_kept: Vec::new() }, pin)
         } else {
             let (image, exported, pin) = self.image()?;
             (Contents::for_image(&image)?, exported, pin)
@@ -308,6 +318,38 @@ impl<'a> Work<'a> {
             written.ok_or_else(no_config)
         })?;
         Ok(Exported { bytes: Some(bytes), ..exported })
+    }
+
+    /// Writes the merged root filesystem as files.
+    fn directory(&self, path: &Path) -> Result<Exported, Error> {
+        // A name that is taken is told before anything is unpacked.
+        let new = NewDirectory::create(path, self.control)?;
+        let (image, mut exported, _pin) = self.image()?;
+        (self.on)(Event::Stage(Stage::Unpack));
+        let way = self.located.way(&self.job.registry, self.job.jobs);
+        let cx = UnpackContext::new(self.store, self.place.path(), way, self.control, self.on);
+        let mut layers = Layers::unpack(&image, self.blobs, cx, Purpose::Content)?;
+        (self.on)(Event::Stage(Stage::Merge));
+        let mut tree = layers.merge(self.job.epoch)?;
+        let unreadable = tree.leave_out_unreadable().map(|lost| NotKept {
+            what: format!("the attribute {}, which Linux shows to nobody", lost.name),
+            first: lost.first.path,
+            files: lost.inodes as u64,
+        });
+        let packs = layers.packs()?;
+        let bytes = cvbake_rootfs::tar::content_bytes(&tree);
+        (self.on)(Event::Amount { bytes });
+        (self.on)(Event::Stage(Stage::Export));
+        let not_kept = new.fill(&tree, &packs, self.control, &|bytes| (self.on)(Event::Wrote { bytes }))?;
+        new.commit(self.control)?;
+        exported.bytes = Some(bytes);
+        exported.not_kept = unreadable.into_iter().chain(not_kept).collect();
+        for NotKept { what, first, files } in &exported.not_kept {
+            let others = files - 1;
+            let others = if others == 0 { String::new() } else { format!(" (and of {others} others)") };
+            (self.on)(Event::Warning(format!("not kept of {first}{others}: {what}")));
+        }
+        Ok(exported)
     }
 
     /// Writes the merged root filesystem.

@@ -4,8 +4,12 @@
 //! its plain name in a directory that is open, and what is there already is neither followed nor
 //! written to: a file that is replaced is removed first, and a directory that is a symbolic link is
 //! refused.
+//!
+//! What is written is no more than what the disk has: a block belongs to one file, a directory has
+//! one name, and a file with several names is one file on the host, too. A disk of some MiB could
+//! say otherwise, and fill any host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -13,10 +17,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use cvbake_ext4::read::{Content, Entry, Filesystem, Node, NodeKind};
+use cvbake_disk::Claims;
+use cvbake_tree::read::{Content, NodeKind};
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 
-use crate::error::ExtractError;
+use super::{Entry, Filesystem, Node};
+use crate::error::{ExtractError, FilesystemError};
 
 /// How files are copied out of a disk.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,7 +63,8 @@ pub fn extract(
     let shown = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let handle = rustix::fs::open(shown, OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let handle = handle.map_err(wrong)?;
-    let mut work = Work { filesystem, options, done: Extracted::default() };
+    let mut work =
+        Work { filesystem, options, done: Extracted::default(), claims: Claims::default(), linked: BTreeMap::new() };
     let mut path = dir.to_owned();
     let mut open = Vec::new();
     match name {
@@ -69,7 +76,7 @@ pub fn extract(
         }
         None => open.push((handle, path, node.clone())),
     }
-    let mut directories = BTreeSet::from([node.ino]);
+    let mut directories = BTreeSet::from([node.number]);
     let mut levels = Vec::new();
     for (handle, path, node) in open {
         levels.push(work.level(handle, path, node, name.is_some())?);
@@ -82,13 +89,13 @@ pub fn extract(
             }
             continue;
         };
-        let node = filesystem.node(entry.ino)?;
+        let node = filesystem.node(entry.number)?;
         let name = OsStr::from_bytes(&entry.name);
         let path = level.path.join(name);
         if let Some(handle) = work.one(level.handle.as_fd(), name, &node, &path)? {
             // A directory has one name. One with several could be in itself, and some dozens in
             // each other would be more files than any host has room for.
-            if !directories.insert(node.ino) {
+            if !directories.insert(node.number) {
                 return Err(ExtractError::SecondName { path });
             }
             levels.push(work.level(handle, path, node, true)?);
@@ -110,10 +117,21 @@ struct Work<'f> {
     filesystem: &'f Filesystem,
     options: Options,
     done: Extracted,
+    claims: Claims,
+    /// Of files with several names: where the first was written.
+    linked: BTreeMap<u64, Written>,
+}
+
+/// A file that was written.
+struct Written {
+    path: PathBuf,
+    /// Which one it is, by whatever name.
+    identity: (u64, u64),
 }
 
 impl Work<'_> {
-    fn level(&self, handle: OwnedFd, path: PathBuf, node: Node, is_ours: bool) -> Result<Level, ExtractError> {
+    fn level(&mut self, handle: OwnedFd, path: PathBuf, node: Node, is_ours: bool) -> Result<Level, ExtractError> {
+        self.filesystem.claim(&node, &mut self.claims)?;
         let mut entries = self.filesystem.read_dir(&node)?;
         entries.reverse();
         Ok(Level { handle, path, node, is_ours, entries })
@@ -144,13 +162,25 @@ impl Work<'_> {
                 return Ok(Some(handle));
             }
             NodeKind::File => {
-                let content = self.filesystem.content(node)?;
                 self.make_way(dir, name).map_err(wrong)?;
+                if self.link(dir, name, node).map_err(wrong)? {
+                    self.done.files += 1;
+                    return Ok(None);
+                }
+                if !self.linked.contains_key(&node.number) {
+                    self.filesystem.claim(node, &mut self.claims)?;
+                }
+                let content = self.filesystem.content(node)?;
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let handle = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(wrong)?;
                 let file = File::from(handle);
-                self.done.bytes += copy(&content, &file, path)?;
+                self.done.bytes += copy(&*content, &file, path)?;
                 self.finish(file.as_fd(), node, path)?;
+                if node.links > 1 {
+                    let found = rustix::fs::fstat(&file).map_err(wrong)?;
+                    let written = Written { path: path.to_owned(), identity: (found.st_dev, found.st_ino) };
+                    self.linked.insert(node.number, written);
+                }
             }
             NodeKind::Symlink => {
                 let target = self.filesystem.target(node)?;
@@ -170,6 +200,24 @@ impl Work<'_> {
         }
         self.done.files += 1;
         Ok(None)
+    }
+
+    /// Gives a file that was written another name; says whether it has that now.
+    fn link(&self, dir: BorrowedFd<'_>, name: &OsStr, node: &Node) -> Result<bool, rustix::io::Errno> {
+        let Some(written) = self.linked.get(&node.number) else { return Ok(false) };
+        match rustix::fs::linkat(rustix::fs::CWD, &written.path, dir, name, AtFlags::empty()) {
+            Ok(()) => {}
+            Err(error @ rustix::io::Errno::EXIST) => return Err(error),
+            // On a filesystem without such names, or with no more for this one, it is another file.
+            Err(_) => return Ok(false),
+        }
+        // Others may have put something else where the first was: that is none of ours.
+        let found = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if (found.st_dev, found.st_ino) == written.identity {
+            return Ok(true);
+        }
+        rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+        Ok(false)
     }
 
     /// Removes what is there, if that is wanted; a directory stays, and stands in the way.
@@ -212,7 +260,7 @@ fn times(node: &Node) -> Timestamps {
 }
 
 /// Copies content; holes stay holes.
-fn copy(content: &Content, file: &File, path: &Path) -> Result<u64, ExtractError> {
+fn copy(content: &dyn Content, file: &File, path: &Path) -> Result<u64, ExtractError> {
     const PIECE: u64 = 1 << 20;
     let wrong = |source| ExtractError::Write { path: path.to_owned(), source };
     let mut written = 0;
@@ -221,7 +269,7 @@ fn copy(content: &Content, file: &File, path: &Path) -> Result<u64, ExtractError
     while let Some(range) = content.next_content(at) {
         let len = (range.end - range.start).min(PIECE);
         buffer.resize(usize::try_from(len).expect("a piece"), 0);
-        content.read_at(range.start, &mut buffer)?;
+        content.read_at(range.start, &mut buffer).map_err(FilesystemError::Content)?;
         file.write_all_at(&buffer, range.start).map_err(wrong)?;
         written += len;
         at = range.start + len;

@@ -8,7 +8,7 @@ use cvbake::control::Control;
 use cvbake::disk::Subformat;
 use cvbake::fetch::Source;
 use cvbake::vhdx::Options;
-use cvbake::{Baked, Boot, BootBy, Format, Job, KernelSource, Output};
+use cvbake::{Baked, Boot, BootBy, Format, ImageSource, Job, KernelSource, LoaderSource, Output};
 
 use crate::support::bake::{Place, names};
 use crate::support::ext4;
@@ -43,10 +43,10 @@ fn kernel() -> PathBuf {
     boot.join(name)
 }
 
-const MARKER: &str = "the image says hello";
+pub(crate) const MARKER: &str = "the image says hello";
 
 /// An image whose init says what it sees, and powers off.
-fn image(more: &[Member]) -> Images {
+pub(crate) fn image(more: &[Member]) -> Images {
     let busybox = fs::read("/bin/busybox").expect("busybox is missing: apt-get install busybox-static");
     let program = |path: &[u8], content: &[u8]| {
         let mut member = Member::file(path, content);
@@ -56,6 +56,7 @@ fn image(more: &[Member]) -> Images {
     let init = b"#!/bin/sh
 echo \"$(cat /etc/marker), pid $$\"
 grep ' / ' /proc/mounts
+cat /proc/cmdline
 touch /changed && ls /changed
 sync
 poweroff -f
@@ -72,7 +73,7 @@ poweroff -f
     Images::of(vec![Layer::new(Tar::of(&members), Compression::Gzip)])
 }
 
-fn job(place: &Place, by: BootBy, append: &str) -> Job {
+pub(crate) fn job(place: &Place, by: BootBy, append: &str) -> Job {
     let source = format!("oci:{}:latest", place.path().join("image").display());
     let mut job = Job::new(source.parse::<Source>().unwrap());
     let mut boot = Boot::new(by);
@@ -83,14 +84,14 @@ fn job(place: &Place, by: BootBy, append: &str) -> Job {
     job
 }
 
-fn bake(job: &Job, path: &Path) -> Baked {
+pub(crate) fn bake(job: &Job, path: &Path) -> Baked {
     let mut output = Output::new(path);
     (output.replace, output.sync) = (true, false);
     cvbake::bake(job, &output, &Control::new(), &|_| {}).unwrap_or_else(|error| panic!("{}", error.line()))
 }
 
 /// What a machine with these options says on its console.
-fn machine(args: &[String]) -> String {
+pub(crate) fn machine(args: &[String]) -> String {
     let mut qemu = tool("timeout", "coreutils");
     qemu.arg("600").arg(tool("qemu-system-x86_64", "qemu-system-x86").get_program());
     qemu.args(["-M", "q35", "-accel", "tcg", "-m", "512", "-nodefaults", "-no-user-config", "-display", "none"]);
@@ -98,13 +99,18 @@ fn machine(args: &[String]) -> String {
     succeed(&mut qemu)
 }
 
-fn drive(disk: &Path, format: &str, device: &str) -> Vec<String> {
+pub(crate) fn drive(disk: &Path, format: &str, device: &str) -> Vec<String> {
     let drive = format!("if=none,id=d0,file={},format={format}", disk.display());
     ["-drive", &drive, "-device", &format!("{device},drive=d0")].map(str::to_owned).to_vec()
 }
 
 /// Starts a disk as firmware does.
 fn start_by_uefi(place: &Place, disk: &Path, format: &str) -> String {
+    start_by_uefi_with(place, disk, format, &[])
+}
+
+/// The same of a machine with more in it.
+pub(crate) fn start_by_uefi_with(place: &Place, disk: &Path, format: &str, more: &[String]) -> String {
     let variables = place.path().join("variables");
     let firmware = "/usr/share/OVMF/OVMF_VARS_4M.fd";
     fs::copy(firmware, &variables).expect("OVMF is missing: apt-get install ovmf");
@@ -113,11 +119,22 @@ fn start_by_uefi(place: &Place, disk: &Path, format: &str) -> String {
     let code = flash(0, "readonly=on,", Path::new("/usr/share/OVMF/OVMF_CODE_4M.fd"));
     let mut args = ["-drive", &code, "-drive", &flash(1, "", &variables)].map(str::to_owned).to_vec();
     args.extend(drive(disk, format, "virtio-blk-pci,bootindex=0"));
+    args.extend_from_slice(more);
     machine(&args)
 }
 
+/// A part of a disk, as a file of its own.
+pub(crate) fn part(place: &Place, disk: &Path, name: &str, offset: u64, bytes: u64) -> PathBuf {
+    let path = place.path().join(name);
+    let mut dd = tool("dd", "coreutils");
+    dd.args([format!("if={}", disk.display()), format!("of={}", path.display())]);
+    dd.args(["iflag=skip_bytes,count_bytes", "conv=sparse", "bs=1M", "status=none"].map(str::to_owned));
+    succeed(dd.args([format!("skip={offset}"), format!("count={bytes}")]));
+    path
+}
+
 #[track_caller]
-fn assert_booted(console: &str, root: &str) {
+pub(crate) fn assert_booted(console: &str, root: &str) {
     assert!(console.contains(&format!("{MARKER}, pid 1")), "{console}");
     assert!(console.contains(root), "expected {root}: {console}");
     assert!(console.contains("\n/changed"), "it can be written to: {console}");
@@ -144,10 +161,12 @@ fn by_a_hypervisor() {
     assert_booted(&start(line.trim_end(), "virtio-blk-pci"), "/dev/vda / ext4 rw,");
     // Another controller, and what there is not.
     assert_booted(&start(line.trim_end(), "nvme,serial=x"), "/dev/nvme0n1 / ext4 rw,");
-    let absent = start("console=ttyS0 quiet no_timer_check root=LABEL=absent rootwait=1", "virtio-blk-pci");
+    let absent = start("console=ttyS0 no_timer_check root=LABEL=absent rootwait=1", "virtio-blk-pci");
     for said in ["there is no root filesystem LABEL=absent", "there is /dev/vda", "did not appear", "powering off"] {
         assert!(absent.contains(&format!("cvbake init: {said}")) || absent.contains(said), "{said}: {absent}");
     }
+    // Modules for other machines, and what depends on those, are passed over in silence.
+    assert!(!absent.contains("Unknown symbol") && !absent.contains("cannot load"), "{absent}");
 }
 
 #[test]
@@ -181,6 +200,44 @@ fn by_firmware_in_any_format() {
     }
 }
 
+/// systemd-boot is in front of the kernel, and starts it by the entry: it says so on the command
+/// line, where nobody else names the initramfs.
+#[test]
+fn a_boot_loader() {
+    let file = Path::new("/usr/lib/systemd/boot/efi/systemd-bootx64.efi");
+    let loader = fs::read(file).expect("systemd-boot is missing: apt-get install systemd-boot-efi");
+    let place = Place::with(&image(&[]));
+    let disk = place.path().join("disk.raw");
+    let mut job = job(&place, BootBy::Uefi, "");
+    job.boot.as_mut().unwrap().loader = Some(LoaderSource::SystemdBoot);
+    let boot = bake(&job, &disk).plan.boot.unwrap();
+    assert!(boot.loader.unwrap().ends_with("/systemd-bootx64.efi"));
+    let esp = format!("{}@@{}", disk.display(), boot.partitions[0].offset);
+    let read = |path: &str| {
+        let out = place.path().join("one-file");
+        succeed(tool("mcopy", "mtools").args(["-n", "-o", "-i", &esp, path]).arg(&out));
+        fs::read(out).unwrap()
+    };
+    assert!(read("::EFI/BOOT/BOOTX64.EFI") == loader && read("::EFI/systemd/systemd-bootx64.efi") == loader);
+    let console = start_by_uefi(&place, &disk, "raw");
+    assert_booted(&console, "/dev/vda2 / ext4 rw,");
+    assert!(console.contains("initrd=\\cvbake\\initrd root=PARTUUID="), "{console}");
+    // Without the entry, it starts the unified kernel image.
+    for path in ["::loader/entries/cvbake.conf", "::cvbake/linux"] {
+        succeed(tool("mdel", "mtools").args(["-i", &esp, path]));
+    }
+    let console = start_by_uefi(&place, &disk, "raw");
+    assert_booted(&console, "/dev/vda2 / ext4 rw,");
+    assert!(!console.contains("initrd="), "{console}");
+    // The same file, given: the same disk.
+    let given = place.path().join("given.raw");
+    job.boot.as_mut().unwrap().loader = Some(LoaderSource::File(file.to_owned()));
+    bake(&job, &given);
+    job.boot.as_mut().unwrap().loader = Some(LoaderSource::SystemdBoot);
+    bake(&job, &disk);
+    assert!(ext4::bytes_of(&given) == ext4::bytes_of(&disk));
+}
+
 #[test]
 fn an_overlay_in_memory() {
     let place = Place::with(&image(&[]));
@@ -205,14 +262,7 @@ fn partitions_that_others_read() {
     assert!(succeed(tool("sgdisk", "gdisk").arg("-v").arg(&disk)).contains("No problems found"));
     let [esp, root] = &boot.partitions[..] else { panic!("{:?}", boot.partitions) };
     assert_eq!((esp.name.as_str(), root.name.as_str()), ("esp", "root"));
-    let part = |name: &str, offset: u64, bytes: u64| {
-        let path = place.path().join(name);
-        let mut dd = tool("dd", "coreutils");
-        dd.args([format!("if={}", disk.display()), format!("of={}", path.display())]);
-        dd.args(["iflag=skip_bytes,count_bytes", "conv=sparse", "bs=1M", "status=none"].map(str::to_owned));
-        succeed(dd.args([format!("skip={offset}"), format!("count={bytes}")]));
-        path
-    };
+    let part = |name: &str, offset: u64, bytes: u64| part(&place, &disk, name, offset, bytes);
     let esp = part("esp", esp.offset, esp.bytes);
     succeed(tool("fsck.fat", "dosfstools").arg("-n").arg(&esp));
     let mut show = tool("mtype", "mtools");
@@ -301,6 +351,74 @@ fn a_kernel_from_an_image() {
     assert!(fs::read(beside.join("initrd")).unwrap() == initrd);
 }
 
+/// Somebody else may have put a link where the files beside a disk go.
+#[test]
+fn a_link_beside_the_disk_leads_nowhere() {
+    let place = Place::with(&image(&[]));
+    let (disk, outside) = (place.path().join("disk.ext4"), place.writable("outside"));
+    std::os::unix::fs::symlink(&outside, place.path().join("disk.boot")).unwrap();
+    let mut output = Output::new(&disk);
+    (output.replace, output.sync) = (true, false);
+    let error = cvbake::bake(&job(&place, BootBy::Direct, ""), &output, &Control::new(), &|_| {}).unwrap_err();
+    assert!(error.line().ends_with("disk.boot: not a directory"), "{}", error.line());
+    assert!(names(&outside).is_empty() && !disk.exists());
+}
+
+/// Images of linuxkit have `/kernel`, and its modules in an archive beside it.
+#[test]
+fn a_kernel_with_its_modules_in_an_archive() {
+    let version = names(&KERNEL.join("lib/modules")).pop().expect("modules");
+    let modules = KERNEL.join("lib/modules").join(&version);
+    let order = fs::read_to_string(modules.join("modules.order")).unwrap();
+    let is_needed = |line: &&str| {
+        ["/virtio", "/nvme", "/hv", "/pci-hyperv", "/crc", "/scsi", "/t10-pi"].iter().any(|part| line.contains(part))
+    };
+    let listed: Vec<&str> = order.lines().filter(is_needed).collect();
+    let at = |name: &str| format!("lib/modules/{version}/{name}").into_bytes();
+    let mut members = vec![
+        Member::file(&at("modules.order"), listed.join("\n").as_bytes()),
+        Member::file(&at("modules.builtin"), &fs::read(modules.join("modules.builtin")).unwrap()),
+    ];
+    members.extend(listed.iter().map(|path| Member::file(&at(path), &fs::read(modules.join(path)).unwrap())));
+    let archive = Tar::of(&members).finish();
+    let place = Place::with(&image(&[]));
+    let disk = place.path().join("disk.ext4");
+    let with = |archive: &[u8]| {
+        let content = fs::read(kernel()).unwrap();
+        let members = [Member::file(b"kernel", &content), Member::file(b"kernel.tar", archive)];
+        let images = Images::of(vec![Layer::new(Tar::of(&members), Compression::Gzip)]);
+        let other = Place::with(&images);
+        let mut job = job(&place, BootBy::Direct, "");
+        let source = format!("oci:{}:latest", other.path().join("image").display()).parse::<Source>().unwrap();
+        job.boot.as_mut().unwrap().kernel = KernelSource::Image(ImageSource::At(source));
+        let mut output = Output::new(&disk);
+        (output.replace, output.sync) = (true, false);
+        cvbake::bake(&job, &output, &Control::new(), &|_| {}).map_err(|error| error.line())
+    };
+    let boot = with(&archive).unwrap().plan.boot.unwrap();
+    assert!(boot.modules.contains(&"virtio_blk".to_owned()), "{:?}", boot.modules);
+    let beside = place.path().join("disk.boot");
+    let file = |name: &str| beside.join(name).display().to_string();
+    let line = fs::read_to_string(beside.join("cmdline")).unwrap();
+    let mut args = ["-kernel", &file("kernel"), "-initrd", &file("initrd"), "-append", line.trim_end()]
+        .map(str::to_owned)
+        .to_vec();
+    args.extend(drive(&disk, "raw", "virtio-blk-pci"));
+    assert_booted(&machine(&args), "/dev/vda / ext4 rw,");
+    // Compressed, too, as distributions of the archive may have it.
+    let gzip = {
+        let path = place.path().join("archive");
+        fs::write(&path, &archive).unwrap();
+        succeed(tool("gzip", "gzip").arg(&path));
+        fs::read(path.with_extension("gz")).unwrap()
+    };
+    assert_eq!(with(&gzip).unwrap().plan.boot.unwrap().modules, boot.modules);
+    for (archive, problem) in [(&archive[..archive.len() / 2], "kernel.tar: "), (&b"x"[..], "kernel.tar: ")] {
+        let error = with(archive).unwrap_err();
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_said_and_nothing_is_left() {
     let place = Place::with(&image(&[]));
@@ -329,7 +447,16 @@ fn what_is_wrong_is_said_and_nothing_is_left() {
     for (args, code, problem, hint) in [
         (&["--kernel", "x"][..], 2, "--kernel is for disks that boot", "add --boot uefi"),
         (&["--boot", "direct", "--stub", "x"], 2, "--stub is for disks that UEFI boots", "choose --boot uefi"),
-        (&["--boot", "direct", "--verity"], 2, "--boot does not set up the hash tree", "leave out"),
+        (
+            &["--boot", "direct", "--loader", "systemd-boot"],
+            2,
+            "--loader is for disks that UEFI boots",
+            "choose --boot",
+        ),
+        (&["--boot", "uefi", "--verity=append"], 2, "looks for the hash tree in a partition", "choose --verity"),
+        (&["--boot", "uefi", "--verity=beside"], 2, "looks for the hash tree in a partition", "choose --verity"),
+        (&["--boot", "direct", "--verity=partition"], 2, "is for disks that UEFI boots", "add --boot uefi"),
+        (&["--verity=partition"], 2, "is for disks that UEFI boots", "add --boot uefi"),
         (&["--boot", "uefi", "--target", "wsl"], 2, "WSL takes a disk without partitions", "leave out --boot"),
         (&["--boot", "direct"], 3, "has no kernel: expected kernel, boot/vmlinuz*", "--kernel FILE"),
         (&["--boot", "direct", "--kernel", &text], 3, "is no kernel: it has no signature of one", "--kernel FILE"),
@@ -342,6 +469,12 @@ fn what_is_wrong_is_said_and_nothing_is_left() {
         ),
         (&["--boot", "uefi", "--kernel", &large], 3, "has no entry for UEFI", "--boot direct"),
         (&["--boot", "uefi", "--kernel", &kernel, "--stub", &text], 3, "is no stub for UEFI", "--stub FILE"),
+        (
+            &["--boot", "uefi", "--kernel", &kernel, "--loader", &text],
+            3,
+            "is no boot loader for UEFI: it is no program for UEFI",
+            "--loader FILE",
+        ),
         (&["--boot", "uefi", "--kernel", &kernel, "--esp-size", "34M"], 5, "the files take", "larger --esp-size"),
         (&["--boot", "uefi", "--kernel", &kernel, "--esp-size", "20M"], 2, "expected 65525", "another --esp-size"),
         (&["--boot", "direct", "--kernel", &arm], 8, "this cvbake has no init for arm64", "run a cvbake"),

@@ -183,6 +183,13 @@ fn chains_become_one_disk() {
     says("absolute.qcow2", &[], "and only relative paths are followed");
     qemu(&["rebase", "-u", "-F", "raw", "-b", "none.raw"], &[&at("absolute.qcow2")]);
     says("absolute.qcow2", &[], "none.raw, the parent of");
+    // Any file of the host could be a raw one: also by links that were unpacked with the disk.
+    qemu(&["rebase", "-u", "-F", "raw", "-b", "below/../../../etc/passwd"], &[&at("absolute.qcow2")]);
+    says("absolute.qcow2", &[], "of raw ones only those beside it or below are followed");
+    std::os::unix::fs::symlink("/etc", at("etc")).unwrap();
+    qemu(&["rebase", "-u", "-F", "raw", "-b", "etc/passwd"], &[&at("absolute.qcow2")]);
+    says("absolute.qcow2", &[], "it is behind a symbolic link, which could lead to any file");
+    ok(convert(&at("absolute.qcow2"), &at("over-raw.raw"), &["--parent", &at("disk.raw").display().to_string()]));
     qemu(&["rebase", "-u", "-F", "qcow2", "-b", "absolute.qcow2"], &[&at("absolute.qcow2")]);
     says("absolute.qcow2", &[], "is one of its own children");
     says("base.qcow2", &["--parent", &absolute], "it has no parent");

@@ -209,6 +209,37 @@ fn links_of_a_disk_lead_nowhere_on_the_host() {
     cvbake(&["disk", "ls"], &[&on(&hostile, "/h/up")]).ok();
 }
 
+/// A disk of some MiB does not fill the host: neither by many names of one file, nor by many files
+/// with the same blocks.
+#[test]
+fn a_file_is_copied_once() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let place = Place::with(&sample::varied());
+    place.bake().ok();
+    let disk = place.disk();
+    let named = changed(
+        &disk,
+        "named.ext4",
+        &["mkdir /h", "write /etc/passwd h/a", "link h/a h/b", "link h/a h/c", "sif h/a links_count 3"],
+    );
+    let to = place.writable("named");
+    cvbake(&["disk", "cp"], &[&on(&named, "/h"), &to]).ok();
+    let found = |name: &str| fs::metadata(to.join("h").join(name)).unwrap();
+    assert_eq!((found("a").nlink(), found("a").ino()), (3, found("c").ino()));
+    // Again, over what is there.
+    cvbake(&["disk", "cp", "--force"], &[&on(&named, "/h"), &to]).ok();
+    assert_eq!((found("b").nlink(), found("b").ino()), (3, found("a").ino()));
+    assert_eq!(fs::read(to.join("h/b")).unwrap(), fs::read("/etc/passwd").unwrap());
+    // As many names as the disk has room for, of a file that says that it has one.
+    let lying = changed(&named, "lying.ext4", &["sif h/a links_count 1"]);
+    let to = place.writable("lying");
+    let outcome = cvbake(&["disk", "cp"], &[&on(&lying, "/h"), &to]).run();
+    let says = "lying.ext4: inode ";
+    let error = outcome.error(&[3]);
+    assert!(error.contains(says) && error.contains("belongs to another file, too"), "{}", outcome.describe());
+}
+
 /// Directories that are in each other under several names would be more files than any host holds.
 #[test]
 fn a_directory_is_copied_once() {

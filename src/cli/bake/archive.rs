@@ -1,5 +1,5 @@
-//! `cvbake bake -o FILE.tar`: the files of an image as an archive, which is an export under another
-//! name.
+//! `cvbake bake -o FILE.tar` and `-o dir:PATH`: the files of an image as an archive or as files,
+//! which is an export under another name.
 
 use std::io;
 use std::path::Path;
@@ -21,14 +21,32 @@ pub(super) fn is_archive(path: &Path) -> bool {
     path.file_name().is_some_and(export::is_tar)
 }
 
-pub(super) fn write(source: ImageSource, path: &Path, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
-    if let Some(option) = args.for_disks_only() {
+/// What is no disk: an archive of files, by its name, or `dir:PATH`.
+pub(super) fn target(output: &Path) -> Option<Target> {
+    match export::directory(output.as_os_str()) {
+        Some(path) => Some(Target::Dir { path }),
+        None => is_archive(output).then(|| Target::Tar { path: Some(output.to_owned()) }),
+    }
+}
+
+pub(super) fn write(
+    source: ImageSource,
+    target: Target,
+    path: &Path,
+    args: &Args,
+    ui: &Arc<Ui>,
+) -> Result<(), Failure> {
+    let (format, what) = match &target {
+        Target::Dir { .. } => ("dir", "a directory of files"),
+        _ => ("tar", "an archive of files"),
+    };
+    let force = (format == "dir" && args.force).then_some("--force");
+    if let Some(option) = args.for_disks_only().or(force) {
         return Err(Failure::Usage {
-            problem: format!("{option} is for disks, and {} is an archive of files", path.display()),
+            problem: format!("{option} is for disks, and {} is {what}", path.display()),
             hint: Some("leave it out, or name a disk, such as -o disk.ext4".to_owned()),
         });
     }
-    let target = Target::Tar { path: Some(path.to_owned()) };
     let compression = export::compression_by_name(&target);
     let mut job = ExportJob::new(source, target);
     job.registry = args.registry.options(Pull::Missing)?;
@@ -43,7 +61,7 @@ pub(super) fn write(source: ImageSource, path: &Path, args: &Args, ui: &Arc<Ui>)
     let exported = cvbake::images::export(&job, &mut io::sink(), control, &|event| ui.on(&event))?;
     ui.finish();
     let shown = path.to_string_lossy();
-    args.telling.print(|| export::json(&exported, &shown, "tar"), || export::text(&exported, &shown, "tar"))
+    args.telling.print(|| export::json(&exported, &shown, format), || export::text(&exported, &shown, format))
 }
 
 impl Args {

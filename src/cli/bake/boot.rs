@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ValueEnum, ValueHint};
 use cvbake::fetch::{Source, TarSource};
 use cvbake::text::line;
-use cvbake::{Boot, BootBy, ImageSource, KernelSource};
+use cvbake::{Boot, BootBy, ImageSource, KernelSource, LoaderSource};
 
 use super::help;
 use super::target::Target;
@@ -24,10 +24,10 @@ pub(super) struct BootArgs {
     /// Boot this kernel: a file, or an image that has one [default: the kernel of the image]
     ///
     /// A file is a bzImage or, with --boot direct, also a vmlinux with a PVH entry; for arm64, an
-    /// Image. An image has its kernel in /kernel, as those of linuxkit do, in
-    /// /usr/lib/modules/VERSION/vmlinuz, as those of bootc do, or in /boot/vmlinuz-VERSION. On
-    /// Debian, `apt-get download linux-image-cloud-amd64` and `dpkg -x` give one without installing
-    /// it.
+    /// Image. An image has its kernel in /kernel and the modules in the archive /kernel.tar, as
+    /// those of linuxkit do; in /usr/lib/modules/VERSION/vmlinuz, as those of bootc do; or in
+    /// /boot/vmlinuz-VERSION. On Debian, `apt-get download linux-image-cloud-amd64` and `dpkg -x`
+    /// give one without installing it.
     #[arg(long, value_name = "FILE|IMAGE", value_hint = ValueHint::FilePath)]
     kernel: Option<OsString>,
 
@@ -45,11 +45,24 @@ pub(super) struct BootArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     stub: Option<PathBuf>,
 
+    /// With --boot uefi, put a boot loader in front of the kernel: systemd-boot, or its file
+    /// [default: none, as UEFI starts the kernel itself]
+    ///
+    /// It is started by UEFI, and starts the kernel by the entry that cvbake writes. It shows a
+    /// menu when a key is held down, and systems that install kernels later can add entries. With
+    /// `systemd-boot`, it is /usr/lib/systemd/boot/efi/systemd-bootx64.efi of the image that the
+    /// kernel is from, or of this machine (Debian: package systemd-boot-efi). A path names the
+    /// file.
+    #[arg(long, value_name = "systemd-boot|FILE", value_hint = ValueHint::FilePath)]
+    loader: Option<PathBuf>,
+
     /// Add this to the kernel's command line, such as "console=ttyS0"
     ///
     /// cvbake says where the root filesystem is: root=PARTUUID=… (or, with --boot direct,
     /// root=UUID=…) rootfstype=ext4 rw. What is added comes later, and counts more. With
-    /// cvbake.overlay=tmpfs, changes to the root filesystem are kept in memory.
+    /// cvbake.overlay=tmpfs, changes to the root filesystem are kept in memory; with
+    /// cvbake.overlay=LABEL=… on that ext4 filesystem, which may be on another disk. With --verity,
+    /// it says roothash=… and cvbake.overlay=tmpfs; cvbake.overlay=none leaves the overlay out.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     append: Option<String>,
 
@@ -87,6 +100,7 @@ impl BootArgs {
             ("--modules", self.modules.is_some(), true),
             ("--append", self.append.is_some(), true),
             ("--stub", self.stub.is_some(), false),
+            ("--loader", self.loader.is_some(), false),
             ("--esp-size", self.esp_size.is_some(), false),
         ];
         let unfit = |direct: bool| by.is_none() || by == Some(BootBy::Direct) && !direct;
@@ -106,6 +120,11 @@ impl BootArgs {
         boot.kernel = self.kernel(image)?;
         boot.modules = self.modules.clone();
         boot.stub = self.stub.clone();
+        // A file of that name is `./systemd-boot`.
+        boot.loader = self.loader.clone().map(|loader| match loader.to_str() {
+            Some("systemd-boot") => LoaderSource::SystemdBoot,
+            _ => LoaderSource::File(loader),
+        });
         boot.append = self.append.clone().unwrap_or_default();
         boot.esp_bytes = self.esp_size;
         Ok(Some(boot))
@@ -122,16 +141,11 @@ impl BootArgs {
     }
 
     /// Refuses what does not go together with other options.
-    pub(super) fn check(&self, has_hash_tree: bool, target: Option<Target>) -> Result<(), Failure> {
+    pub(super) fn check(&self, target: Option<Target>) -> Result<(), Failure> {
         let wrong = |problem: &str, hint: &str| {
             Err(Failure::Usage { problem: problem.to_owned(), hint: Some(hint.to_owned()) })
         };
         match (self.boot, target) {
-            (How::None, _) => Ok(()),
-            _ if has_hash_tree => wrong(
-                "--boot does not set up the hash tree of --verity: the initramfs looks for one in a partition of its own",
-                "leave out --boot or --verity",
-            ),
             (How::Uefi, Some(Target::Wsl)) => wrong(
                 "WSL takes a disk without partitions, and --boot uefi makes some",
                 "leave out --boot: WSL has a kernel",

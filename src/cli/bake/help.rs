@@ -128,6 +128,7 @@ pub(super) fn after() -> String {
   zcat rootfs.tar.gz | cvbake bake tar:- -o disk.ext4 --label root
   cvbake bake oci:alpine -o alpine.erofs
   cvbake bake oci:alpine -o rootfs.tar
+  cvbake bake oci:alpine -o dir:rootfs
 
 {}",
         common()

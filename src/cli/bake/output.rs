@@ -7,6 +7,7 @@ use std::path::Path;
 use cvbake::ImageSource;
 use cvbake::fetch::{Source, TarSource};
 
+use crate::cli::image::export;
 use crate::failure::Failure;
 
 /// Endings of what is compressed, and of archives but those that are written.
@@ -26,6 +27,12 @@ pub(in crate::cli) fn check(path: &Path) -> Result<&Path, Failure> {
             "cannot write the disk to standard output: it is written at random positions".to_owned(),
             "write to a file, such as -o disk.ext4, and copy that; `cvbake image export SOURCE tar:-` writes the files as an archive; for a file called - write ./-",
         );
+    }
+    if let Some(directory) = export::directory(path.as_os_str()) {
+        return match directory.as_os_str().is_empty() {
+            true => wrong("dir: names no directory".to_owned(), "-o dir:PATH writes the files into a new directory"),
+            false => Ok(path),
+        };
     }
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
     if ARCHIVES.contains(&ending.as_str()) && !super::archive::is_archive(path) {

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use cvbake::error::Error;
-use cvbake::ext4::read::{Content, Error as ReadError, Follow, Node, NodeKind};
+use cvbake::error::{Error, FilesystemError};
+use cvbake::inside::Node;
 use cvbake::tree::escape;
+use cvbake::tree::read::{Content, Follow, NodeKind};
 
 use super::place::{DiskPath, Opened, SYNTAX};
 use crate::failure::Failure;
@@ -28,22 +29,22 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         let place = DiskPath::parse(place);
         let opened = place.open(ui)?;
         let node = opened.lookup(place.path(), Follow::All)?;
-        print(&opened, &content(&opened, &place, &node)?)?;
+        print(&opened, &*content(&opened, &place, &node)?)?;
     }
     Ok(())
 }
 
 /// The content of what must be a file.
-pub(super) fn content(opened: &Opened, place: &DiskPath, node: &Node) -> Result<Content, Failure> {
+pub(super) fn content(opened: &Opened, place: &DiskPath, node: &Node) -> Result<Arc<dyn Content>, Failure> {
     if node.kind != NodeKind::File {
         let (path, found) = (escape(place.path()), node.kind.words());
-        return Err(opened.wrong(ReadError::NotA { path, expected: "a regular file", found }));
+        return Err(opened.wrong(FilesystemError::NotA { path, expected: "a regular file", found }));
     }
     opened.filesystem.content(node).map_err(|error| opened.wrong(error))
 }
 
 /// Writes content to standard output, which somebody may stop to read.
-pub(super) fn print(opened: &Opened, content: &Content) -> Result<(), Failure> {
+pub(super) fn print(opened: &Opened, content: &dyn Content) -> Result<(), Failure> {
     const PIECE: u64 = 1 << 20;
     let mut out = io::stdout().lock();
     let mut buffer = Vec::new();
@@ -51,7 +52,7 @@ pub(super) fn print(opened: &Opened, content: &Content) -> Result<(), Failure> {
     while at < content.len_bytes() {
         let len = (content.len_bytes() - at).min(PIECE);
         buffer.resize(usize::try_from(len).expect("a piece"), 0);
-        content.read_at(at, &mut buffer).map_err(|error| opened.wrong(error))?;
+        content.read_at(at, &mut buffer).map_err(|error| opened.wrong(FilesystemError::Content(error)))?;
         out.write_all(&buffer).map_err(told)?;
         at += len;
     }

@@ -5,10 +5,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use cvbake::error::ExtractError;
 use cvbake::event::Event;
-use cvbake::ext4::read::{Follow, NodeKind};
 use cvbake::inside::extract::{Options, extract};
 use cvbake::text::line;
+use cvbake::tree::read::{Follow, NodeKind};
 
 use super::cat;
 use super::place::{DiskPath, SYNTAX};
@@ -21,8 +22,8 @@ use crate::ui::Ui;
 /// A directory is copied with everything in it. If DEST is a directory, what is copied keeps its
 /// name in it; otherwise DEST is the new name. Symbolic links are copied as links and not followed,
 /// except those in PATH, which are followed on the disk. Nothing on the disk decides where files
-/// are written: existing symbolic links below DEST are never followed. Devices, pipes and sockets
-/// are left out, with a warning.
+/// are written: existing symbolic links below DEST are never followed. A file with several names is
+/// copied once, and keeps them. Devices, pipes and sockets are left out, with a warning.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = SYNTAX)]
 pub(super) struct Args {
@@ -77,13 +78,16 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
                 hint: Some("copy it to a directory".to_owned()),
             });
         }
-        return cat::print(&opened, &cat::content(&opened, &place, &node)?);
+        return cat::print(&opened, &*cat::content(&opened, &place, &node)?);
     }
     let mut options = Options::default();
     (options.replace, options.preserve, options.owners) = (args.force, args.preserve, args.owners);
     let (dir, name) = destination(Path::new(&args.dest), place.path());
-    let done =
-        extract(&opened.filesystem, &node, &dir, name.as_deref(), options).map_err(cvbake::error::Error::from)?;
+    let done = extract(&opened.filesystem, &node, &dir, name.as_deref(), options);
+    let done = done.map_err(|error| match error {
+        ExtractError::Disk(error) => opened.wrong(error),
+        error => cvbake::error::Error::from(error).into(),
+    })?;
     for path in &done.left_out {
         let text = format!("{} is left out: it is neither a file, a directory nor a link", path.display());
         ui.on(&Event::Warning(line(&text)));

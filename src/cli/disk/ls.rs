@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use cvbake::ext4::read::{Follow, Node, NodeKind};
-use cvbake::text::rfc3339;
+use cvbake::inside::Node;
+use cvbake::text::{name, rfc3339};
+use cvbake::tree::read::{Follow, NodeKind};
 
-use super::place::{DiskPath, Opened, SYNTAX, name};
+use super::place::{DiskPath, Opened, SYNTAX};
 use crate::cli::output;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -44,7 +45,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
         }
         for entry in opened.filesystem.read_dir(&node).map_err(|error| opened.wrong(error))? {
             if args.long {
-                let node = opened.filesystem.node(entry.ino).map_err(|error| opened.wrong(error))?;
+                let node = opened.filesystem.node(entry.number).map_err(|error| opened.wrong(error))?;
                 args.one(&opened, &node, &entry.name, &mut text)?;
             } else {
                 text.push_str(&name(&entry.name));

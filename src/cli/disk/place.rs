@@ -3,19 +3,19 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use cvbake::ext4::read::{Filesystem, Follow, Node};
-use cvbake::inside::Disk;
+use cvbake::error::FilesystemError;
+use cvbake::inside::{Disk, Filesystem, Node};
 use cvbake::text::line;
 use cvbake::tree::escape;
+use cvbake::tree::read::Follow;
 
 use crate::failure::Failure;
 use crate::ui::Ui;
 
 /// What every command that takes one says of it.
 pub(in crate::cli) const SYNTAX: &str = "Files on a disk are named DISK:PATH, where DISK is the file with the disk. On a disk with partitions, \
-     DISK:PATH is on the root partition, by its type, or on the only one with an ext4 filesystem; DISK:2:PATH is on \
+     DISK:PATH is on the root partition, by its type, or on the only one with a filesystem that cvbake reads, ext4 or EROFS; DISK:2:PATH is on \
      partition 2. A PATH that begins with a digit and could be a partition begins with / instead: DISK:/2.";
 
 /// In front of the name of an image.
@@ -34,7 +34,7 @@ pub(in crate::cli) struct DiskPath {
 /// A disk that was opened, and the file that is meant.
 pub(in crate::cli) struct Opened {
     pub(in crate::cli) disk: Disk,
-    pub(in crate::cli) filesystem: Arc<Filesystem>,
+    pub(in crate::cli) filesystem: Filesystem,
 }
 
 impl DiskPath {
@@ -92,12 +92,14 @@ impl DiskPath {
             ui.on(&Event::Warning(text));
         }
         let filesystem = disk.filesystem(self.partition)?;
-        if filesystem.info().needs_recovery {
-            let text = "was not unmounted: what is only in its journal is not seen".to_owned();
-            ui.on(&Event::Warning(format!("{shown} {text}")));
-        }
-        if filesystem.info().has_errors {
-            ui.on(&Event::Warning(format!("{shown}: Linux has marked the filesystem as damaged")));
+        if let Filesystem::Ext4(ext4) = &filesystem {
+            if ext4.info().needs_recovery {
+                let text = "was not unmounted: what is only in its journal is not seen".to_owned();
+                ui.on(&Event::Warning(format!("{shown} {text}")));
+            }
+            if ext4.info().has_errors {
+                ui.on(&Event::Warning(format!("{shown}: Linux has marked the filesystem as damaged")));
+            }
         }
         Ok(Opened { disk, filesystem })
     }
@@ -139,16 +141,8 @@ impl Opened {
     }
 
     /// An error about the filesystem.
-    pub(in crate::cli) fn wrong(&self, error: cvbake::ext4::read::Error) -> Failure {
+    pub(in crate::cli) fn wrong(&self, error: FilesystemError) -> Failure {
         self.disk.unreadable(error).into()
-    }
-}
-
-/// A name from a disk, for people: on one line, whatever is in it.
-pub(super) fn name(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => line(text),
-        Err(_) => escape(bytes),
     }
 }
 

@@ -1,10 +1,12 @@
 //! `cvbake disk tree`: everything on a disk, one line a file.
 
 use std::ffi::OsString;
+use std::io;
 use std::sync::Arc;
 
 use cvbake::error::Error;
-use cvbake::ext4::read::{Files, Follow};
+use cvbake::inside::Files;
+use cvbake::tree::read::Follow;
 use cvbake::tree::{Inode, Kind, escape};
 use cvbake::verify::{Algorithm, Hasher};
 
@@ -36,17 +38,46 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     // An error about the path comes before everything is read.
     opened.lookup(place.path(), Follow::Never)?;
     let files = opened.disk.files(&opened.filesystem)?;
-    let mut text = Vec::new();
-    let hash = &mut |inode: Inode<'_>| args.digests.then(|| digest(&files, inode)).transpose();
-    files.tree().listing(hash, &mut text).map_err(Error::from)?;
     let names = place.path().split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
     let below: String = names.map(|name| format!("/{}", escape(name))).collect();
-    let is_below = |line: &&str| {
-        let path = line.split(' ').next().unwrap_or_default();
-        path.strip_prefix(&below).is_some_and(|rest| below.is_empty() || rest.is_empty() || rest.starts_with('/'))
-    };
-    let text = String::from_utf8(text).expect("a listing is printable ASCII");
-    output::lines(&text.lines().filter(is_below).flat_map(|line| [line, "\n"]).collect::<String>())
+    let mut unread = None;
+    let told = output::stream(|out| {
+        let hash = &mut |inode: Inode<'_>| match args.digests.then(|| digest(&files, inode)).transpose() {
+            Ok(digest) => Ok(digest),
+            Err(error) => {
+                unread = Some(error);
+                Err(io::ErrorKind::Other.into())
+            }
+        };
+        // Directories in directories in directories have paths that are far longer than the disk.
+        files.tree().listing(hash, &mut Below { path: below.as_bytes(), out })
+    });
+    match unread {
+        Some(error) => Err(Error::from(error).into()),
+        None => told,
+    }
+}
+
+/// Passes on the lines of a listing that are about a path or what is below it. Each comes in one
+/// piece, and is printable.
+struct Below<'o> {
+    path: &'o [u8],
+    out: &'o mut dyn io::Write,
+}
+
+impl io::Write for Below<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let path = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let rest = path.strip_prefix(self.path);
+        if rest.is_some_and(|rest| self.path.is_empty() || rest.is_empty() || rest.starts_with(b"/")) {
+            self.out.write_all(line)?;
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 fn digest(files: &Files, inode: Inode<'_>) -> std::io::Result<String> {

@@ -14,13 +14,13 @@ use clap::ValueEnum;
 use cvbake::ImageSource;
 use cvbake::archive::Compression;
 use cvbake::fetch::{Pull, Source, TarSource};
-use cvbake::images::{ExportJob, Exported, Target};
+use cvbake::images::{ExportJob, Exported, NotKept, Target};
 use cvbake::text::line;
 use cvbake::verify::Platform;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
-pub(in crate::cli) use self::target::compression_by_name;
+pub(in crate::cli) use self::target::{compression_by_name, directory};
 use self::target::{file_of, format_of, unsupported};
 use crate::cli::work::{InStore, Telling, allowed_jobs, nothing_written, want, watch};
 use crate::cli::{environment, registry, source, values};
@@ -39,13 +39,16 @@ pub(super) struct Args {
     #[arg(value_name = "NAME")]
     name: OsString,
 
-    /// Destination: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE or
-    /// tar:- [default TAG and NAME: the name of the image in full]
+    /// Destination: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE,
+    /// tar:- or dir:PATH [default TAG and NAME: the name of the image in full]
     ///
     /// oci: adds the image to a directory in the OCI image layout, replacing an image with the same
     /// tag. docker-archive: writes an archive for docker load and podman load. tar: writes the
     /// merged root filesystem, with all attributes of all files; tar:- writes it to standard
-    /// output; if its reader stops early, the exit status is 141 and nothing is printed. A file
+    /// output; if its reader stops early, the exit status is 141 and nothing is printed. dir: writes
+    /// the files of the root filesystem into a new or an empty directory: root gives them owners,
+    /// devices and all attributes; for other users, user.containers.override_stat records these, as
+    /// podman does, and a warning says what cannot be recorded. A file
     /// that ends in .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front; note that image.tar is
     /// the root filesystem only, without the configuration that says how to run it, and
     /// docker-archive:image.tar is an image.
@@ -86,7 +89,8 @@ pub(super) struct Args {
 const EXAMPLES: &str = "Examples:
   cvbake image export alpine:3.20 docker-archive:alpine.tar:alpine:3.20
   cvbake image export alpine oci:layout:3.20
-  cvbake image export alpine tar:- | tar -tv";
+  cvbake image export alpine tar:- | tar -tv
+  cvbake image export alpine dir:rootfs";
 
 /// How to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -141,11 +145,15 @@ impl Args {
             Err(Failure::Usage { problem: problem.to_owned(), hint: Some(hint.to_owned()) })
         };
         match target {
-            Target::DockerArchive { .. } | Target::Tar { .. } if self.all => wrong(
-                "--all cannot be used here: the archive holds one platform only",
+            Target::DockerArchive { .. } | Target::Tar { .. } | Target::Dir { .. } if self.all => wrong(
+                "--all cannot be used here: the destination holds one platform only",
                 "oci: and oci-archive: hold all platforms",
             ),
-            Target::Oci { .. } if self.compress.is_some() => {
+            Target::Dir { .. } if self.force => wrong(
+                "--force cannot be used here: no directory is replaced",
+                "remove the directory, or choose another name",
+            ),
+            Target::Oci { .. } | Target::Dir { .. } if self.compress.is_some() => {
                 wrong("--compress cannot be used here: a directory is not compressed", "oci-archive: writes a file")
             }
             Target::Tar { path: None } if io::stdout().is_terminal() => {
@@ -203,6 +211,16 @@ struct Report<'a> {
     target: &'a str,
     format: &'static str,
     bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_kept: Option<Vec<Lost<'a>>>,
+}
+
+/// What a directory does not have of an image.
+#[derive(Serialize)]
+struct Lost<'a> {
+    what: &'a str,
+    first: &'a str,
+    files: u64,
 }
 
 pub(in crate::cli) fn json(exported: &Exported, target: &str, format: &'static str) -> String {
@@ -213,9 +231,14 @@ pub(in crate::cli) fn json(exported: &Exported, target: &str, format: &'static s
         target,
         format,
         bytes: exported.bytes,
+        not_kept: (format == "dir").then(|| exported.not_kept.iter().map(lost).collect()),
     };
     let object = serde_json::to_string(&report).expect("a number and texts");
     format!("{object}\n")
+}
+
+fn lost(lost: &NotKept) -> Lost<'_> {
+    Lost { what: &lost.what, first: &lost.first, files: lost.files }
 }
 
 /// A few lines for people.
@@ -227,7 +250,7 @@ pub(in crate::cli) fn text(exported: &Exported, target: &str, format: &str) -> S
         let platform = exported.platform.as_ref().map(|platform| format!(" ({platform})")).unwrap_or_default();
         put("image", &format!("{digest}{platform}"));
     }
-    let meaning = if format == "tar" { " (the root filesystem only)" } else { "" };
+    let meaning = if matches!(format, "tar" | "dir") { " (the root filesystem only)" } else { "" };
     put("format", &format!("{format}{meaning}"));
     if let Some(bytes) = exported.bytes {
         put("size", &BinaryBytes(bytes).to_string());

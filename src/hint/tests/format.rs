@@ -46,6 +46,7 @@ fn parents() {
         (wrong(FormatError::Unsupported { what: "x" }), Kind::Source, "qemu-img check"),
         (wrong(FormatError::Checksum { what: "footer" }), Kind::Source, "copy it or bake it again"),
         (chain(ChainProblem::Elsewhere { name: "/x".to_owned() }), Kind::Source, "--parent FILE"),
+        (chain(ChainProblem::AnyFile { name: "../x".to_owned() }), Kind::Source, "--parent FILE"),
         (chain(ChainProblem::NoFormat { name: "x".to_owned() }), Kind::Source, "--parent FILE"),
         (chain(ChainProblem::Unsaid { format: FileFormat::Vhd }), Kind::Source, "--from raw"),
         (chain(ChainProblem::Other { parent: path() }), Kind::Source, "restore the parent"),

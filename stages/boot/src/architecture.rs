@@ -39,6 +39,15 @@ impl Architecture {
         }
     }
 
+    /// The name of systemd-boot for it, which is also its name on a boot partition.
+    #[must_use]
+    pub fn systemd_boot_name(self) -> &'static str {
+        match self {
+            Architecture::X86_64 => "systemd-bootx64.efi",
+            Architecture::Arm64 => "systemd-bootaa64.efi",
+        }
+    }
+
     /// The name of systemd's stub for it.
     #[must_use]
     pub fn stub_name(self) -> &'static str {

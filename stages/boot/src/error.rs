@@ -104,6 +104,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A file that is to be a boot loader is none.
+    #[error("{name} is no boot loader for UEFI: {problem}")]
+    NoLoader {
+        /// The file.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// UEFI can't start this kernel.
     #[error("{name} has no entry for UEFI: expected a bzImage or Image with an EFI stub, found {found}")]
     NoEfi {

@@ -2,8 +2,8 @@
 //!
 //! | who starts the disk | by what |
 //! |---|---|
-//! | UEFI | `EFI/BOOT/BOOTX64.EFI`, a unified kernel image |
-//! | systemd-boot, where somebody has put it in front | `EFI/Linux/cvbake.efi`, or the entry |
+//! | UEFI | `EFI/BOOT/BOOTX64.EFI`, a unified kernel image, or the boot loader |
+//! | the boot loader, such as systemd-boot | the entry, or `EFI/Linux/cvbake.efi` |
 //! | the firmware of Cloud Hypervisor | `loader/entries/cvbake.conf`, named in `loader/loader.conf` |
 //!
 //! Specifications: UAPI.1 (entries) and UAPI.5 (unified kernel images).
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use cvbake_disk::fat::File;
 
-use crate::{Error, Initramfs, Kernel, Sections, Stub};
+use crate::{Error, Initramfs, Kernel, Loader, Sections, Stub};
 
 /// What the system is called where one of several is chosen. Not the image's name: the same files
 /// are the same disk, whatever they are called.
@@ -34,36 +34,55 @@ pub fn check_command_line(line: &str) -> Result<(), Error> {
     }
 }
 
-/// The files of the boot partition.
+/// The unified kernel image that UEFI starts.
 ///
 /// # Errors
 /// When the kernel can't be started by UEFI, or the command line is too long.
-pub fn esp_files(kernel: &Kernel, initramfs: &Initramfs, stub: &Stub, command_line: &str) -> Result<Vec<File>, Error> {
+pub fn unified(kernel: &Kernel, initramfs: &Initramfs, stub: &Stub, command_line: &str) -> Result<Vec<u8>, Error> {
     if !kernel.format.is_efi() {
         return Err(Error::NoEfi { name: kernel.name.clone(), found: kernel.format.name() });
     }
     check_command_line(command_line)?;
-    let unified: Arc<[u8]> = stub
-        .unified(&Sections {
-            os_release: OS_RELEASE,
-            command_line,
-            version: kernel.version.as_deref(),
-            initramfs: &initramfs.archive,
-            kernel: &kernel.content,
-        })?
-        .into();
+    stub.unified(&Sections {
+        os_release: OS_RELEASE,
+        command_line,
+        version: kernel.version.as_deref(),
+        initramfs: &initramfs.archive,
+        kernel: &kernel.content,
+    })
+}
+
+/// The files of the boot partition. UEFI starts the boot loader, if there is one.
+///
+/// # Errors
+/// As [`unified`].
+pub fn esp_files(
+    kernel: &Kernel,
+    initramfs: &Initramfs,
+    stub: &Stub,
+    loader: Option<&Loader>,
+    command_line: &str,
+) -> Result<Vec<File>, Error> {
+    let unified: Arc<[u8]> = unified(kernel, initramfs, stub, command_line)?.into();
     let version = kernel.version.as_ref().map(|version| format!("version {version}\n")).unwrap_or_default();
     let entry = format!("title cvbake\n{version}linux /cvbake/linux\ninitrd /cvbake/initrd\noptions {command_line}\n");
     let file = |path: &str, content: Arc<[u8]>| File { path: path.to_owned(), content };
     let text = |text: &str| Arc::from(text.as_bytes());
-    Ok(vec![
-        file(kernel.architecture.default_loader(), Arc::clone(&unified)),
+    let first = loader.map_or(&unified, |loader| &loader.content);
+    let mut files = vec![
+        file(kernel.architecture.default_loader(), Arc::clone(first)),
         file("EFI/Linux/cvbake.efi", unified),
         file("loader/loader.conf", text("default cvbake.conf\n")),
         file("loader/entries/cvbake.conf", text(&entry)),
         file("cvbake/linux", Arc::clone(&kernel.content)),
         file("cvbake/initrd", initramfs.archive.as_slice().into()),
-    ])
+    ];
+    if let Some(loader) = loader {
+        // Where `bootctl update` looks for it, on the running machine.
+        let path = format!("EFI/systemd/{}", kernel.architecture.systemd_boot_name());
+        files.push(file(&path, Arc::clone(&loader.content)));
+    }
+    Ok(files)
 }
 
 #[cfg(test)]

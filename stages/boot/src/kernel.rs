@@ -201,6 +201,8 @@ fn check_elf(content: &[u8]) -> Result<(), &'static str> {
     /// More than any kernel's.
     const MAX_HEADERS: u16 = 256;
     const XEN_ELFNOTE_PHYS32_ENTRY: u32 = 18;
+    /// Kernels have less than a KiB of notes. All segments may be the same, and notes be short.
+    const MAX_NOTES: usize = 1 << 20;
     if content.get(4..6) != Some(&[2, 1]) || u16_at(content, 18) != Some(EM_X86_64) {
         return Err("it is an ELF file for other than x86-64");
     }
@@ -218,6 +220,9 @@ fn check_elf(content: &[u8]) -> Result<(), &'static str> {
             content.get(offset..offset.checked_add(len)?)
         });
         let mut notes = notes.ok_or("it is cut short")?;
+        if notes.len() > MAX_NOTES {
+            return Err("it has more than a MiB of notes");
+        }
         while let Some((name, value, kind)) = u32_at(notes, 0)
             .zip(u32_at(notes, 4))
             .zip(u32_at(notes, 8))
@@ -290,6 +295,8 @@ mod tests {
             content[at] = value;
             content
         };
+        let mut long_notes = set(vmlinux(), 64 + 56 + 34, 0x20);
+        long_notes.resize(4 << 20, 0);
         for (content, problem) in [
             (vec![], "less than four bytes"),
             (vec![0x1f, 0x8b, 0, 0], "compressed with gzip"),
@@ -303,6 +310,7 @@ mod tests {
             (set(vmlinux(), 64 + 56 + 15, 0xff), "cut short"),
             (set(vmlinux(), 1056, 17), "without a PVH entry"),
             (set(vmlinux(), 1031, 0xff), "without a PVH entry"),
+            (long_notes, "more than a MiB of notes"),
         ] {
             let error = says(content);
             assert!(error.contains(problem), "{error}, expected {problem}");

@@ -12,6 +12,7 @@
 //! * [`initramfs()`] makes the archive that the kernel unpacks: `cvbake-init`, and the modules that
 //!   a boot needs.
 //! * [`Stub::unified`] puts kernel, initramfs and command line into one program for UEFI.
+//! * [`Loader`] is a boot loader that is put in front of both.
 //! * [`esp_files`] says what is on the boot partition, so that UEFI, systemd-boot and the firmware
 //!   of Cloud Hypervisor all start it.
 //! * [`Files`] is where kernels and modules come from: a directory ([`Directory`]), or the tree of
@@ -45,13 +46,15 @@ mod esp;
 mod files;
 mod initramfs;
 mod kernel;
+mod loader;
 mod module;
 mod uki;
 
 pub use architecture::Architecture;
 pub use error::Error;
-pub use esp::{check_command_line, esp_files};
+pub use esp::{check_command_line, esp_files, unified};
 pub use files::{Directory, Files, MAX_FILE_BYTES};
 pub use initramfs::{Drivers, Initramfs, initramfs};
 pub use kernel::{Kernel, KernelFormat};
+pub use loader::Loader;
 pub use uki::{Sections, Stub};

@@ -9,6 +9,13 @@ use crate::{Error, Files};
 /// The longest module: graphics drivers with debug information have fifty MiB.
 const MAX_MODULE_BYTES: u64 = 128 << 20;
 
+/// How long a list of modules may be: those of distributions, with all modules, have half a MiB.
+const MAX_LIST_BYTES: usize = 8 << 20;
+
+/// How much memory a packed module may take to be unpacked, in KiB: `xz -9` wants 64 MiB, and those
+/// who pack kernels take 2.
+const MAX_XZ_KIB: u32 = 80 << 10;
+
 /// The modules of a kernel, by their names.
 pub(crate) struct Modules<'f> {
     files: &'f dyn Files,
@@ -50,7 +57,16 @@ enum Compression {
 fn name_of(path: &str) -> Option<String> {
     let file = path.rsplit('/').next()?;
     let stem = ENDINGS.iter().find_map(|(ending, _)| file.strip_suffix(ending))?;
-    (!stem.is_empty()).then(|| stem.replace('-', "_"))
+    is_name(stem).then(|| stem.replace('-', "_"))
+}
+
+/// Whether a module can be called that: the name becomes one of a file of the initramfs, and a
+/// word of the list in it.
+fn is_name(name: &str) -> bool {
+    /// What the kernel has room for, less its zero.
+    const MAX: usize = 55;
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+".contains(&byte);
+    (1..=MAX).contains(&name.len()) && name.bytes().all(is_part)
 }
 
 impl<'f> Modules<'f> {
@@ -75,14 +91,16 @@ impl<'f> Modules<'f> {
     }
 
     fn listed(files: &'f dyn Files, root: String, list: &[u8]) -> Result<Modules<'f>, Error> {
-        let path_of = |line: &str| line.split(':').next().unwrap_or_default().trim().to_owned();
-        let named = |text: &[u8]| -> Vec<(String, String)> {
-            let text = String::from_utf8_lossy(text).into_owned();
-            text.lines().map(path_of).filter_map(|path| Some((name_of(&path)?, path))).collect()
-        };
         let built_in = files.read(&format!("{root}modules.builtin"))?.unwrap_or_default();
-        let built_in = named(&built_in).into_iter().map(|(name, _)| name).collect();
-        Ok(Modules { files, paths: named(list).into_iter().collect(), root, built_in })
+        for (list, name) in [(list, "modules.dep or modules.order"), (&built_in, "modules.builtin")] {
+            if list.len() > MAX_LIST_BYTES {
+                let (name, found) = (format!("{}: {root}{name}", files.name()), list.len() as u64);
+                return Err(Error::TooLarge { name, found, max: MAX_LIST_BYTES as u64 });
+            }
+        }
+        let paths = named(list).collect();
+        let built_in = named(&built_in).map(|(name, _)| name).collect();
+        Ok(Modules { files, paths, root, built_in })
     }
 
     /// Where they are, for messages.
@@ -101,6 +119,10 @@ impl<'f> Modules<'f> {
         let Some(path) = self.paths.get(name) else { return Ok(None) };
         // What a path is from: those of some distributions are whole ones.
         let path = path.trim_start_matches('/');
+        if path.split('/').any(|name| name == "..") {
+            let problem = "its path in the list of modules leads out of their directory".to_owned();
+            return Err(Error::Module { name: format!("{}{path}", self.root), problem });
+        }
         // `modules.order` is from before they were compressed.
         let stem = ENDINGS.iter().find_map(|(ending, _)| path.strip_suffix(ending)).unwrap_or(path);
         for (ending, compression) in ENDINGS {
@@ -114,14 +136,22 @@ impl<'f> Modules<'f> {
     }
 }
 
+/// The modules that a list has, and their paths in it.
+fn named(list: &[u8]) -> impl Iterator<Item = (String, String)> {
+    list.split(|byte| *byte == b'\n').filter_map(|line| {
+        let path = std::str::from_utf8(line.split(|byte| *byte == b':').next()?).ok()?.trim();
+        Some((name_of(path)?, path.to_owned()))
+    })
+}
+
 impl Compression {
     fn decompress(self, path: &str, content: Vec<u8>) -> Result<Vec<u8>, Error> {
         let failed = |problem: String| Error::Module { name: path.to_owned(), problem };
         let bytes = content.as_slice();
         let mut plain: Box<dyn Read + '_> = match self {
-            Compression::None => return Ok(content),
+            Compression::None => Box::new(bytes),
             Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
-            Compression::Xz => Box::new(lzma_rust2::XzReader::new(bytes, true)),
+            Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(bytes, true, MAX_XZ_KIB)),
             Compression::Zstd => {
                 Box::new(zstd::stream::read::Decoder::new(bytes).map_err(|error| failed(error.to_string()))?)
             }

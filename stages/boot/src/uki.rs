@@ -4,6 +4,8 @@
 //! It is systemd's stub with more sections, which the stub finds by their names. Specification:
 //! UAPI.5, and "PE Format" of Microsoft.
 
+use std::ops::Range;
+
 use crate::{Architecture, Error};
 
 /// A program that starts the kernel that is put into it.
@@ -65,6 +67,45 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
+const CUT: &str = "it is cut short";
+
+/// Where the headers of a program for UEFI are.
+pub(crate) struct Headers {
+    coff: usize,
+    optional: usize,
+    /// The headers of its sections, and how many there are.
+    table: usize,
+    sections: u16,
+}
+
+impl Headers {
+    /// Looks at a file; what is wrong with it where it is no such program.
+    pub(crate) fn find(content: &[u8], architecture: Architecture) -> Result<Headers, &'static str> {
+        const NONE: &str = "it is no program for UEFI";
+        const PE32_PLUS: u16 = 0x20b;
+        const EFI_APPLICATION: u16 = 10;
+        if !content.starts_with(b"MZ") {
+            return Err(NONE);
+        }
+        let pe = usize::try_from(u32_at(content, 0x3c).ok_or(CUT)?).expect("32 bits fit");
+        if content.get(pe..).is_none_or(|rest| !rest.starts_with(b"PE\0\0")) {
+            return Err(NONE);
+        }
+        let coff = pe + 4;
+        if u16_at(content, coff) != Some(architecture.pe_machine()) {
+            return Err("it is for another architecture than the kernel");
+        }
+        let sections = u16_at(content, coff + 2).ok_or(CUT)?;
+        let optional = coff + 20;
+        let optional_len = usize::from(u16_at(content, coff + 16).ok_or(CUT)?);
+        let is_known = u16_at(content, optional) == Some(PE32_PLUS) && optional_len >= CERTIFICATE_TABLE + 8;
+        if !is_known || u16_at(content, optional + SUBSYSTEM) != Some(EFI_APPLICATION) || sections > MAX_SECTIONS {
+            return Err("it is no application for UEFI of 64 bits");
+        }
+        Ok(Headers { coff, optional, table: optional + optional_len, sections })
+    }
+}
+
 impl Stub {
     /// Looks at a file.
     ///
@@ -72,36 +113,15 @@ impl Stub {
     /// When it is no stub for that architecture.
     pub fn parse(name: &str, content: Vec<u8>, architecture: Architecture) -> Result<Stub, Error> {
         let wrong = |problem| Error::NoStub { name: name.to_owned(), problem };
-        const CUT: &str = "it is cut short";
-        const PE32_PLUS: u16 = 0x20b;
-        const EFI_APPLICATION: u16 = 10;
-        if !content.starts_with(b"MZ") {
-            return Err(wrong("it is no program for UEFI"));
-        }
         let index = |value: u32| usize::try_from(value).expect("32 bits fit");
-        let pe = index(u32_at(&content, 0x3c).ok_or(wrong(CUT))?);
-        if content.get(pe..).is_none_or(|rest| !rest.starts_with(b"PE\0\0")) {
-            return Err(wrong("it is no program for UEFI"));
-        }
-        let coff = pe + 4;
-        if u16_at(&content, coff) != Some(architecture.pe_machine()) {
-            return Err(wrong("it is for another architecture than the kernel"));
-        }
-        let sections = u16_at(&content, coff + 2).ok_or(wrong(CUT))?;
-        let optional = coff + 20;
-        let optional_len = usize::from(u16_at(&content, coff + 16).ok_or(wrong(CUT))?);
-        let is_known = u16_at(&content, optional) == Some(PE32_PLUS) && optional_len >= CERTIFICATE_TABLE + 8;
-        if !is_known || u16_at(&content, optional + SUBSYSTEM) != Some(EFI_APPLICATION) || sections > MAX_SECTIONS {
-            return Err(wrong("it is no application for UEFI of 64 bits"));
-        }
-        let table = optional + optional_len;
+        let Headers { coff, optional, table, sections } = Headers::find(&content, architecture).map_err(wrong)?;
         let field = |at| u32_at(&content, optional + at).ok_or(wrong(CUT));
         let (section_alignment, file_alignment) = (field(SECTION_ALIGNMENT)?, field(FILE_ALIGNMENT)?);
         let is_alignment = |value: u32| value.is_power_of_two() && (16..=65536).contains(&value);
         if !is_alignment(section_alignment) || !is_alignment(file_alignment) {
             return Err(wrong("its sections have no alignment"));
         }
-        let mut end = 0;
+        let (mut end, mut raw_end, mut raw_sum) = (0, 0_u32, 0_u64);
         let mut first = u32::MAX;
         for number in 0..usize::from(sections) {
             let header = content.get(table + number * SECTION_HEADER..).and_then(|rest| rest.get(..SECTION_HEADER));
@@ -115,11 +135,21 @@ impl Stub {
             let section_end = address.checked_add(virtual_size.max(raw_size));
             let Some(section_end) = section_end.filter(|_| in_file) else { return Err(wrong(CUT)) };
             end = end.max(section_end);
-            first = if raw_size > 0 { first.min(raw) } else { first };
+            if raw_size > 0 {
+                (first, raw_end) = (first.min(raw), raw_end.max(raw + raw_size));
+                raw_sum += u64::from(raw_size);
+            }
+        }
+        if raw_sum > content.len() as u64 {
+            return Err(wrong("its sections overlap"));
         }
         let room = field(SIZE_OF_HEADERS)?.min(first);
-        if table + (usize::from(sections) + ADDED) * SECTION_HEADER > index(room).min(content.len()) {
+        let headers_end = table + (usize::from(sections) + ADDED) * SECTION_HEADER;
+        if headers_end > index(room).min(content.len()) {
             return Err(wrong("there is no room in its headers for five more sections"));
+        }
+        if certificates(&content, optional).is_some_and(|range| range.start < index(raw_end).max(headers_end)) {
+            return Err(wrong("its signature is not behind its sections"));
         }
         let name = name.to_owned();
         Ok(Stub { name, content, coff, optional, table, sections, section_alignment, file_alignment, end })
@@ -192,23 +222,27 @@ impl Stub {
 
     /// The stub without a signature, which would not be right any more.
     fn without_signature(&self) -> Vec<u8> {
-        const CERTIFICATES: u32 = 4;
         let mut image = self.content.clone();
-        let at = self.optional + CERTIFICATE_TABLE;
-        if u32_at(&image, self.optional + NUMBER_OF_RVA_AND_SIZES).is_none_or(|count| count <= CERTIFICATES) {
-            return image;
-        }
-        let place = u32_at(&image, at).zip(u32_at(&image, at + 4)).filter(|(offset, len)| *offset != 0 && *len != 0);
-        if let Some((offset, len)) = place {
+        if let Some(range) = certificates(&image, self.optional) {
+            let at = self.optional + CERTIFICATE_TABLE;
             image[at..at + 8].fill(0);
-            let (offset, end) = (u64::from(offset), u64::from(offset) + u64::from(len));
             // It is the last thing in the file, and where it is not it does no harm.
-            if end == image.len() as u64 {
-                image.truncate(usize::try_from(offset).expect("within the file"));
+            if range.end == image.len() {
+                image.truncate(range.start);
             }
         }
         image
     }
+}
+
+/// Where a signature is, if there is one.
+fn certificates(content: &[u8], optional: usize) -> Option<Range<usize>> {
+    const CERTIFICATES: u32 = 4;
+    u32_at(content, optional + NUMBER_OF_RVA_AND_SIZES).filter(|count| *count > CERTIFICATES)?;
+    let at = optional + CERTIFICATE_TABLE;
+    let (offset, len) = u32_at(content, at).zip(u32_at(content, at + 4))?;
+    let index = |value: u32| usize::try_from(value).expect("32 bits fit");
+    (offset != 0 && len != 0).then(|| index(offset)..index(offset) + index(len))
 }
 
 fn is_added(name: &[u8]) -> bool {

@@ -33,13 +33,15 @@
 //! * [`gpt`] has the partitions of a disk, planned or read.
 //! * [`ReadAt`] is where the bytes of a disk come from when one is read: [`RawDisk`] is a plain
 //!   file, [`qcow2`] and [`vhd`] read these formats, and [`Mapped`] is what a format needs for
-//!   that: a [`Map`] that says what is where, and a parent that has the rest.
+//!   that: a [`Map`] that says what is where, and a parent that has the rest. [`Claims`] are for
+//!   readers of what stands on a disk: nothing belongs to two.
 //!
 //! [`Draft::check_room`] asks the filesystem for room before an output is written, and finds most
 //! that are too large.
 #![forbid(unsafe_code)]
 
 mod background_sync;
+mod claims;
 mod container;
 mod directory;
 mod draft;
@@ -60,6 +62,7 @@ pub mod system;
 pub mod vhd;
 mod window;
 
+pub use claims::Claims;
 pub use container::qcow2::Compressed;
 pub use container::read_back::ReadBack;
 pub use container::{Container, Filling, Piece, Run, Subformat, TooLarge, units, with_first};

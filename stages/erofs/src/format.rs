@@ -15,7 +15,7 @@
 //! ```
 
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The only block size of this writer: every kernel reads it, and packs have it.
 pub(crate) const BLOCK_SIZE: u64 = 4096;
@@ -35,6 +35,23 @@ pub(crate) const EROFS_FEATURE_COMPAT_SB_CHKSUM: u32 = 1;
 pub(crate) const EROFS_FEATURE_COMPAT_MTIME: u32 = 2;
 /// `feature_incompat`: some files have chunk maps (Linux 5.15).
 pub(crate) const EROFS_FEATURE_INCOMPAT_CHUNKED_FILE: u32 = 4;
+/// `feature_compat` by bit, as `dump.erofs` calls them.
+pub(crate) const COMPAT_NAMES: [&str; 3] = ["sb_csum", "mtime", "xattr_filter"];
+/// `feature_incompat` by bit; some bits came to stand for two features.
+pub(crate) const INCOMPAT_NAMES: [&str; 9] = [
+    "0padding",
+    "compr_cfgs",
+    "chunked_file",
+    "device_table",
+    "ztailpacking",
+    "fragments",
+    "xattr_prefixes",
+    "48bit",
+    "metabox",
+];
+/// The features that change nothing of where plain files, names and attributes are: what they are
+/// about is compression and further devices, and a file that uses these says so itself.
+pub(crate) const INCOMPAT_KNOWN: u32 = 0x3f;
 /// Bytes of `volume_name`; kernels before 6.10 want a NUL among them.
 pub(crate) const VOLUME_NAME_LEN: usize = 16;
 
@@ -42,7 +59,7 @@ pub(crate) const VOLUME_NAME_LEN: usize = 16;
 /// packed inode, the filter of names, and what compression has (features we don't use);
 /// `xattr_blkaddr` (all attributes stand with their inodes); `build_time_nsec` (recipes have whole
 /// seconds).
-#[derive(IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct SuperBlock {
     pub(crate) magic: U32,
@@ -82,6 +99,13 @@ pub(crate) const EROFS_INODE_FLAT_PLAIN: u16 = 0;
 pub(crate) const EROFS_INODE_FLAT_INLINE: u16 = 2;
 /// In chunks, which a map behind the inode finds.
 pub(crate) const EROFS_INODE_CHUNK_BASED: u16 = 4;
+/// Compressed, in two ways to say where.
+pub(crate) const EROFS_INODE_COMPRESSED_FULL: u16 = 1;
+pub(crate) const EROFS_INODE_COMPRESSED_COMPACT: u16 = 3;
+/// `i_u` of a file in chunks: the logarithm of how many blocks a chunk has.
+pub(crate) const EROFS_CHUNK_FORMAT_BLKBITS_MASK: u32 = 0x1f;
+/// The map has entries of 8 bytes, with a device.
+pub(crate) const EROFS_CHUNK_FORMAT_INDEXES: u32 = 0x20;
 /// In a chunk map: there is nothing but zeros.
 pub(crate) const EROFS_NULL_ADDR: u32 = u32::MAX;
 /// Bytes of an address in a chunk map.
@@ -90,7 +114,7 @@ pub(crate) const EROFS_BLOCK_MAP_ENTRY_SIZE: u64 = 4;
 pub(crate) const CHUNK_BITS_MAX: u32 = 31 - BLOCK_BITS as u32;
 
 /// An inode of 32 bytes. It has no time of its own: the one of the superblock.
-#[derive(IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct InodeCompact {
     pub(crate) i_format: U16,
@@ -109,7 +133,7 @@ pub(crate) struct InodeCompact {
 const _: () = assert!(size_of::<InodeCompact>() == 32);
 
 /// An inode of 64 bytes.
-#[derive(IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct InodeExtended {
     pub(crate) i_format: U16,
@@ -151,8 +175,24 @@ pub(crate) fn encode_device(major: u32, minor: u32) -> u32 {
     (minor & 0xff) | major << 8 | (minor & !0xff) << 12
 }
 
+/// What [`encode_device`] takes.
+pub(crate) fn decode_device(device: u32) -> (u32, u32) {
+    (device >> 8 & MAX_MAJOR, device & 0xff | device >> 12 & !0xff & MAX_MINOR)
+}
+
+/// An entry of a map with devices.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct ChunkIndex {
+    pub(crate) startblk_hi: U16,
+    pub(crate) device_id: U16,
+    pub(crate) startblk_lo: U32,
+}
+
+const _: () = assert!(size_of::<ChunkIndex>() == 8);
+
 /// In front of the attributes of an inode. No filter of names, and nothing shared.
-#[derive(IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct XattrIbodyHeader {
     pub(crate) h_name_filter: U32,
@@ -163,7 +203,7 @@ pub(crate) struct XattrIbodyHeader {
 const _: () = assert!(size_of::<XattrIbodyHeader>() == 12);
 
 /// In front of an attribute's name and value.
-#[derive(IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct XattrEntry {
     pub(crate) e_name_len: u8,
@@ -190,7 +230,7 @@ pub(crate) const POSIX_ACL_XATTR_VERSION: u32 = 2;
 pub(crate) const ACL_TAGS: [u16; 6] = [1, 2, 4, 8, 16, 32];
 
 /// An entry of a directory, of which each block has as many as it has names, in front of these.
-#[derive(IntoBytes, Immutable, KnownLayout)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct Dirent {
     pub(crate) nid: U64,

@@ -1,5 +1,5 @@
 //! A file tree in → an EROFS filesystem out, read-only and as small as it can be without
-//! compression, without a mount, a helper program or root.
+//! compression, without a mount, a helper program or root. [`read`] is the way back.
 //!
 //! ```
 //! use cvbake_erofs::{Layout, Options};
@@ -55,10 +55,9 @@ mod error;
 mod format;
 mod layout;
 mod options;
-mod read;
+pub mod read;
 mod write;
 
 pub use error::Error;
 pub use layout::{BASE_PACK_BLOCK, Layout, leave_out_unknown};
 pub use options::Options;
-pub use read::is_on;

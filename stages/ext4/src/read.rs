@@ -35,12 +35,14 @@
 //!   longer than what is really on the disk: a block that is not written is zeros, and zeros are
 //!   neither extents nor names. What is claimed (a size, a count) reserves no memory.
 //! * In a [`Filesystem::tree`] each block belongs to one file, and each directory has one name: so
-//!   neither a cycle nor many files that share their content make it larger than the disk.
+//!   neither a cycle nor many files that share their content make it larger than the disk. Whoever
+//!   reads file by file has [`Filesystem::claim`] for the same, and [`Filesystem::lookup`] reads
+//!   each directory on its way once.
 //! * Nothing recurses by what the disk says; symbolic links are followed
-//!   [`Filesystem::LINKS_MAX`] times.
+//!   [`LINKS_MAX`](cvbake_tree::read::LINKS_MAX) times.
 
 mod blocks;
-mod claims;
+mod claim;
 mod content;
 mod directory;
 mod error;
@@ -63,12 +65,12 @@ use crate::format::checksum::Checksum;
 use superblock::Superblock;
 
 pub use content::Content;
+pub use cvbake_tree::read::{Follow, NodeKind};
 pub use directory::Entry;
 pub use error::{Error, Object, Problem};
 pub use files::Files;
 pub use kept::as_kept;
-pub use lookup::Follow;
-pub use node::{Node, NodeKind};
+pub use node::Node;
 pub use superblock::Info;
 
 /// A filesystem that is read.
@@ -88,9 +90,6 @@ impl fmt::Debug for Filesystem {
 }
 
 impl Filesystem {
-    /// How many symbolic links on a way to a file are followed: as many as Linux follows.
-    pub const LINKS_MAX: u32 = 40;
-
     /// Reads the superblock.
     ///
     /// # Errors

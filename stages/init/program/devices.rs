@@ -1,7 +1,7 @@
 //! The block devices of the machine: which of them is wanted.
 
 use crate::console;
-use crate::identify::{ENTRY, Entries, Wanted};
+use crate::identify::{ENTRY, Entries, Wanted, is_hash_tree};
 use crate::options::number;
 use crate::system::{File, path, read_file};
 
@@ -87,11 +87,14 @@ fn each(on: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Whether the filesystem on a device is the one.
+/// Whether the filesystem on a device is the one, or the hash tree.
 fn filesystem(name: &[u8], wanted: &Wanted<'_>) -> Option<Name> {
-    let mut superblock = [0; 1024];
-    open(name)?.read_exact(&mut superblock, 1024).ok()?;
-    if wanted.is_superblock(&superblock) { Name::joined(&[name]) } else { None }
+    let (mut beginning, mut superblock) = ([0; 32], [0; 1024]);
+    let device = open(name)?;
+    device.read_exact(&mut beginning, 0).ok()?;
+    device.read_exact(&mut superblock, 1024).ok()?;
+    let is_it = wanted.is_superblock(&superblock) || is_hash_tree(&beginning, wanted);
+    if is_it { Name::joined(&[name]) } else { None }
 }
 
 /// The partition of a disk that is the one.

@@ -14,7 +14,7 @@ pub(crate) enum Wanted<'l> {
     PartUuid([u8; 16]),
     /// The name of a partition, in its table.
     PartLabel(&'l [u8]),
-    /// The identity of an ext4 or EROFS filesystem.
+    /// The identity of an ext4 or EROFS filesystem, or of a hash tree.
     Uuid([u8; 16]),
     /// The label of an ext4 or EROFS filesystem.
     Label(&'l [u8]),
@@ -75,6 +75,11 @@ impl<'l> Wanted<'l> {
             _ => false,
         }
     }
+}
+
+/// Whether the beginning of a device is the superblock of a hash tree of this identity.
+pub(crate) fn is_hash_tree(beginning: &[u8; 32], wanted: &Wanted<'_>) -> bool {
+    beginning[..8] == *b"verity\0\0" && matches!(wanted, Wanted::Uuid(uuid) if beginning[16..] == *uuid)
 }
 
 /// Where the entries of a partition table are.

@@ -10,6 +10,7 @@ mod console;
 mod devices;
 mod entry;
 mod identify;
+mod listed;
 mod mapper;
 mod modules;
 mod options;

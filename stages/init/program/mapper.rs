@@ -60,17 +60,26 @@ impl Request {
     }
 }
 
+/// The devices of dm-verity.
+pub(crate) struct Devices<'n> {
+    pub(crate) data: &'n [u8],
+    pub(crate) hash: &'n [u8],
+    /// Where on the latter the superblock is, in bytes.
+    pub(crate) offset: u64,
+}
+
 /// Makes the device; its name is `dm-` and this number.
-pub(crate) fn open_verity(data: &[u8], hash: &[u8], root_hash: &[u8]) -> Result<u32, Failure<'static>> {
+pub(crate) fn open_verity(devices: &Devices<'_>, root_hash: &[u8]) -> Result<u32, Failure<'static>> {
     let control = c"/dev/mapper/control";
     let control = File::open_writable(control).map_err(|error| {
         Failure::new("cannot set up dm-verity (is the module dm-verity there?): no", control, error)
     })?;
     let mut superblock = [0; 512];
-    let read = devices::open(hash).and_then(|device| device.read_exact(&mut superblock, 0).ok());
+    let hash = devices::open(devices.hash);
+    let read = hash.and_then(|device| device.read_exact(&mut superblock, devices.offset).ok());
     read.ok_or(Failure::text("the hash tree of dm-verity cannot be read"))?;
-    let superblock =
-        Superblock::parse(&superblock).ok_or(Failure::text("the hash partition has no superblock of dm-verity"))?;
+    let superblock = Superblock::parse(&superblock)
+        .ok_or(Failure::text("there is no superblock of dm-verity where the hash tree is expected"))?;
 
     let failed = |error| Failure::code("dm-verity refuses the root filesystem", error);
     let mut create = Request::new();
@@ -84,8 +93,8 @@ pub(crate) fn open_verity(data: &[u8], hash: &[u8], root_hash: &[u8]) -> Result<
     load.put(HEADER + 8, &superblock.sectors().unwrap_or(0).to_le_bytes());
     load.put(HEADER + 24, b"verity");
     load.len = HEADER + TARGET;
-    parameters(&mut load, &superblock, data, hash, root_hash)
-        .ok_or(Failure::text("the root hash is too long for dm-verity"))?;
+    parameters(&mut load, &superblock, devices, root_hash)
+        .ok_or(Failure::text("the root hash is too long for dm-verity, or the hash tree too far away"))?;
     load.make(&control, DM_TABLE_LOAD).map_err(failed)?;
     // Without the flag to suspend it, this resumes it.
     Request::new().make(&control, DM_DEV_SUSPEND).map_err(failed)?;
@@ -95,12 +104,11 @@ pub(crate) fn open_verity(data: &[u8], hash: &[u8], root_hash: &[u8]) -> Result<
 fn parameters(
     load: &mut Request,
     superblock: &Superblock<'_>,
-    data: &[u8],
-    hash: &[u8],
+    devices: &Devices<'_>,
     root_hash: &[u8],
 ) -> Option<()> {
     load.push(Number::of(superblock.hash_type).text())?;
-    for device in [data, hash] {
+    for device in [devices.data, devices.hash] {
         load.push(b" /dev/")?;
         load.push(device)?;
     }
@@ -108,8 +116,7 @@ fn parameters(
         superblock.data_block_size.into(),
         superblock.hash_block_size.into(),
         superblock.data_blocks,
-        // The superblock has the first block for itself.
-        1,
+        superblock.first_block(devices.offset)?,
     ];
     for number in numbers {
         load.push(b" ")?;

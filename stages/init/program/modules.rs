@@ -1,7 +1,7 @@
-//! Modules of the kernel: what `/modules` lists, one path a line, in the order in which they are
-//! loaded.
+//! Modules of the kernel: what `/modules` lists, in the order in which they are loaded.
 
 use crate::console::{self, Failure, Number};
+use crate::listed::Loading;
 use crate::system::{self, Errno, File, path};
 
 /// Several hundred modules; a boot needs thirty.
@@ -16,17 +16,21 @@ pub(crate) fn load_all() -> Result<(), Failure<'static>> {
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(Failure::new("cannot read", c"/modules", error)),
     };
-    for line in list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    let mut loading = Loading::new(list);
+    while let Some(line) = loading.next() {
         let mut buffer = [0; 512];
         let Some(name) = path(&[line], &mut buffer) else {
             console::say(&[b"a path in /modules is too long"]);
+            loading.failed();
             continue;
         };
-        // One for hardware that is not there says so, and what depends on it finds nothing of it.
         match File::open(name).map(|file| file.load_module()) {
-            Ok(Ok(()) | Err(Errno::EXIST | Errno::NODEV | Errno::NOENT)) => {}
+            Ok(Ok(()) | Err(Errno::EXIST)) => {}
+            // One for hardware that is not there says so, and nobody misses it.
+            Ok(Err(Errno::NODEV)) => loading.failed(),
             Ok(Err(error)) | Err(error) => {
                 console::say(&[b"cannot load ", line, b": error ", Number::of(error.0).text()]);
+                loading.failed();
             }
         }
     }

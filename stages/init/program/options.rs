@@ -16,9 +16,23 @@ pub(crate) struct Options<'l> {
     pub(crate) writable: bool,
     pub(crate) wait: u32,
     pub(crate) root_hash: Option<&'l [u8]>,
-    pub(crate) overlay: bool,
+    /// Where the data and the hash tree of dm-verity are, if not in the partitions that the root
+    /// hash names.
+    pub(crate) verity_data: Option<&'l [u8]>,
+    pub(crate) verity_hash: Option<&'l [u8]>,
+    pub(crate) verity_options: Option<&'l [u8]>,
+    pub(crate) overlay: Option<Overlay<'l>>,
     pub(crate) init: Option<&'l [u8]>,
     pub(crate) panics: bool,
+}
+
+/// Where changes to the root filesystem are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overlay<'l> {
+    /// In memory.
+    Memory,
+    /// On a device, as `root=` says one.
+    Device(&'l [u8]),
 }
 
 impl<'l> Options<'l> {
@@ -30,7 +44,10 @@ impl<'l> Options<'l> {
             writable: false,
             wait: WAIT,
             root_hash: None,
-            overlay: false,
+            verity_data: None,
+            verity_hash: None,
+            verity_options: None,
+            overlay: None,
             init: None,
             panics: false,
         };
@@ -49,7 +66,12 @@ impl<'l> Options<'l> {
                 (b"rw", None) => options.writable = true,
                 (b"rootwait", Some(value)) => options.wait = number(value).unwrap_or(WAIT),
                 (b"roothash", Some(value)) => options.root_hash = Some(value),
-                (b"cvbake.overlay", Some(value)) => options.overlay = value == b"tmpfs",
+                (b"systemd.verity_root_data", Some(value)) => options.verity_data = Some(value),
+                (b"systemd.verity_root_hash", Some(value)) => options.verity_hash = Some(value),
+                (b"systemd.verity_root_options", Some(value)) => options.verity_options = Some(value),
+                (b"cvbake.overlay", Some(b"none" | b"")) => options.overlay = None,
+                (b"cvbake.overlay", Some(b"tmpfs")) => options.overlay = Some(Overlay::Memory),
+                (b"cvbake.overlay", Some(value)) => options.overlay = Some(Overlay::Device(value)),
                 (b"init", Some(value)) => options.init = Some(value),
                 (b"panic", Some(_)) => options.panics = true,
                 _ => {}
@@ -61,6 +83,14 @@ impl<'l> Options<'l> {
     /// The device that `root=` names; none when it names nothing that there could be.
     pub(crate) fn wanted(&self) -> Option<Wanted<'l>> {
         Wanted::parse(self.root?)
+    }
+
+    /// At which byte of its device the superblock of the hash tree is; none where that is said in a
+    /// way that nobody understands. Other options of dm-verity are not for this program.
+    pub(crate) fn hash_offset(&self) -> Option<u64> {
+        let mut options = self.verity_options.unwrap_or_default().split(|byte| *byte == b',');
+        let offset = options.find_map(|option| option.strip_prefix(b"hash-offset="));
+        offset.map_or(Some(0), digits)
     }
 }
 
@@ -95,11 +125,16 @@ fn unquoted(value: &[u8]) -> &[u8] {
 
 /// A decimal number.
 pub(crate) fn number(text: &[u8]) -> Option<u32> {
+    u32::try_from(digits(text)?).ok()
+}
+
+/// A longer one.
+fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0_u32, |number, byte| {
-        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
     })
 }

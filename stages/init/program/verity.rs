@@ -45,6 +45,12 @@ impl<'b> Superblock<'b> {
     pub(crate) fn sectors(&self) -> Option<u64> {
         self.data_blocks.checked_mul(u64::from(self.data_block_size / 512))
     }
+
+    /// The first block of the tree, counted from the beginning of its device, where the superblock
+    /// is at this byte: it has the first block for itself, or what is left of it.
+    pub(crate) fn first_block(&self, offset: u64) -> Option<u64> {
+        Some(offset.checked_add(512)?.div_ceil(u64::from(self.hash_block_size)))
+    }
 }
 
 /// The partitions that a root hash names: that of the data, and that of the hash tree.

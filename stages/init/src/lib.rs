@@ -4,7 +4,8 @@
 //! executable of some ten KiB that needs no C library. In a machine it
 //!
 //! 1. mounts `/dev`, `/proc` and `/sys`,
-//! 2. loads the modules that `/modules` lists, in that order,
+//! 2. loads the modules that `/modules` lists, in that order, without those that depend on one that
+//!    could not be loaded,
 //! 3. waits for the root filesystem that the kernel's command line names ([`OPTIONS`]),
 //! 4. sets up dm-verity where the command line has a root hash,
 //! 5. mounts the root filesystem, with a writable overlay above it where that is asked for,
@@ -30,14 +31,24 @@
 #![forbid(unsafe_code)]
 
 /// Options of the kernel's command line that the program reads, and what they are for.
-pub const OPTIONS: [(&str, &str); 9] = [
+pub const OPTIONS: [(&str, &str); 12] = [
     ("root", "the root filesystem: PARTUUID=…, PARTLABEL=…, UUID=… or LABEL=… of ext4 or EROFS, or /dev/…"),
     ("rootfstype", "its type; ext4, erofs and squashfs are tried otherwise"),
     ("rootflags", "its mount options"),
     ("ro, rw", "whether it is mounted read-only, which it is unless told otherwise"),
     ("rootwait", "how many seconds to wait for it; 60 unless told otherwise"),
     ("roothash", "the root hash of dm-verity; the partitions are those whose PARTUUIDs are its first and last half"),
-    ("cvbake.overlay", "tmpfs: changes to the root filesystem are kept in memory; none: there is no overlay"),
+    (
+        "systemd.verity_root_data",
+        "the device of the data of dm-verity, as root= says one, where it is no such partition",
+    ),
+    ("systemd.verity_root_hash", "the same of the hash tree, whose UUID is that in its superblock"),
+    ("systemd.verity_root_options", "hash-offset=BYTES: where on its device the hash tree begins; others are ignored"),
+    (
+        "cvbake.overlay",
+        "tmpfs: changes to the root filesystem are kept in memory; none: there is no overlay; as root= says one: \
+         they are kept on this device, an ext4",
+    ),
     ("init", "the program to run; /sbin/init, /etc/init, /bin/init and /bin/sh are tried otherwise"),
     ("panic", "what the kernel does when this program fails; it powers the machine off otherwise"),
 ];

@@ -2,19 +2,23 @@
 
 #[path = "../program/identify.rs"]
 mod identify;
+#[path = "../program/listed.rs"]
+mod listed;
 #[path = "../program/options.rs"]
 mod options;
 #[path = "../program/verity.rs"]
 mod verity;
 
-use identify::{ENTRY, Entries, Wanted, uuid};
-use options::{Options, number};
+use identify::{ENTRY, Entries, Wanted, is_hash_tree, uuid};
+use listed::Loading;
+use options::{Options, Overlay, number};
 use verity::{Superblock, partitions};
 
 #[test]
 fn a_program_without_a_library() {
     let program = super::program(std::env::consts::ARCH).unwrap();
-    assert!(program.len() < 64 << 10, "{} bytes", program.len());
+    // On arm64 its segments begin at pages of 64 KiB.
+    assert!(program.len() < 128 << 10, "{} bytes", program.len());
     let contains = |text: &[u8]| program.windows(text.len()).any(|window| window == text);
     assert!(!contains(env!("CARGO_MANIFEST_DIR").as_bytes()), "no path of this machine is in it");
     assert!(!contains(b"GNU C Library") && !contains(b"/ld-linux"), "it needs nothing else");
@@ -28,7 +32,10 @@ fn command_lines() {
     let guid = [4, 3, 2, 1, 6, 5, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16];
     assert_eq!(options.wanted(), Some(Wanted::PartUuid(guid)));
     assert_eq!((options.root_flags, options.init), (Some(&b"a b"[..]), Some(&b"/my init"[..])));
-    assert_eq!((options.writable, options.wait, options.overlay, options.panics), (false, 5, true, true));
+    assert_eq!(
+        (options.writable, options.wait, options.overlay, options.panics),
+        (false, 5, Some(Overlay::Memory), true)
+    );
     let empty = Options::parse(b"");
     assert_eq!((empty.wanted(), empty.wait, empty.panics), (None, 60, false));
     assert_eq!(number(b"4294967296"), None);
@@ -45,6 +52,55 @@ fn command_lines() {
         assert_eq!(Options::parse(line.as_bytes()).wanted(), wanted, "{root}");
     }
     assert_eq!(uuid(b"xx"), None);
+}
+
+/// What depends on a module that was not loaded is not given, and neither is what depends on that.
+#[test]
+fn lists_of_modules() {
+    let given = |list: &str, failing: &[&str]| {
+        let mut loading = Loading::new(list.as_bytes());
+        let mut given = Vec::new();
+        while let Some(path) = loading.next() {
+            let path = std::str::from_utf8(path).unwrap().to_owned();
+            if failing.contains(&path.as_str()) {
+                loading.failed();
+            }
+            given.push(path);
+        }
+        given.join(" ")
+    };
+    let list = "/a\n/b 0\n/c\n/d 2 1\n/e 2";
+    assert_eq!(given(list, &[]), "/a /b /c /d /e");
+    assert_eq!(given(list, &["/a"]), "/a /c /e");
+    assert_eq!(given(list, &["/c"]), "/a /b /c");
+    assert_eq!(given("\n\n/a x 4294967296 999 2\n", &[]), "/a");
+    let long: String = (0..300).map(|number| format!("/{number} 299\n")).collect();
+    assert_eq!(given(&long, &["/299", "/0"]).split(' ').count(), 300);
+}
+
+#[test]
+fn overlays_and_places_of_trees() {
+    for (line, overlay) in [
+        ("cvbake.overlay=tmpfs cvbake.overlay=none", None),
+        ("cvbake.overlay=tmpfs cvbake.overlay=LABEL=mine", Some(Overlay::Device(&b"LABEL=mine"[..]))),
+    ] {
+        assert_eq!(Options::parse(line.as_bytes()).overlay, overlay, "{line}");
+    }
+    let line = b"systemd.verity_root_data=/dev/a systemd.verity_root_hash=/dev/b";
+    let options = Options::parse(line);
+    assert_eq!((options.verity_data, options.verity_hash), (Some(&b"/dev/a"[..]), Some(&b"/dev/b"[..])));
+    for (value, offset) in [
+        ("", Some(0)),
+        ("superblock=yes", Some(0)),
+        ("x,hash-offset=35651584", Some(35_651_584)),
+        ("hash-offset=8589934592,x", Some(1 << 33)),
+        ("hash-offset=1M", None),
+        ("hash-offset=99999999999999999999", None),
+    ] {
+        let line = format!("systemd.verity_root_options={value}");
+        assert_eq!(Options::parse(line.as_bytes()).hash_offset(), offset, "{value}");
+    }
+    assert_eq!(Options::parse(b"").hash_offset(), Some(0));
 }
 
 #[test]
@@ -111,6 +167,17 @@ fn hash_trees() {
         bad[at] = value;
         assert_eq!(Superblock::parse(&bad), None, "{at}");
     }
+    // What is left of the block of the superblock is not used.
+    for (offset, first) in [(0, 1), (4096, 2), (4096 + 512, 2), (8192 - 256, 3), (u64::MAX - 4095, 1 << 52)] {
+        assert_eq!(superblock.first_block(offset), Some(first), "{offset}");
+    }
+    assert_eq!(superblock.first_block(u64::MAX), None);
+    let mut beginning = [0; 32];
+    beginning.copy_from_slice(&bytes[..32]);
+    beginning[16..].fill(7);
+    assert!(is_hash_tree(&beginning, &Wanted::Uuid([7; 16])) && !is_hash_tree(&beginning, &Wanted::PartUuid([7; 16])));
+    beginning[0] = 0;
+    assert!(!is_hash_tree(&beginning, &Wanted::Uuid([7; 16])));
     let hash = [b'1'; 64];
     assert_eq!(partitions(&hash), Some((Wanted::PartUuid([0x11; 16]), Wanted::PartUuid([0x11; 16]))));
     assert_eq!(partitions(&hash[1..]), None);

@@ -30,7 +30,8 @@
 //!   rare times stand in a side table: about 100 bytes per file.
 //!
 //! [`Tree::listing`] writes a tree as text, one line per inode: the form in which expected results
-//! are kept. [`compare`] says where two trees and their content differ.
+//! are kept. [`compare`] says where two trees and their content differ. [`read`] has what readers
+//! of filesystems share.
 #![forbid(unsafe_code)]
 
 mod build;
@@ -39,6 +40,7 @@ mod content;
 mod listing;
 mod meta;
 mod place;
+pub mod read;
 mod readable;
 mod texts;
 mod xattrs;
@@ -288,6 +290,11 @@ impl Tree {
             let mtime = Time { secs: u64::from(inode.mtime_secs).cast_signed(), nanos: inode.mtime_nanos };
             (atime, ctime) != (mtime, mtime)
         });
+    }
+
+    /// Makes the times of access and of change those of modification.
+    pub fn forget_other_times(&mut self) {
+        self.extra_times.clear();
     }
 
     fn name(&self, start: u32, len: u16) -> &[u8] {

@@ -48,7 +48,8 @@ fn schema_of(args: &[String]) -> Option<String> {
     let name = (1..=2).rev().find_map(|count| known(args.get(..count)?))?;
     // A bake into an archive is an export.
     let is_tar = |path: &str| [".tar", ".tar.gz", ".tgz", ".tar.zst"].iter().any(|ending| path.ends_with(ending));
-    let into_tar = args.windows(2).any(|pair| pair[0] == "-o" && is_tar(&pair[1]));
+    let is_export = |path: &str| is_tar(path) || path.starts_with("dir:");
+    let into_tar = args.windows(2).any(|pair| pair[0] == "-o" && is_export(&pair[1]));
     let name = if name == "bake.json" && into_tar { "image-export.json".to_owned() } else { name };
     let is_json = has("--json") || name == "image-inspect.json" && !has("--raw") && !has("--raw-config");
     (is_json && !has("--help")).then_some(name)

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cvbake::archive::Compression;
 use cvbake::fetch::{DockerSelect, Error as FetchError, Select, Source, TarSource};
@@ -66,12 +66,18 @@ pub(super) fn parse(text: &OsStr) -> Result<Target, Failure> {
         };
         wrong(
             format!(
-                "{} is not a place to export to: expected oci:DIR, oci-archive:FILE, docker-archive:FILE or tar:FILE",
+                "{} is not a place to export to: expected oci:DIR, oci-archive:FILE, docker-archive:FILE, tar:FILE or dir:PATH",
                 text.display()
             ),
             &hint,
         )
     };
+    if let Some(path) = directory(text) {
+        return match path.as_os_str().is_empty() {
+            true => wrong("dir: names no directory".to_owned(), "dir:PATH writes the files into a new directory"),
+            false => Ok(Target::Dir { path }),
+        };
+    }
     let place = match root_filesystem(text).map_or_else(|| Source::parse(text), Ok) {
         // One with its transport says what is wrong behind that.
         Err(FetchError::Source { .. }) if !text.as_bytes().contains(&b':') => return nowhere(false),
@@ -99,6 +105,11 @@ pub(super) fn parse(text: &OsStr) -> Result<Target, Failure> {
     }
 }
 
+/// The directory that is meant by `dir:PATH`.
+pub(in crate::cli) fn directory(text: &OsStr) -> Option<PathBuf> {
+    text.as_bytes().strip_prefix(b"dir:").map(|path| PathBuf::from(OsStr::from_bytes(path)))
+}
+
 /// How a file is compressed, by its ending.
 pub(in crate::cli) fn compression_by_name(target: &Target) -> Compression {
     let ending = file_of(target).and_then(Path::extension).and_then(OsStr::to_str).map(str::to_ascii_lowercase);
@@ -116,6 +127,7 @@ pub(super) fn format_of(target: &Target) -> &'static str {
         Target::OciArchive { .. } => "oci-archive",
         Target::DockerArchive { .. } => "docker-archive",
         Target::Tar { .. } => "tar",
+        Target::Dir { .. } => "dir",
     }
 }
 
@@ -134,14 +146,15 @@ mod tests {
             ("tar:x", r#"Tar { path: Some("x") }"#),
             ("./a.tar.gz", r#"Tar { path: Some("./a.tar.gz") }"#),
             ("a.tgz", r#"Tar { path: Some("a.tgz") }"#),
+            ("dir:a.tar", r#"Dir { path: "a.tar" }"#),
         ];
         for (text, expected) in table {
             assert_eq!(shown(text), expected, "{text}");
         }
         let digest = format!("oci:d@sha256:{}", "0".repeat(64));
-        for text in ["alpine", "docker://alpine", &digest, "docker-archive:f:@0", "dir:x", ".tar"] {
+        for text in ["alpine", "docker://alpine", &digest, "docker-archive:f:@0", "dir:", ".tar"] {
             let error = parse(OsStr::new(text)).unwrap_err();
-            assert_eq!(error.exit_status(), if text == "dir:x" { 3 } else { 2 }, "{text}");
+            assert_eq!(error.exit_status(), 2, "{text}");
         }
     }
 

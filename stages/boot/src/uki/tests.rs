@@ -58,6 +58,21 @@ fn what_is_none() {
         content[at..at + bytes.len()].copy_from_slice(bytes);
         content
     };
+    // A signature from there to the end, which is cut off.
+    let signed = |offset: u32| {
+        let len = u32::try_from(content().len()).unwrap() - offset;
+        changed(good.optional + CERTIFICATE_TABLE, &[offset.to_le_bytes(), len.to_le_bytes()].concat())
+    };
+    let overlapping = || {
+        let mut content = content();
+        let len = u32::try_from(content.len()).unwrap() - 4096;
+        for number in 0..usize::from(good.sections) {
+            let at = good.table + number * SECTION_HEADER;
+            content[at + 16..at + 20].copy_from_slice(&len.to_le_bytes());
+            content[at + 20..at + 24].copy_from_slice(&4096_u32.to_le_bytes());
+        }
+        content
+    };
     for (content, problem) in [
         (vec![], "no program for UEFI"),
         (vec![0; 4096], "no program for UEFI"),
@@ -72,6 +87,9 @@ fn what_is_none() {
         (changed(good.table + 12, &[0xff; 4]), "cut short"),
         (changed(good.table, b".linux\0\0"), "a kernel already"),
         (content()[..400].to_vec(), "cut short"),
+        (signed(64), "signature is not behind"),
+        (signed(u32::try_from(good.table).unwrap()), "signature is not behind"),
+        (overlapping(), "its sections overlap"),
     ] {
         let error = says(content);
         assert!(error.contains(problem), "{error}, expected {problem}");

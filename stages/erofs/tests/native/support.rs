@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use cvbake_disk::{Raw, Sink};
+use cvbake_erofs::read::Filesystem;
 use cvbake_erofs::{Layout, Options};
 use cvbake_tree::{Builder, FileData, Ino, Inode, Kind, Meta, Packs, Segment, Tree};
 use erofs_rs::EroFS;
@@ -108,7 +110,8 @@ pub(crate) fn fsck(path: &Path) {
     assert!(output.status.success() && found, "fsck.erofs: {}\n{said}", output.status);
 }
 
-/// Reads everything back with another reader. Returns how many inodes it has seen.
+/// Reads everything back with another reader, and with the one of this crate. Returns how many
+/// inodes it has seen.
 pub(crate) fn compare(disk: &Path, tree: &Tree, packs: &dyn Packs) -> usize {
     let bytes = std::fs::read(disk).unwrap();
     let fs = EroFS::new(SliceImage::new(&bytes)).unwrap();
@@ -135,6 +138,7 @@ pub(crate) fn compare(disk: &Path, tree: &Tree, packs: &dyn Packs) -> usize {
         }
     }
     assert_eq!(nids.values().collect::<HashSet<_>>().len(), tree.inode_count());
+    read_back(disk, tree, packs);
     nids.len()
 }
 
@@ -180,4 +184,35 @@ fn compare_inode(fs: &EroFS<SliceImage<'_>>, nid: u64, inode: Inode<'_>, shown: 
         Kind::Fifo => assert!(found.file_type().is_fifo(), "{shown}"),
         Kind::Socket => assert!(found.file_type().is_socket(), "{shown}"),
     }
+}
+
+/// A tree as text, with the content of its files.
+pub(crate) fn listing(tree: &Tree, packs: &dyn Packs) -> String {
+    let mut text = Vec::new();
+    let hash = &mut |inode: Inode<'_>| {
+        let Kind::File(data) = inode.kind() else { unreachable!("only files are hashed") };
+        let mut checksum = 0;
+        data.read(packs, &mut |bytes| {
+            checksum = crc32c::crc32c_append(checksum, bytes);
+            Ok(())
+        })?;
+        Ok(Some(format!("{checksum:08x}")))
+    };
+    tree.listing(hash, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// Reads everything back with the reader of this crate.
+pub(crate) fn read_back(disk: &Path, tree: &Tree, packs: &dyn Packs) {
+    let disk = cvbake_disk::RawDisk::new(std::fs::File::open(disk).unwrap()).unwrap();
+    let filesystem = Arc::new(Filesystem::open(Arc::new(disk)).unwrap());
+    let files = filesystem.tree().unwrap();
+    assert_same(&listing(files.tree(), &files), &listing(tree, packs));
+}
+
+fn assert_same(found: &str, expected: &str) {
+    for (found, expected) in found.lines().zip(expected.lines()) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.lines().count(), expected.lines().count());
 }

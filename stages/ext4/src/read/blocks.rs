@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::extents::{Map, Run};
 use super::{Error, Filesystem, Node, Object};
@@ -20,9 +21,22 @@ impl Filesystem {
             let expected = format!("at most {} blocks", u32::MAX);
             return Err(node.object().value("i_size", node.size, expected));
         }
-        if node.has(EXT4_EXTENTS_FL) {
-            return self.extent_map(node);
+        let map = match node.has(EXT4_EXTENTS_FL) {
+            true => self.extent_map(node)?,
+            false => self.block_map(node, blocks)?,
+        };
+        // One block in all places of a file would make it far longer than the disk.
+        if !self.shares_blocks(node) {
+            let mut taken: Vec<&Range<u64>> = map.taken.iter().collect();
+            taken.sort_unstable_by_key(|range| range.start);
+            if let Some(pair) = taken.windows(2).find(|pair| pair[0].end > pair[1].start) {
+                return Err(node.object().rule(format!("block {} is there twice", pair[1].start)));
+            }
         }
+        Ok(map)
+    }
+
+    fn block_map(&self, node: &Node, blocks: u64) -> Result<Map, Error> {
         let mut walk = Walk { filesystem: self, node, end: blocks, map: Map::default(), seen: BTreeSet::new() };
         let mut at = 0;
         for (number, pointer) in node.i_block.chunks_exact(4).enumerate() {

@@ -113,12 +113,6 @@ impl Found<'_> {
         if node.size == 0 || !node.size.is_multiple_of(size) {
             return Err(node.object().value("i_size", node.size, format!("a multiple of {size}")));
         }
-        let mut by_place: Vec<Run> = runs.to_vec();
-        by_place.sort_unstable_by_key(|run| run.disk_block);
-        let is_twice = |pair: &[Run]| pair[0].disk_block + u64::from(pair[0].blocks) > pair[1].disk_block;
-        if by_place.windows(2).any(is_twice) {
-            return Err(node.object().rule("a block of the directory is there twice"));
-        }
         let end = node.size / size;
         let mut next = 0;
         for run in runs {

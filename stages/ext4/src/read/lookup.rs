@@ -1,22 +1,10 @@
 //! From a path to an inode.
 
-use std::collections::VecDeque;
-
+use cvbake_disk::Claims;
 use cvbake_tree::escape_short;
+use cvbake_tree::read::{Directories, Follow, LINKS_MAX, Missed, NodeKind, lookup};
 
-use super::{Error, Filesystem, Node, NodeKind};
-
-/// Which symbolic links on the way to a file are followed. All lead to somewhere in the same
-/// filesystem: its root directory is the root.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Follow {
-    /// None: one that is not the last is no directory.
-    Never,
-    /// All but the last.
-    Parents,
-    /// All.
-    All,
-}
+use super::{Entry, Error, Filesystem, Node};
 
 impl Filesystem {
     /// The inode at a path; whether it starts with `/` does not matter.
@@ -24,57 +12,50 @@ impl Filesystem {
     /// # Errors
     /// When there is none, or something on the way is no directory, or can't be read.
     pub fn lookup(&self, path: &[u8], follow: Follow) -> Result<Node, Error> {
-        self.walk(path, follow).map_err(|error| error.at(path))
-    }
-
-    fn walk(&self, path: &[u8], follow: Follow) -> Result<Node, Error> {
         let shown = || escape_short(path);
-        let mut names: VecDeque<Vec<u8>> = split(path).collect();
-        // The directories above the one where we are.
-        let mut above: Vec<Node> = Vec::new();
-        let mut at = self.root()?;
-        let mut links = 0;
-        while let Some(name) = names.pop_front() {
-            if at.kind != NodeKind::Directory {
-                let found = at.kind.words();
-                return Err(Error::NotA { path: shown(), expected: "a path through directories", found });
+        lookup(self, path, follow).map_err(|missed| match missed {
+            Missed::NotFound => Error::NotFound { path: shown() },
+            Missed::NoDirectory(kind) => {
+                let error = Error::NotA { path: shown(), expected: "a path through directories", found: kind.words() };
+                error.at(path)
             }
-            if name == b".." {
-                at = above.pop().unwrap_or(at);
-                continue;
-            }
-            let entries = self.read_dir(&at)?;
-            let entry = entries.binary_search_by(|entry| entry.name.cmp(&name)).map(|found| &entries[found]);
-            let entry = entry.map_err(|_| Error::NotFound { path: shown() })?;
-            let next = self.node(entry.ino)?;
-            entry.check(&next)?;
-            let is_followed = match follow {
-                Follow::Never => false,
-                Follow::Parents => !names.is_empty(),
-                Follow::All => true,
-            };
-            if next.kind != NodeKind::Symlink || !is_followed {
-                above.push(std::mem::replace(&mut at, next));
-                continue;
-            }
-            links += 1;
-            if links > Filesystem::LINKS_MAX {
-                return Err(Error::Links { path: shown(), max: Filesystem::LINKS_MAX });
-            }
-            let target = self.target(&next)?;
-            if target.starts_with(b"/") {
-                at = self.root()?;
-                above.clear();
-            }
-            for name in split(&target).collect::<Vec<_>>().into_iter().rev() {
-                names.push_front(name);
-            }
-        }
-        Ok(at)
+            Missed::Links => Error::Links { path: shown(), max: LINKS_MAX },
+            Missed::Unread(error) => error.at(path),
+        })
     }
 }
 
-/// The names of a path, without those that lead nowhere.
-fn split(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    path.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")).map(<[u8]>::to_vec)
+impl Directories for Filesystem {
+    type Node = Node;
+    type Listing = Vec<Entry>;
+    type Books = Claims;
+    type Error = Error;
+
+    fn root(&self) -> Result<Node, Error> {
+        self.root()
+    }
+
+    fn kind(&self, node: &Node) -> NodeKind {
+        node.kind
+    }
+
+    fn number(&self, node: &Node) -> u64 {
+        node.ino.into()
+    }
+
+    fn list(&self, dir: &Node, books: &mut Claims) -> Result<Vec<Entry>, Error> {
+        self.claim(dir, books)?;
+        self.read_dir(dir)
+    }
+
+    fn child(&self, entries: &Vec<Entry>, name: &[u8]) -> Result<Option<Node>, Error> {
+        let Ok(found) = entries.binary_search_by(|entry| (*entry.name).cmp(name)) else { return Ok(None) };
+        let node = self.node(entries[found].ino)?;
+        entries[found].check(&node)?;
+        Ok(Some(node))
+    }
+
+    fn target(&self, link: &Node) -> Result<Vec<u8>, Error> {
+        self.target(link)
+    }
 }

@@ -1,5 +1,6 @@
 //! Inodes, checked.
 
+use cvbake_tree::read::NodeKind;
 use cvbake_tree::{Device, Time};
 use zerocopy::FromBytes as _;
 
@@ -7,40 +8,7 @@ use super::{Error, Filesystem, Object};
 use crate::format::EXT4_ROOT_INO;
 use crate::format::checksum::Checksum;
 use crate::format::inode as format;
-
-/// What kind of file an inode is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NodeKind {
-    /// A directory.
-    Directory,
-    /// A regular file.
-    File,
-    /// A symbolic link.
-    Symlink,
-    /// A character device.
-    CharDevice(Device),
-    /// A block device.
-    BlockDevice(Device),
-    /// A named pipe.
-    Fifo,
-    /// A Unix socket.
-    Socket,
-}
-
-impl NodeKind {
-    /// What it is, in words.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            NodeKind::Directory => "a directory",
-            NodeKind::File => "a regular file",
-            NodeKind::Symlink => "a symbolic link",
-            NodeKind::CharDevice(_) | NodeKind::BlockDevice(_) => "a device",
-            NodeKind::Fifo => "a named pipe",
-            NodeKind::Socket => "a socket",
-        }
-    }
-}
+use crate::format::xattr::EXT4_XATTR_MAGIC;
 
 /// An inode of a filesystem.
 #[derive(Clone, Debug)]
@@ -83,6 +51,17 @@ impl Node {
 
     pub(super) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether attributes stand in the inode itself.
+    pub(super) fn has_inner_attributes(&self) -> bool {
+        self.inner_attributes().is_some()
+    }
+
+    /// Where they stand; offsets count from the first.
+    pub(super) fn inner_attributes(&self) -> Option<&[u8]> {
+        let (magic, space) = self.extra.split_first_chunk::<4>()?;
+        (u32::from_le_bytes(*magic) == EXT4_XATTR_MAGIC).then_some(space)
     }
 }
 

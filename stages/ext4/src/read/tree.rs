@@ -1,15 +1,13 @@
 //! All names and attributes of a filesystem at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use cvbake_disk::Claims;
+use cvbake_tree::read::{Packed, segments};
 use cvbake_tree::{Builder, FileData, Ino, Kind, Meta, Segment};
 
-use super::claims::Claims;
-use super::files::{Files, Packed};
-use super::{Content, Entry, Error, Filesystem, Node, NodeKind, Object};
+use super::{Entry, Error, Files, Filesystem, Node, NodeKind, Object};
 use crate::format::EXT4_ROOT_INO;
-use crate::format::inode::EXT4_INLINE_DATA_FL;
-use crate::format::superblock::RO_COMPAT_SHARED_BLOCKS;
 
 impl Filesystem {
     /// Reads all names and attributes, and where the content of every file is.
@@ -25,6 +23,8 @@ impl Filesystem {
             builder: Builder::new(&meta),
             known: HashMap::from([(EXT4_ROOT_INO, Known { ino: Ino::ROOT, is_dir: true, names: 1, links: 1 })]),
             claims: Claims::default(),
+            attribute_blocks: BTreeSet::new(),
+            attribute_bytes: 0,
             packed: Packed::default(),
             segments: Vec::new(),
             dirs: vec![Dir { node: EXT4_ROOT_INO, ino: Ino::ROOT, parent: 0, name: Vec::new() }],
@@ -53,6 +53,9 @@ impl Filesystem {
     }
 }
 
+/// So many bytes of attributes are few on any disk.
+const FEW_ATTRIBUTES: u64 = 64 << 20;
+
 /// An inode that was met.
 struct Known {
     ino: Ino,
@@ -76,6 +79,8 @@ struct Walk<'f> {
     builder: Builder,
     known: HashMap<u32, Known>,
     claims: Claims,
+    attribute_blocks: BTreeSet<u64>,
+    attribute_bytes: u64,
     packed: Packed,
     /// Of the file at hand.
     segments: Vec<Segment>,
@@ -144,6 +149,7 @@ impl Walk<'_> {
         let node = filesystem.node(entry.ino)?;
         entry.check(&node)?;
         let meta = filesystem.meta(&node)?;
+        self.count_attributes(&node, &meta)?;
         let target;
         let kind = match node.kind {
             NodeKind::Directory => {
@@ -175,20 +181,26 @@ impl Walk<'_> {
 
     /// Takes the blocks of an inode, which are nobody else's.
     fn claim(&mut self, node: &Node) -> Result<(), Error> {
-        if node.has(EXT4_INLINE_DATA_FL) {
+        self.filesystem.claim(node, &mut self.claims)
+    }
+
+    /// Counts the attributes of an inode. Many inodes may have one block of them, which a tree
+    /// keeps once; but each that has others in itself as well is kept with all of them, and those
+    /// would be far more than the disk has.
+    fn count_attributes(&mut self, node: &Node, meta: &Meta) -> Result<(), Error> {
+        let is_known = node.file_acl != 0 && !self.attribute_blocks.insert(node.file_acl);
+        if is_known && !node.has_inner_attributes() {
             return Ok(());
         }
-        let map = self.filesystem.map(node)?;
-        let shares = node.kind == NodeKind::File && self.filesystem.superblock.ro_compat & RO_COMPAT_SHARED_BLOCKS != 0;
-        if shares {
-            return Ok(());
+        let bytes: usize = meta.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum();
+        self.attribute_bytes += bytes as u64;
+        let max = self.filesystem.info().len_bytes().max(FEW_ATTRIBUTES);
+        match self.attribute_bytes <= max {
+            true => Ok(()),
+            false => {
+                Err(node.object().value("the sum of all attributes", self.attribute_bytes, format!("at most {max}")))
+            }
         }
-        for range in map.taken {
-            self.claims.take(range).map_err(|block| {
-                node.object().rule(format!("block {block} is there twice, or belongs to another file, too"))
-            })?;
-        }
-        Ok(())
     }
 
     /// What the tree says of a file; its segments are left in `self.segments`.
@@ -196,8 +208,10 @@ impl Walk<'_> {
         self.claim(node)?;
         let content = self.filesystem.content(node)?;
         self.segments.clear();
-        segments(&content, &mut self.segments);
-        let (pack, pack_block) = self.packed.add(node, &self.segments)?;
+        let too_large =
+            || node.object().value("i_size", node.size, "content within the first 2^32 blocks of 4096 bytes");
+        segments(&content, &mut self.segments).ok_or_else(too_large)?;
+        let (pack, pack_block) = self.packed.add(node.ino.into(), &self.segments).ok_or_else(too_large)?;
         Ok(FileData { size: node.size, pack, pack_block, segments: &[] })
     }
 
@@ -213,22 +227,5 @@ impl Walk<'_> {
             path.extend_from_slice(name);
         }
         if path.is_empty() { b"/".to_vec() } else { path }
-    }
-}
-
-/// Which blocks of a tree's size have content.
-fn segments(content: &Content, segments: &mut Vec<Segment>) {
-    let block = u64::from(cvbake_tree::BLOCK_SIZE);
-    let number = |block: u64| u32::try_from(block).expect("a file has fewer than 2^32 blocks");
-    let mut at = 0;
-    while let Some(range) = content.next_content(at) {
-        let (start, end) = (range.start / block, range.end.div_ceil(block));
-        match segments.last_mut() {
-            Some(last) if u64::from(last.file_block) + u64::from(last.blocks) >= start => {
-                last.blocks = number(end) - last.file_block;
-            }
-            _ => segments.push(Segment { file_block: number(start), blocks: number(end - start) }),
-        }
-        at = range.end;
     }
 }

@@ -56,10 +56,7 @@ impl Filesystem {
         node: &Node,
         each: &mut dyn FnMut(Stored<'_>, Object) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        if let Some((magic, space)) = node.extra.split_first_chunk::<4>()
-            && u32::from_le_bytes(*magic) == format::EXT4_XATTR_MAGIC
-        {
-            // Offsets count from the first entry.
+        if let Some(space) = node.inner_attributes() {
             walk(space, 0, Object::Attributes(node.ino), each)?;
         }
         if node.file_acl == 0 {
@@ -94,6 +91,7 @@ fn walk(
     object: Object,
     each: &mut dyn FnMut(Stored<'_>, Object) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    let mut left = space.len();
     loop {
         let rest = space.get(at..).unwrap_or_default();
         if rest.len() < 4 {
@@ -119,6 +117,8 @@ fn walk(
         let value = value.ok_or_else(|| {
             object.value("e_value_size", size, format!("a value within the {} bytes that there are", space.len()))
         })?;
+        // Hundreds of them could be the same bytes.
+        left = left.checked_sub(value.len()).ok_or_else(|| object.rule("its values have more bytes than there are"))?;
         each(Stored { index: raw.e_name_index, suffix, value }, object)?;
         at += size_of::<format::XattrEntry>() + len.next_multiple_of(4);
     }

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use cvbake_disk::ReadAt;
+use cvbake_disk::{Claims, RawDisk, ReadAt};
 use cvbake_ext4::read::{Filesystem, Follow};
 use cvbake_ext4::{Options, Size};
 use cvbake_tree::{Device, Ino, Kind, Meta, Xattr};
 
-use crate::support::{Maker, bake, debugfs, listing, mode, options, tool};
+use crate::support::{Maker, bake, debugfs, listing, mode, open, options, tool};
 
 /// A disk in memory with some bytes changed, of which reading a piece costs something.
 #[derive(Clone)]
@@ -173,4 +174,115 @@ fn claims_are_not_believed() {
     refused(&["sif null mode 0xf000"], "/null");
     let huge = change(&["sif dir/pieces size 17592186044416"]);
     assert!(huge.is_err(), "more blocks than 32 bits count");
+}
+
+/// One block in several places of a file, or in several files, would make a few KiB of disk more
+/// than any host has room for. What reads a single file finds that as well.
+#[test]
+fn content_is_there_once() {
+    let (tree, packs) = small().finish();
+    let disk = bake(&tree, &packs, &Options { size: Size::Min, journal: false, ..options() });
+    let change = |command: &str| {
+        let said = tool("debugfs").args(["-w", "-R", command]).arg(disk.path()).output().unwrap();
+        assert!(said.status.success(), "{command}");
+    };
+    let first = debugfs(disk.path(), "blocks dir/file");
+    let first = first.split_whitespace().next().unwrap();
+    // Two extents where there was one, with the same blocks.
+    for (word, value) in [(0, "0x0002f30a"), (6, "3"), (7, "3"), (8, first)] {
+        change(&format!("sif dir/file block[{word}] {value}"));
+    }
+    change("sif dir/file size 24576");
+    let filesystem = open(disk.path());
+    let node = filesystem.lookup(b"/dir/file", Follow::All).unwrap();
+    let error = filesystem.content(&node).unwrap_err().to_string();
+    assert!(error.contains(&format!("block {first} is there twice")), "{error}");
+    // As it was; and now another file has it.
+    change("sif dir/file block[0] 0x0001f30a");
+    change(&format!("sif slow block[5] {first}"));
+    let filesystem = open(disk.path());
+    let mut claims = Claims::default();
+    let node = |path: &[u8]| filesystem.lookup(path, Follow::Never).unwrap();
+    filesystem.claim(&node(b"/dir/file"), &mut claims).unwrap();
+    filesystem.claim(&node(b"/null"), &mut claims).unwrap();
+    let error = filesystem.claim(&node(b"/slow"), &mut claims).unwrap_err().to_string();
+    assert!(error.contains("belongs to another file, too"), "{error}");
+}
+
+/// Attributes whose values are the same bytes, hundreds of times.
+#[test]
+fn values_of_attributes_are_there_once() {
+    let (tree, packs) = small().finish();
+    let disk = bake(&tree, &packs, &Options { size: Size::Min, journal: false, ..options() });
+    let plain = tool("tune2fs").args(["-O", "^metadata_csum"]).arg(disk.path()).output().unwrap();
+    assert!(plain.status.success(), "{}", String::from_utf8_lossy(&plain.stderr));
+    let mut bytes = std::fs::read(disk.path()).unwrap();
+    let block = (0..bytes.len()).step_by(4096).find(|&at| bytes[at..].starts_with(&[0, 0, 2, 0xea])).unwrap();
+    // An entry: the length of the name, the namespace, the value's offset; its size at 8.
+    let mut at = block + 32;
+    for name in [b'x', b'y'] {
+        bytes[at..at + 20].copy_from_slice(&[1, 1, 0, 4, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, name, 0, 0, 0]);
+        at += 20;
+    }
+    bytes[at..at + 4].fill(0);
+    let with = |bytes: &[u8]| read(Changed { bytes: Arc::new(bytes.to_vec()), at: 0..0, with: [0; 8] });
+    assert!(with(&bytes).unwrap().contains("user.y="), "2048 bytes, twice, fit into 4096");
+    bytes[block + 32 + 8..block + 32 + 10].copy_from_slice(&2049_u16.to_le_bytes());
+    let disk = Changed { bytes: Arc::new(bytes), at: 0..0, with: [0; 8] };
+    let filesystem = Arc::new(Filesystem::open(Arc::new(disk)).unwrap());
+    let error = filesystem.tree().unwrap_err();
+    let problem = std::error::Error::source(&error).unwrap().to_string();
+    assert!(problem.contains("its values have more bytes than there are"), "{problem}");
+}
+
+/// Blocks of 64 KiB let a file have content where a tree has no numbers any more.
+#[test]
+fn content_that_is_far_out() {
+    let disk = tempfile::NamedTempFile::new().unwrap();
+    disk.as_file().set_len(64 << 20).unwrap();
+    let made = tool("mke2fs").args(["-q", "-F", "-t", "ext4", "-b", "65536"]).arg(disk.path()).output();
+    assert!(made.expect("mke2fs (Debian: e2fsprogs)").status.success());
+    let commands = ["write /etc/passwd f", "sif f block[3] 0x10000000", "sif f size 17592186109952"];
+    for command in commands {
+        let said = tool("debugfs").args(["-w", "-R", command]).arg(disk.path()).output().unwrap();
+        assert!(said.status.success(), "{command}");
+    }
+    let filesystem = open(disk.path());
+    let error = filesystem.tree().unwrap_err();
+    let text = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+    assert!(text.starts_with("/f: inode") && text.contains("expected content within the first 2^32 blocks"), "{text}");
+}
+
+/// Counts what is read.
+struct Counted(RawDisk, AtomicU64);
+
+impl ReadAt for Counted {
+    fn len_bytes(&self) -> u64 {
+        self.0.len_bytes()
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.1.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.0.read_at(offset, bytes)
+    }
+}
+
+/// Links that lead through the same directories again and again cost no more than those.
+#[test]
+fn directories_on_a_way_are_read_once() {
+    let mut maker = small();
+    for link in 0..30 {
+        let name = format!("l{link}");
+        let next = if link == 29 { "dir/file".to_owned() } else { format!("l{}", link + 1) };
+        let target = format!("{}{next}", "many/../".repeat(500));
+        maker.add(Ino::ROOT, name.as_bytes(), Kind::Symlink(target.as_bytes()), &mode(0o777));
+    }
+    let (tree, packs) = maker.finish();
+    let disk = bake(&tree, &packs, &Options { size: Size::Min, journal: false, ..options() });
+    let raw = RawDisk::new(std::fs::File::open(disk.path()).unwrap()).unwrap();
+    let counted = Arc::new(Counted(raw, AtomicU64::new(0)));
+    let filesystem = Filesystem::open(counted.clone()).unwrap();
+    assert_eq!(filesystem.lookup(b"/l0", Follow::All).unwrap().size, 9000);
+    let read = counted.1.load(Ordering::Relaxed);
+    assert!(read < 3000 * 4096, "{read} bytes were read for 30 links through two directories");
 }

@@ -1,18 +1,25 @@
-//! Which blocks have an owner already.
+//! Which parts of a disk have an owner already: what readers of a hostile one keep books of.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Blocks with an owner. Neighbours are one entry, whoever they belong to.
+/// Parts of a disk with an owner, in a unit of the caller's. Neighbours are one entry, whoever they
+/// belong to.
+///
+/// Whoever reads many files of a disk that nobody trusts lets each claim its blocks once: then all
+/// of them together are no more than the disk.
 #[derive(Default, Debug)]
-pub(super) struct Claims {
+pub struct Claims {
     /// The end of each range, by its start.
     ranges: BTreeMap<u64, u64>,
 }
 
 impl Claims {
-    /// Takes blocks that nobody has, or says which of them has an owner.
-    pub(super) fn take(&mut self, range: Range<u64>) -> Result<(), u64> {
+    /// Takes a part that nobody has, or says where it meets one that has an owner.
+    ///
+    /// # Errors
+    /// The first position that is taken, if there is one.
+    pub fn take(&mut self, range: Range<u64>) -> Result<(), u64> {
         let Range { mut start, mut end } = range;
         let before = self.ranges.range(..=start).next_back().map(|(&from, &to)| (from, to));
         let after = self.ranges.range(start..).next().map(|(&from, &to)| (from, to));
@@ -45,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_taken_once() {
+    fn parts_are_taken_once() {
         let mut claims = Claims::default();
         for range in [10..20, 30..40, 20..30, 5..10, 40..41] {
             claims.take(range).unwrap();
