@@ -208,6 +208,9 @@ fn of_ours(error: &Error) -> Option<String> {
         Error::Shrinks { .. } => Some(
             "make the filesystem smaller first, with `resize2fs`; --shrink then cuts off what is behind it".to_owned(),
         ),
+        Error::Partitioned { .. } => {
+            Some("bake it again with a smaller --size: cvbake does not move what is on a disk".to_owned())
+        }
         Error::CutsContent { .. } => Some("make the filesystem smaller first, with `resize2fs`".to_owned()),
         Error::Loses { .. } => Some("`cvbake disk convert` makes a new disk of what it is now".to_owned()),
         Error::NotInRegistry => Some("`cvbake image import` brings images from files into the store".to_owned()),
