@@ -9,6 +9,14 @@ mod directory;
 mod disk;
 mod inside;
 mod kind;
+/// What a child would stand in the place of.
+fn replaced(path: &Path, parent: &Path) -> String {
+    match path == parent {
+        true => "a disk that it reads from".to_owned(),
+        false => format!("{}, which it reads from", parent.display()),
+    }
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -204,7 +212,7 @@ pub enum Error {
         problem: ChainProblem,
     },
     /// A differencing disk that would stand where a disk is that it reads from.
-    #[error("{} is {}, which the child reads from: it would replace it", path.display(), parent.display())]
+    #[error("cannot write the child to {}: it would replace {}", path.display(), replaced(path, parent))]
     ReplacesParent {
         /// Where it would be.
         path: PathBuf,

@@ -108,7 +108,7 @@ impl Failure {
             }
             Failure::DamagedStore { .. } => Some(hint::REPAIR.to_owned()),
             Failure::DamagedDisk { .. } => Some(
-                "`cvbake disk convert` makes a new disk of what can be read; copy the file again if it was copied"
+                "copy the file again, or make the disk again; of qcow2 and VHDX, `qemu-img check -r all` repairs some faults"
                     .to_owned(),
             ),
             Failure::Differs { .. } => None,
@@ -172,7 +172,7 @@ mod tests {
             ),
             (Failure::NoStore { path: "/p".into() }, Kind::Store, "--store DIR names"),
             (Failure::DamagedStore { count: 2 }, Kind::Store, "check --repair"),
-            (Failure::DamagedDisk { path: "/p".into(), count: 2 }, Kind::Differs, "cvbake disk convert"),
+            (Failure::DamagedDisk { path: "/p".into(), count: 2 }, Kind::Differs, "copy the file again"),
             (Error::NotInRegistry.into(), Kind::Usage, "cvbake image import"),
         ];
         for (failure, kind, hint) in table {

@@ -2,6 +2,7 @@
 
 pub mod extract;
 mod filesystem;
+pub mod map;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,7 +42,15 @@ impl Disk {
     /// # Errors
     /// When it can't be read.
     pub fn open(path: &Path) -> Result<Disk, Error> {
-        Disk::of(open(path, &OpenOptions::default())?)
+        Disk::open_as(path, &OpenOptions::default())
+    }
+
+    /// The same, as somebody says that it is.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn open_as(path: &Path, options: &OpenOptions) -> Result<Disk, Error> {
+        Disk::of(open(path, options)?)
     }
 
     /// The same of one that is open already.

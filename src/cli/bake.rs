@@ -17,7 +17,7 @@ use std::sync::Arc;
 use clap::{ValueEnum, ValueHint};
 use cvbake::control::Control;
 use cvbake::event::{Event, Observer};
-use cvbake::fetch::{Pull, Source};
+use cvbake::fetch::{Pull, Source, TarSource};
 use cvbake::store::{Error as StoreError, Event as StoreEvent, Store};
 use cvbake::verify::Platform;
 use cvbake::{ImageSource, Job, KeepPacks, Output, Verity};
@@ -227,6 +227,12 @@ fn bake(source: ImageSource, args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     }
     if let Some((path, target)) = output.and_then(|path| Some((path, archive::target(path)?))) {
         return archive::write(source, target, path, args, ui);
+    }
+    if args.verify && matches!(source, ImageSource::At(Source::Tar(TarSource::Stdin))) {
+        return Err(Failure::Usage {
+            problem: "--verify reads the image a second time, and standard input can be read only once".to_owned(),
+            hint: Some("write the archive to a file first; `cvbake verify` compares the disk later".to_owned()),
+        });
     }
     let mut job = args.job(source, &|event| ui.on(&event))?;
     job.filesystem = args.filesystem.filesystem(output, args.verity.is_some())?;

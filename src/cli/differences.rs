@@ -70,8 +70,8 @@ pub(super) struct Difference {
 #[derive(Debug, Serialize)]
 struct Changed {
     field: &'static str,
-    old: String,
-    new: String,
+    old: serde_json::Value,
+    new: serde_json::Value,
 }
 
 impl From<Differing> for Difference {
@@ -83,7 +83,11 @@ impl From<Differing> for Difference {
             How::Changed(changes) => {
                 let changed = |change: cvbake::tree::Change| {
                     let cvbake::tree::Change { field, old, new } = change;
-                    Changed { field: field.name(), old, new }
+                    let value = |text: String| match text.parse::<u64>() {
+                        Ok(size) if field == Field::Size => size.into(),
+                        _ => text.into(),
+                    };
+                    Changed { field: field.name(), old: value(old), new: value(new) }
                 };
                 let fields = changes.into_iter().map(changed).collect();
                 Difference { path, change: "changed", line: None, fields }

@@ -8,7 +8,7 @@ mod cp;
 mod ls;
 pub(super) mod place;
 mod resize;
-mod source;
+pub(super) mod source;
 mod tree;
 
 use std::sync::Arc;

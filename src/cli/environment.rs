@@ -209,6 +209,13 @@ pub(super) fn width() -> usize {
     size.map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0).unwrap_or(USUAL)
 }
 
+/// Whether an option with a default, which may be from a configuration file as well, stands on the
+/// command line.
+pub(super) fn is_given(option: &str) -> bool {
+    let is_it = |arg: std::ffi::OsString| arg.to_str().is_some_and(|arg| arg.split('=').next() == Some(option));
+    std::env::args_os().skip(1).take_while(|arg| arg != "--").any(is_it)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -223,6 +223,19 @@ impl<'a> Answer<'a> {
     }
 }
 
+/// The word of a kind in JSON, as in listings.
+fn short_kind(words: &'static str) -> &'static str {
+    match words {
+        "directory" => "dir",
+        "regular file" => "file",
+        "symbolic link" => "link",
+        "character device" => "char",
+        "block device" => "block",
+        "named pipe" => "fifo",
+        other => other,
+    }
+}
+
 impl<'a> Step<'a> {
     fn of(happened: &'a Happened) -> Step<'a> {
         let (change, marker, above) = match &happened.change {
@@ -242,7 +255,7 @@ impl<'a> Step<'a> {
             marker,
             above,
             described_by: new.and_then(|new| new.by).map(|by| by + 1),
-            kind: new.map(|new| new.kind),
+            kind: new.map(|new| short_kind(new.kind)),
             mode: meta.map(|meta| format!("{:04o}", meta.mode)),
             uid: meta.map(|meta| meta.uid),
             gid: meta.map(|meta| meta.gid),

@@ -1,8 +1,6 @@
-//! `cvbake inspect`: what a disk is, or pictures of one before it is baked.
-//!
-//! A picture is of an image, which is planned for it. (That of a disk that is there would be a
-//! [`map::Map`] as well.)
+//! `cvbake inspect`: what a disk is, and pictures of it, also before it is baked.
 
+mod disk;
 mod map;
 mod page;
 mod picture;
@@ -19,16 +17,18 @@ use indicatif::{BinaryBytes, HumanCount};
 use serde::Serialize;
 
 use super::disk::place::DiskPath;
+use super::disk::source::SourceArgs;
 use super::values::uuid_text;
 use super::{ask, environment, output, work};
 use crate::failure::Failure;
 use crate::ui::{Mode, Ui};
 
-/// Show what a disk is, or draw the disk that an image would make
+/// Show what a disk is, or draw it, or draw the disk that an image would make
 ///
-/// Of a disk, its partitions and the filesystem on it are shown. With --map or --html, the argument
-/// is an image: it is unpacked as far as the attributes of its files, the filesystem is planned as
-/// cvbake bake plans it, and nothing but the page is written.
+/// Of a disk, its partitions and the filesystem on it are shown. --map and --html draw it. They
+/// draw images, too: an image is unpacked as far as the attributes of its files, the filesystem is
+/// planned as cvbake bake plans it, and nothing but the page is written. A name that is that of a
+/// file is a disk, and anything else an image.
 ///
 /// cvbake writes nothing about the image to the disk, so that equal files give equal disks,
 /// whatever their image is called. The UUID of the filesystem is derived from the files:
@@ -37,8 +37,8 @@ use crate::ui::{Mode, Ui};
 #[derive(Debug, clap::Args)]
 #[command(override_usage = USAGE, after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Disk to show; DISK:2 shows the filesystem of partition 2. Or, with --map or --html, the
-    /// image to draw: any source that cvbake bake accepts
+    /// Disk to show; DISK:2 shows the filesystem of partition 2. With --map or --html, it may be
+    /// an image: any source that cvbake bake accepts
     #[arg(value_name = "DISK|SOURCE")]
     disk: OsString,
 
@@ -46,18 +46,22 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["map", "html"], help_heading = work::OUTPUT)]
     json: bool,
 
-    #[command(flatten, next_help_heading = "Pictures of an image")]
+    #[command(flatten)]
+    source: SourceArgs,
+
+    #[command(flatten, next_help_heading = "Pictures")]
     picture: picture::Args,
 
-    #[command(flatten, next_help_heading = "Pictures of an image")]
+    #[command(flatten, next_help_heading = "Pictures")]
     ask: ask::Args,
 }
 
 const USAGE: &str = "cvbake inspect [OPTIONS] <DISK>
-       cvbake inspect <--map|--html <FILE>> [OPTIONS] <SOURCE>";
+       cvbake inspect <--map|--html <FILE>> [OPTIONS] <DISK|SOURCE>";
 
 const EXAMPLES: &str = "Examples:
   cvbake inspect debian.qcow2
+  cvbake inspect debian.qcow2 --map --against oci:debian
   cvbake inspect alpine:3.20 --map
   cvbake inspect oci:debian --html debian.html";
 
@@ -69,7 +73,7 @@ struct Report {
     bytes: u64,
     partitions: Vec<Partition>,
     filesystem: Option<Shown>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "verity", skip_serializing_if = "Option::is_none")]
     hash_tree: Option<HashTree>,
 }
 
@@ -77,7 +81,9 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct HashTree {
     partition: Option<usize>,
+    #[serde(rename = "hash_offset")]
     offset: u64,
+    #[serde(rename = "hash_bytes")]
     bytes: u64,
     uuid: String,
     root_hash: Option<String>,
@@ -102,7 +108,7 @@ struct Partition {
     name: String,
     start: u64,
     bytes: u64,
-    flags: u64,
+    flags: String,
     filesystem: Option<&'static str>,
 }
 
@@ -132,13 +138,26 @@ impl Args {
     }
 }
 
+impl Args {
+    /// A name that is that of a file is a disk, and anything else an image.
+    fn draw(&self, ui: &Arc<Ui>) -> Result<(), Failure> {
+        let place = DiskPath::parse(&self.disk);
+        let is_disk = place.is_there();
+        self.picture.check(&place.shown(), is_disk)?;
+        match is_disk {
+            true => self.picture.draw_disk(&DiskPath::whole(&self.disk)?, &self.source.options(), &self.ask, ui),
+            false => self.picture.draw_source(self.ask.job(&self.disk)?, ui),
+        }
+    }
+}
+
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     if args.picture.is_asked() {
-        picture::check_source(&args.disk)?;
-        return args.picture.draw_source(args.ask.job(&args.disk)?, ui);
+        return args.draw(ui);
     }
     let place = DiskPath::whole(&args.disk)?;
-    let disk = Disk::open(&place.disk)?;
+    args.picture.check(&place.shown(), true)?;
+    let disk = Disk::open_as(&place.disk, &args.source.options())?;
     // A disk of partitions without a filesystem of ours is one all the same, if none was asked for.
     let number = match place.partition {
         Some(number) => Some(number),
@@ -188,7 +207,7 @@ fn partition(disk: &Disk, number: usize, placed: &Placed) -> Partition {
         name: partition.name.clone(),
         start: range.start,
         bytes: range.end - range.start,
-        flags: partition.flags,
+        flags: format!("{:#018x}", partition.flags),
         filesystem: disk.partition(number).and_then(|part| Filesystem::name_of(&*part)),
     }
 }

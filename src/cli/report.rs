@@ -49,8 +49,8 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 struct Disk {
     path: Option<String>,
+    filesystem: &'static str,
     format: &'static str,
-    file_format: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subformat: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,8 +115,8 @@ impl Report {
             platform: plan.platform.clone(),
             disk: Disk {
                 path,
-                format: filesystem,
-                file_format,
+                filesystem,
+                format: file_format,
                 subformat,
                 compression: format.compression().map(compression_word),
                 bytes: plan.disk_bytes,
@@ -183,21 +183,21 @@ impl Report {
         put(self.image_kind(), &format!("{}{platform}", self.image));
         put("layers", &self.layers_text());
         put("files", &HumanCount(self.files as u64).to_string());
-        let format = self.disk.format;
+        let filesystem = self.disk.filesystem;
         let (all, free) = (HumanCount(self.disk.inodes), HumanCount(self.disk.free_inodes));
-        let file = match (self.disk.file_format, self.disk.subformat) {
+        let file = match (self.disk.format, self.disk.subformat) {
             ("raw", _) => String::new(),
             (file_format, Some(subformat)) => format!(" in a {subformat} {file_format}"),
             (file_format, None) => format!(" in a {file_format}"),
         };
         let packed = self.disk.compression.map(|method| format!(" compressed with {method}")).unwrap_or_default();
-        let free = if format == "ext4" { format!(", {free} free") } else { String::new() };
+        let free = if filesystem == "ext4" { format!(", {free} free") } else { String::new() };
         let partitions = self.boot.as_ref().map(boot::Boot::partitions_text).unwrap_or_default();
-        let (what, filesystem) = match partitions.is_empty() {
-            true => (format!("{bytes} {format}{file}{packed}"), String::new()),
-            false => (format!("{bytes} with partitions{file}{packed}: {partitions}"), format!("{format}: ")),
+        let (what, on_root) = match partitions.is_empty() {
+            true => (format!("{bytes} {filesystem}{file}{packed}"), String::new()),
+            false => (format!("{bytes} with partitions{file}{packed}: {partitions}"), format!("{filesystem}: ")),
         };
-        put("disk", &format!("{what}, {filesystem}{used} used; {all} inodes{free}"));
+        put("disk", &format!("{what}, {on_root}{used} used; {all} inodes{free}"));
         if let Some(reused) = self.reused.as_ref().filter(|_| !self.unchanged) {
             put("copied", &format!("from {reused}"));
         }
@@ -312,8 +312,8 @@ mod tests {
         let layer = Layer { digest: None, diff_id: "sha256:d".to_owned(), bytes: Some(7), entries: 3, cached: "index" };
         let disk = Disk {
             path: Some("disk.ext4".to_owned()),
-            format: "ext4",
-            file_format: "raw",
+            filesystem: "ext4",
+            format: "raw",
             subformat: None,
             compression: None,
             bytes: 1 << 20,
@@ -348,7 +348,7 @@ mod tests {
     fn the_object() {
         let expected = concat!(
             r#"{"image":"sha256:i","config":"sha256:c","reference":"oci:d:t","platform":"linux/amd64","disk":{"path":"disk.ext4","#,
-            r#""format":"ext4","file_format":"raw","bytes":1048576,"used_bytes":524288,"allocated_bytes":262144,"#,
+            r#""filesystem":"ext4","format":"raw","bytes":1048576,"used_bytes":524288,"allocated_bytes":262144,"#,
             r#""uuid":"11111111-1111-1111-1111-111111111111","inodes":1024,"free_inodes":1000,"sha256":"ab"},"#,
             r#""files":24,"layers":[{"digest":null,"diff_id":"sha256:d","bytes":7,"entries":3,"cached":"index"}],"#,
             r#""unchanged":false,"times_ms":{"unpack":1.5},"engine":"native","dry_run":false}"#,
@@ -384,10 +384,10 @@ Baked oci:d:t → disk.ext4
 ";
         assert_eq!(report(false).text(), expected);
         let mut stored = report(false);
-        (stored.disk.file_format, stored.disk.subformat) = words(Format::Vhd(Subformat::Fixed));
+        (stored.disk.format, stored.disk.subformat) = words(Format::Vhd(Subformat::Fixed));
         assert!(stored.text().contains("disk    1.00 MiB ext4 in a fixed vhd, 512.00 KiB used;"), "{}", stored.text());
         let mut read_only = report(false);
-        (read_only.disk.format, read_only.disk.free_inodes) = ("erofs", 0);
+        (read_only.disk.filesystem, read_only.disk.free_inodes) = ("erofs", 0);
         let expected = "disk    1.00 MiB erofs, 512.00 KiB used; 1,024 inodes\n";
         assert!(read_only.text().contains(expected), "{}", read_only.text());
         assert!(report(true).text().starts_with("Would bake oci:d:t → disk.ext4\n"));

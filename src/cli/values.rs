@@ -72,8 +72,13 @@ pub(super) fn block_size(text: &str) -> Result<u32, String> {
 pub(super) fn partition_size(text: &str) -> Result<u64, String> {
     /// FAT32 has no larger ones.
     const MAX: u64 = 1 << 40;
+    /// FAT32 has no smaller ones, either: 65525 clusters of a sector of 512 bytes, with its tables.
+    const MIN: u64 = 34 << 20;
     match bytes(text) {
-        Ok(size) if (1..=MAX).contains(&size) => Ok(size),
+        Ok(size) if size < MIN => {
+            Err(format!("{text:?} is too small for FAT32, expected at least 34M (260M with sectors of 4096 bytes)"))
+        }
+        Ok(size) if (MIN..=MAX).contains(&size) => Ok(size),
         _ => Err(format!("{text:?} is no size of a partition, expected one such as 256M")),
     }
 }

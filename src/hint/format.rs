@@ -8,8 +8,9 @@ use cvbake::error::{ChainProblem, Error};
 use cvbake::vhdx::{Error as VhdxError, ReadError};
 
 const SMALLER: &str = "choose a smaller --size";
-const NOT_VHDX: &str =
-    "`cvbake bake SOURCE -o parent.vhdx` makes a parent; `cvbake disk convert` makes one of another disk";
+const FOUND: &str = "leave out --from: the format is found by what the file has in it";
+const NOT_VHDX: &str = "leave out --from: the format is found by what the file has in it; `cvbake disk convert DISK -o parent.vhdx` makes a \
+                        VHDX of a disk in another format";
 const IN_USE: &str =
     "end the machine that uses it; after a crash, `qemu-img check -r all` carries out what the log says";
 const DAMAGED: &str = "the file is damaged or incomplete: copy it or bake it again";
@@ -57,6 +58,7 @@ pub(super) fn of(error: &Error) -> Option<&'static str> {
 fn of_wrong(error: &FormatError, is_named_by_child: bool) -> Option<&'static str> {
     match error {
         FormatError::NotIt { .. } if is_named_by_child => Some(RESTORE),
+        FormatError::NotIt { .. } => Some(FOUND),
         FormatError::Unsupported { .. } => Some(
             "`qemu-img check -r all` repairs a file that was not closed; `qemu-img convert` reads all that QEMU has",
         ),

@@ -476,7 +476,7 @@ fn what_is_wrong_is_said_and_nothing_is_left() {
             "--loader FILE",
         ),
         (&["--boot", "uefi", "--kernel", &kernel, "--esp-size", "34M"], 5, "the files take", "larger --esp-size"),
-        (&["--boot", "uefi", "--kernel", &kernel, "--esp-size", "20M"], 2, "expected 65525", "another --esp-size"),
+        (&["--boot", "uefi", "--kernel", &kernel, "--esp-size", "20M"], 2, "expected at least 34M", "--help explains"),
         (&["--boot", "direct", "--kernel", &arm], 8, "this cvbake has no init for arm64", "run a cvbake"),
         (
             &["--boot", "direct", "--kernel", &kernel, "--append", &"x".repeat(3000)],

@@ -153,7 +153,7 @@ fn firmware_boots_what_the_root_hash_says() {
 
     let found = Bake::of(&["inspect", "--json"]).arg(&disk).ok().stdout;
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
-    assert_eq!((&found["hash_tree"]["partition"], &found["hash_tree"]["root_hash"]), (&3.into(), &root.into()));
+    assert_eq!((&found["verity"]["partition"], &found["verity"]["root_hash"]), (&3.into(), &root.into()));
 
     let measured = boot.measured.as_ref().expect("the stub is systemd's");
     let calculated = by_systemd(&place, &esp, boot);

@@ -139,7 +139,7 @@ fn what_is_told() {
     let uuid = "01234567-89ab-4def-8123-456789abcdef";
     let told = place.bake_erofs().args(["--json", "--uuid", uuid, "--label", "root"]).ok();
     let told = told.stdout;
-    assert!(told.contains(r#""format":"erofs","file_format":"raw""#) && told.contains(uuid), "{told}");
+    assert!(told.contains(r#""filesystem":"erofs","format":"raw""#) && told.contains(uuid), "{told}");
     let superblock = succeed(tool("dump.erofs", "erofs-utils").arg("-s").arg(place.erofs_disk()));
     assert!(superblock.contains(uuid) && superblock.contains("sb_csum mtime"), "{superblock}");
     let planned = place.bake_erofs().args(["--force", "--dry-run"]).ok();
@@ -183,7 +183,7 @@ fn it_is_read_back() {
         assert_eq!((&same["differing"], &same["has_its_uuid"]), (&Value::from(0), &Value::from(true)), "{name}");
         let told: Value = serde_json::from_str(&cvbake(&["inspect", "--json"], &disk).ok().stdout).unwrap();
         assert_eq!((&told["filesystem"]["type"], &told["filesystem"]["mounts"]), (&"erofs".into(), &Value::Null));
-        assert_eq!(told["hash_tree"].is_object(), name == "verity.erofs", "{told}");
+        assert_eq!(told["verity"].is_object(), name == "verity.erofs", "{told}");
     }
     let told = cvbake(&["inspect"], &disk).ok().stdout;
     assert!(told.contains("filesystem  erofs, blocks of 4.00 KiB") && !told.contains("mounts"), "{told}");

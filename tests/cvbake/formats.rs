@@ -192,7 +192,7 @@ fn the_program_writes_what_the_name_says() {
         let outcome = bake().args(["--force", "--json"]).ok();
         let told: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
         assert_eq!(told["disk"]["bytes"], place.path().join("disk.raw").metadata().unwrap().len());
-        assert_eq!(told["disk"]["file_format"].as_str(), Some(if qemu == "vpc" { "vhd" } else { qemu }));
+        assert_eq!(told["disk"]["format"].as_str(), Some(if qemu == "vpc" { "vhd" } else { qemu }));
         assert_eq!(ext4::bytes_of(&file), before, "{name}");
     }
 }

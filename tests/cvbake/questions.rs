@@ -221,10 +221,95 @@ fn disks_and_images() {
     let disk = place.disk().display().to_string();
     let shown = Bake::of(&["inspect", &disk]).ok();
     assert!(shown.stdout.contains("filesystem  ext4"), "{}", shown.describe());
-    let refused = Bake::of(&["inspect", &disk, "--map"]).run();
-    assert!(refused.error(&[2]).contains("is a file, expected an image"), "{}", refused.describe());
-    assert!(refused.stderr.contains("`cvbake inspect "), "{}", refused.describe());
+    for (args, problem) in [
+        (&["--size", "min"][..], "--size is about a disk that an image would make"),
+        (&["--map", "--no-journal"], "--no-journal is about a disk that an image would make"),
+        (&["--against", &source(&place)], "--against changes nothing without --map or --html"),
+    ] {
+        let refused = Bake::of(&["inspect", &disk]).args(args).run();
+        assert!(refused.error(&[2]).contains(problem), "{}", refused.describe());
+    }
+    for args in [
+        &["inspect", &source(&place)][..],
+        &["verify", &source(&place), "--against", &disk],
+        &["diff", &disk, &source(&place)],
+    ] {
+        let refused = Bake::of(args).run();
+        assert!(refused.error(&[2]).contains("expected a disk, found the name of an image"), "{}", refused.describe());
+    }
+    let refused = Bake::of(&["inspect", &source(&place), "--map", "--against", &source(&place)]).run();
+    assert!(refused.error(&[2]).contains("--against is about a disk"), "{}", refused.describe());
     Bake::of(&["inspect", &source(&place), "--map", "--json"]).run().error(&[2]);
+}
+
+/// The legend of a map: by character, how much there is of it.
+fn legend(map: &str) -> Vec<(char, String)> {
+    let lines = map.lines().skip_while(|line| !line.is_empty()).filter(|line| line.starts_with("  "));
+    lines.map(|line| (line.chars().nth(2).unwrap(), line[3..].trim_start().to_owned())).collect()
+}
+
+/// The map of a disk is the one that was drawn before the disk was there, if the image is named.
+#[test]
+fn a_disk_is_drawn_as_it_was_planned() {
+    let place = layered();
+    place.bake().ok();
+    let disk = place.disk().display().to_string();
+    let planned = ask(&place, &["inspect"], &["--map"]).ok().stdout;
+    let with = ["inspect", &disk, "--map", "--no-cache", "--platform", "linux/amd64"];
+    let found = Bake::of(&with).arg("--against").arg(source(&place)).ok().stdout;
+    assert_eq!(legend(&found), legend(&planned), "{planned}\n{found}");
+    assert_eq!(found, planned);
+    let alone = Bake::of(&["inspect", &disk, "--map"]).ok().stdout;
+    let legend = legend(&alone);
+    assert_eq!(legend.iter().find(|(character, _)| *character == '1').unwrap().1, "28.00 KiB  /etc", "{alone}");
+    assert!(!alone.contains("layer"), "{alone}");
+}
+
+/// The page about a disk: by directory, and by layer with the image; whatever the names are.
+#[test]
+fn a_page_about_a_disk() {
+    let place = layered();
+    place.bake().ok();
+    let disk = place.disk().display().to_string();
+    let html = |name: &str| place.path().join("out").join(name);
+    Bake::of(&["inspect", &disk, "--html"]).arg(html("disk.html")).ok();
+    let read = read_page(&place, "disk.html");
+    assert_eq!((&read["odd"], &read["data"]["layered"]), (&serde_json::json!([]), &false.into()));
+    assert_eq!(read["data"]["nodes"][0], serde_json::json!([0, "/", 40 << 10, -2, 14]), "with /lost+found");
+    let with = ["inspect", &disk, "--no-cache", "--platform", "linux/amd64", "--html"];
+    Bake::of(&with).arg(html("layers.html")).arg("--against").arg(source(&place)).ok();
+    let read = read_page(&place, "layers.html");
+    assert_eq!((&read["odd"], &read["data"]["layered"]), (&serde_json::json!([]), &true.into()));
+    assert!(read["text"].as_str().unwrap().contains("RUN <b>three</b>"));
+    let nodes = read["data"]["nodes"].as_array().unwrap();
+    assert_eq!(nodes.iter().find(|node| node[1] == "a").unwrap()[3], 1);
+}
+
+/// Partitions, and what is between them.
+#[test]
+fn a_map_of_partitions() {
+    let place = layered();
+    place.bake().ok();
+    let parts = place.path().join("parts.raw");
+    let disk = place.disk();
+    let sectors = std::fs::metadata(&disk).unwrap().len() / 512;
+    std::fs::File::create(&parts).unwrap().set_len((sectors + 16384) * 512).unwrap();
+    let root = format!("2:8192:{}", 8192 + sectors - 1);
+    succeed(tool("sgdisk", "gdisk").args(["-n", "1:2048:6143", "-t", "1:ef00", "-n", &root]).arg(&parts));
+    succeed(
+        tool("dd", "coreutils").arg(format!("if={}", disk.display())).arg(format!("of={}", parts.display())).args([
+            "bs=512",
+            "seek=8192",
+            "conv=notrunc,sparse",
+            "status=none",
+        ]),
+    );
+    let map = Bake::of(&["inspect", "--map"]).arg(&parts).ok().stdout;
+    let legend = legend(&map);
+    let of = |wanted: char| legend.iter().find(|(character, _)| *character == wanted).map(|(_, text)| text.as_str());
+    assert_eq!(of('@'), Some("2.00 MiB  other partitions"), "{map}");
+    assert!(of('+').is_some_and(|text| text.ends_with("partition tables, and what no partition has")), "{map}");
+    assert_eq!(of('1'), Some("28.00 KiB  /etc"), "{map}");
 }
 
 #[test]
@@ -527,7 +612,7 @@ fn page(place: &Place, name: &str, more: &[&str]) -> Bake {
 fn a_page_for_a_browser() {
     let place = layered();
     let outcome = page(&place, "page.html", &[]).ok();
-    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
+    assert!(outcome.stdout.starts_with("Drew ") && outcome.stderr.is_empty(), "{}", outcome.describe());
     let read = read_page(&place, "page.html");
     assert_eq!(read["odd"], serde_json::json!([]));
     let text = read["text"].as_str().unwrap();

@@ -62,7 +62,7 @@ fn every_format(place: &Place, more: &[&str]) {
             let found = Bake::of(&["inspect", "--json"]).arg(&file).ok().stdout;
             let found: Value = serde_json::from_str(&found).unwrap();
             let root = if is_beside { &Value::Null } else { &told["verity"]["root_hash"] };
-            assert_eq!(&found["hash_tree"]["root_hash"], root, "{found}");
+            assert_eq!(&found["verity"]["root_hash"], root, "{found}");
             // The filesystem is clean, and alone where it was.
             oracle::fsck(&disk);
             roots.push(told["verity"]["root_hash"].as_str().unwrap().to_owned());

@@ -10,6 +10,7 @@ use cvbake::tree::escape;
 use cvbake::tree::read::{Content, Follow, NodeKind};
 
 use super::place::{DiskPath, Opened, SYNTAX};
+use super::source::SourceArgs;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
@@ -22,12 +23,15 @@ pub(super) struct Args {
     /// Files to print
     #[arg(value_name = "DISK:PATH", required = true)]
     places: Vec<OsString>,
+
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     for place in &args.places {
         let place = DiskPath::parse(place);
-        let opened = place.open(ui)?;
+        let opened = place.open_as(&args.source.options(), ui)?;
         let node = opened.lookup(place.path(), Follow::All)?;
         print(&opened, &*content(&opened, &place, &node)?)?;
     }

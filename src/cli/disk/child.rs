@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     match args.json {
         true => output::json(&format!("{}\n", serde_json::to_string(&report).expect("texts and numbers"))),
         false => output::lines(&format!(
-            "Made {} → {}\n  parent  {}\n",
+            "Created {}, a child of {}\n  parent  {}\n",
             line(&report.parent),
             line(&report.path),
             line(&child.relative_path)

@@ -13,6 +13,7 @@ use cvbake::tree::read::{Follow, NodeKind};
 
 use super::cat;
 use super::place::{DiskPath, SYNTAX};
+use super::source::SourceArgs;
 use crate::cli::output;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -46,6 +47,9 @@ pub(super) struct Args {
     /// Keep owners and groups, by number; only root can
     #[arg(long)]
     owners: bool,
+
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
@@ -69,7 +73,7 @@ pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
             hint: Some("cvbake changes no filesystem: put the files into a layer of the image, and bake it".to_owned()),
         });
     }
-    let opened = place.open(ui)?;
+    let opened = place.open_as(&args.source.options(), ui)?;
     let node = opened.lookup(place.path(), Follow::All)?;
     if args.dest == "-" {
         if node.kind == NodeKind::Directory {

@@ -9,6 +9,7 @@ use cvbake::text::{name, rfc3339};
 use cvbake::tree::read::{Follow, NodeKind};
 
 use super::place::{DiskPath, Opened, SYNTAX};
+use super::source::SourceArgs;
 use crate::cli::output;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -24,13 +25,16 @@ pub(super) struct Args {
     /// Show the mode, the number of names, owner, group, size and modification time
     #[arg(short, long)]
     long: bool,
+
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let mut text = String::new();
     for (at, place) in args.places.iter().enumerate() {
         let place = DiskPath::parse(place);
-        let opened = place.open(ui)?;
+        let opened = place.open_as(&args.source.options(), ui)?;
         let node = opened.lookup(place.path(), Follow::All)?;
         if args.places.len() > 1 {
             let gap = if at == 0 { "" } else { "\n" };

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
+use cvbake::disks::OpenOptions;
 use cvbake::error::FilesystemError;
 use cvbake::inside::{Disk, Filesystem, Node};
 use cvbake::text::line;
@@ -83,9 +84,14 @@ impl DiskPath {
 
     /// Opens the disk, and warns of what is not as it should be, though it can be read.
     pub(in crate::cli) fn open(&self, ui: &Ui) -> Result<Opened, Failure> {
+        self.open_as(&OpenOptions::default(), ui)
+    }
+
+    /// The same, as somebody says that it is.
+    pub(in crate::cli) fn open_as(&self, options: &OpenOptions, ui: &Ui) -> Result<Opened, Failure> {
         use cvbake::event::Event;
         self.is_no_image()?;
-        let disk = Disk::open(&self.disk)?;
+        let disk = Disk::open_as(&self.disk, options)?;
         let shown = line(&self.disk.display().to_string());
         if let Some(damage) = disk.table_damage() {
             let text = format!("{shown}: the partition table at the beginning is damaged ({damage}); its copy is used");
@@ -102,6 +108,11 @@ impl DiskPath {
             }
         }
         Ok(Opened { disk, filesystem })
+    }
+
+    /// Whether there is a file that could be the disk.
+    pub(in crate::cli) fn is_there(&self) -> bool {
+        std::fs::metadata(&self.disk).is_ok_and(|meta| !meta.is_dir())
     }
 
     /// Refuses what names an image, unless there is a file of that name.

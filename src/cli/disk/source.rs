@@ -7,7 +7,7 @@ use cvbake::disks::{FileFormat, OpenOptions};
 
 /// How a disk is read.
 #[derive(Debug, clap::Args)]
-pub(super) struct SourceArgs {
+pub(in crate::cli) struct SourceArgs {
     /// Read the disk as a file of this format [default: by its content]
     ///
     /// What a raw disk has at its beginning or its end is for whoever uses the disk to choose, and
@@ -24,7 +24,7 @@ pub(super) struct SourceArgs {
 
 /// A format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Name {
+pub(in crate::cli) enum Name {
     /// The disk and nothing else
     Raw,
     /// The format of QEMU
@@ -36,7 +36,7 @@ pub(super) enum Name {
 }
 
 impl Name {
-    pub(super) fn format(self) -> FileFormat {
+    pub(in crate::cli) fn format(self) -> FileFormat {
         match self {
             Name::Raw => FileFormat::Raw,
             Name::Qcow2 => FileFormat::Qcow2,
@@ -47,7 +47,7 @@ impl Name {
 }
 
 impl SourceArgs {
-    pub(super) fn options(&self) -> OpenOptions {
+    pub(in crate::cli) fn options(&self) -> OpenOptions {
         let mut options = OpenOptions::default();
         options.format = self.from.map(Name::format);
         options.parents.clone_from(&self.parents);

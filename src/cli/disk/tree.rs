@@ -11,6 +11,7 @@ use cvbake::tree::{Inode, Kind, escape};
 use cvbake::verify::{Algorithm, Hasher};
 
 use super::place::{DiskPath, SYNTAX};
+use super::source::SourceArgs;
 use crate::cli::output;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -30,11 +31,14 @@ pub(super) struct Args {
     /// Show the SHA-256 of each file
     #[arg(long)]
     digests: bool,
+
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let place = DiskPath::parse(&args.place);
-    let opened = place.open(ui)?;
+    let opened = place.open_as(&args.source.options(), ui)?;
     // An error about the path comes before everything is read.
     opened.lookup(place.path(), Follow::Never)?;
     let files = opened.disk.files(&opened.filesystem)?;

@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 
 use cvbake::ext4::{Region, Use};
-use cvbake::survey::{Drawn, SurveyedLayer};
+use cvbake::inside::map::{Piece, Purpose};
+use cvbake::survey::{Drawn, Survey, SurveyedLayer};
 use indicatif::BinaryBytes;
 
 use crate::cli::ask::{command, short};
@@ -19,8 +20,15 @@ pub(super) enum Mark {
     Journal,
     /// Directories and the like.
     Structure,
-    /// Content of the layer of this position.
-    Layer(u32),
+    /// What is on a disk beside partitions.
+    Between,
+    /// A partition that is not drawn in detail.
+    Partition,
+    HashTree,
+    /// Content of the layer or the directory of this position.
+    Content(u32),
+    /// Free, and not zeros: what was there before.
+    Stale,
     /// Belongs to the filesystem itself, and is not written: a hole in the file.
     Reserved,
     Free,
@@ -29,14 +37,19 @@ pub(super) enum Mark {
 /// A disk, as far as it is drawn.
 #[derive(Debug)]
 pub(super) struct Map {
-    /// Each run of blocks with what it shows, without a gap.
+    /// Each run of units with what it shows, without a gap.
     pub(super) runs: Vec<(u64, Mark)>,
-    /// What is said of each layer.
-    pub(super) layers: Vec<String>,
+    /// The bytes of a unit.
+    pub(super) unit: u64,
+    /// What content belongs to.
+    pub(super) groups: Vec<String>,
     pub(super) disk_bytes: u64,
 }
 
 const BLOCK: u64 = cvbake::tree::BLOCK_SIZE as u64;
+
+/// Where partitions begin.
+const SECTOR: u64 = 512;
 
 /// Lines of cells: as many as leave room for the legend on a usual terminal.
 const LINES: u64 = 16;
@@ -55,13 +68,28 @@ const LETTERS: &[u8] = b"123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST
 
 impl Mark {
     pub(super) fn of(region: &Region) -> Mark {
-        match region.used_for {
-            Use::Content { pack } => Mark::Layer(pack),
+        Mark::of_use(region.used_for, region.is_written)
+    }
+
+    fn of_use(used_for: Use, is_written: bool) -> Mark {
+        match used_for {
+            Use::Content { pack } => Mark::Content(pack),
+            Use::Free if is_written => Mark::Stale,
             Use::Free => Mark::Free,
-            _ if !region.is_written => Mark::Reserved,
+            _ if !is_written => Mark::Reserved,
             Use::Superblocks | Use::Tables => Mark::Metadata,
             Use::Journal => Mark::Journal,
             _ => Mark::Structure,
+        }
+    }
+
+    fn of_piece(piece: &Piece) -> Mark {
+        match piece.purpose {
+            Purpose::Filesystem(used_for) => Mark::of_use(used_for, piece.is_written),
+            Purpose::Partition(_) => Mark::Partition,
+            Purpose::HashTree => Mark::HashTree,
+            _ if piece.is_written => Mark::Between,
+            _ => Mark::Free,
         }
     }
 
@@ -70,7 +98,11 @@ impl Mark {
             Mark::Metadata => '#',
             Mark::Journal => '=',
             Mark::Structure => '%',
-            Mark::Layer(at) => {
+            Mark::Between => '+',
+            Mark::Partition => '@',
+            Mark::HashTree => '&',
+            Mark::Stale => ',',
+            Mark::Content(at) => {
                 let at = usize::try_from(at).unwrap_or(usize::MAX).min(LETTERS.len() - 1);
                 char::from(LETTERS[at])
             }
@@ -83,21 +115,26 @@ impl Mark {
     fn colour(self) -> &'static str {
         const LAYERS: [&str; 6] = ["32", "36", "34", "35", "31", "92"];
         match self {
-            Mark::Metadata | Mark::Journal | Mark::Structure => "33",
-            Mark::Layer(at) => LAYERS[usize::try_from(at).unwrap_or(0) % LAYERS.len()],
-            Mark::Reserved | Mark::Free => "2",
+            Mark::Metadata | Mark::Journal | Mark::Structure | Mark::Between => "33",
+            Mark::Partition | Mark::HashTree => "95",
+            Mark::Content(at) => LAYERS[usize::try_from(at).unwrap_or(0) % LAYERS.len()],
+            Mark::Stale | Mark::Reserved | Mark::Free => "2",
         }
     }
 
-    pub(super) fn meaning(self, layers: &[String]) -> String {
+    pub(super) fn meaning(self, groups: &[String]) -> String {
         match self {
             Mark::Metadata => "superblocks, bitmaps and inode tables".to_owned(),
             Mark::Journal => "journal".to_owned(),
             Mark::Structure => "directories, links, attributes and lists of blocks".to_owned(),
-            Mark::Layer(at) => {
-                let layer = usize::try_from(at).ok().and_then(|at| layers.get(at));
-                format!("layer {}  {}", at + 1, layer.map_or("", String::as_str)).trim_end().to_owned()
+            Mark::Between => "partition tables, and what no partition has".to_owned(),
+            Mark::Partition => "other partitions".to_owned(),
+            Mark::HashTree => "hash tree for dm-verity".to_owned(),
+            Mark::Content(at) => {
+                let group = usize::try_from(at).ok().and_then(|at| groups.get(at));
+                group.map_or_else(|| format!("layer {}", at + 1), Clone::clone)
             }
+            Mark::Stale => "free, with what was there before".to_owned(),
             Mark::Reserved => "reserved, and a hole in the file: journal and inode tables without content".to_owned(),
             Mark::Free => "free, and a hole in the file".to_owned(),
         }
@@ -112,17 +149,26 @@ impl Mark {
 impl Map {
     /// The map of a disk that is planned.
     pub(super) fn of(drawn: &Drawn) -> Map {
-        const COMMAND: usize = 60;
-        let layer = |layer: &SurveyedLayer| format!("{}  {}", short(layer.name()), command(layer, COMMAND));
         let runs = drawn.regions.iter().map(|region| (region.blocks.end - region.blocks.start, Mark::of(region)));
+        Map { runs: runs.collect(), unit: BLOCK, groups: layers(&drawn.survey), disk_bytes: drawn.disk_bytes }
+    }
+
+    /// The map of a disk that is there.
+    pub(super) fn of_pieces(pieces: &[Piece], block_bytes: u64, groups: Vec<String>) -> Map {
+        let disk_bytes = pieces.last().map_or(0, |piece| piece.bytes.end);
+        let is_whole = |piece: &Piece| piece.bytes.start.is_multiple_of(block_bytes);
+        let unit = if pieces.iter().all(is_whole) { block_bytes } else { SECTOR };
+        // What is no whole unit, at the end of a disk, is drawn as one.
+        let units = |piece: &Piece| piece.bytes.end.div_ceil(unit) - piece.bytes.start / unit;
         Map {
-            runs: runs.collect(),
-            layers: drawn.survey.layers.iter().map(layer).collect(),
-            disk_bytes: drawn.disk_bytes,
+            runs: pieces.iter().map(|piece| (units(piece), Mark::of_piece(piece))).collect(),
+            unit,
+            groups,
+            disk_bytes,
         }
     }
 
-    /// How many blocks there are of each kind, in the order of the legend.
+    /// How many units there are of each kind, in the order of the legend.
     pub(super) fn sums(&self) -> Vec<(Mark, u64)> {
         let mut sums = std::collections::BTreeMap::new();
         for &(blocks, mark) in &self.runs {
@@ -131,10 +177,11 @@ impl Map {
         sums.into_iter().collect()
     }
 
-    /// What each cell shows, and how many blocks a cell stands for: no more cells than these.
+    /// What each cell shows, and how many units a cell stands for: no more cells than these.
     pub(super) fn cells(&self, most: u64) -> (Vec<Mark>, u64) {
         let all: u64 = self.runs.iter().map(|(blocks, _)| blocks).sum();
-        let each = all.div_ceil(most.max(1)).max(1);
+        // Whole blocks, where a unit is less.
+        let each = all.div_ceil(most.max(1)).max(1).next_multiple_of((BLOCK / self.unit).max(1));
         let mut cells = Vec::new();
         let mut cell = Cell::default();
         for &(blocks, mark) in &self.runs {
@@ -164,7 +211,7 @@ impl Map {
             false => write!(text, "{shown}"),
         };
         for (line, cells) in cells.chunks(width).enumerate() {
-            let begin = BinaryBytes(line as u64 * width as u64 * each * BLOCK).to_string();
+            let begin = BinaryBytes(line as u64 * width as u64 * each * self.unit).to_string();
             write!(text, "{begin:>0$}  ", MARGIN - 2).expect("a string takes everything");
             for run in cells.chunk_by(|one, next| one == next) {
                 let shown: String = run.iter().map(|mark| mark.letter()).collect();
@@ -173,16 +220,25 @@ impl Map {
             text.push('\n');
         }
         write!(text, "\n{} disk, ", BinaryBytes(self.disk_bytes)).expect("a string takes everything");
-        writeln!(text, "each character {}\n", BinaryBytes(each * BLOCK)).expect("a string takes everything");
+        writeln!(text, "each character {}\n", BinaryBytes(each * self.unit)).expect("a string takes everything");
         for (mark, blocks) in self.sums() {
             text.push_str("  ");
             put(&mut text, mark, &mark.letter().to_string()).expect("a string takes everything");
-            let meaning = mark.meaning(&self.layers);
-            writeln!(text, "  {:>10}  {meaning}", BinaryBytes(blocks * BLOCK).to_string())
+            let meaning = mark.meaning(&self.groups);
+            writeln!(text, "  {:>10}  {meaning}", BinaryBytes(blocks * self.unit).to_string())
                 .expect("a string takes everything");
         }
         text
     }
+}
+
+/// What the legend says of the layers of an image.
+pub(super) fn layers(survey: &Survey) -> Vec<String> {
+    const COMMAND: usize = 60;
+    let layer = |(at, layer): (usize, &SurveyedLayer)| {
+        format!("layer {}  {}  {}", at + 1, short(layer.name()), command(layer, COMMAND)).trim_end().to_owned()
+    };
+    survey.layers.iter().enumerate().map(layer).collect()
 }
 
 /// A cell that is being filled.
@@ -223,13 +279,14 @@ mod tests {
             (1, Mark::Journal),
             (15, Mark::Reserved),
             (16, Mark::Structure),
-            (100, Mark::Layer(0)),
-            (60, Mark::Layer(1)),
+            (100, Mark::Content(0)),
+            (60, Mark::Content(1)),
             (16, Mark::Free),
-            (8, Mark::Layer(70)),
+            (8, Mark::Content(70)),
             (280, Mark::Free),
         ];
-        Map { runs, layers: vec!["0123  ADD x".to_owned(), String::new()], disk_bytes: 512 * 4096 }
+        let groups = vec!["layer 1  0123  ADD x".to_owned(), "layer 2".to_owned()];
+        Map { runs, unit: 4096, groups, disk_bytes: 512 * 4096 }
     }
 
     #[test]
@@ -285,16 +342,26 @@ mod tests {
             let (cells, each) = map().cells(most);
             assert!(cells.len() as u64 <= most && cells.len() as u64 == 512u64.div_ceil(each), "{most}");
         }
-        let none = Map { runs: Vec::new(), layers: Vec::new(), disk_bytes: 0 };
+        let none = Map { runs: Vec::new(), unit: 4096, groups: Vec::new(), disk_bytes: 0 };
         assert_eq!(none.cells(10).0, []);
     }
 
     #[test]
     fn every_kind_has_its_own_character() {
-        let marks = [Mark::Metadata, Mark::Journal, Mark::Structure, Mark::Reserved, Mark::Free];
-        let layers = (0..61).map(Mark::Layer);
+        let marks = [
+            Mark::Metadata,
+            Mark::Journal,
+            Mark::Structure,
+            Mark::Between,
+            Mark::Partition,
+            Mark::HashTree,
+            Mark::Stale,
+            Mark::Reserved,
+            Mark::Free,
+        ];
+        let layers = (0..61).map(Mark::Content);
         let letters: std::collections::BTreeSet<char> = marks.into_iter().chain(layers).map(Mark::letter).collect();
-        assert_eq!(letters.len(), 66);
-        assert_eq!(Mark::Layer(u32::MAX).letter(), '*');
+        assert_eq!(letters.len(), 70);
+        assert_eq!(Mark::Content(u32::MAX).letter(), '*');
     }
 }

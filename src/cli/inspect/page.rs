@@ -11,6 +11,7 @@ mod nodes;
 
 use cvbake::survey::{Survey, Totals};
 use cvbake::text;
+use cvbake::tree::{Ino, Tree};
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
@@ -22,6 +23,15 @@ const TEMPLATE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
+/// The table of the layers.
+const LAYERS: &str = "<h2>Layers</h2>
+<table>
+<thead><tr><th>layer</th><th>digest</th><th>compressed</th><th>unpacked</th><th>created by</th></tr></thead>
+<tbody>
+{{rows}}</tbody>
+</table>
+";
+
 /// Cells of the map: columns and lines.
 const COLUMNS: usize = 128;
 const LINES: u64 = 24;
@@ -29,20 +39,35 @@ const LINES: u64 = 24;
 /// How much of a command is shown.
 const COMMAND: usize = 300;
 
+/// What a page is about.
+pub(super) struct Subject<'a> {
+    pub(super) title: &'a str,
+    /// What it is, with a word for that.
+    pub(super) named: (&'static str, String),
+    pub(super) tree: &'a Tree,
+    /// The image, where that is known: then content is told apart by its layers.
+    pub(super) survey: Option<&'a Survey>,
+    /// The position of what a file belongs to.
+    pub(super) group_of: &'a dyn Fn(Ino) -> Option<usize>,
+}
+
 /// The page.
-pub(super) fn page(survey: &Survey, map: &Map) -> String {
-    let totals = Totals::of(&survey.tree);
-    let reference = text::line(&survey.reference);
+pub(super) fn page(subject: &Subject<'_>, map: &Map) -> String {
+    let totals = Totals::of(subject.tree);
+    let commands = subject.survey.into_iter().flat_map(|survey| &survey.layers);
     let data = json(&Data {
-        nodes: nodes(survey, &totals),
-        layers: survey.layers.iter().map(|layer| command(layer, COMMAND)).collect(),
+        nodes: nodes(subject.tree, subject.group_of, &totals),
+        layers: commands.map(|layer| command(layer, COMMAND)).collect(),
+        layered: subject.survey.is_some(),
         map: drawn(map),
     });
+    let numbers = if subject.survey.is_some() { "The number in a rectangle is that of the layer. " } else { "" };
     let parts = [
         ("{{style}}", STYLE.to_owned()),
-        ("{{title}}", html(&reference)),
-        ("{{facts}}", facts(survey, &totals, map)),
-        ("{{layers}}", layers(survey)),
+        ("{{title}}", html(&text::line(subject.title))),
+        ("{{facts}}", facts(subject, &totals, map)),
+        ("{{numbers}}", numbers.to_owned()),
+        ("{{layers}}", subject.survey.map(layers).unwrap_or_default()),
         ("{{plain}}", html(&map.text(100, false))),
         ("{{data}}", data),
         ("{{script}}", SCRIPT.to_owned()),
@@ -59,12 +84,11 @@ pub(super) fn page(survey: &Survey, map: &Map) -> String {
     page + rest
 }
 
-fn facts(survey: &Survey, totals: &Totals<'_>, map: &Map) -> String {
-    let platform = survey.platform.as_deref().map(|platform| format!(" ({})", text::line(platform)));
+fn facts(subject: &Subject<'_>, totals: &Totals<'_>, map: &Map) -> String {
     let facts = [
-        ("image", format!("{}{}", survey.image, platform.unwrap_or_default())),
-        ("files", survey.tree.inode_count().to_string()),
-        ("content", BinaryBytes(totals.bytes(cvbake::tree::Ino::ROOT)).to_string()),
+        subject.named.clone(),
+        ("files", subject.tree.inode_count().to_string()),
+        ("content", BinaryBytes(totals.bytes(Ino::ROOT)).to_string()),
         ("disk", BinaryBytes(map.disk_bytes).to_string()),
     ];
     facts.map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", html(&value))).concat()
@@ -82,7 +106,8 @@ fn layers(survey: &Survey) -> String {
         let cells = cells.map(|cell| format!("<td>{}</td>", html(&cell))).concat();
         format!("<tr>{cells}</tr>\n")
     };
-    survey.layers.iter().enumerate().map(row).collect()
+    let rows: String = survey.layers.iter().enumerate().map(row).collect();
+    LAYERS.replace("{{rows}}", &rows)
 }
 
 /// What the script is given.
@@ -90,6 +115,8 @@ fn layers(survey: &Survey) -> String {
 struct Data {
     nodes: Vec<Node>,
     layers: Vec<String>,
+    /// Whether what a file belongs to is a layer.
+    layered: bool,
     map: Drawn,
 }
 
@@ -106,31 +133,30 @@ struct Kind {
     letter: char,
     meaning: String,
     bytes: u64,
-    /// Of content, the position of its layer.
+    /// Of content, the position of its layer or directory.
     layer: Option<u32>,
     empty: bool,
 }
 
 fn drawn(map: &Map) -> Drawn {
-    const BLOCK: u64 = cvbake::tree::BLOCK_SIZE as u64;
     let sums = map.sums();
     let (cells, each) = map.cells(COLUMNS as u64 * LINES);
     let number = |mark: Mark| sums.iter().position(|(known, _)| *known == mark).unwrap_or(0);
     let line = |cells: &[Mark]| -> Vec<(usize, usize)> {
         cells.chunk_by(|one, next| one == next).map(|run| (number(run[0]), run.len())).collect()
     };
-    let kind = |&(mark, blocks): &(Mark, u64)| Kind {
+    let kind = |&(mark, units): &(Mark, u64)| Kind {
         letter: mark.letter(),
-        meaning: mark.meaning(&map.layers),
-        bytes: blocks * BLOCK,
+        meaning: mark.meaning(&map.groups),
+        bytes: units * map.unit,
         layer: match mark {
-            Mark::Layer(layer) => Some(layer),
+            Mark::Content(group) => Some(group),
             _ => None,
         },
         empty: mark.is_empty(),
     };
     let lines = cells.chunks(COLUMNS).map(line).collect();
-    Drawn { kinds: sums.iter().map(kind).collect(), lines, cell_bytes: each * BLOCK }
+    Drawn { kinds: sums.iter().map(kind).collect(), lines, cell_bytes: each * map.unit }
 }
 
 /// JSON that ends no element of a page, and shows nothing where it is looked at.

@@ -51,7 +51,7 @@ fn parents() {
         (chain(ChainProblem::Unsaid { format: FileFormat::Vhd }), Kind::Source, "--from raw"),
         (chain(ChainProblem::Other { parent: path() }), Kind::Source, "restore the parent"),
         (chain(ChainProblem::NoParent { parent: path() }), Kind::Source, "leave out --parent"),
-        (unread(false, other()), Kind::Source, "cvbake bake SOURCE -o parent.vhdx"),
+        (unread(false, other()), Kind::Source, "cvbake disk convert DISK -o parent.vhdx"),
         (unread(true, other()), Kind::Source, "restore the parent"),
         (unread(false, ReadError::Log), Kind::Source, "qemu-img check -r all"),
         (unread(false, ReadError::CutOff { found: 1, expected: 2 }), Kind::Source, "copy it or bake it again"),

@@ -52,6 +52,7 @@ mod group;
 mod kept;
 mod lookup;
 mod node;
+mod regions;
 mod superblock;
 mod tree;
 mod xattr;

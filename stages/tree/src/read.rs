@@ -7,7 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{BLOCK_SIZE, Device, Packs, Segment, Tree};
+use crate::{BLOCK_SIZE, Device, FileData, Packs, Segment, Tree};
 
 /// What kind of file an inode of a filesystem is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -226,6 +226,16 @@ pub struct Files<F> {
     packed: Packed,
     /// The file that was read last: it is read in pieces.
     recent: Mutex<Option<(u64, Arc<dyn Content>)>>,
+}
+
+impl<F> Files<F> {
+    /// The number in the filesystem of the inode that has some content; none of a file without.
+    #[must_use]
+    pub fn number_of(&self, data: &FileData<'_>) -> Option<u64> {
+        let first = (data.pack, u32::try_from(data.pack_block).ok()?);
+        let at = self.packed.places.binary_search_by_key(&first, |place| (place.pack, place.pack_block)).ok()?;
+        (!data.segments.is_empty()).then(|| self.packed.places[at].inode)
+    }
 }
 
 impl<F> std::fmt::Debug for Files<F> {

@@ -95,6 +95,7 @@ fn pattern(pattern: &str) -> Option<fn(&str) -> bool> {
         "^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$" => Some(digest),
         "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" => Some(uuid),
         "^[0-9a-f]{64}$" => Some(|text| hex(text, 64)),
+        "^0x[0-9a-f]{16}$" => Some(|text| text.strip_prefix("0x").is_some_and(|digits| hex(digits, 16))),
         _ => None,
     }
 }

@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use cvbake::survey::{Survey, Totals, content_bytes};
+use cvbake::survey::{Totals, content_bytes};
 use cvbake::text;
-use cvbake::tree::Ino;
+use cvbake::tree::{Ino, Tree};
 use serde::Serialize;
 
 /// More than anybody tells apart on a screen.
@@ -28,13 +28,15 @@ const SEVERAL: i32 = -1;
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Node(pub(super) usize, pub(super) String, pub(super) u64, pub(super) i32, pub(super) u64);
 
-fn layer_of(survey: &Survey, ino: Ino) -> i32 {
-    survey.layer_of(ino).and_then(|layer| i32::try_from(layer).ok()).unwrap_or(SEVERAL)
+/// The position of what a file belongs to: a layer, or a directory.
+type GroupOf<'a> = &'a dyn Fn(Ino) -> Option<usize>;
+
+fn layer_of(group_of: GroupOf<'_>, ino: Ino) -> i32 {
+    group_of(ino).and_then(|group| i32::try_from(group).ok()).unwrap_or(SEVERAL)
 }
 
 /// The files in a list in which a directory stands before what is in it; the root is the first.
-pub(super) fn nodes(survey: &Survey, totals: &Totals<'_>) -> Vec<Node> {
-    let tree = &survey.tree;
+pub(super) fn nodes(tree: &Tree, group_of: GroupOf<'_>, totals: &Totals<'_>) -> Vec<Node> {
     let mut by_size: Vec<Ino> = tree.inodes().map(|inode| inode.ino()).filter(|ino| totals.bytes(*ino) > 0).collect();
     // A directory is as large as anything in it, and has a lower number: so it comes before that.
     by_size.sort_unstable_by_key(|ino| (Reverse(totals.bytes(*ino)), *ino));
@@ -55,7 +57,7 @@ pub(super) fn nodes(survey: &Survey, totals: &Totals<'_>) -> Vec<Node> {
         positions[ino.index()] = Some(nodes.len());
         let (layer, files) = match tree.inode(ino).is_dir() {
             true => (DIRECTORY, u64::from(totals.files(ino))),
-            false => (layer_of(survey, ino), 1),
+            false => (layer_of(group_of, ino), 1),
         };
         nodes.push(Node(directory, name, totals.bytes(ino), layer, files));
     }
@@ -68,7 +70,7 @@ pub(super) fn nodes(survey: &Survey, totals: &Totals<'_>) -> Vec<Node> {
         if inode.is_dir() {
             positions[inode.ino().index()] = Some(directory);
         } else {
-            let sums = smaller.entry(directory).or_default().entry(layer_of(survey, inode.ino())).or_default();
+            let sums = smaller.entry(directory).or_default().entry(layer_of(group_of, inode.ino())).or_default();
             *sums = (sums.0.saturating_add(content_bytes(inode)), sums.1 + 1);
         }
     }

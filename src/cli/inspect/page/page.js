@@ -39,7 +39,7 @@
       way.push(at);
     }
     for (const next of way.reverse()) {
-      const name = next.parent ? next.name : layer < 0 ? "several layers" : "layer " + (layer + 1);
+      const name = next.parent ? next.name : layer < 0 ? "several layers" : layer < data.layers.length ? "layer " + (layer + 1) : "not in the image";
       const made = { name, bytes: 0, layer: DIRECTORY, files: 0, inside: [], parent: found || layers, of: layer };
       made.parent.inside.push(made);
       copies.set(layer + ":" + next.at, made);
@@ -73,8 +73,9 @@
     const lines = [path(node), size(node.bytes)];
     if (node.layer === DIRECTORY) lines[1] += ", " + node.files + " files";
     const layer = node.layer === DIRECTORY ? node.of : node.layer;
-    if (layer >= 0) lines.push("layer " + (layer + 1) + "  " + (data.layers[layer] || ""));
-    else if (layer === SEVERAL) lines.push("several layers");
+    if (layer >= data.layers.length && data.layered) lines.push("not in the image");
+    else if (layer >= 0 && data.layered) lines.push("layer " + (layer + 1) + "  " + (data.layers[layer] || ""));
+    else if (layer === SEVERAL && data.layered) lines.push("several layers");
     byId("details").textContent = lines.join("\n");
   };
 
@@ -124,7 +125,7 @@
       const isOpen = isFolder && depth < DEPTH && width > 30 && height > 30;
       if (!isOpen) style.background = colour(isFolder ? node.of ?? node.most : node.layer);
       if (width > 24 && height > HEAD) {
-        const number = node.layer >= 0 ? " " + (node.layer + 1) : "";
+        const number = data.layered && node.layer >= 0 && node.layer < data.layers.length ? " " + (node.layer + 1) : "";
         tile.append(make("span", label(node) + number));
       }
       const above = top || node;
@@ -190,6 +191,7 @@
     current = root;
     render();
   };
+  byId("by-layer").hidden = !data.layered;
   byId("by-directory").addEventListener("click", () => show(directories[0]));
   byId("by-layer").addEventListener("click", () => show(layers));
   window.addEventListener("resize", render);

@@ -90,6 +90,16 @@ impl Filesystem {
             let expected = format!("2, or {} to {}", superblock.first_ino, superblock.info.inodes);
             return Err(object.value("its number", ino, expected));
         }
+        self.any_node(ino)
+    }
+
+    /// An inode by its number, also one of the filesystem's own.
+    pub(super) fn any_node(&self, ino: u32) -> Result<Node, Error> {
+        let object = Object::Inode(ino);
+        let superblock = &self.superblock;
+        if ino == 0 || ino > superblock.info.inodes {
+            return Err(object.value("its number", ino, format!("1 to {}", superblock.info.inodes)));
+        }
         let (group, at) = ((ino - 1) / superblock.inodes_per_group, (ino - 1) % superblock.inodes_per_group);
         let size = u64::from(superblock.info.inode_size);
         let offset = u64::from(at) * size;

@@ -67,6 +67,13 @@ pub(super) struct Superblock {
     pub(super) desc_size: u16,
     pub(super) first_meta_bg: u64,
     pub(super) is_sparse: bool,
+    /// Whether copies of the superblock are only where the superblock says.
+    pub(super) is_sparse2: bool,
+    pub(super) reserved_gdt_blocks: u64,
+    /// How many blocks a bit of a block bitmap stands for.
+    pub(super) blocks_per_bit: u64,
+    /// The inode of the journal; 0 if there is none.
+    pub(super) journal_inum: u32,
 }
 
 pub(super) fn has_magic(disk: &dyn ReadAt) -> std::io::Result<bool> {
@@ -182,6 +189,13 @@ impl Superblock {
             desc_size,
             first_meta_bg: u64::from(raw.s_first_meta_bg.get()),
             is_sparse: ro_compat & format::RO_COMPAT_SPARSE_SUPER != 0,
+            is_sparse2: compat & COMPAT_SPARSE_SUPER2 != 0,
+            reserved_gdt_blocks: raw.s_reserved_gdt_blocks.get().into(),
+            blocks_per_bit: match ro_compat & format::RO_COMPAT_BIGALLOC {
+                0 => 1,
+                _ => blocks_per_group / u64::from(raw.s_clusters_per_group.get()),
+            },
+            journal_inum: if compat & format::COMPAT_HAS_JOURNAL == 0 { 0 } else { raw.s_journal_inum.get() },
         })
     }
 
@@ -248,6 +262,9 @@ const READ: u32 = format::INCOMPAT_FILETYPE
     | format::INCOMPAT_CSUM_SEED
     | format::INCOMPAT_LARGEDIR
     | format::INCOMPAT_INLINE_DATA;
+
+/// The superblock has the groups with copies of it.
+const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 
 /// The names of features, as e2fsprogs gives them, by bit.
 const COMPAT: [&str; 14] = [

@@ -9,5 +9,6 @@ mod hostile;
 mod plan;
 mod random;
 mod refusals;
+mod regions;
 mod sizes;
 mod support;
