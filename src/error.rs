@@ -241,6 +241,12 @@ pub enum Error {
         /// How long it is.
         len_bytes: u64,
     },
+    /// A disk that would lose the copy of its partition table at its end.
+    #[error("{} has a partition table, also at its end, and can only become larger", path.display())]
+    Partitioned {
+        /// The disk.
+        path: PathBuf,
+    },
     /// A disk that has content behind its new end.
     #[error("{} has content behind its new end, at offset {offset}", path.display())]
     CutsContent {

@@ -4,6 +4,7 @@
 //! command line leaves out those about options that its command does not have.
 
 mod boot;
+mod files;
 mod finding;
 mod format;
 mod registry;
@@ -15,7 +16,7 @@ mod tests;
 use std::io::{Error as IoError, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 
-use cvbake::error::{Cause, DirectoryError, Error, ExtractError, InsideProblem, Kind};
+use cvbake::error::{Cause, Error, ExtractError, Kind};
 use cvbake::fetch::Problem;
 use cvbake::text;
 use rustix::io::Errno;
@@ -134,25 +135,6 @@ const NOT_STORED: &str = "`cvbake pull` fetches it into the store; --pull missin
      imported again";
 pub(super) const FETCH_MISSING: &str =
     "`cvbake pull` fetches what is missing of an image; import one that was imported again, with `cvbake image import`";
-/// Of a directory that does not come to be.
-fn of_directory(error: &DirectoryError) -> Option<String> {
-    let hint = match error {
-        DirectoryError::Occupied { .. } => {
-            "remove it, or choose another name; nothing in it is replaced, not with --force either"
-        }
-        DirectoryError::Busy { .. } => "wait for it, or choose another name",
-        DirectoryError::File { source, .. } if source.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) => {
-            "the filesystem has no extended attributes, in which owners are recorded: choose a directory on another one"
-        }
-        DirectoryError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-            "devices and owners need root outside of containers; as an ordinary user, cvbake records them"
-        }
-        _ => return None,
-    };
-    Some(hint.to_owned())
-}
-
-const COMPRESSED: &str = "`fsck.erofs --extract=DIR DISK` (Debian: erofs-utils) reads compressed files";
 const UNREACHABLE: &str =
     "check the name of the registry, the network, and what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say";
 /// This machine is never reached through a proxy.
@@ -170,14 +152,8 @@ fn one(cause: Cause<'_>, reference: Option<&str>, registry: Option<&str>) -> Opt
     if let Some(error) = cause.downcast_ref() {
         return of_ours(error);
     }
-    if let Some(InsideProblem::Filesystem(error)) = cause.downcast_ref() {
-        return error.is_compressed().then(|| COMPRESSED.to_owned());
-    }
-    if let Some(error) = cause.downcast_ref() {
-        return of_directory(error);
-    }
-    if let Some(ExtractError::Disk(error)) = cause.downcast_ref() {
-        return error.is_compressed().then(|| COMPRESSED.to_owned());
+    if let Some(hint) = files::of(cause) {
+        return Some(hint.to_owned());
     }
     if let Some(error) = cause.downcast_ref() {
         return of_fetch(error, reference);
@@ -232,6 +208,9 @@ fn of_ours(error: &Error) -> Option<String> {
         Error::Shrinks { .. } => Some(
             "make the filesystem smaller first, with `resize2fs`; --shrink then cuts off what is behind it".to_owned(),
         ),
+        Error::Partitioned { .. } => {
+            Some("bake it again with a smaller --size: cvbake does not move what is on a disk".to_owned())
+        }
         Error::CutsContent { .. } => Some("make the filesystem smaller first, with `resize2fs`".to_owned()),
         Error::Loses { .. } => Some("`cvbake disk convert` makes a new disk of what it is now".to_owned()),
         Error::NotInRegistry => Some("`cvbake image import` brings images from files into the store".to_owned()),

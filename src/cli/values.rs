@@ -23,11 +23,21 @@ pub(super) fn size(text: &str) -> Result<Size, String> {
 
 /// How large a disk is to be: `20G`, or `+5G` for so much more than it is.
 pub(super) fn new_size(text: &str) -> Result<NewSize, String> {
+    /// No disk is as short: whoever says so few bytes has meant another unit.
+    const LEAST: u64 = 1 << 20;
+    if text.starts_with('-') {
+        return Err("expected the new size, such as 20G, also to make the disk smaller; that takes --shrink".to_owned());
+    }
     let size = match text.strip_prefix('+') {
         Some(extra) => bytes(extra).map(NewSize::Extra),
         None => bytes(text).map(NewSize::Exact),
     };
-    size.map_err(|problem| format!("{problem}, expected a size such as 20G, or +5G for that much more"))
+    match size.map_err(|problem| format!("{problem}, expected a size such as 20G, or +5G for that much more"))? {
+        NewSize::Exact(bytes) if bytes < LEAST => {
+            Err(format!("{bytes} bytes are no disk, expected at least 1M; with a unit: {text}M or {text}G"))
+        }
+        size => Ok(size),
+    }
 }
 
 /// How many inodes the filesystem has: `auto`, `100000`, `1/16K`.
@@ -280,7 +290,7 @@ mod tests {
     fn new_sizes() {
         assert_eq!(new_size("20G"), Ok(NewSize::Exact(20 << 30)));
         assert_eq!(new_size("+512"), Ok(NewSize::Extra(512)));
-        for text in ["", "+", "-1G", "min", "+-1", "1.5G"] {
+        for text in ["", "+", "-1G", "min", "+-1", "1.5G", "600", "0"] {
             assert!(new_size(text).is_err(), "{text}");
         }
     }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use cvbake_disk::{Faults, qcow2, vhd};
+use cvbake_disk::gpt::{ReadError, Table};
+use cvbake_disk::{Faults, ReadAt, qcow2, vhd};
 
-use super::open::{ChainFile, OpenOptions, chain, first};
+use super::open::{ChainFile, OpenOptions, chain, first, open};
 use crate::error::Error;
 use crate::format::FileFormat;
 
@@ -26,6 +27,8 @@ pub struct CheckedFile {
     pub path: PathBuf,
     /// What it is.
     pub format: FileFormat,
+    /// What was looked at. A raw disk has no headers of its own.
+    pub checked: Vec<&'static str>,
     /// What is wrong with it.
     pub faults: Faults,
 }
@@ -45,8 +48,8 @@ impl CheckedDisk {
     }
 }
 
-/// Looks at the headers and tables of a disk and of its parents; a raw disk has none. What is in
-/// its blocks is not looked at.
+/// Looks at the headers and tables of a disk and of its parents, and at the partition table on the
+/// disk, if it has one. A filesystem is not looked at.
 ///
 /// # Errors
 /// When a file can't be read. That one is not as it should be is no error, but what is told.
@@ -54,21 +57,48 @@ pub fn check(path: &Path, options: &OpenOptions) -> Result<CheckedDisk, Error> {
     let (format, file) = first(path, options)?;
     let faults = faults(format, &file).map_err(|source| Error::disk_content(path, source))?;
     let is_sound = faults.is_empty();
-    let mut disk = CheckedDisk { files: vec![CheckedFile { path: path.to_owned(), format, faults }], chain: None };
+    let first = CheckedFile { path: path.to_owned(), format, checked: own_tables(format), faults };
+    let mut disk = CheckedDisk { files: vec![first], chain: None };
     if !is_sound {
         return Ok(disk);
     }
+    let path_of_disk = path;
     match chain(path, options) {
         Ok(chain) => {
             for ChainFile { path, info, file, .. } in chain.into_iter().skip(1) {
                 let format = info.format();
                 let faults = self::faults(format, &file).map_err(|source| Error::disk_content(&path, source))?;
-                disk.files.push(CheckedFile { path, format, faults });
+                disk.files.push(CheckedFile { path, format, checked: own_tables(format), faults });
+            }
+            if disk.is_sound() {
+                partitions(&*open(path_of_disk, options)?.disk, &mut disk.files[0])?;
             }
         }
         Err(error) => disk.chain = Some(error),
     }
     Ok(disk)
+}
+
+/// What a format has to look at.
+fn own_tables(format: FileFormat) -> Vec<&'static str> {
+    if format == FileFormat::Raw { Vec::new() } else { vec!["headers and tables"] }
+}
+
+/// Looks at both copies of the partition table on a disk.
+fn partitions(disk: &dyn ReadAt, file: &mut CheckedFile) -> Result<(), Error> {
+    const RULE: &str = "GPT";
+    match Table::read(disk) {
+        Ok(None) => return Ok(()),
+        Ok(Some(found)) => {
+            if let Some(damage) = found.damage {
+                file.faults.add(RULE, format!("the partition table at the beginning: {damage}"));
+            }
+        }
+        Err(ReadError::Read { source, .. }) => return Err(Error::disk_content(&file.path, source)),
+        Err(error) => file.faults.add(RULE, error.to_string()),
+    }
+    file.checked.push("partition table");
+    Ok(())
 }
 
 fn faults(format: FileFormat, file: &std::fs::File) -> std::io::Result<Faults> {

@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use cvbake_disk::gpt::Table;
 use cvbake_disk::{Draft, Subformat, vhd};
 
 use super::convert::Rewriting;
@@ -90,6 +91,9 @@ pub fn resize(job: &ResizeJob, control: &Control, on: Observer<'_>) -> Result<Re
     };
     let disk_bytes = wanted.next_multiple_of(unit);
     if disk_bytes < old_bytes {
+        if Table::read(&*disk.disk).is_ok_and(|found| found.is_some()) {
+            return Err(Error::Partitioned { path: path.clone() });
+        }
         if !job.shrink {
             return Err(Error::Shrinks { path: path.clone(), len_bytes: old_bytes });
         }

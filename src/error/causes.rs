@@ -70,6 +70,7 @@ fn next(cause: Cause<'_>) -> Option<Cause<'_>> {
             | Error::Overlaps { .. }
             | Error::Shrinks { .. }
             | Error::CutsContent { .. }
+            | Error::Partitioned { .. }
             | Error::TooLong { .. }
             | Error::Loses { .. }
             | Error::NoSuchImage { .. }

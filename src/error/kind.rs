@@ -194,6 +194,7 @@ fn of_ours(error: &Error) -> Option<Kind> {
         | Error::ReplacesParent { .. }
         | Error::ReplacesInput { .. }
         | Error::Shrinks { .. }
+        | Error::Partitioned { .. }
         | Error::TooLong { .. }
         | Error::Loses { .. }
         | Error::NotInRegistry

@@ -56,6 +56,8 @@ impl<'j> Recipe<'j> {
             partitions.push((root, len_bytes));
         }
         let table = Table::plan(self.derived("disk"), self.format.sector_size(), partitions)?;
+        // The place takes the disk, not the filesystem.
+        self.demands.map_or(Ok(table.len_bytes), |demands| demands.disk_bytes(table.len_bytes))?;
         Ok(Some((boot, table)))
     }
 

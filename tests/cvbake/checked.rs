@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use cvbake::control::Control;
 use cvbake::disk::gpt::{flag, kind};
 use cvbake::text::hex;
-use cvbake::{Baked, BootBy, Format, Job, Output, Verity};
+use cvbake::{Baked, BootBy, BootReport, Format, Job, Output, Verity};
 
 use crate::boot::{MARKER, assert_booted, bake, drive, image, job, machine, part, start_by_uefi_with};
 use crate::support::bake::{Bake, Place, names};
@@ -102,6 +102,27 @@ fn verified(data: &Path, hashes: &Path, baked: &Baked, offset: u64) -> bool {
     run(command.arg(format!("--hash-offset={offset}"))).status.success()
 }
 
+/// What `systemd-measure` says of what is on a boot partition.
+fn by_systemd(place: &Place, esp: &Path, boot: &BootReport) -> String {
+    let path = |name: &str| place.path().join(name).display().to_string();
+    let copied = |from: &str, name: &str| {
+        let mut copy = tool("mcopy", "mtools");
+        succeed(copy.args(["-o", "-i"]).arg(esp).arg(format!("::{from}")).arg(path(name)));
+        path(name)
+    };
+    let uki = copied("EFI/BOOT/BOOTX64.EFI", "uki");
+    let section = path("section");
+    succeed(tool("objcopy", "binutils").args(["-O", "binary", "--only-section", ".osrel", &uki, &section]));
+    let name = fs::read_to_string(&section).unwrap();
+    fs::write(&section, name.trim_end_matches('\0')).unwrap();
+    fs::write(path("line"), &boot.command_line).unwrap();
+    let mut measure = tool("/usr/lib/systemd/systemd-measure", "systemd");
+    measure.args(["calculate", "--bank=sha256"]).arg(format!("--osrel={section}"));
+    measure.arg(format!("--linux={}", copied("cvbake/linux", "linux")));
+    measure.arg(format!("--initrd={}", copied("cvbake/initrd", "initrd")));
+    succeed(measure.arg(format!("--cmdline={}", path("line"))))
+}
+
 /// UEFI boots a disk with a partition for the tree, a TPM has what was predicted, and a changed
 /// byte is refused.
 #[test]
@@ -134,11 +155,15 @@ fn firmware_boots_what_the_root_hash_says() {
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
     assert_eq!((&found["verity"]["partition"], &found["verity"]["root_hash"]), (&3.into(), &root.into()));
 
+    let measured = boot.measured.as_ref().expect("the stub is systemd's");
+    let calculated = by_systemd(&place, &esp, boot);
+    for pcr in &measured.pcr11_phases {
+        assert!(calculated.contains(&format!("11:sha256={pcr}")), "expected {pcr}: {calculated}");
+    }
     let tpm = Tpm::start(&place);
     let console = start_by_uefi_with(&place, &disk, "raw", &tpm.args());
     drop(tpm);
     assert_booted(&console, "overlay / overlay rw,");
-    let measured = boot.measured.as_ref().expect("the stub is systemd's");
     let lines = console.to_lowercase();
     let pcr4 = measured.pcr4.as_ref().expect("of systemd 252");
     for (number, pcr) in [(4, pcr4), (11, &measured.pcr11)] {

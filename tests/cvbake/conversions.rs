@@ -317,3 +317,63 @@ fn damaged_files() {
         assert!(outcome.stdout.contains(rule), "{}", outcome.describe());
     }
 }
+
+/// A name that promises something else is refused, also for what was never read.
+#[test]
+fn names_that_say_something_else() {
+    let (place, dir, _) = place();
+    for (name, says) in [
+        ("new.tar", "a disk is no archive"),
+        ("new.erofs", "keeps the filesystem that is on the disk"),
+        ("new.foo", "the name says no format"),
+        ("new.vmdk", "the format vmdk is not supported"),
+    ] {
+        let outcome = convert(&dir.join("disk.raw"), &dir.join(name), &[]);
+        assert!(outcome.error(&[2]).contains(says), "{}", outcome.describe());
+        assert!(outcome.stderr.contains("hint: "), "{}", outcome.describe());
+        assert!(!dir.join(name).exists());
+    }
+    ok(convert(&dir.join("disk.raw"), &dir.join("new.foo"), &["--format", "raw"]));
+    for (name, args, says) in [
+        ("new.xfs", &[][..], "expected a filesystem that is written: ext4"),
+        ("new.erofs", &["--format", "qcow2"], "which is a filesystem and nothing else, and --format says qcow2"),
+    ] {
+        let outcome = place.bake_source("oci:nowhere").args(args).arg("-o").arg(dir.join(name)).run();
+        assert!(outcome.error(&[2]).contains(says), "{}", outcome.describe());
+    }
+}
+
+/// What a check has looked at is said; a disk with partitions does not become smaller.
+#[test]
+fn partition_tables() {
+    let (_place, dir, _) = place();
+    let at = |name: &str| dir.join(name);
+    let said = ok(disk("check", &[], &[&at("disk.raw")]));
+    assert!(said.stdout.contains("nothing to check (raw)"), "{}", said.describe());
+    let gpt = |name: &str| {
+        let file = File::create(at(name)).unwrap();
+        file.set_len(64 << 20).unwrap();
+        succeed(tool("sgdisk", "gdisk").args(["-n", "1:2048:40960", "-t", "1:8300"]).arg(at(name)));
+        own(&at(name));
+        file
+    };
+    let file = gpt("gpt.raw");
+    ok(convert(&at("gpt.raw"), &at("gpt.vhdx"), &[]));
+    for name in ["gpt.raw", "gpt.vhdx"] {
+        let said = ok(disk("check", &["--json"], &[&at(name)]));
+        assert!(said.stdout.contains("\"partition table\""), "{}", said.describe());
+        let resize = |size: &str| Bake::of(&["disk", "resize", "--shrink"]).arg(at(name)).arg(size).run();
+        for (size, says) in [
+            ("63M", "has a partition table, also at its end"),
+            ("-1M", "expected the new size, such as 20G"),
+            ("600", "600 bytes are no disk"),
+        ] {
+            let outcome = resize(size);
+            assert!(outcome.error(&[2]).contains(says), "{}", outcome.describe());
+        }
+    }
+    file.write_all_at(&[0xff; 8], 512 + 16).unwrap();
+    let outcome = disk("check", &[], &[&at("gpt.raw")]);
+    outcome.error(&[10]);
+    assert!(outcome.stdout.contains("GPT: the partition table at the beginning: "), "{}", outcome.describe());
+}

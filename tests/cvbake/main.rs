@@ -30,6 +30,7 @@ mod determinism;
 mod differencing;
 mod directory;
 mod elsewhere;
+mod ended;
 mod engines;
 mod erofs;
 mod faults;

@@ -7,6 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use cvbake::ext4::{Inodes, Size, mkfs};
 use cvbake::{Engine, Erofs, Ext4, Filesystem};
 
+use super::format::FILESYSTEMS;
 use super::help;
 use crate::cli::{environment, values};
 use crate::failure::Failure;
@@ -85,6 +86,18 @@ impl FilesystemArgs {
     pub(super) fn filesystem(&self, output: Option<&Path>, is_verified: bool) -> Result<Filesystem, Failure> {
         let ending = output.and_then(Path::extension).and_then(|ending| ending.to_str());
         let by_ending = ending.and_then(|ending| Name::from_str(ending, true).ok());
+        let unwritten = ending.map(str::to_ascii_lowercase).filter(|ending| FILESYSTEMS.contains(&ending.as_str()));
+        if let Some(ending) = unwritten.filter(|_| by_ending.is_none()) {
+            let path = output.unwrap_or(Path::new("")).display();
+            let names: Vec<&str> = Name::value_variants().iter().map(|name| name.word()).collect();
+            return wrong(
+                format!(
+                    "{path}: the name says {ending}, expected a filesystem that is written: {}",
+                    names.join(" or ")
+                ),
+                "name it disk.ext4 or disk.erofs, or disk.img",
+            );
+        }
         let name = self.fs.or(by_ending).unwrap_or(Name::Ext4);
         if let Some(by_ending) = by_ending.filter(|by_ending| *by_ending != name) {
             let path = output.unwrap_or(Path::new("")).display();

@@ -90,7 +90,50 @@ pub(super) enum CompressionName {
 /// Formats that cvbake does not bake, by their endings; Hyper-V calls differencing disks `.avhdx`.
 const OTHERS: [&str; 6] = ["qcow", "vmdk", "vdi", "avhd", "avhdx", "vhds"];
 
+/// Endings of filesystems: a file of that name is one, and has nothing around it.
+pub(super) const FILESYSTEMS: [&str; 14] = [
+    "ext4", "erofs", "ext2", "ext3", "xfs", "btrfs", "squashfs", "sqfs", "f2fs", "fat", "vfat", "exfat", "ntfs", "zfs",
+];
+
+/// Endings of raw disks.
+const RAW: [&str; 4] = ["raw", "img", "dd", "bin"];
+
+fn ending_of(path: &Path) -> String {
+    path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase()
+}
+
 impl FormatArgs {
+    /// The format of a disk that is made of another one: unlike that of a bake, what is on it is
+    /// there already, so a name can promise too much.
+    pub(in crate::cli) fn of_conversion(&self, output: &Path) -> Result<Format, Failure> {
+        let (ending, path) = (ending_of(output), output.display());
+        let is_said = self.format.is_some();
+        if FILESYSTEMS.contains(&ending.as_str()) && !is_said {
+            return wrong(
+                format!(
+                    "{path}: the name says {ending}, and a conversion keeps the filesystem that is on the disk; expected the name of a format"
+                ),
+                "name it disk.raw, disk.qcow2, disk.vhd or disk.vhdx; --format raw writes a raw disk under any name",
+            );
+        }
+        if matches!(ending.as_str(), "tar" | "tgz") || super::output::is_archive_ending(&ending) {
+            return wrong(
+                format!("{path}: a disk is no archive; expected the name of a disk"),
+                "name it disk.raw, disk.qcow2, disk.vhd or disk.vhdx; `cvbake disk cp DISK:/ DIRECTORY` copies its files",
+            );
+        }
+        let is_known = ending.is_empty() || RAW.contains(&ending.as_str()) || Name::from_str(&ending, false).is_ok();
+        if !is_known && !is_said && !OTHERS.contains(&ending.as_str()) {
+            return wrong(
+                format!(
+                    "{path}: the name says no format; expected an ending such as .raw, .qcow2, .vhd or .vhdx, or --format"
+                ),
+                "--format raw writes a raw disk under any name",
+            );
+        }
+        self.format(Some(output), None)
+    }
+
     /// An option that was given.
     pub(super) fn given(&self) -> Option<&'static str> {
         let given = [
@@ -105,8 +148,7 @@ impl FormatArgs {
 
     /// The format of a disk at a path, if it has one, for a target, if there is one.
     pub(in crate::cli) fn format(&self, output: Option<&Path>, target: Option<Target>) -> Result<Format, Failure> {
-        let ending = output.and_then(Path::extension).and_then(|ending| ending.to_str());
-        let ending = ending.unwrap_or_default().to_ascii_lowercase();
+        let ending = output.map(ending_of).unwrap_or_default();
         let path = output.unwrap_or(Path::new("")).display();
         if OTHERS.contains(&ending.as_str()) {
             return wrong(
@@ -122,6 +164,16 @@ impl FormatArgs {
             return wrong(
                 format!("{path}: the name says {}, and --format says {}", by_ending.word(), name.word()),
                 "leave out --format, or give the disk another name",
+            );
+        }
+        let said = self.format.filter(|said| *said != Name::Raw && FILESYSTEMS.contains(&ending.as_str()));
+        if let Some(said) = said {
+            return wrong(
+                format!(
+                    "{path}: the name says {ending}, which is a filesystem and nothing else, and --format says {}",
+                    said.word()
+                ),
+                "leave out --format, or name the disk by its format, such as disk.qcow2; --fs chooses the filesystem",
             );
         }
         let for_vhdx = [("--vhdx-block-size", self.vhdx_block_size), ("--vhdx-sector-size", self.vhdx_sector_size)];
@@ -224,11 +276,40 @@ mod tests {
     }
 
     #[test]
+    fn a_conversion_writes_what_the_name_says() {
+        let format = |name: &str, format: Option<Name>| {
+            let args = FormatArgs { format, ..none() };
+            args.of_conversion(Path::new(name)).map_err(|error| error.line())
+        };
+        for name in ["d.raw", "d.IMG", "d", "d.dd", "d.bin"] {
+            assert_eq!(format(name, None), Ok(Format::Raw), "{name}");
+        }
+        assert_eq!(format("d.qcow2", None), Ok(Format::Qcow2(None)));
+        assert_eq!(format("d.foo", Some(Name::Vhd)), Ok(Format::Vhd(Subformat::Dynamic)));
+        assert_eq!(format("d.erofs", Some(Name::Raw)), Ok(Format::Raw));
+        for (name, says) in [
+            ("d.tar", "a disk is no archive"),
+            ("d.iso", "a disk is no archive"),
+            ("d.erofs", "keeps the filesystem that is on the disk"),
+            ("d.xfs", "keeps the filesystem that is on the disk"),
+            ("d.foo", "the name says no format"),
+            ("d.vmdk", "the format vmdk is not supported"),
+        ] {
+            assert!(format(name, None).unwrap_err().contains(says), "{name}");
+        }
+        assert!(format("d.tar", Some(Name::Raw)).is_err());
+    }
+
+    #[test]
     fn what_does_not_go_together() {
         let says = |name, subformat, output| format(name, subformat, output).unwrap_err();
         assert_eq!(
             says(None, None, "d.vmdk"),
             "d.vmdk: the format vmdk is not supported; expected raw, qcow2, vhd or vhdx"
+        );
+        assert_eq!(
+            says(Some(Name::Qcow2), None, "d.erofs"),
+            "d.erofs: the name says erofs, which is a filesystem and nothing else, and --format says qcow2"
         );
         assert_eq!(says(Some(Name::Raw), None, "d.vhdx"), "d.vhdx: the name says vhdx, and --format says raw");
         let fixed = Some(SubformatName::Fixed);

@@ -14,6 +14,11 @@ use crate::failure::Failure;
 const ARCHIVES: [&str; 16] =
     ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", "zst", "xz", "bz2", "lz4", "lzma", "zip", "7z", "cpio", "iso"];
 
+/// Whether an ending is that of an archive, or of what is compressed.
+pub(super) fn is_archive_ending(ending: &str) -> bool {
+    ARCHIVES.contains(&ending)
+}
+
 /// Refuses outputs that would not be what their name says.
 pub(in crate::cli) fn check(path: &Path) -> Result<&Path, Failure> {
     let wrong = |problem: String, hint: &str| Err(Failure::Usage { problem, hint: Some(hint.to_owned()) });

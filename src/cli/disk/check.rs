@@ -15,11 +15,12 @@ use crate::failure::Failure;
 ///
 /// Names each rule of the format that the disk breaks: for vhdx those of Microsoft's specification,
 /// for vhd and qcow2 checksums, positions, overlaps and reference counts. The parents of the disk
-/// are checked, too. What is on the disk is not looked at, and a raw disk has nothing to check.
+/// are checked, too, and a partition table on the disk, in both copies. The result says what was
+/// looked at; filesystems are not: e2fsck and fsck.erofs check those.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake disk check [OPTIONS] <DISK>")]
 pub(super) struct Args {
-    /// Disk to check: qcow2, vhd or vhdx
+    /// Disk to check
     #[arg(value_name = "DISK", value_hint = ValueHint::FilePath)]
     disk: PathBuf,
 
@@ -58,6 +59,7 @@ struct Report {
 struct File {
     path: String,
     format: &'static str,
+    checked: Vec<&'static str>,
     faults: Vec<Fault>,
     more: u64,
 }
@@ -73,6 +75,7 @@ impl Report {
         let file = |file: &CheckedFile| File {
             path: file.path.display().to_string(),
             format: file.format.name(),
+            checked: file.checked.clone(),
             faults: file
                 .faults
                 .list
@@ -94,7 +97,11 @@ impl Report {
         for file in &self.files {
             let path = line(&file.path);
             match &file.faults[..] {
-                [] => lines.push(format!("{path}: sound ({})", file.format)),
+                [] if file.checked.is_empty() => lines.push(format!(
+                    "{path}: nothing to check ({}): it has no headers of its own and no partition table",
+                    file.format
+                )),
+                [] => lines.push(format!("{path}: sound ({}): {}", file.format, file.checked.join(", "))),
                 faults => {
                     lines
                         .extend(faults.iter().map(|fault| format!("{path}: {}: {}", fault.rule, line(&fault.problem))));

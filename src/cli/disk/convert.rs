@@ -22,8 +22,8 @@ use crate::ui::{Mode, Ui};
 ///
 /// Reads raw, qcow2, vhd and vhdx, also compressed qcow2 files and differencing disks: the new disk
 /// has all that the disk and its parents have, and needs none of them. Blocks of zeros take no
-/// space in it.
-/// The same content and options give the same bytes, whatever the disk was stored as.
+/// space in it. The same content and options give the same bytes, whatever the disk was stored as.
+/// The ending of the new name, or --format, says the format.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "cvbake disk convert [OPTIONS] <DISK> <NEW>")]
 pub(super) struct Args {
@@ -61,7 +61,7 @@ impl Args {
 
 pub(super) fn run(args: &Args, ui: &Arc<Ui>) -> Result<(), Failure> {
     let path = output::check(&args.output)?;
-    let mut job = ConvertJob::new(&args.disk, path, args.format.format(Some(path), None)?);
+    let mut job = ConvertJob::new(&args.disk, path, args.format.of_conversion(path)?);
     job.options = args.source.options();
     job.replace = args.force;
     job.jobs = work::allowed_jobs(args.jobs);

@@ -29,7 +29,7 @@ pub(super) struct Args {
     disk: PathBuf,
 
     /// New size, such as 20G, or +5G for that much more
-    #[arg(value_name = "SIZE", value_parser = values::new_size)]
+    #[arg(value_name = "SIZE", value_parser = values::new_size, allow_hyphen_values = true)]
     size: NewSize,
 
     /// Make the disk smaller, if what is cut off is zeros

@@ -42,15 +42,15 @@ pub(super) struct Args {
     /// Destination: oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], tar:FILE,
     /// tar:- or dir:PATH [default TAG and NAME: the name of the image in full]
     ///
-    /// oci: adds the image to a directory in the OCI image layout, replacing an image with the same
-    /// tag. docker-archive: writes an archive for docker load and podman load. tar: writes the
-    /// merged root filesystem, with all attributes of all files; tar:- writes it to standard
-    /// output; if its reader stops early, the exit status is 141 and nothing is printed. dir: writes
-    /// the files of the root filesystem into a new or an empty directory: root gives them owners,
-    /// devices and all attributes; for other users, user.containers.override_stat records these, as
-    /// podman does, and a warning says what cannot be recorded. A file
-    /// that ends in .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front; note that image.tar is
-    /// the root filesystem only, without the configuration that says how to run it, and
+    /// oci: adds the image to a directory in the OCI image layout, replacing an image with the
+    /// same tag. docker-archive: writes an archive for docker load and podman load. tar: writes
+    /// the merged root filesystem, with all attributes of all files; tar:- writes it to standard
+    /// output; if its reader stops early, the exit status is 141 and nothing is printed. dir:
+    /// writes the files of the root filesystem into a new or an empty directory: root gives them
+    /// owners, devices and all attributes; for other users, user.containers.override_stat records
+    /// these, as podman does, and a warning says what cannot be recorded. A file that ends in
+    /// .tar, .tar.gz, .tgz or .tar.zst needs no tar: in front; note that image.tar is the root
+    /// filesystem only, without the configuration that says how to run it, and
     /// docker-archive:image.tar is an image.
     #[arg(value_name = "DEST")]
     target: OsString,
