@@ -39,7 +39,8 @@ pub struct Piece {
 
 /// What each part of a disk is for, from its beginning to its end, without a gap.
 ///
-/// `number` is the partition that `ext4` and its `files` are on, and `of` gives their content numbers.
+/// `number` is the partition that `ext4` and its `files` are on, and `of` gives their content
+/// numbers.
 ///
 /// # Errors
 /// When something of it can't be read.

@@ -29,9 +29,9 @@ pub(super) struct Args {
     /// Draw the disk in the terminal: metadata, content, and what is free
     ///
     /// Content is shown by layer: of an image, and of a disk with --against. Of a disk alone it is
-    /// shown by directory. The map is as wide as the terminal, or 80 columns. Each character stands for some blocks,
-    /// and shows what most of those are for that are in use. On a terminal it is coloured, unless
-    /// NO_COLOR is set.
+    /// shown by directory. The map is as wide as the terminal, or 80 columns. Each character stands
+    /// for some blocks, and shows what most of those are for that are in use. On a terminal it is
+    /// coloured, unless NO_COLOR is set.
     #[arg(long)]
     map: bool,
 

@@ -1,5 +1,5 @@
-//! What each block of a filesystem that is there is for, as [`Layout::regions`](crate::Layout::regions)
-//! says it of one that is planned.
+//! What each block of a filesystem that is there is for, as
+//! [`Layout::regions`](crate::Layout::regions) says it of one that is planned.
 //!
 //! Of the structures with a place of their own, the descriptors say where they are; of content, the
 //! maps of the files. Whatever else the block bitmaps have as used is directories, attributes and
