@@ -113,7 +113,7 @@ impl NewDirectory {
                     let dir = self.path.clone();
                     DirectoryError::File { dir, file: path.path, source }.into()
                 }
-                Failure::Stopped(error) => error,
+                Failure::Stopped(error) => *error,
             }
         })?;
         let not_kept = work.lost.into_iter();

@@ -37,6 +37,10 @@ pub struct Piece {
     pub is_written: bool,
 }
 
+/// More pieces are no picture: a file that maps blocks can say of each second one that it is
+/// written, of a disk of any length.
+const PIECES_MAX: usize = 1 << 22;
+
 /// What each part of a disk is for, from its beginning to its end, without a gap.
 ///
 /// `number` is the partition that `ext4` and its `files` are on, and `of` gives their content
@@ -114,6 +118,9 @@ fn cut_by_written(disk: &Disk, bytes: Range<u64>, purpose: Purpose, pieces: &mut
         }
         if next.start < next.end {
             pieces.push(Piece { bytes: next.clone(), purpose, is_written: true });
+        }
+        if pieces.len() > PIECES_MAX {
+            return Err(io::Error::other(format!("it is written in more than {PIECES_MAX} pieces")));
         }
         at = next.end.max(next.start);
     }

@@ -127,7 +127,7 @@ fn a_child_for_qemu() {
         assert_eq!(ext4::bytes_of(&by_qemu), written, "{name}");
         assert_ne!(written, whole);
         assert!(fs::read(&parent).unwrap() == before, "a parent stays as it is");
-        assert!(child(&second, &first, &["--force"]).error(&[2]).contains("it would replace it"));
+        assert!(child(&second, &first, &["--force"]).error(&[2]).contains("which it reads from"));
     }
     // What a guest may have written is not what the child says of its parent, unless somebody does.
     fs::copy(dir.join("plain.qcow2"), dir.join("guest.img")).unwrap();

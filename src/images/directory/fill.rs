@@ -24,7 +24,7 @@ const OVERRIDE_STAT: &str = "user.containers.override_stat";
 pub(super) enum Failure {
     Content(io::Error),
     Host(io::Error),
-    Stopped(Error),
+    Stopped(Box<Error>),
 }
 
 impl From<Errno> for Failure {
@@ -73,7 +73,7 @@ impl<'t> Work<'t> {
     }
 
     fn add(&mut self, name: &OsStr, inode: Inode<'t>) -> Result<(), Failure> {
-        self.control.check().map_err(Failure::Stopped)?;
+        self.control.check().map_err(|error| Failure::Stopped(Box::new(error)))?;
         if inode.is_dir() {
             rustix::fs::mkdirat(&self.dir, name, Mode::RWXU)?;
             self.dir = open_dir(&self.dir, name)?;
@@ -151,7 +151,7 @@ impl<'t> Work<'t> {
             let len = (u64::from(segment.blocks) * block).min(data.size - start);
             let mut done = 0;
             while done < len {
-                self.control.check().map_err(Failure::Stopped)?;
+                self.control.check().map_err(|error| Failure::Stopped(Box::new(error)))?;
                 let piece = &mut buffer[..usize::try_from((len - done).min(PIECE)).expect("at most a piece")];
                 self.packs.read_at(data.pack, pack_offset + done, piece).map_err(Failure::Content)?;
                 file.write_all_at(piece, start + done).map_err(Failure::Host)?;

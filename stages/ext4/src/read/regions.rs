@@ -156,6 +156,11 @@ impl Filesystem {
                     None => (blocks.end, false),
                 };
                 join(&mut regions, Region { blocks: at..end, used_for: *used_for, is_written });
+                // A file that maps blocks can say of each second one that it is written.
+                if regions.len() > RUNS_MAX {
+                    let expected = format!("at most {RUNS_MAX}");
+                    return Err(Object::Superblock.value("the number of parts", regions.len() as u64, expected));
+                }
                 at = end;
             }
         }
