@@ -73,6 +73,8 @@ class Setup(unittest.TestCase):
         environment["CVBAKE_READERS"] = str(self.readers)
         done = subprocess.run(
             [self.work / "setup", *args],
+            # Whoever starts the tests in the background has it ignored, and a shell leaves it so.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
