@@ -82,7 +82,8 @@ impl Options {
     fn has_all_of(&self, part: &str) -> bool {
         // What stands in backticks is a command by itself.
         let own: String = part.split('`').step_by(2).collect();
-        words(&own).all(|word| !is_option(word) || self.has(word))
+        let option = |word: &str| word.split('=').next().unwrap_or_default().to_owned();
+        words(&own).all(|word| !is_option(word) || self.has(&option(word)))
     }
 }
 
@@ -149,6 +150,9 @@ mod tests {
         assert_eq!(options(&["bake"]).fit(hint).as_deref(), Some(hint));
         let left = "free some space there; `cvbake store check --repair` removes it";
         assert_eq!(options(&["image", "export"]).fit(hint).as_deref(), Some(left));
+        // With its value, an option is the same one.
+        let hint = "choose --verity=partition; --no-such=x does it, too";
+        assert_eq!(options(&["bake"]).fit(hint).as_deref(), Some("choose --verity=partition"));
         assert_eq!(
             options(&["pull"]).fit("such as --config, or --pull: x").as_deref(),
             Some("such as --config, or --pull: x")
