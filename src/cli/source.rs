@@ -17,6 +17,11 @@ const ARCHIVES: [&str; 10] = ["tar", "tgz", "tzst", "txz", "tbz", "tbz2", "gz", 
 /// What has a transport is neither a path nor a short name, whatever is in the current directory.
 const PREFIXES: [&str; 6] = ["docker", "oci", "oci-archive", "docker-archive", "tar", "dir"];
 
+/// Whether a text names an image with its transport.
+pub(super) fn has_transport(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(transport, _)| PREFIXES.contains(&transport))
+}
+
 /// What a command takes besides names of images in registries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Takes {
@@ -83,8 +88,7 @@ pub(super) fn check_target(text: &OsStr) -> Result<(), Failure> {
 
 fn check_in(current: &Path, text: &OsStr, takes: Takes) -> Result<(), Failure> {
     let shown = text.to_string_lossy();
-    let has_transport = shown.split_once(':').is_some_and(|(transport, _)| PREFIXES.contains(&transport));
-    if has_transport || shown.contains("://") || shown.is_empty() {
+    if has_transport(&shown) || shown.contains("://") || shown.is_empty() {
         return Ok(());
     }
     if shown == "-" {

@@ -11,6 +11,7 @@ use cvbake::text::line;
 use cvbake::tree::escape;
 use cvbake::tree::read::Follow;
 
+use crate::cli::source;
 use crate::failure::Failure;
 use crate::ui::Ui;
 
@@ -18,9 +19,6 @@ use crate::ui::Ui;
 pub(in crate::cli) const SYNTAX: &str = "Files on a disk are named DISK:PATH, where DISK is the file with the disk. On a disk with partitions, \
      DISK:PATH is on the root partition, by its type, or on the only one with a filesystem that cvbake reads, ext4 or EROFS; DISK:2:PATH is on \
      partition 2. A PATH that begins with a digit and could be a partition begins with / instead: DISK:/2.";
-
-/// In front of the name of an image.
-const TRANSPORTS: [&str; 6] = ["oci", "oci-archive", "docker", "docker-archive", "dir", "tar"];
 
 /// A file on a disk, or a filesystem on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,8 +116,7 @@ impl DiskPath {
     /// Refuses what names an image, unless there is a file of that name.
     fn is_no_image(&self) -> Result<(), Failure> {
         let text = self.text.to_string_lossy();
-        let (transport, _) = text.split_once(':').unwrap_or_default();
-        if !TRANSPORTS.contains(&transport) || self.disk.exists() {
+        if !source::has_transport(&text) || self.disk.exists() {
             return Ok(());
         }
         let image = line(&text);

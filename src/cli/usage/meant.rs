@@ -110,8 +110,8 @@ fn argument(said: &str, args: &[OsString]) -> Option<String> {
     if let Some(host) = detached_host(args).filter(|_| !said.starts_with('-')) {
         return Some(format!("did you mean --insecure={host}?"));
     }
-    if let Some(place) = detached_place(args).filter(|place| *place == said) {
-        return Some(format!("did you mean --verity={place}?"));
+    if let Some(option) = detached(said, &words, args) {
+        return Some(format!("did you mean {option}={said}?"));
     }
     let is_output = |text: &str| text.starts_with("--output") || (text.starts_with("-o") && !text.starts_with("--"));
     let has_output = args.iter().filter_map(|arg| arg.to_str()).any(is_output);
@@ -142,11 +142,15 @@ fn detached_host(args: &[OsString]) -> Option<&str> {
     (behind.contains(['.', ':']) || behind == "localhost").then(|| values::host(behind).is_ok().then_some(behind))?
 }
 
-/// What stands behind `--verity`, which takes a value only with a `=`, where that is one.
-fn detached_place(args: &[OsString]) -> Option<&str> {
-    let behind = args.windows(2).find(|pair| pair[0] == *"--verity")?[1].to_str()?;
-    let places = ["append", "beside", "partition"];
-    places.contains(&behind).then_some(behind)
+/// The option in front of a word that is one of its values, where it takes values only with a `=`.
+fn detached(said: &str, words: &[String], args: &[OsString]) -> Option<String> {
+    let root = Cli::command();
+    let command = words.iter().fold(&root, |command, word| command.find_subcommand(word).unwrap_or(command));
+    let option = args.windows(2).find(|pair| pair[1] == *said)?[0].to_str()?;
+    let argument = command.get_arguments().find(|argument| argument.get_long() == option.strip_prefix("--"))?;
+    let values = argument.get_possible_values();
+    let is_value = argument.is_require_equals_set() && values.iter().any(|value| value.matches(said, false));
+    is_value.then(|| option.to_owned())
 }
 
 fn missing(error: &clap::Error, subcommand: &str) -> Option<String> {

@@ -71,14 +71,6 @@ impl<'d> Window<'d> {
         self.draft.clear(self.base + range.start..self.base + range.end)
     }
 
-    /// Copies a part to another place in the window.
-    ///
-    /// # Errors
-    /// When it can't be read or written.
-    pub fn copy_within(self, from: Range<u64>, to: u64) -> Result<(), Error> {
-        self.copy_to(from, &self.sink(), to)
-    }
-
     /// Copies a part somewhere else.
     ///
     /// # Errors
@@ -117,7 +109,7 @@ mod tests {
             assert_eq!(window.written_bytes().unwrap(), 0);
             window.sink().write_at(4096, &[1; 8192]).unwrap();
             assert_eq!(window.written_bytes().unwrap(), 12288);
-            window.copy_within(4096..8192, 16384).unwrap();
+            window.copy_to(4096..8192, &window.sink(), 16384).unwrap();
             window.clear(8192..12288).unwrap();
             let other = tempfile::tempfile().unwrap();
             window.copy_to(4096..20480, &Raw::new(&other, dir.path()), 0).unwrap();
